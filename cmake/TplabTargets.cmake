@@ -1,0 +1,30 @@
+# What every target of the project has in common: language level, warnings, optimisation, sanitizers.
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+add_library(tplab_options INTERFACE)
+target_compile_features(tplab_options INTERFACE cxx_std_20)
+target_include_directories(tplab_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(tplab_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+if(TPLAB_NATIVE)
+  target_compile_options(tplab_options INTERFACE -march=native)
+endif()
+if(TPLAB_SANITIZE)
+  target_compile_options(tplab_options INTERFACE -fsanitize=${TPLAB_SANITIZE} -fno-sanitize-recover=all
+                                                 -fno-omit-frame-pointer -g)
+  target_link_options(tplab_options INTERFACE -fsanitize=${TPLAB_SANITIZE})
+endif()
+
+# tplab_library(sim PUBLIC ...): the static library tplab_sim of every .cpp in the folder sim/.
+function(tplab_library folder)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+  add_library(tplab_${folder} STATIC ${sources})
+  target_link_libraries(tplab_${folder} PUBLIC tplab_options ${ARGN})
+endfunction()

@@ -1,0 +1,46 @@
+// Where parameter values come from (a checkpoint or an initialiser), read slice by slice.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+#include "sim/dtype.h"
+
+namespace tplab {
+
+struct Range {
+  int64_t begin = 0, end = 0;  // [begin, end)
+  int64_t size() const { return end - begin; }
+  bool operator==(const Range&) const = default;
+};
+
+// A part of a parameter seen as a matrix [rows, cols] (a vector [n] is [n, 1]): some ranges of
+// rows, in the order they are wanted, and one range of columns.
+struct Slice {
+  std::vector<Range> rows;
+  Range cols;
+  int64_t row_count() const;
+  int64_t count() const { return row_count() * cols.size(); }
+};
+
+// Names and layouts are nanoGPT's whatever the file's are: linears [out, in], a leading
+// "transformer." on all but lm_head. Implementations are safe to read from many threads at once
+// and hold no whole parameter in memory for longer than one read.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  virtual const GptConfig& config() const = 0;
+  // For people: "nanoGPT checkpoint out/ckpt.pt, iteration 2000".
+  virtual std::string description() const = 0;
+  // The number format values are stored in, for people: "f32", "bf16".
+  virtual std::string stored_dtype() const = 0;
+  // Fills out, [slice.row_count(), slice.cols.size()] row-major, converted to out.dtype.
+  // REQUIRES: the slice lies within the parameter's shape and out.count == slice.count().
+  // Throws Error(bad_file) when the file ends early or cannot be read.
+  virtual void read(std::string_view parameter, const Slice& slice, HostSpan out) const = 0;
+};
+
+}  // namespace tplab
