@@ -6,12 +6,9 @@
 #include <string_view>
 #include <vector>
 
-namespace tplab {
+#include "sim/device.h"  // Gelu
 
-enum class Gelu {
-  erf,   // x Phi(x): nanoGPT, PyTorch's default
-  tanh,  // its approximation (Hendrycks and Gimpel 2016): OpenAI's GPT-2, "gelu_new"
-};
+namespace tplab {
 
 // All sizes are global: nothing here is ever divided by tp.
 struct GptConfig {

@@ -1,0 +1,77 @@
+// Untyped storage: a dense row-major array of numbers in the memory of one rank's device.
+#pragma once
+
+#include <array>
+#include <cassert>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "sim/dtype.h"
+
+namespace tplab {
+
+// The sizes of an array, at most four: [B, T, C]. The last one is contiguous in memory.
+class Shape {
+ public:
+  static constexpr int kMaxDims = 4;
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> sizes) : dims_(static_cast<int>(sizes.size())) {
+    assert(sizes.size() <= kMaxDims);
+    int i = 0;
+    for (int64_t size : sizes) sizes_[static_cast<size_t>(i++)] = size;
+  }
+
+  int dims() const { return dims_; }
+  // Negative counts from the end: shape[-1] is the contiguous size.
+  int64_t operator[](int i) const { return sizes_[static_cast<size_t>(i < 0 ? i + dims_ : i)]; }
+  int64_t count() const;                // how many numbers
+  int64_t rows() const;                 // all sizes but the last, multiplied
+  Shape with_last(int64_t size) const;  // the same but for the last size
+  std::string text() const;             // "[4, 64, 128]"
+  bool operator==(const Shape&) const = default;
+
+ private:
+  std::array<int64_t, kMaxDims> sizes_{};
+  int dims_ = 0;
+};
+
+// A handle: copies share the numbers. Made by Device::allocate; the last handle gives the memory
+// back. Contents are touched only through a Device (or as<Real>() where memory is host memory).
+class Array {
+ public:
+  Array() = default;
+  Array(DType dtype, Shape shape, std::shared_ptr<void> storage)
+      : dtype_(dtype), shape_(shape), storage_(std::move(storage)) {}
+
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  int64_t count() const { return shape_.count(); }
+  int64_t bytes() const { return count() * size_bytes(dtype_); }
+  void* data() const { return storage_.get(); }
+  bool present() const { return storage_ != nullptr; }
+  // True if no other handle shares the numbers, so that overwriting them surprises nobody.
+  bool unique() const { return storage_.use_count() == 1; }
+
+  // The same numbers under another shape of equal count.
+  Array reshaped(Shape shape) const {
+    assert(shape.count() == count());
+    return Array(dtype_, shape, storage_);
+  }
+
+  template <class Real>
+  Real* as() const {
+    assert(dtype_ == dtype_of<Real>);
+    return static_cast<Real*>(storage_.get());
+  }
+
+ private:
+  DType dtype_ = DType::f32;
+  Shape shape_;
+  std::shared_ptr<void> storage_;
+};
+
+}  // namespace tplab

@@ -1,0 +1,87 @@
+// What a rank sent, where in the model and when: every collective is one event.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/dtype.h"
+
+namespace tplab {
+
+enum class Phase { forward, backward, optimizer };
+enum class Op {
+  all_reduce,
+  all_gather,
+  reduce_scatter,
+  broadcast,
+  all_to_all,
+  barrier,
+  send,
+  recv,
+  split,
+};
+enum class Algorithm { direct, ring, tree, gather };
+
+std::string_view name(Phase phase);
+std::string_view name(Op op);
+std::string_view name(Algorithm algorithm);
+Algorithm parse_algorithm(std::string_view text);  // throws Error(usage) that lists the names
+
+// A place in the program, as a path of scopes: "block 3/attn". Made once per rank and place, never
+// changed afterwards, so that other threads may read it.
+struct Site {
+  const Site* parent = nullptr;  // null for the root, whose path is ""
+  std::string name;
+  uint64_t hash = 0;  // of the path: equal paths have equal hashes on every rank
+  std::string path() const;
+};
+
+struct Event {
+  const Site* site = nullptr;
+  Phase phase = Phase::forward;
+  Op op = Op::barrier;
+  Algorithm algorithm = Algorithm::direct;
+  DType dtype = DType::f32;
+  int group_size = 1;
+  int64_t elements = 0;       // of the whole tensor: what every rank holds after an all-reduce
+  int64_t payload_bytes = 0;  // elements * size of one
+  int64_t wire_bytes = 0;     // what this rank really sent to other ranks, counted at each send
+  int64_t start_ns = 0, end_ns = 0;  // steady clock; from the call until this rank may go on
+};
+
+// One rank's ledger. Used by that rank's thread only, except sites, which are immutable.
+class Ledger {
+ public:
+  Ledger();
+  Ledger(Ledger&&) = default;
+  Ledger& operator=(Ledger&&) = default;
+
+  // The child of `parent` with this name; the same pointer every time.
+  const Site* site(const Site* parent, std::string_view name);
+  const Site* root() const { return &sites_->front(); }
+  void record(const Event& event) {
+    if (enabled_) events_.push_back(event);
+  }
+  const std::vector<Event>& events() const { return events_; }
+  void clear() { events_.clear(); }
+  // Off only to measure what the ledger itself costs.
+  void enable(bool on) { enabled_ = on; }
+
+ private:
+  std::unique_ptr<std::deque<Site>> sites_;  // a deque: pointers stay valid as it grows
+  std::vector<Event> events_;
+  bool enabled_ = true;
+};
+
+inline int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace tplab

@@ -1,0 +1,58 @@
+// Runs one program on every rank of a tensor-parallel group: World{{.tp = 4}}.run(body).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/rank.h"
+
+namespace tplab {
+
+class ThreadGroup;  // what the ranks of a group share (threads_comm.h)
+
+// Makes rank r's communicator; tests replace it to break a collective on purpose.
+using CommFactory =
+    std::function<std::unique_ptr<Comm>(std::shared_ptr<ThreadGroup>, Rank&, Algorithm)>;
+
+inline constexpr int kMaxRanks = 64;
+
+struct WorldOptions {
+  int tp = 1;  // ranks, 1 to kMaxRanks; may exceed the cores
+  std::string device = "cpu";
+  std::string comm = "threads";
+  Algorithm algorithm = Algorithm::direct;
+  int threads_per_rank = 0;  // 0: cores / tp, at least 1
+  double timeout_s = 300;    // a rank that keeps its peers waiting longer is an error
+  Observer observer = {};    // shown every watched tensor
+  CommFactory make_comm = {};
+};
+
+// What one rank left behind.
+struct RankRecord {
+  Ledger ledger;
+  MemoryUse memory;  // peak over the run
+};
+
+class World {
+ public:
+  // Throws Error(usage) for options out of range, Error(unavailable) for a device or comm that is
+  // not in this build.
+  explicit World(WorldOptions options);
+
+  // Calls body once per rank, each on its own thread, and returns when all have returned.
+  // If ranks throw, the peers are released from whatever they wait for, and the first exception is
+  // rethrown with the rank's name in front (an Error keeps its kind). Nothing hangs.
+  std::vector<RankRecord> run(const std::function<void(Rank&)>& body);
+
+  int threads_per_rank() const;
+
+ private:
+  WorldOptions options_;
+};
+
+// Cores this process may run on.
+int available_cores();
+
+}  // namespace tplab
