@@ -77,6 +77,10 @@ class Device {
   //   shards: [S, rows, n]   ->   y: [.., <= S n]
   virtual void join_shards(const Array& shards, Array& y) = 0;
 
+  // The reverse, for shards first .. first + S - 1: shards[s, i, j] = x[i, (first + s) n + j].
+  //   x: [.., >= (first + S) n]   ->   shards: [S, rows, n]
+  virtual void cut_shards(const Array& x, int64_t first, Array& shards) = 0;
+
   // Mean over rows with target >= 0 of log(sum exp(row)) - row[target]; the row's maximum is
   // subtracted first.   logits: [.., V], targets.size() rows
   virtual double cross_entropy(const Array& logits, std::span<const int32_t> targets) = 0;

@@ -13,12 +13,14 @@
 namespace tplab {
 
 // A tensor of a running model, shown to whoever watches the run. `placement` is "invariant",
-// "replicated", "varying" or "partial"; a varying array is this rank's part of its last dimension.
+// "replicated", "varying" or "partial"; a varying array is this rank's part of the last dimension,
+// which is `fused` blocks, each split over the ranks (3 for [q|k|v]).
 struct Sighting {
   int rank;
   std::string site;
   std::string_view placement;
   const Array& array;
+  int fused = 1;
 };
 // Called on the rank's own thread, by all ranks at once.
 using Observer = std::function<void(const Sighting&, Device&)>;
@@ -32,7 +34,13 @@ class Rank {
   Device& device() { return *device_; }
   Comm& comm() { return *comm_; }
   Ledger& ledger() { return ledger_; }
-  const Observer* observer() const { return observer_; }
+
+  // Shows a tensor at <current site>/<name> to the run's observer; costs nothing without one.
+  void show(std::string_view name, std::string_view placement, const Array& array, int fused) {
+    if (!observer_ || !*observer_) return;
+    const Site* here = ledger_.site(site(), name);
+    (*observer_)({index_, here->path(), placement, array, fused}, *device_);
+  }
 
   // Where this rank is, readable by any thread (for error messages).
   const Site* site() const { return site_.load(std::memory_order_acquire); }

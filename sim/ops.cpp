@@ -1,0 +1,109 @@
+// Checks and allocation around the device's operations.
+#include "sim/ops.h"
+
+#include <fmt/format.h>
+
+#include "sim/error.h"
+
+namespace tplab::untyped {
+
+namespace {
+
+// Throws unless `ok`, saying which operation met which shapes, and where.
+void expect(bool ok, Rank& rank, std::string_view op, std::string_view rule,
+            std::initializer_list<const Array*> arrays) {
+  if (ok) return;
+  std::string met;
+  for (const Array* a : arrays) {
+    met += fmt::format("{}{} {}", met.empty() ? "" : ", ", name(a->dtype()), a->shape().text());
+  }
+  throw Error(ErrorKind::run,
+              fmt::format("rank {}, {}: {} needs {}, and got {}", rank.index(), rank.site()->path(),
+                          op, rule, met),
+              "shapes are local to a rank; look at the shard plan (tplab info --tp N)");
+}
+
+bool vector_of(const Array& v, const Array& x, int64_t size) {
+  return v.dtype() == x.dtype() && v.shape().dims() == 1 && v.count() == size;
+}
+
+}  // namespace
+
+Array linear(Rank& rank, const Array& x, const Array& w, const Array& bias) {
+  expect(x.dtype() == w.dtype() && w.shape().dims() == 2 && x.shape()[-1] == w.shape()[1], rank,
+         "matmul", "x [.., K] and W [N, K] of one dtype", {&x, &w});
+  const int64_t n = w.shape()[0];
+  if (bias.present()) expect(vector_of(bias, x, n), rank, "linear", "a bias [N]", {&w, &bias});
+  Array y = rank.device().allocate(x.dtype(), x.shape().with_last(n));
+  rank.device().linear(x, w, bias.present() ? &bias : nullptr, y);
+  return y;
+}
+
+Array add(Rank& rank, Array a, Array b) {
+  if (!b.present()) return a;
+  expect(a.dtype() == b.dtype() && (a.shape() == b.shape() || vector_of(b, a, a.shape()[-1])), rank,
+         "add", "equal shapes, or a row", {&a, &b});
+  // Into whichever operand nobody else reads.
+  Array y = a.unique()                             ? a
+            : b.unique() && a.shape() == b.shape() ? b
+                                                   : rank.device().allocate(a.dtype(), a.shape());
+  rank.device().add(a, b, y);
+  return y;
+}
+
+Array gelu(Rank& rank, Gelu kind, Array x) {
+  Array y = x.unique() ? x : rank.device().allocate(x.dtype(), x.shape());
+  rank.device().gelu(kind, x, y);
+  return y;
+}
+
+Array layer_norm(Rank& rank, const Array& x, const Array& weight, const Array& bias, double eps) {
+  const int64_t c = x.shape()[-1];
+  expect(vector_of(weight, x, c), rank, "layer_norm", "x [.., C] and a weight [C]", {&x, &weight});
+  if (bias.present()) expect(vector_of(bias, x, c), rank, "layer_norm", "a bias [C]", {&x, &bias});
+  Array y = rank.device().allocate(x.dtype(), x.shape());
+  rank.device().layer_norm(x, weight, bias.present() ? &bias : nullptr, eps, y);
+  return y;
+}
+
+Array embedding(Rank& rank, std::span<const int32_t> ids, Shape ids_shape, const Array& table,
+                int64_t first_row) {
+  expect(table.shape().dims() == 2 && ids_shape.dims() == 2 &&
+             ids_shape.count() == static_cast<int64_t>(ids.size()),
+         rank, "embedding", "ids [B, T] and a table [rows, C]", {&table});
+  Array y =
+      rank.device().allocate(table.dtype(), Shape{ids_shape[0], ids_shape[1], table.shape()[1]});
+  rank.device().embedding(ids, table, first_row, y);
+  return y;
+}
+
+Array attention(Rank& rank, const Array& qkv, int64_t heads_local, int64_t past, Array& keys,
+                Array& values) {
+  const Shape& s = keys.shape();
+  expect(qkv.shape().dims() == 3 && s.dims() == 4 && s == values.shape() &&
+             s[0] == qkv.shape()[0] && s[1] == heads_local &&
+             qkv.shape()[2] == 3 * heads_local * s[3] && past + qkv.shape()[1] <= s[2] &&
+             qkv.dtype() == keys.dtype() && qkv.dtype() == values.dtype(),
+         rank, "attention", "qkv [B, T, 3 H D] and keys, values [B, H, S >= past + T, D]",
+         {&qkv, &keys, &values});
+  Array y = rank.device().allocate(qkv.dtype(),
+                                   Shape{qkv.shape()[0], qkv.shape()[1], heads_local * s[3]});
+  rank.device().attention(qkv, past, keys, values, y);
+  return y;
+}
+
+Array last_position(Rank& rank, const Array& x) {
+  expect(x.shape().dims() == 3, rank, "last_position", "x [B, T, C]", {&x});
+  if (x.shape()[1] == 1) return x;
+  Array y = rank.device().allocate(x.dtype(), Shape{x.shape()[0], 1, x.shape()[2]});
+  rank.device().last_position(x, y);
+  return y;
+}
+
+double cross_entropy(Rank& rank, const Array& logits, std::span<const int32_t> targets) {
+  expect(logits.shape().rows() == static_cast<int64_t>(targets.size()), rank, "cross_entropy",
+         "a target for each row of logits", {&logits});
+  return rank.device().cross_entropy(logits, targets);
+}
+
+}  // namespace tplab::untyped
