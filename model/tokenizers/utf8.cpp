@@ -1,0 +1,65 @@
+// The table of well-formed sequences of the Unicode standard (table 3-7), as code.
+#include "model/tokenizers/utf8.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+
+namespace tplab::utf8 {
+
+namespace {
+
+uint8_t byte_at(std::string_view text, size_t at) { return static_cast<uint8_t>(text[at]); }
+
+bool is_within(std::string_view text, size_t at, uint8_t low, uint8_t high) {
+  return at < text.size() && byte_at(text, at) >= low && byte_at(text, at) <= high;
+}
+
+}  // namespace
+
+size_t character_length(std::string_view text, size_t at) {
+  const uint8_t lead = byte_at(text, at);
+  if (lead < 0x80) return 1;
+  if (lead < 0xC2 || lead > 0xF4)
+    return 0;  // a continuation byte, or a lead that is always overlong
+  const size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+
+  // The second byte's range is narrower where overlong forms, surrogates or > U+10FFFF would be.
+  const uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  if (!is_within(text, at + 1, low, high)) return 0;
+  for (size_t i = 2; i < length; ++i) {
+    if (!is_within(text, at + i, 0x80, 0xBF)) return 0;
+  }
+  return length;
+}
+
+size_t first_invalid(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = character_length(text, at);
+    if (length == 0) return at;
+    at += length;
+  }
+  return std::string_view::npos;
+}
+
+char32_t code_point(std::string_view character) {
+  const size_t length = character.size();
+  if (length == 1) return byte_at(character, 0);
+  char32_t code = byte_at(character, 0) & (0xFFu >> (length + 1));  // the lead byte's payload bits
+  for (size_t i = 1; i < length; ++i) code = code << 6 | (byte_at(character, i) & 0x3Fu);
+  return code;
+}
+
+std::string quoted(std::string_view character) {
+  const char32_t code = code_point(character);
+  if (code == '\n') return "'\\n'";
+  if (code == '\t') return "'\\t'";
+  if (code == '\r') return "'\\r'";
+  if (code < 0x20 || (code >= 0x7F && code < 0xA0))
+    return fmt::format("U+{:04X}", static_cast<uint32_t>(code));
+  if (code < 0x7F) return fmt::format("'{}'", character);
+  return fmt::format("'{}' (U+{:04X})", character, static_cast<uint32_t>(code));
+}
+
+}  // namespace tplab::utf8

@@ -1,0 +1,24 @@
+// UTF-8, one character at a time, with every ill-formed sequence refused.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace tplab::utf8 {
+
+// The length in bytes, 1 to 4, of the well-formed character that begins at text[at]; 0 if there is
+// none: a stray or missing continuation byte, an overlong form, a surrogate, beyond U+10FFFF.
+// REQUIRES: at < text.size().
+size_t character_length(std::string_view text, size_t at);
+
+// The offset of the first byte that is not part of a well-formed character, or npos.
+size_t first_invalid(std::string_view text);
+
+// U+00E9 as a number. REQUIRES: `character` is one well-formed character.
+char32_t code_point(std::string_view character);
+
+// A character for people: 'a', '\n', 'é' (U+00E9). REQUIRES: as above.
+std::string quoted(std::string_view character);
+
+}  // namespace tplab::utf8
