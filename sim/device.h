@@ -39,6 +39,8 @@ class Device {
   virtual void upload(HostSpan from, Array& to) = 0;          // REQUIRES: equal dtype and count
   virtual void download(const Array& from, HostSpan to) = 0;  // likewise
   virtual void zero(Array& x) = 0;
+  // The numbers themselves where the device's memory is host memory, else null (use upload).
+  virtual void* host_memory(Array&) { return nullptr; }
   virtual MemoryUse memory() const = 0;
 
   // --- The network. "y" may be the same array as "x" (and as "a" or "b") in add, gelu, layer_norm.

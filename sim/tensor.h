@@ -1,6 +1,7 @@
 // An array together with its placement: what the operations and collectives take and return.
 #pragma once
 
+#include <span>
 #include <utility>
 
 #include "sim/placement.h"
@@ -51,6 +52,16 @@ template <class P>
 Tensor<P> watch(std::string_view name, Tensor<P> t, int fused = 1) {
   t.rank().show(name, placement_name<P>(), t.array(), fused);
   return t;
+}
+
+// Copies an array, or a tensor that every rank holds whole, to host memory, as doubles.
+// REQUIRES: to.size() == the tensor's count.
+void to_host(Device& device, const Array& from, std::span<double> to);
+template <class P>
+void to_host(const Tensor<P>& from, std::span<double> to) {
+  static_assert(!same<P, Partial> && !same<P, Varying>,
+                "to_host: this rank holds only a part of the value; leave() or gather() first.");
+  to_host(from.rank().device(), from.array(), to);
 }
 
 }  // namespace tplab

@@ -1,0 +1,41 @@
+#include "model/costs.h"
+
+namespace tplab {
+
+namespace {
+// Weights of a block's four linears.
+double block_weights(const GptConfig& c) {
+  return static_cast<double>(4 * c.n_embd * c.n_embd + 2 * c.n_embd * c.n_inner);
+}
+}  // namespace
+
+double forward_flops(const GptConfig& c, int64_t batch, int64_t length) {
+  const double tokens = static_cast<double>(batch * length);
+  const double layers = static_cast<double>(c.n_layer);
+  const double head = static_cast<double>(c.vocab_size * c.n_embd);
+  const double attention =
+      2 * layers * static_cast<double>(c.n_embd) * tokens * static_cast<double>(length + 1);
+  return 2 * tokens * (layers * block_weights(c) + head) + attention;
+}
+
+double decode_bytes(const GptConfig& c, int64_t past, DType dtype) {
+  const double layers = static_cast<double>(c.n_layer);
+  const double vectors =  // ln_1, ln_2 and, with biases, qkv, proj, fc, proj and the norms' own
+      layers * static_cast<double>(c.bias ? 9 * c.n_embd + c.n_inner : 2 * c.n_embd);
+  const double weights =
+      layers * block_weights(c) + static_cast<double>(c.vocab_size * c.n_embd) + vectors;
+  const double cache = 2 * layers * static_cast<double>(c.n_embd * (past + 1));
+  return (weights + cache) * static_cast<double>(size_bytes(dtype));
+}
+
+int64_t parameter_count(const GptConfig& config) {
+  int64_t total = 0;
+  for (const ParameterInfo& p : parameters(config)) {
+    int64_t count = 1;
+    for (int64_t n : p.shape) count *= n;
+    total += count;
+  }
+  return total;
+}
+
+}  // namespace tplab

@@ -1,0 +1,24 @@
+// What a forward pass costs, from the sizes alone: arithmetic, bytes read, memory.
+#pragma once
+
+#include <cstdint>
+
+#include "model/config.h"
+#include "model/shard_plan.h"
+
+namespace tplab {
+
+// Floating-point operations (a multiply and an add are two) that a forward pass over tokens
+// [B, T] needs: the linears, the head over the real vocabulary, and the causal half of attention.
+//   2 B T (L (4 C² + 2 C F) + V C) + 2 L C B T (T + 1)
+double forward_flops(const GptConfig& config, int64_t batch, int64_t length);
+
+// Bytes that generating one token with `past` cached positions must read, all ranks together: each
+// weight of the linears and the head once, and the keys and values.
+//   (L (4 C² + 2 C F) + V C + biases and norms + 2 L C (past + 1)) * size_bytes(dtype)
+double decode_bytes(const GptConfig& config, int64_t past, DType dtype);
+
+// Numbers in all parameters.
+int64_t parameter_count(const GptConfig& config);
+
+}  // namespace tplab

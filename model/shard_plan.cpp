@@ -1,0 +1,151 @@
+#include "model/shard_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/error.h"
+
+namespace tplab {
+
+namespace {
+
+constexpr int kLargestTp = 64;
+
+bool divides(const GptConfig& c, int tp) { return c.n_head % tp == 0 && c.n_inner % tp == 0; }
+
+// The plan itself: which rule a parameter follows, by the end of its name.
+Split split_of(std::string_view name) {
+  struct Rule {
+    std::string_view ending;
+    Split split;
+  };
+  constexpr Rule kRules[] = {
+      {"wte.weight", Split::vocab},          // [V, C]
+      {"lm_head.weight", Split::vocab},      // [V, C]
+      {"attn.c_attn.weight", Split::heads},  // [3C, C]
+      {"attn.c_attn.bias", Split::heads},    // [3C]
+      {"attn.c_proj.weight", Split::cols},   // [C, C]: its inputs are the heads
+      {"mlp.c_fc.weight", Split::rows},      // [F, C]
+      {"mlp.c_fc.bias", Split::rows},        // [F]
+      {"mlp.c_proj.weight", Split::cols},    // [C, F]
+  };  // norms, positions and the biases of row-parallel products: whole
+  for (const Rule& rule : kRules) {
+    if (name.ends_with(rule.ending)) return rule.split;
+  }
+  return Split::whole;
+}
+
+int64_t cols_of(const ShardRow& row) { return row.shape.size() == 2 ? row.shape[1] : 1; }
+
+}  // namespace
+
+std::string_view name(Split split) {
+  switch (split) {
+    case Split::whole:
+      return "whole";
+    case Split::rows:
+      return "rows";
+    case Split::cols:
+      return "cols";
+    case Split::heads:
+      return "heads";
+    case Split::vocab:
+      return "vocab";
+  }
+  return "?";
+}
+
+std::string tps_that_work(const GptConfig& config) {
+  std::vector<int> good;
+  for (int tp = 1; tp <= kLargestTp; ++tp) {
+    if (divides(config, tp)) good.push_back(tp);
+  }
+  std::string text;
+  for (size_t i = 0; i < good.size(); ++i) {
+    const std::string_view separator = i == 0 ? "" : i + 1 == good.size() ? " or " : ", ";
+    text += fmt::format("{}{}", separator, good[i]);
+  }
+  return text;
+}
+
+ShardPlan::ShardPlan(const GptConfig& config, int tp) : config_(config), tp_(tp) {
+  const std::string fix = fmt::format("use --tp {}", tps_that_work(config));
+  if (tp < 1 || tp > kLargestTp) fail(fmt::format("tp {} is not between 1 and 64", tp), fix);
+  if (config.n_head % tp != 0)
+    fail(fmt::format("n_head {} does not divide by tp {}", config.n_head, tp), fix);
+  if (config.n_inner % tp != 0)
+    fail(fmt::format("the MLP's width {} does not divide by tp {}", config.n_inner, tp), fix);
+  const int64_t multiple = 64 * tp;
+  padded_vocab_ = (config.vocab_size + multiple - 1) / multiple * multiple;
+  for (ParameterInfo& p : parameters(config)) {
+    const Split split = split_of(p.name);
+    rows_.push_back({std::move(p.name), std::move(p.shape), split});
+  }
+}
+
+const ShardRow& ShardPlan::row(std::string_view parameter) const {
+  for (const ShardRow& row : rows_) {
+    if (row.name == parameter) return row;
+  }
+  fail(fmt::format("the shard plan has no parameter '{}'", parameter), "");
+}
+
+Slice ShardPlan::slice(const ShardRow& row, int rank) const {
+  const int64_t rows = row.shape[0], cols = cols_of(row);
+  const auto part = [&](int64_t size) {
+    return Range{rank * (size / tp_), (rank + 1) * (size / tp_)};
+  };
+  switch (row.split) {
+    case Split::whole:
+      return {{{0, rows}}, {0, cols}};
+    case Split::rows:
+      return {{part(rows)}, {0, cols}};
+    case Split::cols:
+      return {{{0, rows}}, part(cols)};
+    case Split::heads: {
+      Slice slice{{}, {0, cols}};
+      const int64_t block = rows / 3;
+      const Range heads = part(block);
+      for (int64_t i = 0; i < 3; ++i)
+        slice.rows.push_back({i * block + heads.begin, i * block + heads.end});
+      return slice;
+    }
+    case Split::vocab: {
+      const Range want = part(padded_vocab_);
+      return {{{std::min(want.begin, rows), std::min(want.end, rows)}}, {0, cols}};
+    }
+  }
+  return {};
+}
+
+std::vector<int64_t> ShardPlan::local_shape(const ShardRow& row) const {
+  std::vector<int64_t> shape = row.shape;
+  switch (row.split) {
+    case Split::whole:
+      break;
+    case Split::rows:
+    case Split::heads:
+      shape[0] /= tp_;
+      break;
+    case Split::cols:
+      shape[1] /= tp_;
+      break;
+    case Split::vocab:
+      shape[0] = vocab_local();
+      break;
+  }
+  return shape;
+}
+
+int64_t ShardPlan::local_count() const {
+  int64_t count = 0;
+  for (const ShardRow& row : rows_) {
+    int64_t size = 1;
+    for (int64_t n : local_shape(row)) size *= n;
+    count += size;
+  }
+  return count;
+}
+
+}  // namespace tplab

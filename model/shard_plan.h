@@ -1,0 +1,68 @@
+// How every parameter is split over the ranks: a table, and the only place that divides by tp.
+//
+// Loading, initialising, memory tables and shard pictures all read it.
+// source: Shoeybi et al. 2019, section 3 (columns, then rows); Megatron pads the vocabulary.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace tplab {
+
+// What each rank holds of a parameter [rows, cols] (a vector [n] is [n, 1]).
+enum class Split {
+  whole,  // all of it
+  rows,   // a range of rows: output features (Megatron "column parallel") or their bias
+  cols,   // a range of columns: input features (Megatron "row parallel")
+  heads,  // fused [Q|K|V]: the rows of the rank's heads in each of the three blocks
+  vocab,  // a range of rows of the padded vocabulary; rows past the real one are zeros
+};
+std::string_view name(Split split);
+
+struct ShardRow {
+  std::string name;            // nanoGPT's
+  std::vector<int64_t> shape;  // global, as stored
+  Split split;
+};
+
+class ShardPlan {
+ public:
+  // Throws Error(usage) naming what does not divide and the tp that would work.
+  ShardPlan(const GptConfig& config, int tp);
+
+  const GptConfig& config() const { return config_; }
+  int tp() const { return tp_; }
+  const std::vector<ShardRow>& rows() const { return rows_; }
+  std::vector<ShardRow>& rows() { return rows_; }  // so that tests can plan something wrong
+  const ShardRow& row(std::string_view parameter) const;
+
+  int64_t heads_local() const { return config_.n_head / tp_; }
+  // The vocabulary, padded to a multiple of 64 tp: every rank's part is equal, and a multiple of
+  // 64 multiplies twice as fast as 50257 does.
+  int64_t padded_vocab() const { return padded_vocab_; }
+  int64_t vocab_local() const { return padded_vocab_ / tp_; }
+
+  // The part of the stored parameter that this rank copies. For a vocabulary split it may be
+  // shorter than local_shape, whose remaining rows are zeros.
+  Slice slice(const ShardRow& row, int rank) const;
+  std::vector<int64_t> local_shape(const ShardRow& row) const;
+
+  // What a rank holds of all parameters, padding included.
+  int64_t local_count() const;
+
+ private:
+  GptConfig config_;
+  int tp_;
+  int64_t padded_vocab_;
+  std::vector<ShardRow> rows_;
+};
+
+// Every tp up to 64 that divides the model: "1, 2, 3 or 6".
+std::string tps_that_work(const GptConfig& config);
+
+}  // namespace tplab
