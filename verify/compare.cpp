@@ -1,0 +1,76 @@
+// Comparing two arrays so that nothing wrong, NaN included, passes for right.
+#include "verify/compare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sim/error.h"
+
+namespace tplab {
+namespace {
+
+int64_t count_of(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t n : shape) count *= n;
+  return count;
+}
+
+}  // namespace
+
+Difference compare(std::span<const double> got, std::span<const double> expected,
+                   const std::vector<int64_t>& shape, double bound) {
+  const auto count = static_cast<size_t>(count_of(shape));
+  if (got.size() != count || expected.size() != count)
+    fail(fmt::format("cannot compare {} numbers with {}: the shape {} has {}", got.size(),
+                     expected.size(), show_position(shape), count),
+         "give two arrays of the same shape");
+
+  Difference d;
+  double error_squared = 0, expected_squared = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const double a = got[i], b = expected[i];
+    const double error = a == b ? 0 : std::abs(a - b);  // equal infinities have no difference
+    if (std::isfinite(b)) {
+      d.largest_expected = std::max(d.largest_expected, std::abs(b));
+      expected_squared += b * b;
+    }
+    error_squared += error * error;
+    const auto index = static_cast<int64_t>(i);
+    if (!(error <= bound) && d.first_bad_index < 0) d.first_bad_index = index;
+    if (!d.has_nan && (d.worst_index < 0 || !(error <= d.max_abs))) {
+      d.max_abs = error;
+      d.worst_index = index;
+    }
+    d.has_nan = d.has_nan || std::isnan(error);
+  }
+  d.max_rel = d.max_abs == 0 ? 0 : d.max_abs / d.largest_expected;
+  d.rms_rel = error_squared == 0 ? 0 : std::sqrt(error_squared / expected_squared);
+  if (d.worst_index < 0) return d;
+  d.position = coordinates(d.worst_index, shape);
+  d.got = got[static_cast<size_t>(d.worst_index)];
+  d.expected = expected[static_cast<size_t>(d.worst_index)];
+  return d;
+}
+
+std::string Difference::describe() const {
+  return fmt::format(
+      "{} {} at {}: {:.9g} where {:.9g} was expected", has_nan ? "not a number," : "largest error",
+      has_nan ? "first" : fmt::format("{:.3g}", max_abs), show_position(position), got, expected);
+}
+
+std::vector<int64_t> coordinates(int64_t index, const std::vector<int64_t>& shape) {
+  std::vector<int64_t> position(shape.size());
+  for (size_t axis = shape.size(); axis-- > 0; index /= shape[axis])
+    position[axis] = index % shape[axis];
+  return position;
+}
+
+std::string show_position(const std::vector<int64_t>& position) {
+  std::string text;
+  for (const int64_t p : position) text += fmt::format("{}{}", text.empty() ? "" : ", ", p);
+  return "[" + text + "]";
+}
+
+}  // namespace tplab
