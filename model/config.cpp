@@ -1,0 +1,127 @@
+#include "model/config.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "sim/error.h"
+
+namespace tplab {
+namespace {
+
+// More layers than any model has, few enough that parameters() of a hostile file stays small.
+constexpr int64_t kMaxLayers = 10'000;
+
+void check_size(const std::string& where, std::string_view size, int64_t value, int64_t most) {
+  if (value >= 1 && value <= most) return;
+  fail(fmt::format("{}: {} is {}", where, size, value),
+       fmt::format("{} must be from 1 to {}", size, most));
+}
+
+// Values in all parameters together. A double, since a hostile config may overflow an int64.
+double parameter_count(const GptConfig& config) {
+  double total = 0;
+  const auto c = static_cast<double>(config.n_embd), f = static_cast<double>(config.n_inner);
+  total += static_cast<double>(config.n_layer) * (4 * c * c + 2 * c * f + 13 * c + f);
+  total += (config.tied_head ? 1 : 2) * static_cast<double>(config.vocab_size) * c;
+  total += static_cast<double>(config.block_size) * c + 2 * c;
+  return total;
+}
+
+GptConfig character_model(int64_t n_layer, int64_t n_head, int64_t n_embd, int64_t block_size) {
+  return {.n_layer = n_layer,
+          .n_head = n_head,
+          .n_embd = n_embd,
+          .block_size = block_size,
+          .vocab_size = 65,  // tiny-shakespeare's characters
+          .n_inner = 4 * n_embd,
+          .bias = false};
+}
+
+// nanoGPT's GPT-2: OpenAI's sizes, but with the exact GELU that nn.GELU() computes.
+GptConfig gpt2(int64_t n_layer, int64_t n_head, int64_t n_embd) {
+  return {.n_layer = n_layer,
+          .n_head = n_head,
+          .n_embd = n_embd,
+          .block_size = 1024,
+          .vocab_size = 50257,
+          .n_inner = 4 * n_embd};
+}
+
+}  // namespace
+
+void check(const GptConfig& config, const std::string& where) {
+  constexpr int64_t kMaxWidth = int64_t{1} << 24, kMaxLength = int64_t{1} << 31;
+  check_size(where, "n_layer", config.n_layer, kMaxLayers);
+  check_size(where, "n_head", config.n_head, kMaxWidth);
+  check_size(where, "n_embd", config.n_embd, kMaxWidth);
+  check_size(where, "n_inner", config.n_inner, kMaxWidth);
+  check_size(where, "block_size", config.block_size, kMaxLength);
+  check_size(where, "vocab_size", config.vocab_size, kMaxLength);
+  if (config.n_embd % config.n_head != 0) {
+    fail(
+        fmt::format("{}: n_head {} does not divide n_embd {}", where, config.n_head, config.n_embd),
+        "choose n_embd as a multiple of n_head: every head has n_embd / n_head features");
+  }
+  if (!(config.layer_norm_eps > 0 && std::isfinite(config.layer_norm_eps))) {
+    fail(fmt::format("{}: the layer norms' epsilon is {}", where, config.layer_norm_eps),
+         "it must be a positive number; GPT-2's is 1e-5");
+  }
+  if (!(parameter_count(config) * 8 < 0x1p62)) {
+    fail(fmt::format("{}: {:.1e} parameters are more than 64-bit byte counts can hold", where,
+                     parameter_count(config)),
+         "choose smaller sizes");
+  }
+}
+
+const std::vector<Preset>& presets() {
+  static const std::vector<Preset> table = {
+      {"nano-cpu", "nanoGPT's characters on a laptop: 0.8 M parameters",
+       character_model(4, 4, 128, 64)},
+      {"nano", "nanoGPT's characters on a GPU: 11 M parameters", character_model(6, 6, 384, 256)},
+      {"gpt2", "GPT-2 small: 124 M parameters", gpt2(12, 12, 768)},
+      {"gpt2-medium", "GPT-2 medium: 354 M parameters", gpt2(24, 16, 1024)},
+      {"gpt2-large", "GPT-2 large: 774 M parameters", gpt2(36, 20, 1280)},
+      {"gpt2-xl", "GPT-2 XL: 1558 M parameters", gpt2(48, 25, 1600)},
+  };
+  return table;
+}
+
+const Preset& find_preset(std::string_view name) {
+  std::string names;
+  for (const Preset& preset : presets()) {
+    if (preset.name == name) return preset;
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", preset.name);
+  }
+  fail(fmt::format("there is no preset named '{}'", name), "the presets are " + names);
+}
+
+std::vector<ParameterInfo> parameters(const GptConfig& config) {
+  const int64_t C = config.n_embd, F = config.n_inner;
+  std::vector<ParameterInfo> list;
+  const auto layer_norm = [&](const std::string& name) {
+    list.push_back({name + ".weight", {C}});
+    if (config.bias) list.push_back({name + ".bias", {C}});
+  };
+  const auto linear = [&](const std::string& name, int64_t out, int64_t in) {
+    list.push_back({name + ".weight", {out, in}});
+    if (config.bias) list.push_back({name + ".bias", {out}});
+  };
+
+  list.push_back({"transformer.wte.weight", {config.vocab_size, C}});
+  list.push_back({"transformer.wpe.weight", {config.block_size, C}});
+  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
+    const std::string block = fmt::format("transformer.h.{}.", layer);
+    layer_norm(block + "ln_1");
+    linear(block + "attn.c_attn", 3 * C, C);  // [Q|K|V]
+    linear(block + "attn.c_proj", C, C);
+    layer_norm(block + "ln_2");
+    linear(block + "mlp.c_fc", F, C);
+    linear(block + "mlp.c_proj", C, F);
+  }
+  layer_norm("transformer.ln_f");
+  if (!config.tied_head) list.push_back({"lm_head.weight", {config.vocab_size, C}});
+  return list;
+}
+
+}  // namespace tplab
