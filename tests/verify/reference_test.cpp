@@ -1,0 +1,353 @@
+// The dense reference against values worked out by hand, and against what it must not depend on.
+#include "verify/reference.h"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "sim/error.h"
+#include "verify/compare.h"
+#include "verify/dense.h"
+
+using namespace tplab;
+
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+using Numbers = std::vector<double>;
+
+GptConfig tiny() {
+  return {.n_layer = 2, .n_head = 2, .n_embd = 8, .block_size = 6, .vocab_size = 11, .n_inner = 24};
+}
+
+// Parameters that differ at every index and from one name to the next; none is zero or one.
+Weights arbitrary_weights(const GptConfig& c) {
+  return [c](const std::string& name) {
+    const auto is = [&](const char* part) { return name.find(part) != std::string::npos; };
+    const int64_t C = c.n_embd, F = c.n_inner;
+    const int64_t out = is("wte") || is("lm_head") ? c.vocab_size
+                        : is("wpe")                ? c.block_size
+                        : is("c_attn")             ? 3 * C
+                        : is("c_fc")               ? F
+                                                   : C;
+    const int64_t in = is("bias") || is("ln_") ? 1 : is("mlp.c_proj") ? F : C;
+    double seed = 0;
+    for (const char letter : name) seed = std::fmod(seed * 31 + letter, 1009);
+    Numbers values;
+    for (int64_t i = 0; i < out * in; ++i)
+      values.push_back((is("ln_") && is("weight") ? 1.0 : 0.0) +
+                       0.4 * std::sin(seed + 1.7 * static_cast<double>(i)));
+    return values;
+  };
+}
+
+Weights with(Weights weights, const std::string& name, Numbers values) {
+  return [=](const std::string& asked) { return asked == name ? values : weights(asked); };
+}
+
+TokenBatch batch() { return {.B = 2, .T = 5, .tokens = {3, 1, 4, 1, 5, 9, 2, 6, 5, 10}}; }
+
+Numbers rows(const Numbers& logits, int64_t begin, int64_t end, int64_t V) {
+  return {logits.begin() + begin * V, logits.begin() + end * V};
+}
+
+}  // namespace
+
+TEST_CASE("linear: y = x W^T + b, with the weight stored [out, in]") {
+  const Numbers x = {1, 2, 3, 4}, w = {1, 10, 2, 20, 3, 30}, b = {0.5, -0.5, 0.25};
+  CHECK(dense::linear<double>({.x = x, .weight = w, .bias = b, .in = 2, .out = 3}) ==
+        Numbers{21.5, 41.5, 63.25, 43.5, 85.5, 129.25});
+  CHECK(dense::linear<double>({.x = x, .weight = w, .bias = {}, .in = 2, .out = 3}) ==
+        Numbers{21, 42, 63, 43, 86, 129});
+}
+
+TEST_CASE("linear in float: every sum runs left to right") {
+  // 2^24 + 1 rounds to 2^24, so that only this order gives 1 and its reverse 2: -2^24 + 1 is exact.
+  const std::vector<float> x = {0x1p24f, 1, -0x1p24f, 1}, ones = {1, 1, 1, 1};
+  const std::vector<float> reversed = {1, -0x1p24f, 1, 0x1p24f};
+  CHECK(dense::linear<float>({.x = x, .weight = ones, .bias = {}, .in = 4, .out = 1})[0] == 1);
+  CHECK(dense::linear<float>({.x = reversed, .weight = ones, .bias = {}, .in = 4, .out = 1})[0] ==
+        2);
+
+  // And over a width that a blocked product would cut up: the bits of a plain loop.
+  const int64_t n = 3000, out = 70;
+  std::vector<float> a, b;
+  for (int64_t i = 0; i < n; ++i) a.push_back(std::sin(static_cast<float>(i)));
+  for (int64_t i = 0; i < n * out; ++i) b.push_back(std::cos(static_cast<float>(i)));
+  // Exact products, so that a fused multiply-add rounds as the plain one does.
+  for (auto* values : {&a, &b})
+    for (float& v : *values) v = std::round(v * 2048) / 2048;
+  const auto y = dense::linear<float>({.x = a, .weight = b, .bias = {}, .in = n, .out = out});
+  for (int64_t j = 0; j < out; ++j) {
+    float sum = 0;
+    for (int64_t k = 0; k < n; ++k)
+      sum += a[static_cast<size_t>(k)] * b[static_cast<size_t>(j * n + k)];
+    REQUIRE(y[static_cast<size_t>(j)] == sum);
+  }
+}
+
+TEST_CASE("layer norm: deviations over the root of their mean square plus eps, scaled, shifted") {
+  // mean 3, variance 5; eps 4 makes the root 3.
+  const Numbers x = {0, 2, 4, 6}, w = {1, 2, 3, 4}, b = {10, 20, 30, 40};
+  const Numbers y = dense::layer_norm<double>({.x = x, .weight = w, .bias = b, .C = 4, .eps = 4});
+  const Numbers expected = {10 - 1.0, 20 - 2 / 3.0, 30 + 1.0, 40 + 4.0};
+  CHECK(compare(y, expected, {4}).max_rel <= 1e-15);
+  const Numbers bare =
+      dense::layer_norm<double>({.x = x, .weight = w, .bias = {}, .C = 4, .eps = 4});
+  CHECK(compare(bare, Numbers{-1, -2 / 3.0, 1, 4}, {4}).max_rel <= 1e-15);
+}
+
+TEST_CASE("gelu: the exact form, its tanh approximation, and how far they are apart") {
+  const Numbers x = {-1, 0, 1, 2};
+  // x Phi(x) with Phi(1) = 0.841344746068543, Phi(2) = 0.977249868051821 (tables of the normal).
+  const Numbers exact = dense::gelu<double>(x, Gelu::erf);
+  CHECK(compare(exact, Numbers{-0.158655253931457, 0, 0.841344746068543, 1.954499736103642}, {4})
+            .max_abs <= 2e-15);
+  // The formula at 1: 0.5 (1 + tanh(0.797884560802865 * 1.044715)) = 0.841191990608...
+  const Numbers approximate = dense::gelu<double>(x, Gelu::tanh);
+  CHECK(approximate[2] == Approx(0.8411919906082768).epsilon(1e-15));
+  // Both are odd about x/2: gelu(x) - gelu(-x) = x.
+  CHECK(approximate[2] - approximate[0] == Approx(1).epsilon(1e-15));
+  const Difference apart = compare(approximate, exact, {4});
+  CHECK(apart.max_abs > 1e-4);
+  CHECK(apart.max_abs < 5e-4);
+}
+
+TEST_CASE("softmax: exact ratios, no overflow, masked scores weigh nothing") {
+  const double three = std::log(3.0);
+  CHECK(compare(dense::softmax<double>(Numbers{0, three, 1000, 1000 + three}, 2),
+                Numbers{0.25, 0.75, 0.25, 0.75}, {4})
+            .max_abs <= 1e-13);  // 1000 + log 3 keeps log 3 to 1000 * 2^-53
+  CHECK(dense::softmax<double>(Numbers{5, -kInf}, 2) == Numbers{1, 0});
+}
+
+TEST_CASE("cross-entropy: the mean of -log softmax over the targets that are not -1") {
+  const Numbers logits = {0, std::log(3.0), 1000, 1000, 7, 8};
+  const std::vector<int> targets = {0, 1, -1}, none = {-1, -1, -1};
+  CHECK(dense::cross_entropy<double>({.logits = logits, .targets = targets, .V = 2}) ==
+        Approx((std::log(4.0) + std::log(2.0)) / 2).epsilon(1e-15));
+  CHECK(std::isnan(dense::cross_entropy<double>({.logits = logits, .targets = none, .V = 2})));
+}
+
+TEST_CASE("attention: by hand, two tokens, one head") {
+  const Numbers qkv = {1, 0, 2, 0, 10, 20,   // token 0: q, k, v
+                       0, 2, 1, 3, 30, 40};  // token 1
+  const auto part = [&](int64_t which) {
+    return dense::split_heads<double>({.qkv = qkv, .B = 1, .T = 2, .H = 1, .D = 2, .part = which});
+  };
+  CHECK(part(1) == Numbers{2, 0, 1, 3});
+  const Numbers scores =
+      dense::attention_scores<double>({.q = part(0), .k = part(1), .N = 1, .T = 2, .D = 2});
+  CHECK(compare(scores, Numbers{std::sqrt(2), -kInf, 0, 3 * std::sqrt(2)}, {4}).max_rel <= 1e-15);
+  const Numbers v = part(2), weights = {1, 0, 0.25, 0.75};
+  CHECK(dense::mix_heads<double>({.softmax = weights, .v = v, .B = 1, .H = 1, .T = 2, .D = 2}) ==
+        Numbers{10, 20, 25, 35});
+}
+
+TEST_CASE("heads: head h of part p is columns [p C + h D, p C + (h + 1) D) of qkv") {
+  Numbers qkv;
+  for (int i = 0; i < 2 * 3 * 12; ++i) qkv.push_back(i);  // B 2, T 3, C 4, H 2, D 2
+  const Numbers k =
+      dense::split_heads<double>({.qkv = qkv, .B = 2, .T = 3, .H = 2, .D = 2, .part = 1});
+  CHECK(k == Numbers{4,  5,  16, 17, 28, 29, 6,  7,  18, 19, 30, 31,
+                     40, 41, 52, 53, 64, 65, 42, 43, 54, 55, 66, 67});
+}
+
+TEST_CASE("reference: a one-layer model whose every value is known") {
+  // Biases alone move the stream: attention adds v's bias through the identity, the MLP adds its
+  // own. wte rows e0, e1; the block adds (1, 0) then (0, 2); ln_f has weight 1: (a, b) -> sign(a -
+  // b).
+  const GptConfig config = {.n_layer = 1,
+                            .n_head = 1,
+                            .n_embd = 2,
+                            .block_size = 2,
+                            .vocab_size = 2,
+                            .n_inner = 1,
+                            .layer_norm_eps = 0};
+  const std::map<std::string, Numbers> w = {
+      {"transformer.wte.weight", {6, 0, 0, 6}},
+      {"transformer.wpe.weight", {0, 1, 1, 0}},
+      {"transformer.h.0.ln_1.weight", {1, 1}},
+      {"transformer.h.0.ln_1.bias", {0, 0}},
+      {"transformer.h.0.attn.c_attn.weight", Numbers(12, 0.0)},
+      {"transformer.h.0.attn.c_attn.bias", {5, 6, 7, 8, 1, 0}},
+      {"transformer.h.0.attn.c_proj.weight", {1, 0, 0, 1}},
+      {"transformer.h.0.attn.c_proj.bias", {0.5, 0.25}},
+      {"transformer.h.0.ln_2.weight", {1, 1}},
+      {"transformer.h.0.ln_2.bias", {0, 0}},
+      {"transformer.h.0.mlp.c_fc.weight", {0, 0}},
+      {"transformer.h.0.mlp.c_fc.bias", {1}},
+      {"transformer.h.0.mlp.c_proj.weight", {0, 2}},
+      {"transformer.h.0.mlp.c_proj.bias", {0, -0.5}},
+      {"transformer.ln_f.weight", {2, 3}},
+      {"transformer.ln_f.bias", {0.5, 0}},
+  };
+  std::map<std::string, Numbers> seen;
+  std::vector<std::string> order;
+  const Reference<double> reference(config, [&](const std::string& name) { return w.at(name); });
+  const ReferenceOutput out =
+      reference.forward({.B = 1, .T = 2, .tokens = {0, 1}, .targets = {0, -1}}, [&](Activation a) {
+        order.push_back(a.site);
+        seen[a.site] = a.values;
+      });
+  CHECK(order == std::vector<std::string>{"embed/tok",
+                                          "embed/pos",
+                                          "embed",
+                                          "block 0/ln_1",
+                                          "block 0/attn/qkv",
+                                          "block 0/attn/q",
+                                          "block 0/attn/k",
+                                          "block 0/attn/v",
+                                          "block 0/attn/scores",
+                                          "block 0/attn/softmax",
+                                          "block 0/attn/heads",
+                                          "block 0/attn/proj",
+                                          "block 0/attn",
+                                          "block 0/ln_2",
+                                          "block 0/mlp/fc",
+                                          "block 0/mlp/gelu",
+                                          "block 0/mlp/proj",
+                                          "block 0",
+                                          "ln_f",
+                                          "head"});
+  CHECK(seen["embed"] == Numbers{6, 1, 1, 6});
+  CHECK(seen["block 0/ln_1"] == Numbers{1, -1, -1, 1});
+  CHECK(seen["block 0/attn/q"] == Numbers{5, 6, 5, 6});
+  CHECK(seen["block 0/attn/softmax"] == Numbers{1, 0, 0.5, 0.5});
+  CHECK(seen["block 0/attn/proj"] == Numbers{1.5, 0.25, 1.5, 0.25});
+  CHECK(seen["block 0/attn"] == Numbers{7.5, 1.25, 2.5, 6.25});
+  const double mlp = 2 * 0.841344746068543 - 0.5;  // gelu(1)
+  CHECK(compare(seen["block 0"], Numbers{7.5, 1.25 + mlp, 2.5, 6.25 + mlp}, {4}).max_abs <= 1e-14);
+  CHECK(compare(seen["ln_f"], Numbers{2.5, -3, -1.5, 3}, {4}).max_abs <= 1e-14);
+  CHECK(compare(out.logits, Numbers{15, -18, -9, 18}, {4}).max_abs <= 1e-13);
+  CHECK(out.shape == std::vector<int64_t>{1, 2, 2});
+  REQUIRE(out.loss);
+  CHECK(*out.loss == Approx(std::log1p(std::exp(-33.0))).epsilon(1e-1));  // 5e-15, rounded at 1
+  CHECK(reference.greedy({0}, 3) == std::vector<int>{0, 0, 0, 0});
+}
+
+TEST_CASE("reference: a later token changes no earlier logit, and does change its own") {
+  const GptConfig config = tiny();
+  const Reference<double> reference(config, arbitrary_weights(config));
+  TokenBatch b = batch();
+  const Numbers before = reference.forward(b).logits;
+  b.tokens[3] = 7;  // sequence 0, position 3
+  const Numbers after = reference.forward(b).logits;
+  const int64_t V = config.vocab_size;
+  CHECK(rows(before, 0, 3, V) == rows(after, 0, 3, V));
+  CHECK(rows(before, 3, 4, V) != rows(after, 3, 4, V));
+  CHECK(rows(before, 4, 5, V) != rows(after, 4, 5, V));
+  CHECK(rows(before, 5, 10, V) == rows(after, 5, 10, V));  // the other sequence
+}
+
+TEST_CASE("reference: each choice in the config changes the result") {
+  const GptConfig base = tiny();
+  const Numbers logits = Reference<double>(base, arbitrary_weights(base)).forward(batch()).logits;
+  const auto change = [&](auto edit) {
+    GptConfig config = base;
+    edit(config);
+    const Numbers other =
+        Reference<double>(config, arbitrary_weights(config)).forward(batch()).logits;
+    return compare(other, logits, {2, 5, 11}).max_rel;
+  };
+  const double gelu = change([](GptConfig& c) { c.gelu = Gelu::tanh; });
+  CHECK(gelu > 1e-6);
+  CHECK(gelu < 1e-2);
+  CHECK(change([](GptConfig& c) { c.bias = false; }) > 1e-2);
+  CHECK(change([](GptConfig& c) { c.tied_head = false; }) > 1e-2);
+  CHECK(change([](GptConfig& c) { c.layer_norm_eps = 0.1; }) > 1e-3);
+  CHECK(change([](GptConfig& c) { c.n_inner = 20; }) > 1e-3);
+}
+
+TEST_CASE(
+    "reference: without biases no parameter named bias is asked for, and with a tied head "
+    "no lm_head") {
+  GptConfig config = tiny();
+  config.bias = false;
+  const Weights weights = arbitrary_weights(config);
+  const auto check_name = [&](const std::string& name) {
+    CHECK(name.find("bias") == std::string::npos);
+    CHECK(name.find("lm_head") == std::string::npos);
+    return weights(name);
+  };
+  Reference<double>(config, check_name).forward(batch());
+}
+
+TEST_CASE("reference: float differs from double by rounding: not by nothing, not by much more") {
+  const GptConfig config = {.n_layer = 2,
+                            .n_head = 4,
+                            .n_embd = 256,
+                            .block_size = 32,
+                            .vocab_size = 50,
+                            .n_inner = 1024};
+  TokenBatch b = {.B = 2, .T = 32, .tokens = {}};
+  for (int i = 0; i < 64; ++i) b.tokens.push_back(i * 17 % 50);
+  b.targets = b.tokens;
+  const auto truth = Reference<double>(config, arbitrary_weights(config)).forward(b);
+  const auto rounded = Reference<float>(config, arbitrary_weights(config)).forward(b);
+  const Difference d = compare(rounded.logits, truth.logits, {2, 32, 50});
+  // Random-walk growth of a left-to-right sum of n terms is about sqrt(n) u (Higham and Mary 2019);
+  // 8 such sums in a row, and room for their condition.
+  const double walk = std::sqrt(1024.0) * 0x1p-24;
+  CHECK(d.rms_rel > 0.01 * walk);
+  CHECK(d.rms_rel < 8 * walk);
+  CHECK(*rounded.loss != *truth.loss);
+  CHECK(*rounded.loss == Approx(*truth.loss).epsilon(8 * walk));
+}
+
+TEST_CASE("reference: a NaN in a weight reaches the logits and the loss") {
+  const GptConfig config = tiny();
+  const std::string name = "transformer.h.1.mlp.c_proj.bias";
+  Numbers values = arbitrary_weights(config)(name);
+  values[3] = std::numeric_limits<double>::quiet_NaN();
+  TokenBatch b = batch();
+  b.targets = b.tokens;
+  const auto bad = with(arbitrary_weights(config), name, values);
+  const auto out = Reference<double>(config, bad).forward(b);
+  for (const double logit : out.logits) CHECK(std::isnan(logit));
+  CHECK(std::isnan(*out.loss));
+  CHECK(std::isnan(*Reference<float>(config, bad).forward(b).loss));
+}
+
+TEST_CASE("reference: greedy appends each argmax, of the last block_size tokens") {
+  const GptConfig config = tiny();
+  const Reference<double> reference(config, arbitrary_weights(config));
+  std::vector<int> tokens = {3, 1, 4};
+  const std::vector<int> got = reference.greedy(tokens, 8);
+  while (tokens.size() < 11) {
+    const size_t T = std::min<size_t>(tokens.size(), 6);
+    const Numbers logits =
+        reference
+            .forward({.B = 1,
+                      .T = static_cast<int64_t>(T),
+                      .tokens = {tokens.end() - static_cast<int64_t>(T), tokens.end()}})
+            .logits;
+    int best = 0;
+    for (int v = 1; v < 11; ++v)
+      if (logits[(T - 1) * 11 + size_t(v)] > logits[(T - 1) * 11 + size_t(best)]) best = v;
+    tokens.push_back(best);
+  }
+  CHECK(got == tokens);
+  CHECK_THROWS_AS(reference.greedy({}, 1), Error);
+}
+
+TEST_CASE("reference: batches and weights that do not fit the config are refused") {
+  const GptConfig config = tiny();
+  const Reference<double> reference(config, arbitrary_weights(config));
+  const auto forward = [&](TokenBatch b) { return [&, b] { reference.forward(b); }; };
+  CHECK_THROWS_WITH(forward({.B = 1, .T = 2, .tokens = {3, 11}})(),
+                    Catch::Contains("token 1 is 11, outside the vocabulary of 11"));
+  CHECK_THROWS_AS(forward({.B = 1, .T = 1, .tokens = {-1}})(), Error);
+  CHECK_THROWS_AS(forward({.B = 1, .T = 1, .tokens = {1}, .targets = {-2}})(), Error);
+  CHECK_THROWS_AS(forward({.B = 1, .T = 1, .tokens = {1}, .targets = {11}})(), Error);
+  CHECK_THROWS_AS(forward({.B = 1, .T = 1, .tokens = {1}, .targets = {1, 2}})(), Error);
+  CHECK_THROWS_AS(forward({.B = 1, .T = 3, .tokens = {1, 2}})(), Error);
+  CHECK_THROWS_AS(forward({.B = 2, .T = 1, .tokens = {1}})(), Error);
+  CHECK_THROWS_AS(forward({.B = 0, .T = 0, .tokens = {}})(), Error);
+  CHECK_THROWS_AS(forward({.B = 1, .T = 7, .tokens = {1, 2, 3, 4, 5, 6, 7}})(), Error);
+  const Reference<double> wrong(
+      config, with(arbitrary_weights(config), "transformer.ln_f.weight", {1, 2, 3}));
+  CHECK_THROWS_WITH(wrong.forward(batch()),
+                    Catch::Contains("transformer.ln_f.weight holds 3 numbers; the config says 8"));
+}

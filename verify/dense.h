@@ -1,0 +1,96 @@
+// The layers of a dense transformer, a function each, as the papers write them: no ranks, no
+// shards.
+//
+// A layer takes its operands as a struct of views, so that its backward can take the same struct
+// and the output's gradient. Arrays are row-major. In float every sum runs strictly left to right,
+// in float: of all orders the one with the largest expected rounding error (Higham, Accuracy and
+// Stability of Numerical Algorithms, 2002, chapter 4; Higham and Mary 2019), so that the error of
+// any other order, blocked or split over ranks, is expected to be at or below this one's.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/config.h"
+
+namespace tplab::dense {
+
+template <class Real>
+using View = std::span<const Real>;
+
+// y = x W^T + b.   x: [N, in]   weight: [out, in]   bias: [out] or empty   ->   y: [N, out]
+template <class Real>
+struct Linear {
+  View<Real> x, weight, bias;
+  int64_t in, out;
+};
+template <class Real>
+std::vector<Real> linear(const Linear<Real>& l);
+
+// y = (x - mean) / sqrt(variance + eps) * weight + bias, over the last dimension; the variance is
+// the mean of squared deviations (Ba et al. 2016).   x, y: [N, C]   weight: [C]   bias: [C] or
+// empty
+template <class Real>
+struct LayerNorm {
+  View<Real> x, weight, bias;
+  int64_t C;
+  double eps;
+};
+template <class Real>
+std::vector<Real> layer_norm(const LayerNorm<Real>& l);
+
+// erf: x Phi(x);  tanh: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))  (Hendrycks and Gimpel 2016)
+template <class Real>
+std::vector<Real> gelu(View<Real> x, Gelu kind);
+
+// One third of the fused projection as heads: part 0 is q, 1 is k, 2 is v.
+//   qkv: [B, T, 3 H D], columns [Q | K | V], each head by head   ->   [B, H, T, D]
+template <class Real>
+struct SplitHeads {
+  View<Real> qkv;
+  int64_t B, T, H, D, part;
+};
+template <class Real>
+std::vector<Real> split_heads(const SplitHeads<Real>& s);
+
+// scores = q k^T / sqrt(D), and -inf where the key is later than the query.
+//   q, k: [N, T, D], N = B H   ->   [N, T, T]   (Vaswani et al. 2017, section 3.2.1)
+template <class Real>
+struct Scores {
+  View<Real> q, k;
+  int64_t N, T, D;
+};
+template <class Real>
+std::vector<Real> attention_scores(const Scores<Real>& s);
+
+// exp(x - max) / sum of exp(x - max), over rows of `width`.
+template <class Real>
+std::vector<Real> softmax(View<Real> x, int64_t width);
+
+// Each query's mean of the values, weighed by its softmax; the heads side by side again.
+//   softmax: [B, H, T, T]   v: [B, H, T, D]   ->   [B, T, H D]
+template <class Real>
+struct MixHeads {
+  View<Real> softmax, v;
+  int64_t B, H, T, D;
+};
+template <class Real>
+std::vector<Real> mix_heads(const MixHeads<Real>& m);
+
+// Mean over the targets that are not -1 of log(sum of exp(logits)) - logits[target]; 0/0 when all
+// are -1, as PyTorch has it.   logits: [N, V]   targets: [N]   ->   the loss
+template <class Real>
+struct CrossEntropy {
+  View<Real> logits;
+  std::span<const int> targets;
+  int64_t V;
+};
+template <class Real>
+Real cross_entropy(const CrossEntropy<Real>& c);
+
+// a + b, element by element.
+template <class Real>
+std::vector<Real> add(View<Real> a, View<Real> b);
+
+}  // namespace tplab::dense

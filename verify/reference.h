@@ -1,0 +1,75 @@
+// The independent reference: a dense GPT's forward pass, which the tensor-parallel one must match.
+//
+// It shares no code with model/ or sim/ but the config's struct (and errors), and no matrix product
+// but Eigen's in double. Reference<double> is the truth; Reference<float>, the same text, shows how
+// much rounding alone costs a dense run in float, from which the verifier derives its bounds.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+
+namespace tplab {
+
+// A whole parameter by nanoGPT's name, in nanoGPT's layout: linears [out, in], row-major. Called
+// for one layer at a time and not remembered, so that no more than a layer is in memory; a tied
+// head asks for transformer.wte.weight a second time.
+using Weights = std::function<std::vector<double>(const std::string& name)>;
+
+// What the network holds at a site ("block 3/attn/proj"), as computed, converted to double.
+struct Activation {
+  std::string site;
+  std::vector<int64_t> shape;
+  std::vector<double> values;
+};
+
+// Receives each activation in the order of the network, a block's once the block is done:
+//   embed/tok  embed/pos [1, T, C]  embed
+//   block i/ln_1  block i/attn/qkv [B, T, 3C]
+//   block i/attn/q  block i/attn/k  block i/attn/v [B, H, T, D]
+//   block i/attn/scores [B, H, T, T], scaled, -inf where masked  block i/attn/softmax [B, H, T, T]
+//   block i/attn/heads  block i/attn/proj (with bias)  block i/attn (the stream after attention)
+//   block i/ln_2  block i/mlp/fc [B, T, F]  block i/mlp/gelu [B, T, F]  block i/mlp/proj (with
+//   bias) block i (the stream after the block) ln_f  head [B, T, V]
+// and [B, T, C] where no shape is given.
+using Visitor = std::function<void(Activation)>;
+
+struct TokenBatch {
+  int64_t B = 0, T = 0;
+  std::vector<int> tokens;        // [B, T]
+  std::vector<int> targets = {};  // [B, T] or empty; -1 is left out of the loss
+};
+
+struct ReferenceOutput {
+  std::vector<int64_t> shape;  // {B, T, V}
+  std::vector<double> logits;
+  std::optional<double> loss;  // mean cross-entropy, where there are targets
+};
+
+template <class Real>
+class Reference {
+ public:
+  // REQUIRES: config passed check().
+  Reference(const GptConfig& config, Weights weights);
+
+  // Throws Error(usage) for tokens or targets outside the vocabulary, a T longer than the block,
+  // arrays that are not [B, T], or a parameter of the wrong size.
+  ReferenceOutput forward(const TokenBatch& batch, const Visitor& visit = {}) const;
+
+  // The prompt and n_new more tokens, each the argmax of the last logits (the lowest index on
+  // ties), all recomputed for every token from the last block_size tokens, as nanoGPT's generate.
+  std::vector<int> greedy(const std::vector<int>& prompt, int64_t n_new) const;
+
+ private:
+  GptConfig config_;
+  Weights weights_;
+};
+
+extern template class Reference<double>;
+extern template class Reference<float>;
+
+}  // namespace tplab
