@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Who may include whom. Usage: check.sh TREE. Prints each line that goes against the direction
+#   sim <- model <- verify, viz <- cli, tests
+# and exits 1 if there is one.
+set -euo pipefail
+cd "$1"
+
+found=0
+
+# forbid PATH PATTERN WHY [ALLOWED]: no line of code at PATH, comments aside, may match PATTERN
+# unless it matches ALLOWED.
+forbid() {
+  local path=$1 pattern=$2 why=$3 allowed=${4:-^$} lines
+  [ -e "$path" ] || return 0
+  # shellcheck disable=SC2016 # $0 is awk's
+  lines=$(find "$path" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) -print0 | sort -z |
+    PATTERN=$pattern ALLOWED=$allowed xargs -0 -r awk '{
+      code = $0
+      sub(/\/\/.*/, "", code)
+      if (code ~ ENVIRON["PATTERN"] && code !~ ENVIRON["ALLOWED"]) print FILENAME ":" FNR ": " $0
+    }')
+  if [ -n "$lines" ]; then
+    printf '%s\n  in %s: %s\n' "$lines" "$path" "$why"
+    found=1
+  fi
+}
+
+includes() { printf '^[ \\t]*#[ \\t]*include[ \\t]*["<](\\.\\./)*(%s)' "$1"; }
+
+forbid sim "$(includes '(model|verify|viz|cli|tutorials|tests)/')" \
+  'the machine knows nothing of transformers; move what it needs into sim/'
+forbid model "$(includes '(verify|viz|cli|tutorials|tests)/')" \
+  'a network knows nothing of who checks or draws it'
+forbid verify "$(includes '(viz|cli|tutorials|tests)/')" 'the verifier draws nothing'
+forbid viz "$(includes '(verify|cli|tutorials|tests)/')" 'pictures come from a ledger or a shard plan'
+forbid cli "$(includes '(tutorials|tests)/')" 'the command knows nothing of its tests'
+
+forbid model "$(includes '(omp\.h|thread|mutex|atomic|future|condition_variable|barrier|latch)[">]')" \
+  'one rank runs this code; threads belong to sim/'
+forbid model "$(includes '([^">]*(cuda|cublas|nccl)|mpi\.h)')" 'devices and networks belong to sim/'
+forbid model '#[ \t]*pragma[ \t]+omp|std::(thread|jthread|async|mutex|atomic)' \
+  'one rank runs this code; threads belong to sim/'
+forbid model '#[ \t]*(if|ifdef|ifndef|elif|else)([^a-z]|$)' \
+  'the network is one text, whatever it runs on'
+
+# The reference checks the others, so it may share nothing with them but the config and errors.
+for file in verify/reference.h verify/reference.cpp verify/dense.h verify/dense.cpp; do
+  forbid "$file" "$(includes '(sim|model)/')" 'the reference shares no code with what it checks' \
+    "$(includes '(model/config|sim/error)\.h')"
+done
+
+exit "$found"

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The layering check sees each kind of bad line, and none in good ones.
+set -euo pipefail
+check=$(cd "$(dirname "$0")" && pwd)/check.sh
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+
+# expect RESULT FILE LINE: a tree whose FILE holds LINE is "refused" or "accepted".
+expect() {
+  local expected=$1 file=$2 line=$3 result=accepted
+  rm -rf "${tree:?}"/*
+  mkdir -p "$tree/$(dirname "$file")"
+  printf '// A file.\n%s\n' "$line" >"$tree/$file"
+  bash "$check" "$tree" >"$tree/log" || result=refused
+  if [ "$result" != "$expected" ]; then
+    printf '%s in %s was %s\n' "$line" "$file" "$result"
+    exit 1
+  fi
+  if [ "$result" = refused ] && ! grep -qF "$file:2: $line" "$tree/log"; then
+    printf 'the line is not named:\n'
+    cat "$tree/log"
+    exit 1
+  fi
+}
+
+expect refused sim/device.h '#include "model/config.h"'
+expect refused sim/cpu/deep.cpp '#include "viz/svg.h"'
+expect refused sim/device.h '#include "../model/config.h"'
+expect refused model/gpt.cpp '#include "verify/reference.h"'
+expect refused model/gpt.h '  #  include <viz/svg.h>'
+expect refused verify/report.cpp '#include "viz/svg.h"'
+expect refused viz/svg.cpp '#include "verify/report.h"'
+expect refused viz/svg.cpp '#include "cli/options.h"'
+expect refused model/gpt.cpp '#include <omp.h>'
+expect refused model/gpt.cpp '#include <thread>'
+expect refused model/gpt.cpp '#include <cuda_runtime.h>'
+expect refused model/gpt.cpp '#include "nccl.h"'
+expect refused model/gpt.cpp '#include <mpi.h>'
+expect refused model/gpt.cpp '#pragma omp parallel for'
+expect refused model/gpt.cpp 'std::jthread worker;'
+expect refused model/gpt.cpp '#ifdef __CUDACC__'
+expect refused model/gpt.cpp '#if defined(TPLAB_FAST)'
+expect refused verify/reference.cpp '#include "sim/ops.h"'
+
+expect accepted sim/world.cpp '#pragma omp parallel'
+expect accepted sim/device.h '#include "sim/dtype.h"'
+expect accepted model/gpt.h '#pragma once'
+expect accepted model/gpt.cpp '#include "sim/ops.h"'
+expect accepted model/gpt.cpp '// Neither std::thread nor #pragma omp, nor #include "viz/svg.h".'
+expect accepted verify/report.cpp '#include "model/gpt.h"'
+expect accepted verify/reference.h '#include "model/config.h"'
+expect accepted cli/main.cpp '#include "verify/report.h"'
+expect accepted tests/sim/world.cpp '#include "model/gpt.h"'
+printf 'the check sees each of 18 bad lines and accepts 9 good ones\n'
