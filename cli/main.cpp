@@ -1,0 +1,52 @@
+// The tplab command: finds the subcommand and turns errors into messages and exit codes.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "sim/error.h"
+
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  tplab verify --preset nano-cpu --tp 1,2,4        split a model, prove it right, count its bytes
+  tplab verify --checkpoint ckpt.pt --tp 2         the same for a checkpoint of yours
+  tplab info --preset gpt2 --tp 4                  how each tensor is split, what a rank holds
+  tplab generate --checkpoint ckpt.pt --prompt "To be"
+  tplab bench decode --preset gpt2                 how close to the memory's limit
+Exit codes: 0 good, 1 verification failed, 2 usage, 3 bad input file, 4 not available here.)";
+
+int run(int argc, char** argv) {
+  CLI::App app("tplab: a laboratory for tensor parallelism");
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  app.set_help_all_flag("--help-all", "help of every command");
+  int exit_code = 0;
+  tplab::cli::add_verify(app, exit_code);
+  tplab::cli::add_generate(app, exit_code);
+  tplab::cli::add_tokenize(app, exit_code);
+  tplab::cli::add_info(app, exit_code);
+  tplab::cli::add_bench(app, exit_code);
+  tplab::cli::add_doctor(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : static_cast<int>(tplab::ErrorKind::usage);
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const tplab::Error& e) {
+    fmt::print(stderr, "tplab: {}\n", e.what());
+    return static_cast<int>(e.kind());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "tplab: out of memory\n  fix: use a smaller model, batch or sequence\n");
+    return static_cast<int>(tplab::ErrorKind::unavailable);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "tplab: {}\n  fix: this is a bug in tplab; please report it\n", e.what());
+    return static_cast<int>(tplab::ErrorKind::run);
+  }
+}

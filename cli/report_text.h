@@ -1,0 +1,14 @@
+// A verification report as a person reads it.
+#pragma once
+
+#include <string>
+
+#include "verify/verify.h"
+
+namespace tplab::cli {
+
+// The verification table, what is wrong if anything is, the collectives of a layer and the memory
+// of each rank. all_sites: every compared site of every run as well.
+std::string report_text(const Report& report, bool all_sites, bool colour);
+
+}  // namespace tplab::cli

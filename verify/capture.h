@@ -1,0 +1,53 @@
+// Collects what a run's ranks show, and puts shards back together.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sim/rank.h"
+
+namespace tplab {
+
+// One site of one run, on every rank.
+struct CapturedSite {
+  std::string site;
+  std::string placement;
+  int fused = 1;
+  std::vector<std::vector<double>> per_rank;  // this rank's array
+  std::vector<int64_t> local_shape;           // rank 0's
+
+  // The logical tensor: rank 0's copy of a replicated one, the shards of a varying one side by
+  // side along the last dimension, the sum of a partial one.
+  std::vector<double> whole() const;
+  std::vector<int64_t> shape() const;
+  // Whether every rank holds the same bits; true where they hold different parts.
+  bool replicas_identical() const;
+  bool is_replicated() const { return placement == "invariant" || placement == "replicated"; }
+};
+
+// Safe to be shown things by all ranks at once: each rank has a list of its own.
+class Capture {
+ public:
+  explicit Capture(int ranks) : lists_(static_cast<size_t>(ranks)) {}
+
+  Observer observer();
+  void stop(int rank) { lists_[static_cast<size_t>(rank)].on = false; }
+
+  // The sites in the order in which the ranks showed them.
+  std::vector<CapturedSite> sites() const;
+
+ private:
+  struct Shown {
+    std::string site, placement;
+    int fused;
+    std::vector<int64_t> shape;
+    std::vector<double> values;
+  };
+  struct alignas(64) List {
+    bool on = true;
+    std::vector<Shown> shown;
+  };
+  std::vector<List> lists_;
+};
+
+}  // namespace tplab

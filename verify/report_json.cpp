@@ -1,0 +1,116 @@
+#include "verify/report_json.h"
+
+namespace tplab {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+Json site(const SiteResult& s) {
+  return {{"site", s.site},
+          {"placement", s.placement},
+          {"rms", s.rms},
+          {"max_abs", s.max_abs},
+          {"bound_rms", s.bound.rms},
+          {"bound_max_abs", s.bound.max_abs},
+          {"replicas_identical", s.replicas_identical},
+          {"good", s.good}};
+}
+
+Json against(const std::vector<AgainstResult>& all) {
+  Json list = Json::array();
+  for (const AgainstResult& a : all) {
+    list.push_back({{"tensor", a.tensor},
+                    {"site", a.site},
+                    {"rms", a.rms},
+                    {"max_abs", a.max_abs},
+                    {"bound_rms", a.bound.rms},
+                    {"bound_max_abs", a.bound.max_abs},
+                    {"good", a.good}});
+  }
+  return list;
+}
+
+Json collectives(const RunResult& run) {
+  Json list = Json::array();
+  for (size_t rank = 0; rank < run.forward.size(); ++rank) {
+    for (const Event& e : run.forward[rank]) {
+      list.push_back({{"rank", rank},
+                      {"site", e.site->path()},
+                      {"phase", name(e.phase)},
+                      {"op", name(e.op)},
+                      {"algorithm", name(e.algorithm)},
+                      {"dtype", name(e.dtype)},
+                      {"group_size", e.group_size},
+                      {"elements", e.elements},
+                      {"payload_bytes", e.payload_bytes},
+                      {"wire_bytes", e.wire_bytes},
+                      {"us", static_cast<double>(e.end_ns - e.start_ns) * 1e-3}});
+    }
+  }
+  return list;
+}
+
+Json run_json(const RunResult& run, const GptConfig& config) {
+  Json json = {{"tp", run.tp},
+               {"dtype", name(run.dtype)},
+               {"good", run.good()},
+               {"loss", or_null(run.loss)},
+               {"reference_loss", or_null(run.reference_loss)},
+               {"loss_error", run.loss_error},
+               {"loss_bound", run.loss_bound},
+               {"sites", Json::array()},
+               {"decode", site(run.decode)},
+               {"against", against(run.against)},
+               {"greedy_tokens", run.greedy_tokens},
+               {"greedy_good", or_null(run.greedy_good)},
+               {"collectives", collectives(run)},
+               {"disagreement", run.disagreement},
+               {"ranks", Json::array()},
+               {"finding", nullptr}};
+  for (const SiteResult& s : run.sites) json["sites"].push_back(site(s));
+  const int64_t weights = ShardPlan(config, run.tp).local_count() * size_bytes(run.dtype);
+  for (const RankRecord& rank : run.ranks)
+    json["ranks"].push_back({{"weights_bytes", weights}, {"peak_bytes", rank.memory.peak_bytes}});
+  if (run.finding)
+    json["finding"] = {
+        {"site", run.finding->site}, {"where", run.finding->where}, {"cause", run.finding->cause}};
+  return json;
+}
+
+}  // namespace
+
+Json to_json(const GptConfig& c) {
+  return {{"n_layer", c.n_layer},
+          {"n_head", c.n_head},
+          {"n_embd", c.n_embd},
+          {"block_size", c.block_size},
+          {"vocab_size", c.vocab_size},
+          {"n_inner", c.n_inner},
+          {"bias", c.bias},
+          {"tied_head", c.tied_head},
+          {"gelu", c.gelu == Gelu::erf ? "erf" : "tanh"},
+          {"layer_norm_eps", c.layer_norm_eps}};
+}
+
+Json to_json(const Report& report) {
+  Json json = {{"schema", 1},
+               {"good", report.good()},
+               {"source", report.source},
+               {"config", to_json(report.config)},
+               {"batch", report.batch},
+               {"seq", report.length},
+               {"algorithm", name(report.algorithm)},
+               {"runs", Json::array()},
+               {"reference_against", against(report.reference_against)},
+               {"not_compared", report.not_compared}};
+  for (const RunResult& run : report.runs) json["runs"].push_back(run_json(run, report.config));
+  return json;
+}
+
+}  // namespace tplab

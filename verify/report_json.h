@@ -1,0 +1,20 @@
+// A verification report as JSON, with a stable schema.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "verify/verify.h"
+
+namespace tplab {
+
+// {"schema": 1, "good", "source", "config", "batch", "seq", "algorithm", "runs": [{"tp", "dtype",
+//  "good", "loss", "reference_loss", "sites": [{"site", "placement", "rms", "max_abs", "bound_rms",
+//  "bound_max_abs", "replicas_identical", "good"}], "decode", "against", "greedy_good",
+//  "collectives": [{"rank", "site", "op", "elements", "payload_bytes", "wire_bytes", "us"}],
+//  "disagreement", "ranks": [{"weights_bytes", "peak_bytes"}], "finding"}], ...}
+// A number that is not finite is null.
+nlohmann::ordered_json to_json(const Report& report);
+
+nlohmann::ordered_json to_json(const GptConfig& config);
+
+}  // namespace tplab

@@ -1,0 +1,108 @@
+// The verifier: a tensor-parallel run held against the dense reference, site by site.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/shard_plan.h"
+#include "model/tokens.h"
+#include "model/weights.h"
+#include "sim/world.h"
+#include "verify/golden.h"
+
+namespace tplab {
+
+// How far off one site may be, from what rounding alone does to this network on these tokens.
+//
+// The reference runs in f64 and again in f32, adding strictly left to right. Of all orders of
+// summation that one has the largest expected error (Higham 2002, section 4.2; Higham and Mary
+// 2019), so the error of a tensor-parallel run in f32, which adds the same terms in shorter pieces,
+// is expected to be at or below it. Rounding errors scale with the unit roundoff u, so a run in f64
+// gets the same bound times u(f64)/u(f32) = 2^-29. kMargin covers chance: both errors are draws
+// from distributions of the same width, and the reference in f64 has an error of its own.
+struct Bound {
+  double rms = 0;      // of |error| / |expected|, 2-norms over the site
+  double max_abs = 0;  // of any element
+};
+inline constexpr double kMargin = 4;
+
+struct SiteResult {
+  std::string site;
+  std::string placement;  // of the tensor on the ranks
+  double rms = 0;         // |got - expected| / |expected|
+  double max_abs = 0;     // largest |got - expected|
+  Bound bound;
+  bool replicas_identical = true;  // bit for bit, where every rank holds the whole
+  bool good = false;
+};
+
+// What the first wrong site looks like, in words.
+struct Finding {
+  std::string site;
+  std::string where;  // rank and position of the largest error
+  std::string cause;  // a guess, from the shape of the error
+};
+
+// One tensor of another program's, compared.
+struct AgainstResult {
+  std::string tensor;  // its name in the file
+  std::string site;    // ours
+  double rms = 0, max_abs = 0;
+  Bound bound;
+  bool good = false;
+};
+
+struct RunResult {
+  int tp = 1;
+  DType dtype = DType::f64;
+  std::vector<SiteResult> sites;  // in the order of the network; logits last
+  std::optional<double> loss, reference_loss;
+  double loss_error = 0, loss_bound = 0;  // absolute
+  SiteResult decode;  // logits of the last positions, one token at a time with a cache
+  std::vector<AgainstResult> against;
+  // The golden file's greedy tokens, reproduced. In f64 only: in f32 two logits closer than
+  // rounding may rightly swap.
+  std::optional<bool> greedy_good;
+  int64_t greedy_tokens = 0;
+  std::string disagreement;  // between counted and predicted collectives; empty if none
+  std::vector<std::vector<Event>> forward;  // each rank's collectives in the forward pass
+  std::vector<RankRecord> ranks;            // memory; owns the sites of the events
+  std::optional<Finding> finding;           // the first thing that is wrong
+  bool good() const { return !finding; }
+};
+
+struct Report {
+  GptConfig config;
+  std::string source;
+  int64_t batch = 0, length = 0;
+  Algorithm algorithm = Algorithm::direct;
+  std::vector<RunResult> runs;
+  std::vector<AgainstResult> reference_against;  // the reference itself, against the golden file
+  std::vector<std::string> not_compared;         // the golden file's tensors that no site matches
+  bool good() const;
+};
+
+struct VerifyOptions {
+  std::vector<int> tps = {1, 2, 4};
+  std::vector<DType> dtypes = {DType::f64, DType::f32};
+  Tokens tokens;                      // [B, T]
+  std::vector<int32_t> targets = {};  // [B, T] or empty: no loss
+  std::optional<Golden> golden = {};
+  std::string device = "cpu", comm = "threads";
+  Algorithm algorithm = Algorithm::direct;
+  // Told what is about to be done, and which part of the whole, 0 to 1, is done.
+  std::function<void(const std::string& what, double done)> progress = {};
+  // Seams for tests: break the plan or the collectives without touching the model.
+  std::function<void(ShardPlan&)> edit_plan = {};
+  CommFactory make_comm = {};
+};
+
+// Runs the reference once and the model at every tp and dtype. A difference is a result, not an
+// exception; throws Error for a tp that does not divide or input that cannot be read.
+// Memory: every watched activation of one run in f64, times tp; whole parameters one at a time.
+Report verify(const WeightSource& source, const VerifyOptions& options);
+
+}  // namespace tplab

@@ -1,0 +1,169 @@
+#include "viz/tables.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+namespace tplab {
+
+namespace {
+
+// The collectives of one module, by operation.
+struct Traffic {
+  std::string module;
+  std::map<Op, int64_t> calls;
+  int64_t payload_bytes = 0, wire_bytes = 0, ns = 0;
+  int64_t modules = 1;  // how many alike are folded into this
+
+  void add(const Event& e) {
+    ++calls[e.op];
+    payload_bytes += e.payload_bytes;
+    wire_bytes += e.wire_bytes;
+    ns += e.end_ns - e.start_ns;
+  }
+  bool alike(const Traffic& other) const {
+    return calls == other.calls && payload_bytes == other.payload_bytes &&
+           wire_bytes == other.wire_bytes;
+  }
+  std::string calls_text() const {
+    std::string text;
+    for (const auto& [op, count] : calls)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count * modules, name(op));
+    return text;
+  }
+};
+
+bool is_block(const std::string& module) { return module.starts_with("block "); }
+
+std::vector<Traffic> by_module(const std::vector<Event>& events) {
+  std::vector<Traffic> modules;
+  for (const Event& e : events) {
+    const std::string path = e.site->path();
+    const std::string module = path.substr(0, path.find('/'));
+    if (modules.empty() || modules.back().module != module)
+      modules.push_back({module, {}, 0, 0, 0, 1});
+    modules.back().add(e);
+  }
+  return modules;
+}
+
+// Consecutive blocks that communicate the same become one row, "blocks 0-11".
+std::vector<Traffic> fold(const std::vector<Traffic>& modules) {
+  std::vector<Traffic> folded;
+  size_t first = 0;  // of the run being folded, in modules
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const bool joins = !folded.empty() && is_block(modules[i].module) &&
+                       is_block(modules[first].module) && modules[i].alike(modules[first]);
+    if (!joins) {
+      folded.push_back(modules[i]);
+      first = i;
+      continue;
+    }
+    folded.back().module =
+        fmt::format("blocks {}-{}", modules[first].module.substr(6), modules[i].module.substr(6));
+    ++folded.back().modules;
+    folded.back().ns += modules[i].ns;
+  }
+  return folded;
+}
+
+int64_t product(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+// "transformer.h.3.attn.c_proj.bias" -> "transformer.h.*.attn.c_proj.bias"
+std::string without_layer(const std::string& name) {
+  constexpr std::string_view kPrefix = "transformer.h.";
+  if (!name.starts_with(kPrefix)) return name;
+  return std::string(kPrefix) + "*" + name.substr(name.find('.', kPrefix.size()));
+}
+
+std::string in_words(Split split) {
+  switch (split) {
+    case Split::whole:
+      return "whole, on every rank";
+    case Split::rows:
+      return "rows (output features)";
+    case Split::cols:
+      return "columns (input features)";
+    case Split::heads:
+      return "rows of its heads in Q, K, V";
+    case Split::vocab:
+      return "rows of the padded vocabulary";
+  }
+  return "?";
+}
+
+}  // namespace
+
+Table ledger_table(const std::vector<Event>& events) {
+  using enum Table::Align;
+  Table table({{"module"}, {"collectives"}, {"payload", right}, {"sent by rank 0", right}});
+  const std::vector<Traffic> modules = by_module(events);
+  Traffic total;
+  for (const Event& e : events) total.add(e);
+  for (const Traffic& t : fold(modules)) {
+    const auto n = static_cast<double>(t.modules);
+    table.row({{t.module},
+               {t.calls_text()},
+               {human_bytes(n * static_cast<double>(t.payload_bytes))},
+               {human_bytes(n * static_cast<double>(t.wire_bytes))}});
+  }
+  table.row({{"total", Ink::bold},
+             {total.calls.empty() ? "none" : total.calls_text(), Ink::bold},
+             {human_bytes(static_cast<double>(total.payload_bytes)), Ink::bold},
+             {human_bytes(static_cast<double>(total.wire_bytes)), Ink::bold}});
+  return table;
+}
+
+Table memory_table(const ShardPlan& plan, DType dtype, const std::vector<RankRecord>& ranks) {
+  using enum Table::Align;
+  Table table({{"rank"}, {"weights", right}, {"of the model", right}, {"peak of the run", right}});
+  int64_t whole = 0;
+  for (const ShardRow& row : plan.rows()) whole += product(row.shape);
+  for (size_t r = 0; r < ranks.size(); ++r) {
+    const auto local = static_cast<double>(plan.local_count());
+    table.row({{fmt::format("{}", r)},
+               {human_bytes(local * static_cast<double>(size_bytes(dtype)))},
+               {fmt::format("{:.1f} %", 100 * local / static_cast<double>(whole))},
+               {human_bytes(static_cast<double>(ranks[r].memory.peak_bytes))}});
+  }
+  return table;
+}
+
+Table shard_table(const ShardPlan& plan, DType dtype) {
+  using enum Table::Align;
+  Table table({{"parameter"},
+               {"count", right},
+               {"global shape", right},
+               {"split"},
+               {"a rank holds", right},
+               {"bytes a rank", right}});
+  std::map<std::string, int64_t> layers;
+  for (const ShardRow& row : plan.rows()) ++layers[without_layer(row.name)];
+  for (const ShardRow& row : plan.rows()) {
+    const std::string folded = without_layer(row.name);
+    if (layers[folded] == 0) continue;  // shown already
+    const int64_t count = std::exchange(layers[folded], 0);
+    const std::vector<int64_t> local = plan.local_shape(row);
+    const int64_t bytes = product(local) * size_bytes(dtype) * count;
+    table.row({{folded},
+               {fmt::format("{}", count)},
+               {shape_text(row.shape)},
+               {in_words(row.split)},
+               {shape_text(local)},
+               {human_bytes(static_cast<double>(bytes))}});
+  }
+  const int64_t total = plan.local_count() * size_bytes(dtype);
+  table.row(
+      {{"total", Ink::bold}, {}, {}, {}, {}, {human_bytes(static_cast<double>(total)), Ink::bold}});
+  return table;
+}
+
+}  // namespace tplab

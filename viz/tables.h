@@ -1,0 +1,24 @@
+// Tables of what ran and what was planned: every number from a ledger or a shard plan.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/shard_plan.h"
+#include "sim/world.h"
+#include "viz/table.h"
+
+namespace tplab {
+
+// Collectives a module: one row for each top-level site ("embed", "block 0", ...), runs of blocks
+// that communicate alike folded into one, and a total. Bytes are those of rank 0.
+Table ledger_table(const std::vector<Event>& events);
+
+// What each rank holds and needed: its share of the weights, and the peak of its device.
+Table memory_table(const ShardPlan& plan, DType dtype, const std::vector<RankRecord>& ranks);
+
+// Every parameter: global shape, how it is split, what a rank holds. Blocks that are alike are
+// folded into one.
+Table shard_table(const ShardPlan& plan, DType dtype);
+
+}  // namespace tplab
