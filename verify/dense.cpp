@@ -1,6 +1,7 @@
 // The dense layers' forward passes: plain loops, for double and float from the same text.
 #include "verify/dense.h"
 
+#define EIGEN_DONT_PARALLELIZE  // as in every file, or Eigen's functions would have two definitions
 #if !defined(__clang__)  // GCC 12 warns of its own AVX-512 header, inlined into Eigen (bug 105593)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -46,14 +47,26 @@ std::vector<Real> transpose(const Real* b, int64_t n, int64_t k) {
   return out;
 }
 
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using ConstMap = Eigen::Map<const Matrix>;
+
+// c = a b, with Eigen, a stretch of columns a thread.   b: a matrix [k, n] or the transpose of one
+void multiply_with_eigen(const ConstMap& a, const auto& b, Eigen::Map<Matrix> c) {
+  constexpr int64_t kTile = 256;  // enough columns for Eigen's own blocking
+  const int64_t n = c.cols();
+#pragma omp parallel for if (kThreads && n > kTile)
+  for (int64_t j = 0; j < n; j += kTile) {
+    const int64_t width = std::min(kTile, n - j);
+    c.middleCols(j, width).noalias() = a * b.middleCols(j, width);
+  }
+}
+
 // c = a b.   a: [m, k]   b: [k, n]   ->   c: [m, n]
 // float: c[i, :] = a[i, 0] b[0, :] + a[i, 1] b[1, :] + ..., so each element's sum is in order of k.
 template <class Real>
 void multiply(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n) {
   if constexpr (std::is_same_v<Real, double>) {
-    using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    Eigen::Map<Matrix>(c, m, n).noalias() =
-        Eigen::Map<const Matrix>(a, m, k) * Eigen::Map<const Matrix>(b, k, n);
+    multiply_with_eigen(ConstMap(a, m, k), ConstMap(b, k, n), Eigen::Map<Matrix>(c, m, n));
   } else {
     constexpr int64_t kTile = 64;  // columns at a time: their part of b stays in cache over all i
 #pragma omp parallel for if (kThreads && m * k * n > 65536)
@@ -73,9 +86,8 @@ void multiply(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64
 template <class Real>
 void multiply_transposed(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n) {
   if constexpr (std::is_same_v<Real, double>) {
-    using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    Eigen::Map<Matrix>(c, m, n).noalias() =
-        Eigen::Map<const Matrix>(a, m, k) * Eigen::Map<const Matrix>(b, n, k).transpose();
+    multiply_with_eigen(ConstMap(a, m, k), ConstMap(b, n, k).transpose(),
+                        Eigen::Map<Matrix>(c, m, n));
   } else {
     multiply(a, transpose(b, n, k).data(), c, m, k, n);
   }
