@@ -1,0 +1,143 @@
+#include "model/checkpoints/file_weights.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <utility>
+
+#include "sim/error.h"
+
+namespace tplab {
+namespace {
+
+// "a, b, c and 12 more"
+std::string list_text(const std::vector<std::string>& items) {
+  constexpr size_t kMost = 6;
+  std::string text;
+  for (size_t i = 0; i < std::min(items.size(), kMost); ++i) {
+    text += (i == 0 ? "" : ", ") + items[i];
+  }
+  if (items.size() > kMost) text += fmt::format(" and {} more", items.size() - kMost);
+  return text;
+}
+
+std::vector<int64_t> parameter_shape(const FileTensor& tensor) {
+  std::vector<int64_t> shape = tensor.shape;
+  if (tensor.is_transposed && shape.size() == 2) std::swap(shape[0], shape[1]);
+  return shape;
+}
+
+// Throws unless the tensors are exactly the config's parameters.
+void check_tensors(const GptConfig& config, const FileTensors& tensors, const std::string& path) {
+  std::vector<std::string> missing, extra, wrong;
+  std::set<std::string_view> expected;
+  const std::vector<ParameterInfo> list = parameters(config);
+  for (const ParameterInfo& parameter : list) {
+    expected.insert(parameter.name);
+    const auto found = tensors.find(parameter.name);
+    if (found == tensors.end()) {
+      missing.push_back(parameter.name);
+    } else if (parameter_shape(found->second) != parameter.shape) {
+      std::vector<int64_t> shape = parameter.shape;
+      if (found->second.is_transposed) std::reverse(shape.begin(), shape.end());
+      wrong.push_back(fmt::format("{} is {}, not {}", parameter.name,
+                                  shape_text(found->second.shape), shape_text(shape)));
+    } else if (!is_weight_type(found->second.type)) {
+      wrong.push_back(fmt::format("{} holds {}, not f64, f32, f16 or bf16", parameter.name,
+                                  row_of(found->second.type).name));
+    }
+  }
+  for (const auto& [name, tensor] : tensors) {
+    if (!expected.count(name)) extra.push_back(in_quotes(name));
+  }
+
+  std::vector<std::string> problems;
+  if (!missing.empty()) problems.push_back("tensors are missing: " + list_text(missing));
+  if (!wrong.empty()) problems.push_back("tensors have a wrong shape or type: " + list_text(wrong));
+  if (!extra.empty()) problems.push_back("tensors have no place in the model: " + list_text(extra));
+  if (problems.empty()) return;
+  fail_file(path, fmt::format("{}", fmt::join(problems, "; ")),
+            "the config and the weights must be of one GPT-2 or nanoGPT model: check that both "
+            "files belong together and are complete");
+}
+
+class FileWeights final : public WeightSource {
+ public:
+  FileWeights(const GptConfig& config, FileTensors tensors, std::string description)
+      : config_(config), tensors_(std::move(tensors)), description_(std::move(description)) {
+    std::set<std::string_view> types;
+    for (const auto& [name, tensor] : tensors_) types.insert(row_of(tensor.type).name);
+    stored_dtype_ = fmt::format("{}", fmt::join(types, " and "));
+  }
+
+  const GptConfig& config() const override { return config_; }
+  std::string description() const override { return description_; }
+  std::string stored_dtype() const override { return stored_dtype_; }
+
+  void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
+    const auto found = tensors_.find(parameter);
+    if (found == tensors_.end()) {
+      fail(fmt::format("{}: there is no parameter {}", description_, in_quotes(parameter)),
+           "this is a bug in tplab: please report it");
+    }
+    const FileTensor& tensor = found->second;
+    const int64_t cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
+    const StoredMatrix matrix = {tensor.bytes.get(), tensor.offset, tensor.type, tensor.shape[0],
+                                 cols};
+    tensor.is_transposed ? read_transposed_slice(matrix, slice, out)
+                         : read_slice(matrix, slice, out);
+  }
+
+ private:
+  GptConfig config_;
+  FileTensors tensors_;
+  std::string description_, stored_dtype_;
+};
+
+}  // namespace
+
+void check_file_config(const GptConfig& config, const std::string& path) {
+  try {
+    check(config, path);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::bad_file, error.problem(), error.fix());
+  }
+}
+
+std::unique_ptr<WeightSource> make_file_weights(const GptConfig& config, FileTensors tensors,
+                                                const std::string& path,
+                                                const std::string& description) {
+  check_file_config(config, path);
+  // So that the list of parameters is no longer than the file deserves.
+  if (static_cast<size_t>(config.n_layer) > tensors.size()) {
+    fail_file(path,
+              fmt::format("{} layers, but the weights have only {} tensors", config.n_layer,
+                          tensors.size()),
+              "check that the config and the weights belong together");
+  }
+  check_tensors(config, tensors, path);
+  return std::make_unique<FileWeights>(config, std::move(tensors), description);
+}
+
+bool are_equal(const FileTensor& a, const FileTensor& b) {
+  if (a.type != b.type || a.shape != b.shape) return false;
+  if (a.bytes == b.bytes && a.offset == b.offset) return true;
+  int64_t left = row_of(a.type).size_bytes;
+  for (const int64_t size : a.shape) left *= size;  // both lie in files, so this cannot overflow
+  constexpr int64_t kBlock = 1 << 18;
+  std::vector<char> block_a(static_cast<size_t>(std::min(left, kBlock))), block_b(block_a);
+  for (int64_t at = 0; left > 0;) {
+    const int64_t count = std::min(left, kBlock);
+    a.bytes->read(a.offset + at, block_a.data(), count);
+    b.bytes->read(b.offset + at, block_b.data(), count);
+    if (std::memcmp(block_a.data(), block_b.data(), static_cast<size_t>(count)) != 0) return false;
+    at += count;
+    left -= count;
+  }
+  return true;
+}
+
+}  // namespace tplab
