@@ -1,0 +1,117 @@
+// The dense reference against what nanoGPT and PyTorch computed from real checkpoints.
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+#include "model/checkpoints/checkpoint.h"
+#include "model/checkpoints/safetensors.h"
+#include "verify/compare.h"
+#include "verify/reference.h"
+
+using namespace tplab;
+
+namespace {
+
+// The folder of real files beside the source tree; empty, with a warning, where it is absent.
+std::string data(const std::string& folder) {
+  const std::string path = std::string(TPLAB_SOURCE_DIR) + "/../shared/data/" + folder;
+  if (std::filesystem::exists(path)) return path;
+  WARN("skipped: there is no " << path);
+  return "";
+}
+
+Weights whole_parameters(const WeightSource& source) {
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const ParameterInfo& p : parameters(source.config())) shapes[p.name] = p.shape;
+  return [&source, shapes](const std::string& name) {
+    const auto& shape = shapes.at(name);
+    const Slice all = {.rows = {{0, shape[0]}}, .cols = {0, shape.size() > 1 ? shape[1] : 1}};
+    std::vector<double> values(static_cast<size_t>(all.count()));
+    source.read(name, all, {DType::f64, values.data(), all.count()});
+    return values;
+  };
+}
+
+std::vector<int> first(const std::vector<int64_t>& ids, int64_t count) {
+  return {ids.begin(), ids.begin() + count};
+}
+
+}  // namespace
+
+TEST_CASE("reference: nanoGPT's own logits, loss and greedy tokens, to 1e-12") {
+  const std::string folder = data("nanogpt-shakespeare-char");
+  if (folder.empty()) return;
+  const auto source = open_checkpoint(folder + "/ckpt.pt");
+  const SafetensorsFile golden(folder + "/golden.safetensors");
+  const Weights weights = whole_parameters(*source);
+  const TokenBatch batch = {.B = 4,
+                            .T = 64,
+                            .tokens = first(golden.read_integers("x"), 256),
+                            .targets = first(golden.read_integers("y"), 256)};
+  const std::vector<double> logits = golden.read_doubles("logits");
+  const double loss = golden.read_doubles("loss")[0];
+
+  const Reference<double> reference(source->config(), weights);
+  const ReferenceOutput out = reference.forward(batch);
+  CHECK(compare(out.logits, logits, out.shape).max_rel <= 1e-12);
+  CHECK(std::abs(*out.loss / loss - 1) <= 1e-12);
+
+  // The float run: rounding, and no more (a sum of 512 terms, 2^-24 each at the very most).
+  const ReferenceOutput rounded = Reference<float>(source->config(), weights).forward(batch);
+  const double error = compare(rounded.logits, logits, out.shape).max_rel;
+  CHECK(error > 0x1p-26);
+  CHECK(error <= 512 * 0x1p-24);
+
+  // A mutant: one exchanged pair of tokens must not pass.
+  TokenBatch swapped = batch;
+  std::swap(swapped.tokens[3], swapped.tokens[4]);
+  CHECK_FALSE(compare(reference.forward(swapped).logits, logits, out.shape).max_rel <= 1e-3);
+
+  const std::vector<int64_t> greedy = golden.read_integers("greedy");
+  CHECK(reference.greedy(first(greedy, 8), 100) == first(greedy, 108));
+}
+
+TEST_CASE("reference: PyTorch's activations of a sorting GPT, site by site, to f32's rounding") {
+  const std::string folder = data("gpt-nano-sort");
+  if (folder.empty()) return;
+  const auto source = open_checkpoint(folder);
+  const SafetensorsFile golden(folder + "/golden.safetensors");
+  const std::map<std::string, std::string> golden_names = {{"embed/tok", "tok_emb"},
+                                                           {"embed/pos", "pos_emb"},
+                                                           {"embed", "x"},
+                                                           {"block 0/ln_1", "ln1"},
+                                                           {"block 0/attn/qkv", "qkv"},
+                                                           {"block 0/attn/q", "q"},
+                                                           {"block 0/attn/k", "k"},
+                                                           {"block 0/attn/v", "v"},
+                                                           {"block 0/attn/scores", "att"},
+                                                           {"block 0/attn/softmax", "attSm"},
+                                                           {"block 0/attn/heads", "y"},
+                                                           {"block 0/attn/proj", "yProj"},
+                                                           {"block 0/attn", "attnResid"},
+                                                           {"block 0/ln_2", "ln2"},
+                                                           {"block 0/mlp/fc", "fc"},
+                                                           {"block 0/mlp/gelu", "gelu"},
+                                                           {"block 0/mlp/proj", "mlp"},
+                                                           {"block 0", "block0"},
+                                                           {"block 1", "block1"},
+                                                           {"block 2", "block2"},
+                                                           {"ln_f", "ln_f"}};
+  const TokenBatch batch = {.B = 3, .T = 11, .tokens = first(golden.read_integers("x"), 33)};
+  size_t compared = 0;
+  const auto check_site = [&](Activation a) {
+    const auto name = golden_names.find(a.site);
+    if (name == golden_names.end()) return;
+    INFO(a.site);
+    const std::string tensor = "activation." + name->second;
+    CHECK(golden.at(tensor).shape == a.shape);
+    // PyTorch's own error: at most 192 roundings a sum, and it does better than the worst case.
+    CHECK(compare(a.values, golden.read_doubles(tensor), a.shape).max_rel <= 192 * 0x1p-24);
+    ++compared;
+  };
+  const Reference<double> reference(source->config(), whole_parameters(*source));
+  const ReferenceOutput out = reference.forward(batch, check_site);
+  CHECK(compared == golden_names.size());
+  CHECK(compare(out.logits, golden.read_doubles("logits"), out.shape).max_rel <= 192 * 0x1p-24);
+}
