@@ -44,9 +44,9 @@ struct Evidence {
   std::vector<std::span<const double>> replicas = {};  // each rank's copy of the result
 };
 
-// The likely cause, a sentence: "off by exactly 3 times the bias: it is added on all 4 ranks; add
-// it once, after the all-reduce". "no known pattern: ..." where nothing fits. Throws Error(usage)
-// when a size is not the shape's.
+// The likely cause, a sentence: "off by exactly (tp-1) = 3 times the bias: it is added on every
+// rank; add it once, after the all-reduce"; "no known pattern: ..." where nothing fits.
+// Throws Error(usage) when a size is not the shape's.
 std::string guess_cause(const Evidence& evidence);
 
 // [0, 3, 7]
