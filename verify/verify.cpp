@@ -78,7 +78,7 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
                .make_comm = options.make_comm});
   run.ranks = world.run([&](Rank& rank) {
     const auto r = static_cast<size_t>(rank.index());
-    const Gpt gpt(rank, source, plan, run.dtype);
+    const Gpt gpt(rank, options.model_weights ? *options.model_weights : source, plan, run.dtype);
     const Tensor<Replicated> logits = gpt.forward(options.tokens);
     capture.stop(rank.index());
     run.forward[r] = rank.ledger().events();

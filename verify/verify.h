@@ -95,7 +95,8 @@ struct VerifyOptions {
   Algorithm algorithm = Algorithm::direct;
   // Told what is about to be done, and which part of the whole, 0 to 1, is done.
   std::function<void(const std::string& what, double done)> progress = {};
-  // Seams for tests: break the plan or the collectives without touching the model.
+  // Seams for tests: break the plan, the model's weights or the collectives, and not the model.
+  const WeightSource* model_weights = nullptr;  // if not those of the reference
   std::function<void(ShardPlan&)> edit_plan = {};
   CommFactory make_comm = {};
 };

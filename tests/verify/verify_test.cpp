@@ -1,0 +1,292 @@
+// The verifier passes what is right and names the site of what is not.
+#include "verify/verify.h"
+
+#include <catch2/catch.hpp>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include "model/init.h"
+#include "sim/error.h"
+#include "sim/threads_comm.h"
+#include "verify/truth.h"
+
+using namespace tplab;
+
+namespace {
+
+// Small, with everything a GPT-2 has; biases and norm weights drawn, so that misplaced ones show.
+const GptConfig kConfig{
+    .n_layer = 3, .n_head = 4, .n_embd = 32, .block_size = 16, .vocab_size = 67, .n_inner = 128};
+
+std::unique_ptr<WeightSource> weights(const GptConfig& config = kConfig) {
+  return initial_weights(config, {.seed = 11, .draw_biases = true});
+}
+
+VerifyOptions options_for(std::vector<int> tps) {
+  VerifyOptions options;
+  options.tps = std::move(tps);
+  options.tokens = {2, 12, {}};
+  for (int32_t i = 0; i < 24; ++i) {
+    options.tokens.ids.push_back((i * 29 + 7) % 67);
+    options.targets.push_back((i * 31 + 5) % 67);
+  }
+  return options;
+}
+
+// Weights of which one parameter reads differently.
+class MutantWeights : public WeightSource {
+ public:
+  using Edit = std::function<void(const Slice& slice, std::vector<double>& values)>;
+  MutantWeights(const WeightSource& honest, std::string parameter, Edit edit)
+      : honest_(honest), parameter_(std::move(parameter)), edit_(std::move(edit)) {}
+  const GptConfig& config() const override { return honest_.config(); }
+  std::string description() const override { return "mutant"; }
+  std::string stored_dtype() const override { return "f32"; }
+  void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
+    if (parameter != parameter_) return honest_.read(parameter, slice, out);
+    std::vector<double> values(static_cast<size_t>(slice.count()));
+    honest_.read(parameter, slice, {DType::f64, values.data(), slice.count()});
+    edit_(slice, values);
+    dispatch(out.dtype, [&](auto zero) {
+      using Real = decltype(zero);
+      auto* to = static_cast<Real*>(out.data);
+      for (double v : values) *to++ = static_cast<Real>(v);
+    });
+  }
+
+ private:
+  const WeightSource& honest_;
+  std::string parameter_;
+  Edit edit_;
+};
+
+// A communicator that does something else than an all-reduce at one site.
+class MutantComm : public ThreadsComm {
+ public:
+  using Instead = std::function<void(Rank&, Array&)>;
+  MutantComm(std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm, std::string site,
+             bool also_reduce, Instead instead)
+      : ThreadsComm(std::move(group), owner, algorithm),
+        site_(std::move(site)),
+        also_reduce_(also_reduce),
+        instead_(std::move(instead)) {}
+
+ protected:
+  int64_t do_all_reduce(Array& x, Reduce reduce) override {
+    if (owner().site()->path() != site_) return ThreadsComm::do_all_reduce(x, reduce);
+    if (instead_) instead_(owner(), x);
+    return also_reduce_ ? ThreadsComm::do_all_reduce(x, reduce) : 0;
+  }
+
+ private:
+  std::string site_;
+  bool also_reduce_;
+  Instead instead_;
+};
+
+CommFactory mutant_comm(std::string site, bool also_reduce, MutantComm::Instead instead = {}) {
+  return [=](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
+    return std::make_unique<MutantComm>(std::move(group), owner, algorithm, site, also_reduce,
+                                        instead);
+  };
+}
+
+// Every run must fail, and first at this site.
+void check_caught(const Report& report, const std::string& site, const std::string& cause = "") {
+  CHECK_FALSE(report.good());
+  for (const RunResult& run : report.runs) {
+    INFO("tp " << run.tp << " " << name(run.dtype));
+    REQUIRE(run.finding);
+    CHECK(run.finding->site == site);
+    CHECK_THAT(run.finding->cause, Catch::Contains(cause));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("verify: the model is right at every tp, in both dtypes, for every architecture") {
+  for (bool bias : {true, false}) {
+    for (bool tied : {true, false}) {
+      for (Gelu kind : {Gelu::erf, Gelu::tanh}) {
+        GptConfig config = kConfig;
+        config.bias = bias;
+        config.tied_head = tied;
+        config.gelu = kind;
+        const Report report = verify(*weights(config), options_for({1, 2, 4}));
+        for (const RunResult& run : report.runs) {
+          INFO(
+              "tp " << run.tp << " " << name(run.dtype) << " bias " << bias << " tied " << tied
+                    << (run.finding ? " at " + run.finding->site + ": " + run.finding->where : ""));
+          CHECK(run.good());
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("verify: every algorithm gives the right result and sends what it should") {
+  for (Algorithm a : {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather}) {
+    VerifyOptions options = options_for({2, 4});
+    options.algorithm = a;
+    const Report report = verify(*weights(), options);
+    for (const RunResult& run : report.runs) {
+      INFO(name(a) << ": " << run.disagreement);
+      CHECK(run.good());
+    }
+  }
+}
+
+TEST_CASE("verify: counts are two all-reduces a block, one for the embedding, and the gather") {
+  const Report report = verify(*weights(), options_for({1, 2, 4}));
+  for (const RunResult& run : report.runs) {
+    const size_t expected = run.tp == 1 ? 0 : static_cast<size_t>(2 * 3 + 1 + 1);
+    for (const auto& events : run.forward) {
+      CHECK(events.size() == expected);
+      // FACTS: an all-reduce sends 2 (t-1)/t S a rank, S being the stream's bytes.
+      for (const Event& e : events) {
+        const int64_t bytes = e.elements * size_bytes(run.dtype);
+        const int64_t t = run.tp;
+        if (e.op == Op::all_reduce) {
+          CHECK(e.elements == 2 * 12 * 32);
+          CHECK(e.wire_bytes == 2 * (t - 1) * bytes / t);
+        } else {
+          CHECK(e.op == Op::all_gather);
+          CHECK(e.wire_bytes == (t - 1) * bytes / t);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("verify: a contiguous split of the fused QKV is caught where it happens") {
+  VerifyOptions options = options_for({2, 4});
+  options.edit_plan = [](ShardPlan& plan) {
+    for (ShardRow& row : plan.rows())
+      if (row.split == Split::heads) row.split = Split::rows;
+  };
+  check_caught(verify(*weights(), options), "block 0/attn/qkv");
+}
+
+TEST_CASE("verify: a dropped all-reduce is caught at its site") {
+  VerifyOptions options = options_for({2, 4});
+  options.make_comm = mutant_comm("block 1/mlp", false);
+  check_caught(verify(*weights(), options), "block 1/mlp/proj", "all-reduce is missing");
+}
+
+TEST_CASE("verify: a bias added on every rank is caught, and its multiple named") {
+  const auto source = weights();
+  const std::vector<double> bias = whole_parameter(*source, "transformer.h.2.attn.c_proj.bias");
+  VerifyOptions options = options_for({2, 4});
+  // What "bias inside the row-parallel product" does: each rank's term holds the bias, and then
+  // it is not added again; with the honest addition afterwards, all ranks but the first add it.
+  options.make_comm = mutant_comm("block 2/attn", true, [&](Rank& rank, Array& x) {
+    if (rank.index() == 0) return;
+    dispatch(x.dtype(), [&](auto zero) {
+      auto* values = x.as<decltype(zero)>();
+      for (int64_t i = 0; i < x.count(); ++i)
+        values[i] += static_cast<decltype(zero)>(bias[static_cast<size_t>(i) % bias.size()]);
+    });
+  });
+  const Report report = verify(*source, options);
+  check_caught(report, "block 2/attn/proj", "times the bias");
+}
+
+TEST_CASE("verify: swapped shards are caught at the layer that holds them") {
+  const auto source = weights();
+  // Every rank loads its neighbour's rows of c_fc.
+  const MutantWeights mutant(
+      *source, "transformer.h.1.mlp.c_fc.weight", [&](const Slice& slice, auto& values) {
+        const int64_t rows = slice.row_count(), F = kConfig.n_inner;
+        const int64_t begin = (slice.rows[0].begin + rows) % F;
+        source->read("transformer.h.1.mlp.c_fc.weight", {{{begin, begin + rows}}, slice.cols},
+                     {DType::f64, values.data(), slice.count()});
+      });
+  VerifyOptions options = options_for({2, 4});
+  options.model_weights = &mutant;
+  check_caught(verify(*source, options), "block 1/mlp/fc");
+}
+
+TEST_CASE("verify: one NaN in one weight of the model is caught at the first site it reaches") {
+  const auto source = weights();
+  const MutantWeights mutant(
+      *source, "transformer.h.1.ln_2.weight",
+      [](const Slice&, auto& values) { values[5] = std::numeric_limits<double>::quiet_NaN(); });
+  VerifyOptions options = options_for({1, 2, 4});
+  options.model_weights = &mutant;
+  check_caught(verify(*source, options), "block 1/ln_2", "NaN");
+}
+
+TEST_CASE("verify: a NaN in the checkpoint itself, which the reference shares, is caught too") {
+  const auto source = weights();
+  const MutantWeights mutant(
+      *source, "transformer.h.0.mlp.c_proj.weight",
+      [](const Slice&, auto& values) { values[0] = std::numeric_limits<double>::quiet_NaN(); });
+  check_caught(verify(mutant, options_for({1, 2})), "block 0/mlp/proj", "NaN");
+}
+
+TEST_CASE("verify: an error of one part in a thousand in one weight shows in f32") {
+  const auto source = weights();
+  const MutantWeights mutant(*source, "transformer.h.0.attn.c_proj.weight",
+                             [](const Slice& slice, auto& values) {
+                               if (slice.cols.begin == 0) values[0] *= 1.001;
+                             });
+  VerifyOptions options = options_for({1, 2});
+  options.model_weights = &mutant;
+  options.dtypes = {DType::f64};
+  check_caught(verify(*source, options), "block 0/attn/proj");
+}
+
+TEST_CASE("verify: a rank whose copy differs by one bit is caught") {
+  VerifyOptions options = options_for({2});
+  options.dtypes = {DType::f64};
+  options.make_comm = [](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
+    class LastBit : public ThreadsComm {
+      using ThreadsComm::ThreadsComm;
+      int64_t do_all_reduce(Array& x, Reduce reduce) override {
+        const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
+        if (owner().index() == 1 && owner().site()->path() == "block 0/mlp")
+          *static_cast<uint64_t*>(x.data()) ^= 1;
+        return bytes;
+      }
+    };
+    return std::unique_ptr<Comm>(new LastBit(std::move(group), owner, algorithm));
+  };
+  const Report report = verify(*weights(), options);
+  check_caught(report, "block 0/mlp/proj");
+  CHECK(report.runs[0].sites.size() > 5);
+}
+
+TEST_CASE("verify: a collective more than predicted is caught by the ledger") {
+  VerifyOptions options = options_for({2});
+  options.dtypes = {DType::f64};
+  options.make_comm = [](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
+    class Chatty : public ThreadsComm {
+      using ThreadsComm::ThreadsComm;
+      int64_t do_all_reduce(Array& x, Reduce reduce) override {
+        const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
+        return owner().site()->path() == "block 2/mlp" ? 2 * bytes : bytes;
+      }
+    };
+    return std::unique_ptr<Comm>(new Chatty(std::move(group), owner, algorithm));
+  };
+  const Report report = verify(*weights(), options);
+  check_caught(report, "ledger");
+  CHECK_THAT(report.runs[0].disagreement, Catch::Contains("block 2/mlp"));
+}
+
+TEST_CASE("verify: a tp that does not divide is refused before anything runs") {
+  CHECK_THROWS_AS(verify(*weights(), options_for({1, 3})), Error);
+}
+
+TEST_CASE("verify: bounds leave room for rounding and none for bugs") {
+  // In f64 a bound is a bug's size times 1e-10 or less: the mutants above differ by 1e-4 and more.
+  const Report report = verify(*weights(), options_for({4}));
+  for (const RunResult& run : report.runs) {
+    for (const SiteResult& s : run.sites) {
+      INFO(s.site);
+      if (run.dtype == DType::f64) CHECK(s.bound.rms < 1e-13);
+      CHECK(s.bound.rms < 1e-4);
+    }
+  }
+}
