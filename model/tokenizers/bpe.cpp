@@ -128,7 +128,7 @@ FilePair find_files(const std::filesystem::path& path) {
   for (const FilePair& names : kNames) {
     const bool is_meant =
         is_folder || path.filename() == names.vocab || path.filename() == names.merges;
-    const FilePair found{folder / names.vocab, folder / names.merges};
+    FilePair found{folder / names.vocab, folder / names.merges};
     if (!is_meant || (!is_file(found.vocab) && !is_file(found.merges))) continue;
     if (is_file(found.vocab) && is_file(found.merges)) return found;
     missing = (is_file(found.vocab) ? names.merges : names.vocab).string();

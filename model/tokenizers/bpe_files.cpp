@@ -38,14 +38,14 @@ std::array<int, 256 + 68> byte_alphabet() {
 
 // The bytes that `spelling` stands for; nullopt where it is not written in the byte alphabet.
 std::optional<std::string> bytes_of(std::string_view spelling) {
-  static const auto alphabet = byte_alphabet();
+  static const auto kAlphabet = byte_alphabet();
   std::string bytes;
   for (size_t at = 0; at < spelling.size();) {
     const size_t length = utf8::character_length(spelling, at);
     if (length == 0) return std::nullopt;
     const char32_t code = utf8::code_point(spelling.substr(at, length));
-    if (code >= alphabet.size() || alphabet[code] < 0) return std::nullopt;
-    bytes += static_cast<char>(alphabet[code]);
+    if (code >= kAlphabet.size() || kAlphabet[code] < 0) return std::nullopt;
+    bytes += static_cast<char>(kAlphabet[code]);
     at += length;
   }
   return bytes;
