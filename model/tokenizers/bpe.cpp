@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <functional>
 #include <queue>
 
+#include "model/checkpoints/bytes.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -140,20 +140,8 @@ FilePair find_files(const std::filesystem::path& path) {
 }
 
 std::string read_file(const std::filesystem::path& path) {
-  constexpr uintmax_t kLargest = 256u << 20;  // 250 times GPT-2's
-  std::error_code error;
-  const uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) fail_file(path.string(), "cannot be read: " + error.message(), "check the path");
-  if (size > kLargest) {
-    fail_file(path.string(), fmt::format("{} bytes are too many for a tokenizer", size),
-              "check that this is the tokenizer's file");
-  }
-  std::string text(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(text.data(), static_cast<std::streamsize>(size))) {
-    fail_file(path.string(), "cannot be read", "check its permissions");
-  }
-  return text;
+  constexpr int64_t kMost = 256 << 20;  // 250 times GPT-2's
+  return read_all(*open_file(path.string()), kMost);
 }
 
 }  // namespace
