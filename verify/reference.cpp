@@ -125,12 +125,12 @@ void show_block(const Visitor& visit, const GptConfig& config, const BlockActiva
   show(visit, block + "/attn/softmax", {B, H, T, T}, a.softmax);
   show(visit, block + "/attn/heads", {B, T, C}, a.heads);
   show(visit, block + "/attn/proj", {B, T, C}, a.proj);
-  show(visit, block + "/attn", {B, T, C}, a.attn);
+  show(visit, block + "/mid", {B, T, C}, a.attn);
   show(visit, block + "/ln_2", {B, T, C}, a.ln_2);
   show(visit, block + "/mlp/fc", {B, T, F}, a.fc);
   show(visit, block + "/mlp/gelu", {B, T, F}, a.gelu);
   show(visit, block + "/mlp/proj", {B, T, C}, a.mlp_proj);
-  show(visit, block, {B, T, C}, a.y);
+  show(visit, block + "/out", {B, T, C}, a.y);
 }
 
 // x = wte[tokens] + wpe[0 .. T)   ->   [B, T, C]
@@ -151,7 +151,7 @@ std::vector<Real> embed(const GptConfig& config, const Weights& weights, const T
   std::vector<Real> x = dense::add<Real>(tok, all_positions);
   show(visit, "embed/tok", {B, T, C}, tok);
   show(visit, "embed/pos", {1, T, C}, pos);
-  show(visit, "embed", {B, T, C}, x);
+  show(visit, "embed/out", {B, T, C}, x);
   return x;
 }
 
@@ -203,7 +203,7 @@ ReferenceOutput Reference<Real>::forward(const TokenBatch& batch, const Visitor&
   const auto w = load<Real>(weights_, head, V * C);
   const std::vector<Real> logits =
       dense::linear<Real>({.x = x, .weight = w, .bias = {}, .in = C, .out = V});  // [B, T, V]
-  show(visit, "head", {B, T, V}, logits);
+  show(visit, "head/logits", {B, T, V}, logits);
 
   ReferenceOutput out{.shape = {B, T, V}, .logits = {logits.begin(), logits.end()}, .loss = {}};
   if (!batch.targets.empty())

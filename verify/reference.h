@@ -28,13 +28,13 @@ struct Activation {
 };
 
 // Receives each activation in the order of the network, a block's once the block is done:
-//   embed/tok  embed/pos [1, T, C]  embed
+//   embed/tok  embed/pos [1, T, C]  embed/out
 //   block i/ln_1  block i/attn/qkv [B, T, 3C]
 //   block i/attn/q  block i/attn/k  block i/attn/v [B, H, T, D]
 //   block i/attn/scores [B, H, T, T], scaled, -inf where masked  block i/attn/softmax [B, H, T, T]
-//   block i/attn/heads  block i/attn/proj (with bias)  block i/attn (the stream after attention)
+//   block i/attn/heads  block i/attn/proj (with bias)  block i/mid (the stream after attention)
 //   block i/ln_2  block i/mlp/fc [B, T, F]  block i/mlp/gelu [B, T, F]  block i/mlp/proj (with
-//   bias) block i (the stream after the block) ln_f  head [B, T, V]
+//   bias) block i/out (the stream after the block)  ln_f  head/logits [B, T, V]
 // and [B, T, C] where no shape is given.
 using Visitor = std::function<void(Activation)>;
 

@@ -79,7 +79,7 @@ TEST_CASE("reference: PyTorch's activations of a sorting GPT, site by site, to f
   const SafetensorsFile golden(folder + "/golden.safetensors");
   const std::map<std::string, std::string> golden_names = {{"embed/tok", "tok_emb"},
                                                            {"embed/pos", "pos_emb"},
-                                                           {"embed", "x"},
+                                                           {"embed/out", "x"},
                                                            {"block 0/ln_1", "ln1"},
                                                            {"block 0/attn/qkv", "qkv"},
                                                            {"block 0/attn/q", "q"},
@@ -89,14 +89,14 @@ TEST_CASE("reference: PyTorch's activations of a sorting GPT, site by site, to f
                                                            {"block 0/attn/softmax", "attSm"},
                                                            {"block 0/attn/heads", "y"},
                                                            {"block 0/attn/proj", "yProj"},
-                                                           {"block 0/attn", "attnResid"},
+                                                           {"block 0/mid", "attnResid"},
                                                            {"block 0/ln_2", "ln2"},
                                                            {"block 0/mlp/fc", "fc"},
                                                            {"block 0/mlp/gelu", "gelu"},
                                                            {"block 0/mlp/proj", "mlp"},
-                                                           {"block 0", "block0"},
-                                                           {"block 1", "block1"},
-                                                           {"block 2", "block2"},
+                                                           {"block 0/out", "block0"},
+                                                           {"block 1/out", "block1"},
+                                                           {"block 2/out", "block2"},
                                                            {"ln_f", "ln_f"}};
   const TokenBatch batch = {.B = 3, .T = 11, .tokens = first(golden.read_integers("x"), 33)};
   size_t compared = 0;

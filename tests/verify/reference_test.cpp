@@ -91,7 +91,7 @@ TEST_CASE("reference: a one-layer model whose every value is known") {
       });
   CHECK(order == std::vector<std::string>{"embed/tok",
                                           "embed/pos",
-                                          "embed",
+                                          "embed/out",
                                           "block 0/ln_1",
                                           "block 0/attn/qkv",
                                           "block 0/attn/q",
@@ -101,22 +101,23 @@ TEST_CASE("reference: a one-layer model whose every value is known") {
                                           "block 0/attn/softmax",
                                           "block 0/attn/heads",
                                           "block 0/attn/proj",
-                                          "block 0/attn",
+                                          "block 0/mid",
                                           "block 0/ln_2",
                                           "block 0/mlp/fc",
                                           "block 0/mlp/gelu",
                                           "block 0/mlp/proj",
-                                          "block 0",
+                                          "block 0/out",
                                           "ln_f",
-                                          "head"});
-  CHECK(seen["embed"] == Numbers{6, 1, 1, 6});
+                                          "head/logits"});
+  CHECK(seen["embed/out"] == Numbers{6, 1, 1, 6});
   CHECK(seen["block 0/ln_1"] == Numbers{1, -1, -1, 1});
   CHECK(seen["block 0/attn/q"] == Numbers{5, 6, 5, 6});
   CHECK(seen["block 0/attn/softmax"] == Numbers{1, 0, 0.5, 0.5});
   CHECK(seen["block 0/attn/proj"] == Numbers{1.5, 0.25, 1.5, 0.25});
-  CHECK(seen["block 0/attn"] == Numbers{7.5, 1.25, 2.5, 6.25});
+  CHECK(seen["block 0/mid"] == Numbers{7.5, 1.25, 2.5, 6.25});
   const double mlp = 2 * 0.841344746068543 - 0.5;  // gelu(1)
-  CHECK(compare(seen["block 0"], Numbers{7.5, 1.25 + mlp, 2.5, 6.25 + mlp}, {4}).max_abs <= 1e-14);
+  CHECK(compare(seen["block 0/out"], Numbers{7.5, 1.25 + mlp, 2.5, 6.25 + mlp}, {4}).max_abs <=
+        1e-14);
   CHECK(compare(seen["ln_f"], Numbers{2.5, -3, -1.5, 3}, {4}).max_abs <= 1e-14);
   CHECK(compare(out.logits, Numbers{15, -18, -9, 18}, {4}).max_abs <= 1e-13);
   CHECK(out.shape == std::vector<int64_t>{1, 2, 2});
