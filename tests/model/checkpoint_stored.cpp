@@ -21,7 +21,7 @@ std::string encode(StoredType type, double value) {
   if (type == StoredType::bf16) return raw(static_cast<uint16_t>(bits >> 16));
   const uint32_t exponent = bits >> 23 & 0xff;
   const uint32_t half = exponent == 0 ? 0 : (exponent - 112) << 10 | (bits >> 13 & 0x3ff);
-  return raw(static_cast<uint16_t>(bits >> 16 & 0x8000u | half));
+  return raw(static_cast<uint16_t>((bits >> 16 & 0x8000u) | half));
 }
 
 // A file of 3 bytes and then the matrix, so that its values are unaligned.

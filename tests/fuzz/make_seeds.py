@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Writes the seeds of fuzz_safetensors, fuzz_ckpt and fuzz_config: small good files and hostile ones."""
+import io
+import json
+import pathlib
+import pickle
+import struct
+import zipfile
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def write(target, name, content):
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def safetensors(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors_seeds():
+    def seed(name, header, data=b""):
+        write("safetensors", name, safetensors(header, data))
+
+    seed("good", {"__metadata__": {"a": "b"}, "x": entry("I64", [1], 0, 8),
+                  "y": entry("F32", [2, 1], 8, 16), "z": entry("F16", [3], 16, 22)}, bytes(range(22)))
+    seed("none", {})
+    seed("scalar_and_empty", {"s": entry("F64", [], 0, 8), "e": entry("BF16", [0, 7], 8, 8)}, bytes(8))
+    seed("overlap", {"a": entry("F32", [2], 0, 8), "b": entry("F32", [2], 4, 12)}, bytes(12))
+    seed("gap", {"a": entry("F32", [1], 4, 8)}, bytes(8))
+    seed("unaligned", {"a": entry("U8", [1], 0, 1), "b": entry("F32", [1], 1, 5)}, bytes(5))
+    seed("past_end", {"a": entry("F32", [2], 0, 8)}, bytes(4))
+    seed("shape_overflows", {"a": entry("F32", [1 << 62, 4], 0, 0)})
+    seed("unknown_dtype", {"a": entry("F31", [1], 0, 4)}, bytes(4))
+    seed("twice", b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
+                  b'"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}')
+    seed("deep", b'{"a":' + b"[" * 3000)
+    seed("number_out_of_range", b'{"a":1e999}')
+    write("safetensors", "length_past_end", struct.pack("<Q", 1 << 63) + b"{}")
+    write("safetensors", "empty", b"")
+
+
+def zipped(entries, method=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, method)
+    return file.getvalue()
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def sizes(values):
+    return b"(" + b"".join(b"K" + bytes([value]) for value in values) + b"t"
+
+
+def tensor(shape, offset, length, stride=None):
+    strides = stride or ([shape[1], 1] if len(shape) == 2 else [1])
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu")
+    storage += b"M" + struct.pack("<H", length) + b"tQ"
+    return (b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"M" + struct.pack("<H", offset) +
+            sizes(shape) + sizes(strides) + b"\x89ccollections\nOrderedDict\n)RtR")
+
+
+def checkpoint_pickle(prefix="", **change):
+    """One layer, one head, 2 wide, 2 tokens: every parameter a part of one storage."""
+    shapes = {"wte.weight": [2, 2], "wpe.weight": [2, 2], "h.0.ln_1.weight": [2],
+              "h.0.attn.c_attn.weight": [6, 2], "h.0.attn.c_proj.weight": [2, 2],
+              "h.0.ln_2.weight": [2], "h.0.mlp.c_fc.weight": [8, 2],
+              "h.0.mlp.c_proj.weight": [2, 8], "ln_f.weight": [2]}
+    arguments = {"n_layer": 1, "n_head": 1, "n_embd": 2, "block_size": 2, "vocab_size": 2, **change}
+    result = b"\x80\x02}(" + text("model") + b"}("
+    for name, shape in shapes.items():
+        result += text(prefix + "transformer." + name) + tensor(shape, 0, 16)
+    result += b"u" + text("model_args") + b"}(" + text("bias") + b"\x89"
+    for name, value in arguments.items():
+        result += text(name) + b"J" + struct.pack("<i", value)
+    return result + b"u" + text("iter_num") + b"K\x07u."
+
+
+def ckpt_seeds():
+    floats = struct.pack("<16f", *range(16))
+
+    def seed(name, content):
+        write("ckpt", name, content)
+
+    def zip_seed(name, data_pkl, **more):
+        seed(name, zipped({"c/data.pkl": data_pkl, "c/data/0": floats, **more}))
+
+    zip_seed("good.zip", checkpoint_pickle("_orig_mod."))
+    zip_seed("n_layer_huge.zip", checkpoint_pickle(n_layer=2**31 - 1))
+    zip_seed("n_head_3.zip", checkpoint_pickle(n_head=3))
+    zip_seed("big_endian.zip", checkpoint_pickle(), **{"c/byteorder": b"big"})
+    seed("compressed.zip", zipped({"c/data.pkl": checkpoint_pickle(), "c/data/0": floats},
+                                  zipfile.ZIP_DEFLATED))
+    seed("short_storage.zip", zipped({"c/data.pkl": checkpoint_pickle(), "c/data/0": floats[:8]}))
+    seed("bomb.zip", zipped({"c/data.pkl": bytes(1 << 25)}, zipfile.ZIP_DEFLATED))
+    seed("truncated.zip", zipped({"c/data.pkl": checkpoint_pickle(), "c/data/0": floats})[:-60])
+    seed("no_pickle.zip", zipped({"c/other": b"x"}))
+
+    seed("good.pkl", checkpoint_pickle())
+    seed("system.pkl", b"cos\nsystem\n" + b"(" + text("true") + b"tR.")
+    seed("stack_global.pkl", b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.")
+    seed("itself.pkl", b"]q\x00h\x00a.")
+    seed("laughs.pkl", text("lol") + (b"q\x000(" + b"h\x00" * 10 + b"t") * 20 + b".")
+    seed("deep.pkl", b"]" + b"\x85" * 3000 + b".")
+    seed("memo_huge.pkl", b"]r\xff\xff\xff\xff.")
+    seed("long_length.pkl", b"\x8d" + b"\xff" * 8 + b".")
+    seed("not_contiguous.pkl", checkpoint_pickle().replace(b"K\x02K\x01t", b"K\x01K\x02t", 1))
+    meta = {"vocab_size": 2, "itos": {0: "a", 1: "\u00e9"}, "stoi": {"a": 0, "\u00e9": 1}}
+    seed("meta.pkl", pickle.dumps(meta, 4))
+    seed("meta_protocol_2.pkl", pickle.dumps(meta, 2))
+    seed("meta_disagrees.pkl", pickle.dumps({**meta, "stoi": {"a": 1, "\u00e9": 0}}, 4))
+    seed("legacy.pt", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
+
+
+def config_seeds():
+    config = {"model_type": "gpt2", "activation_function": "gelu_new", "n_layer": 2, "n_head": 2,
+              "n_embd": 8, "n_inner": None, "n_positions": 16, "vocab_size": 32,
+              "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True}
+
+    def seed(name, **change):
+        write("config", name, json.dumps({**config, **change}))
+
+    seed("good.json")
+    seed("llama.json", model_type="llama")
+    seed("huge.json", n_layer=2**63, n_embd=2**63 - 1)
+    seed("zero.json", n_head=0)
+    seed("negative.json", n_embd=-8)
+    seed("relu.json", activation_function="relu")
+    seed("inner.json", n_inner=2**40)
+    seed("scaled.json", scale_attn_by_inverse_layer_idx=True)
+    seed("epsilon.json", layer_norm_epsilon="small")
+    write("config", "deep.json", '{"a":' * 3000)
+    write("config", "twice.json", '{"n_layer": 1, "n_layer": 2}')
+    write("config", "truncated.json", json.dumps(config)[:-5])
+    write("config", "not_utf8.json", b'{"a\xff": 1}')
+    write("config", "index.json", json.dumps({"weight_map": {"wte.weight": "a.safetensors"}}))
+    write("config", "index_escapes.json", json.dumps({"weight_map": {"w": "../../etc/passwd"}}))
+
+
+if __name__ == "__main__":
+    safetensors_seeds()
+    ckpt_seeds()
+    config_seeds()
