@@ -29,9 +29,15 @@ struct Post {
   DType dtype = DType::f32;
   Reduce reduce = Reduce::sum;
   Algorithm algorithm = Algorithm::direct;
-  int root = -1;             // broadcast only
+  int root = -1;             // broadcast; for send and recv the peer
+  const void* in = nullptr;  // this rank's numbers and where the result goes, for a backend that
+  void* out = nullptr;       // reads its peers' memory; not compared
   std::string text() const;  // "all_reduce #12 of 4096 f32 at block 3/attn"
 };
+
+bool agrees(const Post& a, const Post& b);
+// The names of the fields in which two posts differ: "op, elements". Empty if they agree.
+std::string differences(const Post& a, const Post& b);
 
 class Comm {
  public:
@@ -64,14 +70,21 @@ class Comm {
   void send(const Array& x, int to);
   void recv(Array& x, int from);
 
-  // Collective. Ranks of equal color form a new group, ordered by (key, rank).
+  // Collective. Ranks of equal color form a new group, ordered by (key, rank). A rank of negative
+  // color joins none and gets null.
   std::unique_ptr<Comm> split(int color, int key);
 
  protected:
   Comm(Rank& owner, int rank, int size, Algorithm algorithm);
   Rank& owner() { return owner_; }
+  const Post& current() const { return current_; }  // the call being made
 
  private:
+  Post make_post(Op op, int64_t elements, DType dtype) const;
+  // Agrees with the other ranks, moves the data and records the event.
+  template <class Move>
+  void call(const Post& post, Move move);
+
   // Returns once every rank of the group has posted the same; throws Error(run) on every rank if
   // they differ, or if one left, failed or waits for ever elsewhere.
   virtual void agree(const Post& post) = 0;
@@ -90,6 +103,7 @@ class Comm {
   int rank_, size_;
   Algorithm algorithm_;
   uint64_t sequence_ = 0;
+  Post current_;
 };
 
 }  // namespace tplab

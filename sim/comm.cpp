@@ -1,0 +1,214 @@
+#include "sim/comm.h"
+
+#include <fmt/format.h>
+
+#include "sim/error.h"
+#include "sim/rank.h"
+
+namespace tplab {
+namespace {
+
+std::string size_text(const Array& x) {
+  return fmt::format("{} {} {}", x.count(), name(x.dtype()), x.shape().text());
+}
+
+// "all_gather at block 3/attn"
+std::string call_text(Op op, const Site* site) {
+  const std::string path = site->path();
+  return path.empty() ? std::string(name(op)) : fmt::format("{} at {}", name(op), path);
+}
+
+void check_present(Op op, const Site* site, const Array& x) {
+  if (x.present() || x.count() == 0) return;
+  fail(fmt::format("{}: the array {} has no memory", call_text(op, site), size_text(x)),
+       "allocate it on the rank's device first");
+}
+
+// whole: [n k]   part: [k]
+void check_parts(Op op, const Site* site, const Array& whole, const Array& part, int n) {
+  check_present(op, site, whole);
+  check_present(op, site, part);
+  if (whole.dtype() == part.dtype() && whole.count() == n * part.count()) return;
+  fail(fmt::format("{}: the whole is {}, a part is {}, and there are {} ranks", call_text(op, site),
+                   size_text(whole), size_text(part), n),
+       fmt::format("make the whole {} times the part, of one dtype", n));
+}
+
+void check_distinct(Op op, const Site* site, const Array& in, const Array& out) {
+  if (in.data() != out.data() || in.data() == nullptr) return;
+  fail(fmt::format("{}: input and output are the same array", call_text(op, site)),
+       "give the result an array of its own");
+}
+
+void check_peer(Op op, const Site* site, int peer, int rank, int n) {
+  if (peer >= 0 && peer < n && peer != rank) return;
+  fail(fmt::format("{}: rank {} of {} names rank {} as its peer", call_text(op, site), rank, n,
+                   peer),
+       "name another rank of the group");
+}
+
+}  // namespace
+
+std::string Post::text() const {
+  const std::string path = site ? site->path() : "";
+  std::string text(name(op));
+  if (op != Op::send && op != Op::recv) text += fmt::format(" #{}", sequence);
+  if (op != Op::barrier && op != Op::split) text += fmt::format(" of {} {}", elements, name(dtype));
+  if (reduce == Reduce::max) text += " (max)";
+  if (op == Op::broadcast || op == Op::recv) text += fmt::format(" from rank {}", root);
+  if (op == Op::send) text += fmt::format(" to rank {}", root);
+  return text + (path.empty() ? "" : " at " + path);
+}
+
+bool agrees(const Post& a, const Post& b) {
+  return a.op == b.op && a.sequence == b.sequence && a.elements == b.elements &&
+         a.dtype == b.dtype && a.site->hash == b.site->hash && a.root == b.root &&
+         a.reduce == b.reduce && a.algorithm == b.algorithm;
+}
+
+std::string differences(const Post& a, const Post& b) {
+  std::string fields;
+  const auto note = [&](bool differs, std::string_view field) {
+    if (differs) fields += fmt::format("{}{}", fields.empty() ? "" : ", ", field);
+  };
+  note(a.op != b.op, "op");
+  note(a.sequence != b.sequence, "sequence");
+  note(a.elements != b.elements, "elements");
+  note(a.dtype != b.dtype, "dtype");
+  note(a.site->hash != b.site->hash, "site");
+  note(a.root != b.root, "root");
+  note(a.reduce != b.reduce, "reduce");
+  note(a.algorithm != b.algorithm, "algorithm");
+  return fields;
+}
+
+Comm::Comm(Rank& owner, int rank, int size, Algorithm algorithm)
+    : owner_(owner), rank_(rank), size_(size), algorithm_(algorithm) {}
+
+Post Comm::make_post(Op op, int64_t elements, DType dtype) const {
+  Post post;
+  post.sequence = sequence_;
+  post.op = op;
+  post.site = owner_.site();
+  post.elements = elements;
+  post.dtype = dtype;
+  post.algorithm = algorithm_;
+  return post;
+}
+
+template <class Move>
+void Comm::call(const Post& post, Move move) {
+  Event event;
+  event.start_ns = now_ns();
+  current_ = post;
+  if (post.op != Op::send && post.op != Op::recv) {
+    ++sequence_;
+    agree(current_);
+  }
+  event.wire_bytes = move();
+  event.site = post.site;
+  event.op = post.op;
+  event.algorithm = algorithm_;
+  event.dtype = post.dtype;
+  event.group_size = size_;
+  event.elements = post.elements;
+  event.payload_bytes = post.elements * size_bytes(post.dtype);
+  event.end_ns = now_ns();
+  owner_.ledger().record(event);
+}
+
+void Comm::all_reduce(Array& x, Reduce reduce) {
+  check_present(Op::all_reduce, owner_.site(), x);
+  if (size_ == 1) return;
+  Post post = make_post(Op::all_reduce, x.count(), x.dtype());
+  post.reduce = reduce;
+  post.in = post.out = x.data();
+  call(post, [&] { return do_all_reduce(x, reduce); });
+}
+
+void Comm::all_gather(const Array& shard, Array& whole) {
+  check_parts(Op::all_gather, owner_.site(), whole, shard, size_);
+  if (size_ == 1) return owner_.device().copy(shard.data(), whole.data(), whole.bytes());
+  check_distinct(Op::all_gather, owner_.site(), shard, whole);
+  Post post = make_post(Op::all_gather, whole.count(), whole.dtype());
+  post.in = shard.data();
+  post.out = whole.data();
+  call(post, [&] { return do_all_gather(shard, whole); });
+}
+
+void Comm::reduce_scatter(const Array& whole, Array& shard) {
+  check_parts(Op::reduce_scatter, owner_.site(), whole, shard, size_);
+  if (size_ == 1) return owner_.device().copy(whole.data(), shard.data(), whole.bytes());
+  check_distinct(Op::reduce_scatter, owner_.site(), whole, shard);
+  Post post = make_post(Op::reduce_scatter, whole.count(), whole.dtype());
+  post.in = whole.data();
+  post.out = shard.data();
+  call(post, [&] { return do_reduce_scatter(whole, shard); });
+}
+
+void Comm::broadcast(Array& x, int root) {
+  check_present(Op::broadcast, owner_.site(), x);
+  if (root < 0 || root >= size_) {
+    fail(fmt::format("{}: root {} is not one of the {} ranks",
+                     call_text(Op::broadcast, owner_.site()), root, size_),
+         fmt::format("use a root from 0 to {}", size_ - 1));
+  }
+  if (size_ == 1) return;
+  Post post = make_post(Op::broadcast, x.count(), x.dtype());
+  post.root = root;
+  post.in = post.out = x.data();
+  call(post, [&] { return do_broadcast(x, root); });
+}
+
+void Comm::all_to_all(const Array& in, Array& out) {
+  check_parts(Op::all_to_all, owner_.site(), in, out, 1);
+  if (in.count() % size_ != 0) {
+    fail(fmt::format("{}: {} does not divide by {} ranks", call_text(Op::all_to_all, owner_.site()),
+                     size_text(in), size_),
+         fmt::format("use a multiple of {} elements", size_));
+  }
+  if (size_ == 1) return owner_.device().copy(in.data(), out.data(), in.bytes());
+  check_distinct(Op::all_to_all, owner_.site(), in, out);
+  Post post = make_post(Op::all_to_all, in.count(), in.dtype());
+  post.in = in.data();
+  post.out = out.data();
+  call(post, [&] { return do_all_to_all(in, out); });
+}
+
+void Comm::barrier() {
+  if (size_ == 1) return;
+  call(make_post(Op::barrier, 0, DType::f32), [] { return int64_t{0}; });
+}
+
+void Comm::send(const Array& x, int to) {
+  check_present(Op::send, owner_.site(), x);
+  check_peer(Op::send, owner_.site(), to, rank_, size_);
+  Post post = make_post(Op::send, x.count(), x.dtype());
+  post.root = to;
+  post.in = x.data();
+  call(post, [&] { return do_send(x, to); });
+}
+
+void Comm::recv(Array& x, int from) {
+  check_present(Op::recv, owner_.site(), x);
+  check_peer(Op::recv, owner_.site(), from, rank_, size_);
+  Post post = make_post(Op::recv, x.count(), x.dtype());
+  post.root = from;
+  post.out = x.data();
+  call(post, [&] { return do_recv(x, from); });
+}
+
+std::unique_ptr<Comm> Comm::split(int color, int key) {
+  if (size_ == 1) {
+    current_ = make_post(Op::split, 0, DType::f32);
+    return do_split(color, key);
+  }
+  std::unique_ptr<Comm> group;
+  call(make_post(Op::split, 0, DType::f32), [&] {
+    group = do_split(color, key);
+    return int64_t{0};
+  });
+  return group;
+}
+
+}  // namespace tplab
