@@ -1,0 +1,151 @@
+#include "sim/world.h"
+
+#include <fmt/format.h>
+#include <omp.h>
+#include <sched.h>
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "sim/board.h"
+#include "sim/crew.h"
+#include "sim/error.h"
+#include "sim/threads_comm.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define TPLAB_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TPLAB_THREAD_SANITIZER 1
+#endif
+#endif
+
+namespace tplab {
+namespace {
+
+void check_name(std::string_view option, std::string_view value, std::string_view built,
+                std::initializer_list<std::string_view> known) {
+  if (value == built) return;
+  if (std::find(known.begin(), known.end(), value) != known.end()) {
+    fail_unavailable(fmt::format("{} '{}' is not in this build", option, value),
+                     fmt::format("use {}", built));
+  }
+  fail(fmt::format("unknown {} '{}'", option, value), fmt::format("use {}", built));
+}
+
+// Eigen's own threads are off while ranks run: a rank's threads are its crew.
+class EigenThreadsOff {
+ public:
+  EigenThreadsOff() { Eigen::setNbThreads(1); }
+  ~EigenThreadsOff() { Eigen::setNbThreads(before_); }
+  EigenThreadsOff(const EigenThreadsOff&) = delete;
+  EigenThreadsOff& operator=(const EigenThreadsOff&) = delete;
+
+ private:
+  int before_ = Eigen::nbThreads();
+};
+
+#ifdef TPLAB_THREAD_SANITIZER
+
+// The same on plain threads, because the sanitizer does not see how libgomp synchronises its own.
+void run_on_threads(int threads, const std::function<void(int)>& body) {
+  std::vector<std::jthread> team;
+  for (int i = 0; i < threads; ++i) team.emplace_back([&body, i] { body(i); });
+}
+
+#else
+
+// Calls body(0) .. body(threads-1), each on a thread of its own. body must not throw.
+void run_on_threads(int threads, const std::function<void(int)>& body) {
+  const int dynamic_before = omp_get_dynamic();
+  omp_set_dynamic(0);
+  std::atomic<int> got = 0;
+#pragma omp parallel num_threads(threads)
+  {
+    if (omp_get_thread_num() == 0) got = omp_get_num_threads();
+    if (omp_get_num_threads() == threads) body(omp_get_thread_num());
+  }
+  omp_set_dynamic(dynamic_before);
+  if (got == threads) return;
+  fail_unavailable(fmt::format("OpenMP gave {} threads of the {} asked for", got.load(), threads),
+                   "unset OMP_THREAD_LIMIT, and do not start a World inside a parallel region");
+}
+
+#endif
+
+}  // namespace
+
+int available_cores() {
+  cpu_set_t cores;
+  if (sched_getaffinity(0, sizeof(cores), &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+World::World(WorldOptions options) : options_(std::move(options)) {
+  if (options_.tp < 1 || options_.tp > kMaxRanks) {
+    fail(fmt::format("tp {} is out of range", options_.tp),
+         fmt::format("use a number of ranks from 1 to {}", kMaxRanks));
+  }
+  if (options_.threads_per_rank < 0 || options_.threads_per_rank > 1024) {
+    fail(fmt::format("{} threads per rank is out of range", options_.threads_per_rank),
+         "use 1 to 1024, or 0 to share the cores");
+  }
+  if (!(options_.timeout_s > 0 && options_.timeout_s <= 1e6)) {
+    fail(fmt::format("a timeout of {} s is out of range", options_.timeout_s),
+         "use more than 0 and at most 1e6 seconds");
+  }
+  check_name("device", options_.device, "cpu", {"cuda"});
+  check_name("comm", options_.comm, "threads", {"nccl", "mpi"});
+}
+
+int World::threads_per_rank() const {
+  if (options_.threads_per_rank > 0) return options_.threads_per_rank;
+  return std::max(1, available_cores() / options_.tp);
+}
+
+std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
+  const int tp = options_.tp, lanes = threads_per_rank();
+  const bool oversubscribed = tp * lanes > available_cores();
+  const auto board = std::make_shared<Board>(tp, options_.timeout_s, oversubscribed);
+
+  // What the ranks are made of, made before any of them runs.
+  std::vector<int> everyone;
+  for (int r = 0; r < tp; ++r) everyone.push_back(r);
+  const auto group = std::make_shared<ThreadGroup>(board, everyone);
+  const CommFactory make_comm = options_.make_comm ? options_.make_comm : make_threads_comm;
+  std::vector<std::unique_ptr<Crew>> crews;
+  std::vector<std::unique_ptr<Rank>> ranks;
+  for (int r = 0; r < tp; ++r) {
+    crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
+    const Observer* observer = options_.observer ? &options_.observer : nullptr;
+    ranks.push_back(std::make_unique<Rank>(r, tp, make_cpu_device(*crews.back()), observer));
+    ranks.back()->comm_ = make_comm(group, *ranks.back(), options_.algorithm);
+    board->watch(r, *ranks.back());
+  }
+
+  // Lane 0 of each rank's threads is the rank; the others help it inside its operations.
+  const EigenThreadsOff eigen_threads_off;
+  run_on_threads(tp * lanes, [&](int thread) {
+    const size_t r = static_cast<size_t>(thread / lanes);
+    if (const int lane = thread % lanes; lane > 0) return crews[r]->serve(lane);
+    std::exception_ptr error;
+    try {
+      body(*ranks[r]);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    crews[r]->close();
+    board->leave(static_cast<int>(r), std::move(error));
+  });
+  board->rethrow_failure();
+
+  std::vector<RankRecord> records;
+  for (auto& rank : ranks) {
+    records.push_back({std::move(rank->ledger_), rank->device().memory()});
+  }
+  return records;
+}
+
+}  // namespace tplab
