@@ -115,7 +115,7 @@ Table site_table(const RunResult& run) {
   return table;
 }
 
-// Where the bytes go and what each rank needs, for the last run of each tp.
+// Where the bytes go, for the last run of each tp, and what each rank needs, for every run.
 std::string machine_text(const Report& report, bool colour) {
   std::string text;
   for (size_t i = 0; i < report.runs.size(); ++i) {
@@ -123,15 +123,19 @@ std::string machine_text(const Report& report, bool colour) {
     const bool last_of_tp =
         std::none_of(report.runs.begin() + static_cast<std::ptrdiff_t>(i) + 1, report.runs.end(),
                      [&](const RunResult& later) { return later.tp == run.tp; });
-    if (!last_of_tp) continue;
-    const ShardPlan plan(report.config, run.tp);
-    text += fmt::format("\n{}\n", ink(fmt::format("tp {}, {}, {}: collectives of the forward pass",
-                                                  run.tp, name(run.dtype), name(report.algorithm)),
-                                      Ink::bold, colour));
-    text += ledger_table(run.forward[0]).text(colour);
-    text += "\n" + memory_table(plan, run.dtype, run.ranks).text(colour);
+    if (!last_of_tp || run.forward[0].empty()) continue;
+    const std::string heading = fmt::format("what crossed between ranks: forward, tp {}, {}, {}",
+                                            run.tp, name(run.dtype), name(report.algorithm));
+    text += fmt::format("\n{}\n{}", ink(heading, Ink::bold, colour),
+                        ledger_table(run.forward[0]).text(colour));
   }
-  return text;
+  std::vector<ShardPlan> plans;
+  for (const RunResult& run : report.runs) plans.emplace_back(report.config, run.tp);
+  std::vector<MemoryOfRun> memory;
+  for (size_t i = 0; i < plans.size(); ++i)
+    memory.push_back({plans[i], report.runs[i].dtype, report.runs[i].ranks});
+  return text + fmt::format("\n{}\n{}", ink("memory of each rank", Ink::bold, colour),
+                            memory_table(memory).text(colour));
 }
 
 }  // namespace

@@ -9,15 +9,8 @@ namespace tplab {
 
 namespace {
 
-// Code points, which is what a terminal shows as one column for the characters used here.
-size_t width(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xc0u) != 0x80u;
-  }));
-}
-
 std::string padded(std::string_view text, size_t to, Table::Align align, Ink how, bool colour) {
-  const std::string space(to - std::min(to, width(text)), ' ');
+  const std::string space(to - std::min(to, display_width(text)), ' ');
   const std::string inked = ink(text, how, colour);
   return align == Table::Align::left ? inked + space : space + inked;
 }
@@ -25,6 +18,12 @@ std::string padded(std::string_view text, size_t to, Table::Align align, Ink how
 void trim_right(std::string& line) { line.erase(line.find_last_not_of(' ') + 1); }
 
 }  // namespace
+
+size_t display_width(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0u) != 0x80u;
+  }));
+}
 
 std::string ink(std::string_view text, Ink how, bool colour) {
   constexpr std::array<std::string_view, 5> kCodes = {"", "32", "31;1", "2", "1"};
@@ -36,9 +35,9 @@ std::string ink(std::string_view text, Ink how, bool colour) {
 std::string Table::text(bool colour) const {
   std::vector<size_t> widths;
   for (size_t c = 0; c < columns_.size(); ++c) {
-    size_t widest = width(columns_[c].heading);
+    size_t widest = display_width(columns_[c].heading);
     for (const auto& row : rows_)
-      if (c < row.size()) widest = std::max(widest, width(row[c].text));
+      if (c < row.size()) widest = std::max(widest, display_width(row[c].text));
     widths.push_back(widest);
   }
   std::string text;

@@ -34,6 +34,9 @@ class Table {
   std::vector<std::vector<Cell>> rows_;
 };
 
+// How many columns of a terminal UTF-8 text takes, for the characters used here: its code points.
+size_t display_width(std::string_view text);
+
 // 1.5 KiB, 24.9 MiB: three digits and a binary unit.
 std::string human_bytes(double bytes);
 

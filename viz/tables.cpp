@@ -122,17 +122,29 @@ Table ledger_table(const std::vector<Event>& events) {
   return table;
 }
 
-Table memory_table(const ShardPlan& plan, DType dtype, const std::vector<RankRecord>& ranks) {
+Table memory_table(const std::vector<MemoryOfRun>& runs) {
   using enum Table::Align;
-  Table table({{"rank"}, {"weights", right}, {"of the model", right}, {"peak of the run", right}});
-  int64_t whole = 0;
-  for (const ShardRow& row : plan.rows()) whole += product(row.shape);
-  for (size_t r = 0; r < ranks.size(); ++r) {
-    const auto local = static_cast<double>(plan.local_count());
-    table.row({{fmt::format("{}", r)},
-               {human_bytes(local * static_cast<double>(size_bytes(dtype)))},
-               {fmt::format("{:.1f} %", 100 * local / static_cast<double>(whole))},
-               {human_bytes(static_cast<double>(ranks[r].memory.peak_bytes))}});
+  Table table({{"tp", right},
+               {"dtype"},
+               {"rank", right},
+               {"weights", right},
+               {"of the model", right},
+               {"peak of the run", right}});
+  for (const MemoryOfRun& run : runs) {
+    int64_t whole = 0;
+    for (const ShardRow& row : run.plan.rows()) whole += product(row.shape);
+    const auto local = static_cast<double>(run.plan.local_count());
+    for (size_t first = 0, next = 0; first < run.ranks.size(); first = next) {
+      const int64_t peak = run.ranks[first].memory.peak_bytes;
+      while (next < run.ranks.size() && run.ranks[next].memory.peak_bytes == peak) ++next;
+      table.row({{fmt::format("{}", run.plan.tp())},
+                 {std::string(name(run.dtype))},
+                 {next == first + 1 ? fmt::format("{}", first)
+                                    : fmt::format("{}-{}, each", first, next - 1)},
+                 {human_bytes(local * static_cast<double>(size_bytes(run.dtype)))},
+                 {fmt::format("{:.1f} %", 100 * local / static_cast<double>(whole))},
+                 {human_bytes(static_cast<double>(peak))}});
+    }
   }
   return table;
 }

@@ -14,8 +14,15 @@ namespace tplab {
 // that communicate alike folded into one, and a total. Bytes are those of rank 0.
 Table ledger_table(const std::vector<Event>& events);
 
-// What each rank holds and needed: its share of the weights, and the peak of its device.
-Table memory_table(const ShardPlan& plan, DType dtype, const std::vector<RankRecord>& ranks);
+// What each rank of a run holds and needed.
+struct MemoryOfRun {
+  const ShardPlan& plan;
+  DType dtype;
+  const std::vector<RankRecord>& ranks;
+};
+// A row a rank: its weights, padding included, their share of the model's, and its device's peak.
+// Ranks that are alike are folded into one row.
+Table memory_table(const std::vector<MemoryOfRun>& runs);
 
 // Every parameter: global shape, how it is split, what a rank holds. Blocks that are alike are
 // folded into one.
