@@ -1,0 +1,169 @@
+// Causal attention on the CPU: blocks of queries for prefill, a stream of keys and values for
+// decode.
+#include <algorithm>
+#include <cmath>
+
+#include "sim/cpu_dot.h"
+#include "sim/cpu_kernels.h"
+
+namespace tplab::cpu {
+namespace {
+
+// Queries that share one pass over the keys. Their scores, [kBlock, past + T], should fit L2.
+constexpr int64_t kBlock = 64;
+constexpr int64_t kFewQueries = 4;  // up to here one query at a time is as fast
+
+template <class Real>
+using Matrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+template <class Real>
+using View = Eigen::Map<Matrix<Real>, 0, Eigen::OuterStride<>>;
+template <class Real>
+using ConstView = Eigen::Map<const Matrix<Real>, 0, Eigen::OuterStride<>>;
+
+// One head of one sequence.
+template <class Real>
+struct Head {
+  const Real* q;              // [T, D], rows q_stride apart
+  Real* y;                    // [T, D], rows y_stride apart
+  const Real *keys, *values;  // [S, D]
+  int64_t D, q_stride, y_stride, past;
+};
+
+template <class Real>
+Head<Real> head_of(const Attention<Real>& a, int64_t b, int64_t h) {
+  const int64_t width = a.H * a.D, cache = (b * a.H + h) * a.S * a.D;
+  return {.q = a.qkv + b * a.T * 3 * width + h * a.D,
+          .y = a.y + b * a.T * width + h * a.D,
+          .keys = a.keys + cache,
+          .values = a.values + cache,
+          .D = a.D,
+          .q_stride = 3 * width,
+          .y_stride = width,
+          .past = a.past};
+}
+
+template <class Real>
+void store_new_keys_and_values(Crew& crew, const Attention<Real>& a) {
+  const int64_t width = a.H * a.D;
+  const int64_t grain = grain_of(2 * width * static_cast<int64_t>(sizeof(Real)));
+  crew.parallel_for(a.B * a.T, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t b = i / a.T, t = i % a.T;
+      const Real* const k = a.qkv + i * 3 * width + width;
+      for (int64_t h = 0; h < a.H; ++h) {
+        const int64_t to = ((b * a.H + h) * a.S + a.past + t) * a.D;
+        std::copy_n(k + h * a.D, a.D, a.keys + to);
+        std::copy_n(k + width + h * a.D, a.D, a.values + to);
+      }
+    }
+  });
+}
+
+// scores[i] = exp((scores[i] - their maximum) / √D). Returns their sum.
+template <class Real>
+Real softmax_terms(Real* scores, int64_t n, int64_t D) {
+  const Real largest = Eigen::Map<Eigen::Array<Real, Eigen::Dynamic, 1>>(scores, n).maxCoeff();
+  const Real scale = Real(1 / std::sqrt(static_cast<double>(D)));
+  return static_cast<Real>(exp_sum(scores, n, largest, scale, scores));
+}
+
+// y[c] = (y[c] + sum over j of p[j] v[j, c]) / total for Width registers of columns c.
+template <class Real, int Width>
+void weighted_columns(const Real* p, int64_t n, const Real* v, int64_t D, Real total, Real* y) {
+  Packet<Real> sums[Width];
+  for (int c = 0; c < Width; ++c) sums[c] = load(y + c * kWidth<Real>);
+  for (int64_t j = 0; j < n; ++j) {
+    const Packet<Real> weight = all(p[j]);
+    for (int c = 0; c < Width; ++c) {
+      sums[c] = fma(weight, load(v + j * D + c * kWidth<Real>), sums[c]);
+    }
+  }
+  for (int c = 0; c < Width; ++c) {
+    store(y + c * kWidth<Real>, Eigen::internal::pdiv(sums[c], all(total)));
+  }
+}
+
+// The same for all D columns, v: [n, D].
+template <class Real>
+void finish_row(const Real* p, int64_t n, const Real* v, int64_t D, Real total, Real* y) {
+  constexpr int64_t kWide = 4 * kWidth<Real>;
+  int64_t c = 0;
+  for (; c + kWide <= D; c += kWide) weighted_columns<Real, 4>(p, n, v + c, D, total, y + c);
+  for (; c + kWidth<Real> <= D; c += kWidth<Real>) {
+    weighted_columns<Real, 1>(p, n, v + c, D, total, y + c);
+  }
+  for (; c < D; ++c) {
+    for (int64_t j = 0; j < n; ++j) y[c] += p[j] * v[j * D + c];
+    y[c] /= total;
+  }
+}
+
+// One query: reads the keys once, then the values once.
+template <class Real>
+void attend_one(const Head<Real>& head, int64_t t, Real* scores) {
+  const int64_t D = head.D, n = head.past + t + 1;
+  const Real* const q = head.q + t * head.q_stride;
+  for (int64_t j = 0; j < n; ++j) dot<Real, 1>(q, 0, head.keys + j * D, D, scores + j, 0);
+  const Real total = softmax_terms(scores, n, D);
+  Real* const y = head.y + t * head.y_stride;
+  std::fill_n(y, D, Real(0));
+  finish_row(scores, n, head.values, D, total, y);
+}
+
+// Queries [begin, end). Keys and values before the block are seen by all of its queries: two matrix
+// products. Those inside it by a triangle: row by row, so that what comes later (NaN, say) cannot
+// touch an earlier position.
+template <class Real>
+void attend_block(const Head<Real>& head, int64_t begin, int64_t end, Real* scratch) {
+  const int64_t rows = end - begin, before = head.past + begin, upto = head.past + end;
+  const int64_t D = head.D;
+  const ConstView<Real> q(head.q + begin * head.q_stride, rows, D,
+                          Eigen::OuterStride<>(head.q_stride));
+  const ConstView<Real> keys(head.keys, upto, D, Eigen::OuterStride<>(D));
+  const ConstView<Real> values(head.values, before, D, Eigen::OuterStride<>(D));
+  View<Real> scores(scratch, rows, upto, Eigen::OuterStride<>(upto));
+  View<Real> y(head.y + begin * head.y_stride, rows, D, Eigen::OuterStride<>(head.y_stride));
+
+  scores.noalias() = q * keys.transpose();
+  Real totals[kBlock];
+  for (int64_t i = 0; i < rows; ++i) {
+    totals[i] = softmax_terms(scratch + i * upto, before + i + 1, D);
+  }
+  y.setZero();
+  if (before > 0) y.noalias() += scores.leftCols(before) * values;
+  for (int64_t i = 0; i < rows; ++i) {
+    finish_row(scratch + i * upto + before, i + 1, head.values + before * D, D, totals[i],
+               head.y + (begin + i) * head.y_stride);
+  }
+}
+
+}  // namespace
+
+template <class Real>
+int64_t attention_scratch_count(const Attention<Real>& a) {
+  return (a.T <= kFewQueries ? 1 : kBlock) * (a.past + a.T);
+}
+
+template <class Real>
+void attention(Crew& crew, const Attention<Real>& a, Real* scratch) {
+  store_new_keys_and_values(crew, a);
+  const int64_t per_lane = attention_scratch_count(a), heads = a.B * a.H;
+  const int64_t blocks = a.T <= kFewQueries ? 1 : (a.T + kBlock - 1) / kBlock;
+  for_each_task(crew, heads * blocks, [&](int64_t task, int64_t lane) {
+    Real* const mine = scratch + lane * per_lane;
+    const int64_t i = task % heads, block = blocks - 1 - task / heads;  // the longest first
+    const Head<Real> head = head_of(a, i / a.H, i % a.H);
+    if (a.T <= kFewQueries) {
+      for (int64_t t = 0; t < a.T; ++t) attend_one(head, t, mine);
+    } else {
+      attend_block(head, block * kBlock, std::min((block + 1) * kBlock, a.T), mine);
+    }
+  });
+}
+
+template int64_t attention_scratch_count(const Attention<float>&);
+template int64_t attention_scratch_count(const Attention<double>&);
+template void attention(Crew&, const Attention<float>&, float*);
+template void attention(Crew&, const Attention<double>&, double*);
+
+}  // namespace tplab::cpu

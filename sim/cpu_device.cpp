@@ -1,0 +1,204 @@
+// The device for host memory: unwraps arrays and calls the kernels of cpu_kernels.h.
+//
+// Numerics: every operation gives the same bits whatever the number of lanes.
+#include <algorithm>
+#include <cstring>
+
+#include "sim/cpu_kernels.h"
+#include "sim/cpu_memory.h"
+#include "sim/device.h"
+
+namespace tplab {
+namespace {
+
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(Crew& crew) : crew_(crew), memory_(CpuMemory::make()) {}
+  std::string_view name() const override { return "cpu"; }
+
+  Array allocate(DType dtype, const Shape& shape) override {
+    return Array(dtype, shape, memory_->allocate(dtype, shape));
+  }
+  void upload(HostSpan from, Array& to) override { copy(from.data, to.data(), to.bytes()); }
+  void download(const Array& from, HostSpan to) override {
+    copy(from.data(), to.data, from.bytes());
+  }
+  void zero(Array& x) override {
+    auto* const bytes = static_cast<char*>(x.data());
+    crew_.parallel_for(x.bytes(), cpu::grain_of(1), [&](int64_t begin, int64_t end) {
+      std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
+    });
+  }
+  void* host_memory(Array& x) override { return x.data(); }
+  MemoryUse memory() const override { return memory_->use(); }
+
+  void linear(const Array& x, const Array& w, const Array* bias, Array& y) override {
+    dispatch(x.dtype(), [&](auto zero) {
+      using Real = decltype(zero);
+      cpu::linear<Real>(crew_, {.x = x.as<Real>(),
+                                .w = w.as<Real>(),
+                                .bias = bias ? bias->as<Real>() : nullptr,
+                                .y = y.as<Real>(),
+                                .rows = x.shape().rows(),
+                                .k = x.shape()[-1],
+                                .n = w.shape()[0]});
+    });
+  }
+
+  void add(const Array& a, const Array& b, Array& y) override {
+    dispatch(a.dtype(), [&](auto zero) {
+      using Real = decltype(zero);
+      cpu::add(crew_, a.as<Real>(), b.as<Real>(), b.count() != a.count(), y.as<Real>(),
+               a.shape().rows(), a.shape()[-1]);
+    });
+  }
+
+  void gelu(Gelu kind, const Array& x, Array& y) override {
+    dispatch(x.dtype(), [&](auto zero) {
+      using Real = decltype(zero);
+      cpu::gelu(crew_, kind, x.as<Real>(), y.as<Real>(), x.count());
+    });
+  }
+
+  void layer_norm(const Array& x, const Array& weight, const Array* bias, double eps,
+                  Array& y) override {
+    dispatch(x.dtype(), [&](auto zero) {
+      using Real = decltype(zero);
+      cpu::layer_norm<Real>(crew_, {.x = x.as<Real>(),
+                                    .weight = weight.as<Real>(),
+                                    .bias = bias ? bias->as<Real>() : nullptr,
+                                    .y = y.as<Real>(),
+                                    .rows = x.shape().rows(),
+                                    .C = x.shape()[-1],
+                                    .eps = static_cast<Real>(eps)});
+    });
+  }
+
+  void attention(const Array& qkv, int64_t past, Array& keys, Array& values, Array& y) override {
+    dispatch(qkv.dtype(), [&](auto zero) {
+      using Real = decltype(zero);
+      const cpu::Attention<Real> a{.qkv = qkv.as<Real>(),
+                                   .keys = keys.as<Real>(),
+                                   .values = values.as<Real>(),
+                                   .y = y.as<Real>(),
+                                   .B = qkv.shape()[0],
+                                   .T = qkv.shape()[1],
+                                   .H = keys.shape()[1],
+                                   .D = keys.shape()[3],
+                                   .S = keys.shape()[2],
+                                   .past = past};
+      const Array scratch =
+          allocate(qkv.dtype(), Shape{crew_.lanes(), cpu::attention_scratch_count(a)});
+      cpu::attention(crew_, a, scratch.as<Real>());
+    });
+  }
+
+  double cross_entropy(const Array& logits, std::span<const int32_t> targets) override {
+    return dispatch(logits.dtype(), [&](auto zero) {
+      using Real = decltype(zero);
+      return cpu::cross_entropy(crew_, logits.as<Real>(), targets, logits.shape()[-1]);
+    });
+  }
+
+  void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override {
+    dispatch(dtype, [&](auto zero) {
+      using Real = decltype(zero);
+      cpu::sum(crew_, terms, static_cast<Real*>(out), count);
+    });
+  }
+  void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override {
+    dispatch(dtype, [&](auto zero) {
+      using Real = decltype(zero);
+      cpu::max(crew_, terms, static_cast<Real*>(out), count);
+    });
+  }
+  void copy(const void* from, void* to, int64_t bytes) override;
+
+  void embedding(std::span<const int32_t> ids, const Array& table, int64_t first_row,
+                 Array& y) override;
+  void last_position(const Array& x, Array& y) override;
+  void join_shards(const Array& shards, Array& y) override;
+  void cut_shards(const Array& x, int64_t first, Array& shards) override;
+
+ private:
+  Crew& crew_;
+  std::shared_ptr<CpuMemory> memory_;
+};
+
+// The operations that only move numbers know no dtype: they move bytes.
+
+void CpuDevice::copy(const void* from, void* to, int64_t bytes) {
+  if (from == to) return;
+  crew_.parallel_for(bytes, cpu::grain_of(1), [&](int64_t begin, int64_t end) {
+    std::memcpy(static_cast<char*>(to) + begin, static_cast<const char*>(from) + begin,
+                static_cast<size_t>(end - begin));
+  });
+}
+
+void CpuDevice::embedding(std::span<const int32_t> ids, const Array& table, int64_t first_row,
+                          Array& y) {
+  const int64_t row_bytes = table.shape()[-1] * size_bytes(table.dtype());
+  const int64_t table_rows = table.shape()[0];
+  const auto* const from = static_cast<const char*>(table.data());
+  auto* const to = static_cast<char*>(y.data());
+  const auto count = static_cast<int64_t>(ids.size());
+  crew_.parallel_for(count, cpu::grain_of(row_bytes), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = ids[static_cast<size_t>(i)] - first_row;
+      if (row >= 0 && row < table_rows) {
+        std::memcpy(to + i * row_bytes, from + row * row_bytes, static_cast<size_t>(row_bytes));
+      } else {
+        std::memset(to + i * row_bytes, 0, static_cast<size_t>(row_bytes));
+      }
+    }
+  });
+}
+
+void CpuDevice::last_position(const Array& x, Array& y) {
+  const int64_t T = x.shape()[1], row_bytes = x.shape()[2] * size_bytes(x.dtype());
+  for (int64_t b = 0; b < x.shape()[0]; ++b) {
+    std::memcpy(static_cast<char*>(y.data()) + b * row_bytes,
+                static_cast<const char*>(x.data()) + (b * T + T - 1) * row_bytes,
+                static_cast<size_t>(row_bytes));
+  }
+}
+
+void CpuDevice::join_shards(const Array& shards, Array& y) {
+  const int64_t item = size_bytes(y.dtype());
+  const int64_t rows = y.shape().rows();
+  const int64_t shard_bytes = shards.shape()[-1] * item, row_bytes = y.shape()[-1] * item;
+  const auto* const from = static_cast<const char*>(shards.data());
+  auto* const to = static_cast<char*>(y.data());
+  crew_.parallel_for(rows, cpu::grain_of(row_bytes), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t s = 0; s * shard_bytes < row_bytes; ++s) {
+        const int64_t wanted = std::min(shard_bytes, row_bytes - s * shard_bytes);
+        std::memcpy(to + i * row_bytes + s * shard_bytes, from + (s * rows + i) * shard_bytes,
+                    static_cast<size_t>(wanted));
+      }
+    }
+  });
+}
+
+void CpuDevice::cut_shards(const Array& x, int64_t first, Array& shards) {
+  const int64_t item = size_bytes(x.dtype());
+  const int64_t rows = x.shape().rows(), count = shards.shape()[0];
+  const int64_t shard_bytes = shards.shape()[-1] * item, row_bytes = x.shape()[-1] * item;
+  const auto* const from = static_cast<const char*>(x.data());
+  auto* const to = static_cast<char*>(shards.data());
+  crew_.parallel_for(rows, cpu::grain_of(count * shard_bytes), [&](int64_t begin, int64_t end) {
+    for (int64_t s = 0; s < count; ++s) {
+      for (int64_t i = begin; i < end; ++i) {
+        std::memcpy(to + (s * rows + i) * shard_bytes,
+                    from + i * row_bytes + (first + s) * shard_bytes,
+                    static_cast<size_t>(shard_bytes));
+      }
+    }
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<Device> make_cpu_device(Crew& crew) { return std::make_unique<CpuDevice>(crew); }
+
+}  // namespace tplab
