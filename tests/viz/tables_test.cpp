@@ -1,0 +1,108 @@
+// Tables show what was counted and planned, exactly.
+#include "viz/tables.h"
+
+#include <catch2/catch.hpp>
+
+#include "viz/terminal_picture.h"
+
+using namespace tplab;
+
+namespace {
+
+Event event(Ledger& ledger, const std::string& block, const std::string& part, Op op,
+            int64_t elements, int64_t wire) {
+  const Site* site = ledger.site(ledger.root(), block);
+  if (!part.empty()) site = ledger.site(site, part);
+  return {.site = site,
+          .op = op,
+          .dtype = DType::f32,
+          .group_size = 2,
+          .elements = elements,
+          .payload_bytes = 4 * elements,
+          .wire_bytes = wire};
+}
+
+}  // namespace
+
+TEST_CASE("table: columns line up, the last without spaces behind it") {
+  Table table({{"name"}, {"bytes", Table::Align::right}, {"verdict"}});
+  table.row({{"a"}, {"1"}, {"ok", Ink::good}});
+  table.row({{"longer"}, {"12345"}, {"wrong", Ink::bad}});
+  CHECK(table.text(false) ==
+        "name    bytes  verdict\n"
+        "a           1  ok\n"
+        "longer  12345  wrong\n");
+}
+
+TEST_CASE("table: colour changes nothing but the codes, and characters count, not bytes") {
+  Table table({{"é"}, {"x"}});
+  table.row({{"été", Ink::good}, {"1"}});
+  CHECK(table.text(false) == "é    x\nété  1\n");
+  CHECK(table.text(true) == "\x1b[1mé\x1b[0m    \x1b[1mx\x1b[0m\n\x1b[32mété\x1b[0m  1\n");
+}
+
+TEST_CASE("bytes: three digits and a binary unit") {
+  CHECK(human_bytes(0) == "0 B");
+  CHECK(human_bytes(1023) == "1023 B");
+  CHECK(human_bytes(1024) == "1.00 KiB");
+  CHECK(human_bytes(24.9 * 1024 * 1024) == "24.9 MiB");
+  CHECK(human_bytes(6.2e9) == "5.77 GiB");
+}
+
+TEST_CASE("ledger table: blocks that communicate alike are one row, and totals add up") {
+  Ledger ledger;
+  std::vector<Event> events = {event(ledger, "embed", "", Op::all_reduce, 256, 1024)};
+  for (int i = 0; i < 3; ++i) {
+    events.push_back(
+        event(ledger, "block " + std::to_string(i), "attn", Op::all_reduce, 256, 1024));
+    events.push_back(event(ledger, "block " + std::to_string(i), "mlp", Op::all_reduce, 256, 1024));
+  }
+  events.push_back(event(ledger, "head", "", Op::all_gather, 512, 1024));
+  CHECK(ledger_table(events).text(false) ==
+        "module      collectives                  payload  sent by rank 0\n"
+        "embed       1 all_reduce                1.00 KiB        1.00 KiB\n"
+        "blocks 0-2  6 all_reduce                6.00 KiB        6.00 KiB\n"
+        "head        1 all_gather                2.00 KiB        1.00 KiB\n"
+        "total       7 all_reduce, 1 all_gather  9.00 KiB        8.00 KiB\n");
+}
+
+TEST_CASE("ledger table: a block that communicates otherwise keeps a row of its own") {
+  Ledger ledger;
+  const std::vector<Event> events = {event(ledger, "block 0", "attn", Op::all_reduce, 256, 1024),
+                                     event(ledger, "block 1", "attn", Op::all_reduce, 999, 1024),
+                                     event(ledger, "block 2", "attn", Op::all_reduce, 999, 1024)};
+  const std::string text = ledger_table(events).text(false);
+  CHECK_THAT(text, Catch::Contains("block 0 "));
+  CHECK_THAT(text, Catch::Contains("blocks 1-2"));
+}
+
+TEST_CASE("shard table: layers are folded, and a rank's bytes are the plan's") {
+  const ShardPlan plan(find_preset("gpt2").config, 2);
+  const std::string text = shard_table(plan, DType::f32).text(false);
+  CHECK_THAT(text, Catch::Contains("transformer.h.*.attn.c_attn.weight"));
+  CHECK_THAT(text, Catch::Contains("[2304, 768]"));
+  CHECK_THAT(text, Catch::Contains("[1152, 768]"));
+  CHECK_THAT(text, Catch::Contains(human_bytes(static_cast<double>(4 * plan.local_count()))));
+  CHECK_THAT(text, !Catch::Contains("h.1."));
+}
+
+TEST_CASE("memory table: ranks that are alike share a row") {
+  const ShardPlan plan(find_preset("nano-cpu").config, 4);
+  std::vector<RankRecord> ranks(4);
+  for (RankRecord& r : ranks) r.memory.peak_bytes = 2048;
+  ranks[3].memory.peak_bytes = 4096;
+  const std::string text = memory_table({{plan, DType::f32, ranks}}).text(false);
+  CHECK_THAT(text, Catch::Contains("0-2, each"));
+  CHECK_THAT(text, Catch::Contains("2.00 KiB"));
+  CHECK_THAT(text, Catch::Contains("4.00 KiB"));
+}
+
+TEST_CASE("terminal picture: markup in the text stays text, and colours become styles") {
+  const std::string svg = terminal_picture("tplab <x>", "a & b\n\x1b[32mok\x1b[0m \"q\"\n");
+  CHECK_THAT(svg, Catch::Contains("tplab &lt;x&gt;"));
+  CHECK_THAT(svg, Catch::Contains("a &amp; b"));
+  CHECK_THAT(svg, Catch::Contains("fill=\"#3fb950\">ok</tspan>"));
+  CHECK_THAT(svg, !Catch::Contains("\x1b"));
+  CHECK_THAT(svg, !Catch::Contains("<x>"));
+  CHECK(svg == terminal_picture("tplab <x>", "a & b\n\x1b[32mok\x1b[0m \"q\"\n"));
+}
