@@ -58,7 +58,7 @@ std::unique_ptr<WeightSource> open_nanogpt(const std::string& path) {
   return open_nanogpt(open_file(path));
 }
 
-std::unique_ptr<WeightSource> open_nanogpt(std::shared_ptr<const ByteSource> file) {
+std::unique_ptr<WeightSource> open_nanogpt(const std::shared_ptr<const ByteSource>& file) {
   const std::string& path = file->name();
   refuse_other_files(*file);
   ZipFile zip(file);

@@ -13,7 +13,7 @@ namespace tplab {
 // A zip of a pickle and raw storages, read without Python. Optimizer state is left alone; values
 // are read by position, whenever asked for. Throws Error(bad_file).
 std::unique_ptr<WeightSource> open_nanogpt(const std::string& path);
-std::unique_ptr<WeightSource> open_nanogpt(std::shared_ptr<const ByteSource> file);
+std::unique_ptr<WeightSource> open_nanogpt(const std::shared_ptr<const ByteSource>& file);
 
 // The characters of a character-level data set.
 struct CharacterSet {

@@ -93,18 +93,18 @@ constexpr int64_t kGapBytes = 4096;
 // of a matrix; data[r * pitch + c] is element (first_row + r, first_col + c).
 template <class Stored, class F>
 void for_each_block(const StoredMatrix& matrix, Range rows, Range cols, F&& f) {
-  constexpr int64_t size = sizeof(Stored);
-  constexpr int64_t kMostCols = (kStagingBytes - kGapBytes) / size;
+  constexpr int64_t kSize = sizeof(Stored);
+  constexpr int64_t kMostCols = (kStagingBytes - kGapBytes) / kSize;
   if (rows.size() <= 0 || cols.size() <= 0) return;
   const int64_t block_cols = std::min(cols.size(), kMostCols);
-  const bool skip_gaps = (matrix.cols - block_cols) * size > kGapBytes;
+  const bool skip_gaps = (matrix.cols - block_cols) * kSize > kGapBytes;
   const int64_t pitch = skip_gaps ? block_cols : matrix.cols;
-  const int64_t block_rows = std::min(rows.size(), kStagingBytes / (pitch * size));
+  const int64_t block_rows = std::min(rows.size(), kStagingBytes / (pitch * kSize));
   const auto staging =
       std::make_unique_for_overwrite<Stored[]>(static_cast<size_t>(block_rows * pitch));
 
   const auto offset_of = [&](int64_t r, int64_t c) {
-    return matrix.offset + (r * matrix.cols + c) * size;
+    return matrix.offset + (r * matrix.cols + c) * kSize;
   };
   for (int64_t r0 = rows.begin; r0 < rows.end; r0 += block_rows) {
     const int64_t n_rows = std::min(block_rows, rows.end - r0);
@@ -113,11 +113,11 @@ void for_each_block(const StoredMatrix& matrix, Range rows, Range cols, F&& f) {
       if (skip_gaps) {
         for (int64_t r = 0; r < n_rows; ++r) {
           matrix.bytes->read(offset_of(r0 + r, c0), &staging[static_cast<size_t>(r * pitch)],
-                             n_cols * size);
+                             n_cols * kSize);
         }
       } else {
         matrix.bytes->read(offset_of(r0, c0), staging.get(),
-                           ((n_rows - 1) * pitch + n_cols) * size);
+                           ((n_rows - 1) * pitch + n_cols) * kSize);
       }
       f(r0, c0, staging.get(), pitch, n_rows, n_cols);
     }
@@ -127,17 +127,17 @@ void for_each_block(const StoredMatrix& matrix, Range rows, Range cols, F&& f) {
 // One range of rows of the slice, [rows.size(), cols.size()], to out.
 template <class Stored, class Real>
 void copy_rows(const StoredMatrix& matrix, Range rows, Range cols, Real* out) {
-  constexpr int64_t size = sizeof(Stored);
-  const int64_t gap = (matrix.cols - cols.size()) * size;
+  constexpr int64_t kSize = sizeof(Stored);
+  const int64_t gap = (matrix.cols - cols.size()) * kSize;
   if constexpr (std::is_same_v<Stored, Real>) {
     if (gap == 0) {
-      const int64_t first = matrix.offset + rows.begin * matrix.cols * size;
-      return matrix.bytes->read(first, out, rows.size() * cols.size() * size);
+      const int64_t first = matrix.offset + rows.begin * matrix.cols * kSize;
+      return matrix.bytes->read(first, out, rows.size() * cols.size() * kSize);
     }
     if (gap > kGapBytes) {
       for (int64_t r = rows.begin; r < rows.end; ++r, out += cols.size()) {
-        matrix.bytes->read(matrix.offset + (r * matrix.cols + cols.begin) * size, out,
-                           cols.size() * size);
+        matrix.bytes->read(matrix.offset + (r * matrix.cols + cols.begin) * kSize, out,
+                           cols.size() * kSize);
       }
       return;
     }
