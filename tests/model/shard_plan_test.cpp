@@ -107,11 +107,12 @@ TEST_CASE("shard plan: a tp that does not divide is refused with those that do")
 TEST_CASE("shard plan: gpt2's parameters are nanoGPT's, and tp halves what is split") {
   const GptConfig& gpt2 = find_preset("gpt2").config;
   int64_t stored = 0;
-  for (const ShardRow& row : ShardPlan(gpt2, 1).rows())
+  const ShardPlan alone(gpt2, 1);
+  for (const ShardRow& row : alone.rows())
     stored += std::accumulate(row.shape.begin(), row.shape.end(), int64_t{1}, std::multiplies<>());
   CHECK(stored == 124'439'808);  // GPT-2 small with its positions
   const int64_t padding = (50304 - 50257) * 768;
-  CHECK(ShardPlan(gpt2, 1).local_count() == stored + padding);
+  CHECK(alone.local_count() == stored + padding);
   // At tp 2: positions, norms and row-parallel biases stay whole.
   const int64_t whole = 1024 * 768 + 12 * (4 + 2) * 768 + 2 * 768;
   CHECK(ShardPlan(gpt2, 2).local_count() == (stored + padding - whole) / 2 + whole);
