@@ -11,6 +11,7 @@ namespace tplab {
 namespace {
 
 constexpr int64_t kSpinNs = 50'000;
+constexpr int64_t kEagerNs = 2'000;  // of which without offering the core
 constexpr int kYields = 4;
 // Ranks on their way into a wait get this long to arrive, so that the list says what they do.
 constexpr std::chrono::milliseconds kGrace{100};
@@ -59,22 +60,22 @@ void Board::wait(int rank, const Wait& wait) {
   if (!wait.over()) throw_failure();
 }
 
+// A peer that is running comes within microseconds. One that is not may be waiting for this very
+// core, so after that the core is offered to others; where threads outnumber cores, at once.
 bool Board::spin(const Wait& wait) const {
-  if (oversubscribed_) {
-    for (int i = 0; i < kYields; ++i) {
-      if (wait.over()) return true;
-      sched_yield();
-    }
-    return wait.over();
-  }
-  const int64_t until = now_ns() + kSpinNs;
-  do {
-    for (int i = 0; i < 64; ++i) {
+  const int64_t start = now_ns();
+  while (!oversubscribed_ && now_ns() < start + kEagerNs) {
+    for (int i = 0; i < 16; ++i) {
       if (wait.over()) return true;
       relax();
     }
-  } while (now_ns() < until);
-  return false;
+  }
+  for (int yields = 0; yields < kYields || (!oversubscribed_ && now_ns() < start + kSpinNs);
+       ++yields) {
+    if (wait.over()) return true;
+    sched_yield();
+  }
+  return wait.over();
 }
 
 // Returns when the wait is over or the rank is released from it by a failure.
