@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
+#include "model/checkpoints/bytes.h"
 #include "model/checkpoints/checkpoint.h"
 #include "model/init.h"
 #include "sim/error.h"
@@ -28,27 +32,34 @@ void Output::open() {
          "choose a file in a folder you can write to");
 }
 
+bool Output::terminal() const { return path_.empty() && isatty(STDOUT_FILENO); }
+
 bool Output::colour() const {
   const char* off = std::getenv("NO_COLOR");
-  return !json_ && !no_color_ && !(off && *off) && path_.empty() && isatty(STDOUT_FILENO);
+  return !json_ && !no_color_ && !(off && *off) && terminal();
 }
 
-void Output::text(const std::string& text) { std::fwrite(text.data(), 1, text.size(), file_); }
+void Output::text(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() && !error_) error_ = errno;
+}
 
 void Output::document(const nlohmann::ordered_json& doc) {
   // Bytes that are not UTF-8 (a generated token may end inside a character) become U+FFFD.
   text(doc.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
-void Output::close() {
-  const bool written = std::fflush(file_) == 0 && !std::ferror(file_);
-  const int error = errno;
-  const bool closed = file_ == stdout || std::fclose(file_) == 0;
-  file_ = stdout;
-  if (!written || !closed)
+void Output::flush() {
+  if (std::fflush(file_) != 0 && !error_) error_ = errno;
+  if (error_)
     fail(fmt::format("{}: could not be written: {}", path_.empty() ? "stdout" : path_,
-                     std::strerror(error)),
+                     std::strerror(error_)),
          "free some space, or choose another file with -o");
+}
+
+void Output::close() {
+  flush();
+  if (file_ != stdout && std::fclose(std::exchange(file_, stdout)) != 0) error_ = errno;
+  flush();
 }
 
 void ModelChoice::add_options(CLI::App& app) {
@@ -63,6 +74,11 @@ void ModelChoice::add_options(CLI::App& app) {
 std::unique_ptr<WeightSource> ModelChoice::open(uint64_t seed, bool draw_biases) const {
   if (!checkpoint.empty()) return open_checkpoint(checkpoint);
   return initial_weights(find_preset(preset).config, {.seed = seed, .draw_biases = draw_biases});
+}
+
+std::string ModelChoice::describe(const WeightSource& source) const {
+  return preset.empty() ? source.description()
+                        : fmt::format("preset {}, {}", preset, source.description());
 }
 
 void add_tp(CLI::App& app, int& tp) {
@@ -94,21 +110,51 @@ void MachineChoice::add_options(CLI::App& app) {
       ->capture_default_str();
 }
 
+std::string read_stdin() {
+  std::string text;
+  std::array<char, 1 << 16> part;
+  size_t count;
+  while ((count = std::fread(part.data(), 1, part.size(), stdin)) > 0)
+    text.append(part.data(), count);
+  if (std::ferror(stdin))
+    fail(fmt::format("stdin cannot be read: {}", std::strerror(errno)),
+         "redirect a file to it, as in < FILE");
+  return text;
+}
+
+std::vector<int32_t> parse_ids(std::string_view text) {
+  constexpr std::string_view kSeparators = " ,\t\r\n";
+  std::vector<int32_t> ids;
+  for (size_t at = text.find_first_not_of(kSeparators); at != std::string_view::npos;
+       at = text.find_first_not_of(kSeparators, at)) {
+    const std::string_view word = text.substr(at, text.find_first_of(kSeparators, at) - at);
+    int32_t id = 0;
+    const auto [end, error] = std::from_chars(word.begin(), word.end(), id);
+    if (error != std::errc() || end != word.end() || id < 0)
+      fail(fmt::format("{} (number {}) is not a token id", in_quotes(word), ids.size() + 1),
+           "give whole numbers from 0 up, separated by spaces or commas");
+    ids.push_back(id);
+    at += word.size();
+  }
+  return ids;
+}
+
 Progress::Progress() : terminal_(isatty(STDERR_FILENO)), start_ns_(now_ns()) {}
 
 Progress::~Progress() {
-  if (drawn_) fmt::print(stderr, "\r\x1b[K");
+  if (drawn_ns_) fmt::print(stderr, "\r\x1b[K");
 }
 
 void Progress::show(const std::string& what, double done) {
-  constexpr int64_t kPatience_ns = 2'000'000'000;
-  if (!terminal_ || now_ns() - start_ns_ < kPatience_ns) return;
+  constexpr int64_t kPatience_ns = 2'000'000'000, kBetween_ns = 50'000'000;
+  const int64_t now = now_ns();
+  if (!terminal_ || now - start_ns_ < kPatience_ns || now - drawn_ns_ < kBetween_ns) return;
   constexpr int kWidth = 30;
   const int filled = static_cast<int>(done * kWidth);
   fmt::print(stderr, "\r\x1b[K[{:#<{}}{:.<{}}] {:3.0f} %  {}", "", filled, "", kWidth - filled,
              100 * done, what);
   std::fflush(stderr);
-  drawn_ = true;
+  drawn_ns_ = now;
 }
 
 }  // namespace tplab::cli

@@ -6,6 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/weights.h"
@@ -14,24 +15,27 @@
 
 namespace tplab::cli {
 
-// Where results go and how they look.
+// Where results go and how they look. A reader that closes the pipe early ends the command quietly.
 class Output {
  public:
   void add_options(CLI::App& app);  // --json, -o, --no-color
   // Opens -o's file, so that an unwritable one is refused before the work. Call it first.
   void open();
   bool json() const { return json_; }
+  bool terminal() const;  // a person is reading
   bool colour() const;
 
   void text(const std::string& text);                // as it is
   void document(const nlohmann::ordered_json& doc);  // --json's, indented
-  // Flushes; throws Error(usage) if any of it could not be written.
+  // Each throws Error(usage) if anything could not be written.
+  void flush();
   void close();
 
  private:
   bool json_ = false, no_color_ = false;
   std::string path_;
   std::FILE* file_ = stdout;
+  int error_ = 0;  // errno of the first write that failed
 };
 
 // --preset NAME or --checkpoint PATH.
@@ -40,6 +44,8 @@ struct ModelChoice {
   void add_options(CLI::App& app);
   // The checkpoint, or the preset's initial weights. draw_biases: see model/init.h.
   std::unique_ptr<WeightSource> open(uint64_t seed, bool draw_biases = false) const;
+  // For people: "preset gpt2, initial weights, seed 1337".
+  std::string describe(const WeightSource& source) const;
 };
 
 // Options that several commands have; each adds the ones it uses.
@@ -55,6 +61,13 @@ struct MachineChoice {
   void add_options(CLI::App& app);
 };
 
+// All of stdin, as bytes.
+std::string read_stdin();
+
+// Token ids separated by spaces, commas or newlines. Throws Error(usage) that names the first one
+// that is not a number from 0 to 2^31 - 1.
+std::vector<int32_t> parse_ids(std::string_view text);
+
 // A bar on stderr, drawn only on a terminal and only once the work has taken two seconds.
 class Progress {
  public:
@@ -63,8 +76,8 @@ class Progress {
   void show(const std::string& what, double done);  // done: 0 to 1
 
  private:
-  bool terminal_, drawn_ = false;
-  int64_t start_ns_;
+  bool terminal_;
+  int64_t start_ns_, drawn_ns_ = 0;
 };
 
 // Each adds one subcommand to the app. The callbacks return nothing and throw Error; a command

@@ -1,6 +1,8 @@
 // The tplab command: finds the subcommand and turns errors into messages and exit codes.
 #include <fmt/format.h>
 
+#include <csignal>
+
 #include "cli/command.h"
 #include "sim/error.h"
 
@@ -37,6 +39,8 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A reader that has enough (| head) ends us quietly, even if our parent ignores the signal.
+  std::signal(SIGPIPE, SIG_DFL);
   try {
     return run(argc, argv);
   } catch (const tplab::Error& e) {

@@ -1,0 +1,283 @@
+// tplab generate: continues a text with a model split over ranks, printing tokens as they come.
+#include "model/generate.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "cli/command.h"
+#include "cli/utf8_stream.h"
+#include "cli/watched_source.h"
+#include "model/tokenizers/load.h"
+#include "sim/error.h"
+#include "sim/world.h"
+
+namespace tplab::cli {
+
+namespace {
+
+// The prompt, and how the new tokens are shown: as text with a tokenizer, else as ids.
+struct Task {
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<int32_t> prompt_ids;
+  std::string prompt;           // what is shown of it
+  std::optional<int> end = {};  // the token that ends the text
+};
+
+struct Result {
+  std::vector<int32_t> ids;
+  int64_t start_ns = 0, loaded_ns = 0, first_ns = 0, last_ns = 0;
+
+  double seconds_between(int64_t from, int64_t to) const {
+    return static_cast<double>(to - from) * 1e-9;
+  }
+  double load_seconds() const { return seconds_between(start_ns, loaded_ns); }
+  double first_token_seconds() const { return seconds_between(loaded_ns, first_ns); }
+  // After the first token, which the prompt takes part in.
+  std::optional<double> tokens_per_second() const {
+    if (ids.size() < 2) return {};
+    return static_cast<double>(ids.size() - 1) / seconds_between(first_ns, last_ns);
+  }
+};
+
+struct GenerateCommand {
+  ModelChoice model;
+  MachineChoice machine;
+  Output output;
+  int tp = 1;
+  std::string dtype = "f32", algorithm = "direct", tokenizer, tokens;
+  std::optional<std::string> prompt;
+  int64_t max_new = 100;
+  Sampling sampling{.temperature = 0.8, .top_k = 200};
+  bool greedy = false, no_echo = false;
+
+  void run();
+  Task prepare(const GptConfig& config) const;
+  std::string tokenizer_path() const;
+  Result generate_on_ranks(const WeightSource& source, const Task& task, World& world);
+  nlohmann::ordered_json json(const WeightSource& source, const Task& task,
+                              const Result& result) const;
+};
+
+void check_prompt(const std::vector<int32_t>& ids, const GptConfig& config,
+                  const Tokenizer* tokenizer) {
+  if (ids.empty()) fail("the prompt is empty", "give at least one character or token to continue");
+  if (ids.size() > static_cast<size_t>(config.block_size))
+    fail(fmt::format("the prompt has {} tokens and the model's context is {}", ids.size(),
+                     config.block_size),
+         fmt::format("shorten the prompt to at most {} tokens", config.block_size));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < config.vocab_size) continue;
+    fail(
+        fmt::format("token id {} (number {} of the prompt) is outside the model's vocabulary of {}",
+                    ids[i], i + 1, config.vocab_size),
+        tokenizer ? "use the tokenizer that belongs to this model; this one is " +
+                        tokenizer->description()
+                  : fmt::format("use ids from 0 to {}", config.vocab_size - 1));
+  }
+}
+
+// A vocabulary may be padded, as nanoGPT pads GPT-2's to 50304, but hardly more than this.
+void note_other_vocabulary(const Tokenizer& tokenizer, const GptConfig& config) {
+  constexpr int64_t kPadding = 1024;
+  const int64_t known = tokenizer.vocab_size();
+  if (known <= config.vocab_size && config.vocab_size < known + kPadding) return;
+  fmt::print(stderr,
+             "tplab: note: the model has {} tokens but the tokenizer is {}; do they belong "
+             "together?\n",
+             config.vocab_size, tokenizer.description());
+}
+
+std::string text_of(const Tokenizer& tokenizer, int32_t token) {
+  if (token >= tokenizer.vocab_size()) return "\uFFFD";  // padding of the model's vocabulary
+  return tokenizer.decode(std::array{token});
+}
+
+std::string GenerateCommand::tokenizer_path() const {
+  if (!tokenizer.empty()) return tokenizer;
+  if (model.preset.empty()) return find_tokenizer(model.checkpoint);
+  fail(fmt::format("the preset {} has random weights and no tokenizer", model.preset),
+       "give token ids with --tokens 0,1,2, or a tokenizer with --tokenizer PATH");
+}
+
+Task GenerateCommand::prepare(const GptConfig& config) const {
+  Task task;
+  if (tokens.empty() || !tokenizer.empty()) {
+    task.tokenizer = load_tokenizer(tokenizer_path());
+    note_other_vocabulary(*task.tokenizer, config);
+  }
+  if (!tokens.empty()) {
+    task.prompt_ids = parse_ids(tokens);
+    if (task.tokenizer)
+      for (int32_t id : task.prompt_ids) task.prompt += text_of(*task.tokenizer, id);
+    else
+      task.prompt = fmt::format("{}", fmt::join(task.prompt_ids, " "));
+  } else {
+    task.end = task.tokenizer->end_of_text();
+    if (!prompt && task.end) {
+      task.prompt_ids = {*task.end};  // a new document
+    } else {
+      task.prompt = !prompt ? "\n" : *prompt == "-" ? read_stdin() : *prompt;
+      task.prompt_ids = task.tokenizer->encode(task.prompt);
+    }
+  }
+  check_prompt(task.prompt_ids, config, task.tokenizer.get());
+  return task;
+}
+
+// Prints each token of rank 0 as it comes.
+class Printer {
+ public:
+  Printer(Output& output, const Task& task, bool echo) : output_(output), task_(task) {
+    if (!echo) return;
+    output_.text(task.prompt);
+    output_.flush();
+    separator_ = !task.tokenizer;
+  }
+  void add(int32_t token) {
+    if (token == task_.end) return;
+    if (task_.tokenizer) {
+      output_.text(utf8_.add(text_of(*task_.tokenizer, token)));
+    } else {
+      output_.text(fmt::format("{}{}", separator_ ? " " : "", token));
+      separator_ = true;
+    }
+    output_.flush();
+  }
+  void finish() { output_.text(utf8_.finish() + "\n"); }
+
+ private:
+  Output& output_;
+  const Task& task_;
+  Utf8Stream utf8_;
+  bool separator_ = false;
+};
+
+Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task& task,
+                                          World& world) {
+  const ShardPlan plan(source.config(), tp);
+  const DType type = parse_dtype(dtype);
+  WatchedSource weights(source, plan.local_count() * tp);
+  Result result;
+  result.start_ns = now_ns();
+  std::optional<Printer> printer;
+  world.run([&](Rank& rank) {
+    const Gpt gpt(rank, weights, plan, type);
+    rank.comm().barrier();
+    const bool first = rank.index() == 0;
+    if (first) {
+      weights.finish();
+      result.loaded_ns = now_ns();
+      if (!output.json()) printer.emplace(output, task, !no_echo);
+    }
+    generate(gpt, task.prompt_ids, max_new, sampling, [&](int32_t token) {
+      if (first) {
+        result.last_ns = now_ns();
+        if (result.ids.empty()) result.first_ns = result.last_ns;
+        result.ids.push_back(token);
+        if (printer) printer->add(token);
+      }
+      return token != task.end;
+    });
+  });
+  if (printer) printer->finish();
+  return result;
+}
+
+nlohmann::ordered_json GenerateCommand::json(const WeightSource& source, const Task& task,
+                                             const Result& result) const {
+  nlohmann::ordered_json doc = {{"schema", 1},
+                                {"source", model.describe(source)},
+                                {"tp", tp},
+                                {"dtype", dtype},
+                                {"temperature", sampling.temperature},
+                                {"top_k", sampling.top_k},
+                                {"top_p", sampling.top_p},
+                                {"seed", sampling.seed},
+                                {"prompt", nullptr},
+                                {"prompt_ids", task.prompt_ids},
+                                {"ids", result.ids},
+                                {"text", nullptr},
+                                {"stopped", "max_new"},
+                                {"load_seconds", result.load_seconds()},
+                                {"first_token_seconds", nullptr},
+                                {"tokens_per_second", nullptr}};
+  if (task.tokenizer) {
+    doc["prompt"] = task.prompt;
+    std::string text;
+    for (int32_t id : result.ids)
+      if (id != task.end) text += text_of(*task.tokenizer, id);
+    doc["text"] = text;
+  }
+  if (result.ids.empty()) return doc;
+  if (result.ids.back() == task.end) doc["stopped"] = "end_of_text";
+  doc["first_token_seconds"] = result.first_token_seconds();
+  if (const auto speed = result.tokens_per_second()) doc["tokens_per_second"] = *speed;
+  return doc;
+}
+
+void GenerateCommand::run() {
+  output.open();
+  if (greedy) sampling.temperature = 0;
+  check(sampling);
+  World world({.tp = tp,
+               .device = machine.device,
+               .comm = machine.comm,
+               .algorithm = parse_algorithm(algorithm)});
+  const std::unique_ptr<WeightSource> source = model.open(sampling.seed);
+  const ShardPlan plan(source->config(), tp);  // a tp that does not divide, before the prompt
+  const Task task = prepare(source->config());
+  const Result result = generate_on_ranks(*source, task, world);
+  if (output.json()) output.document(json(*source, task, result));
+  output.close();
+  const auto speed = result.tokens_per_second();
+  if (speed && isatty(STDERR_FILENO))
+    fmt::print(stderr, "{} tokens, {:.1f} tokens/s (tp {}, {})\n", result.ids.size(), *speed, tp,
+               dtype);
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, int&) {
+  auto command = std::make_shared<GenerateCommand>();
+  CLI::App* sub = app.add_subcommand("generate", "Continue a text, the model split over ranks");
+  sub->footer(R"(Examples:
+  tplab generate --checkpoint out/ckpt.pt --tokenizer data/shakespeare_char/meta.pkl
+  tplab generate --checkpoint gpt2/ --tp 2 --prompt "The meaning of life is" --max-new 40
+  tplab generate --checkpoint gpt2/ --prompt - --greedy < story.txt
+  tplab generate --preset nano-cpu --tokens 1,2,3 --max-new 8
+The text goes to stdout token by token, and is the same at every --tp for one --seed.)");
+  command->model.add_options(*sub);
+  add_tp(*sub, command->tp);
+  add_dtype(*sub, command->dtype);
+  auto* prompt =
+      sub->add_option("--prompt", command->prompt,
+                      "text to continue; - reads stdin (a newline, or for GPT-2 a new document)");
+  sub->add_option("--tokens", command->tokens, "token ids to continue, as 1,2,3; prints ids")
+      ->type_name("IDS")
+      ->excludes(prompt);
+  sub->add_option("--tokenizer", command->tokenizer,
+                  "meta.pkl, or GPT-2's folder (what lies beside the checkpoint)")
+      ->type_name("PATH");
+  sub->add_option("--max-new", command->max_new, "tokens to add")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  auto* greedy = sub->add_flag("--greedy", command->greedy, "always the most likely token");
+  sub->add_option("--temperature", command->sampling.temperature, "below 1 is more careful")
+      ->capture_default_str()
+      ->excludes(greedy);
+  sub->add_option("--top-k", command->sampling.top_k, "only the K most likely tokens; 0: all")
+      ->capture_default_str();
+  sub->add_option("--top-p", command->sampling.top_p,
+                  "only the most likely tokens that have this probability together")
+      ->capture_default_str();
+  add_seed(*sub, command->sampling.seed);
+  sub->add_flag("--no-echo", command->no_echo, "print only what is new, not the prompt");
+  add_algorithm(*sub, command->algorithm);
+  command->machine.add_options(*sub);
+  command->output.add_options(*sub);
+  sub->callback([command] { command->run(); });
+}
+
+}  // namespace tplab::cli
