@@ -1,0 +1,170 @@
+// tplab info: what a checkpoint or preset holds, and how it splits over ranks.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "model/checkpoints/stored.h"
+#include "model/costs.h"
+#include "model/shard_plan.h"
+#include "sim/error.h"
+#include "sim/world.h"
+#include "verify/report_json.h"
+#include "viz/tables.h"
+
+namespace tplab::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct InfoCommand {
+  ModelChoice model;
+  Output output;
+  int tp = 0;  // not given
+  std::string dtype = "f32";
+
+  void run();
+};
+
+// Everything that is said, read from headers only: no weight is touched.
+struct Facts {
+  std::string source, stored_dtype;
+  int64_t parameters, stored_bytes;  // 0 where files mix formats
+  std::vector<int> tps;
+  ShardPlan plan;
+  DType dtype;
+
+  const GptConfig& config() const { return plan.config(); }
+  int64_t rank_bytes() const { return plan.local_count() * size_bytes(dtype); }
+  // Keys and values of every layer: 2 L C sizeof(x), all ranks together.
+  int64_t cache_bytes_per_token() const {
+    return 2 * config().n_layer * config().n_embd * size_bytes(dtype);
+  }
+  // What the ranks hold beyond one copy of the model: replicas and padding.
+  double overhead() const {
+    return static_cast<double>(plan.local_count() * plan.tp()) / static_cast<double>(parameters) -
+           1;
+  }
+};
+
+std::vector<int> tps(const GptConfig& config) {
+  std::vector<int> good;
+  for (int tp = 1; tp <= kMaxRanks; ++tp) {
+    try {
+      static_cast<void>(ShardPlan(config, tp));
+      good.push_back(tp);
+    } catch (const Error&) {  // it does not divide
+    }
+  }
+  return good;
+}
+
+Facts find_out(const WeightSource& source, const std::string& description, int tp,
+               const std::string& dtype) {
+  Facts facts{.source = description,
+              .stored_dtype = source.stored_dtype(),
+              .parameters = parameter_count(source.config()),
+              .stored_bytes = 0,
+              .tps = tps(source.config()),
+              .plan = ShardPlan(source.config(), tp),
+              .dtype = parse_dtype(dtype)};
+  for (const StoredTypeRow& row : stored_types())
+    if (row.name == facts.stored_dtype) facts.stored_bytes = row.size_bytes * facts.parameters;
+  return facts;
+}
+
+std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
+
+std::string config_text(const GptConfig& c) {
+  return fmt::format(
+      "{} layers, {} heads of {}, {} wide, MLP {} wide, context {}, vocabulary {}\n"
+      "GELU {}, {}, head {}, layer norm eps {}\n",
+      c.n_layer, c.n_head, c.head_size(), c.n_embd, c.n_inner, c.block_size, c.vocab_size,
+      c.gelu == Gelu::erf ? "exact (erf)" : "tanh form", c.bias ? "biases" : "no biases",
+      c.tied_head ? "tied to the embedding" : "of its own", c.layer_norm_eps);
+}
+
+std::string text(const Facts& f, bool split, bool colour) {
+  std::string text = ink(f.source, Ink::bold, colour) + "\n" + config_text(f.config());
+  text += fmt::format("{} parameters", f.parameters);
+  if (f.stored_bytes) text += fmt::format(", {} in {}", bytes_text(f.stored_bytes), f.stored_dtype);
+  text += fmt::format("\nKV cache {} a token, {} at full context, in {}\n",
+                      bytes_text(f.cache_bytes_per_token()),
+                      bytes_text(f.cache_bytes_per_token() * f.config().block_size), name(f.dtype));
+  text += fmt::format("--tp that work: {}\n\n", tps_that_work(f.config()));
+  if (split)
+    text += fmt::format(
+        "{}\n",
+        ink(fmt::format("tp {}, {}: a rank holds {} of weights and {} of cache a "
+                        "token; replicas and padding add {:.1f} %",
+                        f.plan.tp(), name(f.dtype), bytes_text(f.rank_bytes()),
+                        bytes_text(f.cache_bytes_per_token() / f.plan.tp()), 100 * f.overhead()),
+            Ink::bold, colour));
+  return text + shard_table(f.plan, f.dtype).text(colour);
+}
+
+Json parameters_json(const ShardPlan& plan, DType dtype) {
+  Json list = Json::array();
+  for (const ShardRow& row : plan.rows()) {
+    const std::vector<int64_t> local = plan.local_shape(row);
+    int64_t count = 1;
+    for (int64_t n : local) count *= n;
+    list.push_back({{"name", row.name},
+                    {"shape", row.shape},
+                    {"split", name(row.split)},
+                    {"rank_shape", local},
+                    {"rank_bytes", count * size_bytes(dtype)}});
+  }
+  return list;
+}
+
+Json json(const Facts& f) {
+  Json doc = {{"schema", 1},
+              {"source", f.source},
+              {"config", to_json(f.config())},
+              {"parameters", f.parameters},
+              {"stored_dtype", f.stored_dtype},
+              {"stored_bytes", f.stored_bytes ? Json(f.stored_bytes) : Json()},
+              {"tps_that_work", f.tps},
+              {"tp", f.plan.tp()},
+              {"dtype", name(f.dtype)},
+              {"padded_vocab", f.plan.padded_vocab()},
+              {"kv_cache_bytes_per_token", f.cache_bytes_per_token()},
+              {"ranks", Json::array()},
+              {"tensors", parameters_json(f.plan, f.dtype)}};
+  for (int rank = 0; rank < f.plan.tp(); ++rank)
+    doc["ranks"].push_back({{"rank", rank},
+                            {"weights_bytes", f.rank_bytes()},
+                            {"kv_cache_bytes_per_token", f.cache_bytes_per_token() / f.plan.tp()}});
+  return doc;
+}
+
+void InfoCommand::run() {
+  output.open();
+  const std::unique_ptr<WeightSource> source = model.open(1337);
+  const bool split = tp != 0;
+  const Facts facts = find_out(*source, model.describe(*source), split ? tp : 1, dtype);
+  if (output.json())
+    output.document(json(facts));
+  else
+    output.text(text(facts, split, output.colour()));
+  output.close();
+}
+
+}  // namespace
+
+void add_info(CLI::App& app, int&) {
+  auto command = std::make_shared<InfoCommand>();
+  CLI::App* sub = app.add_subcommand("info", "What a model holds, and how it splits over ranks");
+  sub->footer(R"(Examples:
+  tplab info --checkpoint ckpt.pt
+  tplab info --preset gpt2-xl --tp 5
+  tplab info --checkpoint gpt2/ --tp 4 --dtype f64 --json)");
+  command->model.add_options(*sub);
+  sub->add_option("--tp", command->tp, "ranks to split over (not split)")
+      ->check(CLI::PositiveNumber);
+  add_dtype(*sub, command->dtype);
+  command->output.add_options(*sub);
+  sub->callback([command] { command->run(); });
+}
+
+}  // namespace tplab::cli
