@@ -1,0 +1,204 @@
+// tplab doctor: what this machine can do, what this build has, and what to mend.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/crew_of.h"
+#include "cli/machine_facts.h"
+#include "sim/measure.h"
+#include "viz/table.h"
+
+namespace tplab::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+enum class State { ok, note, fix };
+constexpr std::string_view kStates[] = {"ok", "note", "fix"};
+
+// One line of the report.
+struct Finding {
+  State state;
+  std::string name, text, advice = {};
+};
+
+// The limits that benchmarks divide by, with some number of threads.
+struct Measured {
+  int threads;
+  double read, copy, f32, f64;  // bytes and floating-point operations a second
+};
+
+std::vector<Measured> measure_all(int cores) {
+  std::vector<int> counts = {1};
+  if (cores > 1) counts.push_back(cores);
+  std::vector<Measured> list;
+  Progress progress;
+  double done = 0;
+  const auto step = [&](int threads, const char* what, auto f) {
+    progress.show(fmt::format("{}, {} threads", what, threads),
+                  done++ / (4 * static_cast<double>(counts.size())));
+    return with_crew(threads, f);
+  };
+  for (int threads : counts) {
+    Measured m{.threads = threads, .read = 0, .copy = 0, .f32 = 0, .f64 = 0};
+    m.read = step(threads, "reading", measure_read_bandwidth);
+    m.copy = step(threads, "copying", measure_copy_bandwidth);
+    m.f32 = step(threads, "multiplying in f32",
+                 [](Crew& crew) { return measure_matmul_flops(crew, DType::f32); });
+    m.f64 = step(threads, "multiplying in f64",
+                 [](Crew& crew) { return measure_matmul_flops(crew, DType::f64); });
+    list.push_back(m);
+  }
+  return list;
+}
+
+std::string or_none(const std::vector<std::string>& list) {
+  return list.empty() ? "none" : fmt::format("{}", fmt::join(list, ", "));
+}
+
+void add_machine(const MachineFacts& f, std::vector<Finding>& all) {
+  const bool restricted = f.cores < f.cores_online;
+  all.push_back({restricted ? State::note : State::ok, "cores",
+                 fmt::format("{} of {} for this process{}", f.cores, f.cores_online,
+                             f.cpu.empty() ? "" : ", " + f.cpu),
+                 restricted ? "taskset or the container holds the others back" : ""});
+  const bool unused = !f.simd_unused().empty();
+  all.push_back(
+      {unused ? State::fix : State::ok, "SIMD",
+       fmt::format("built for {}; this CPU has {}", or_none(f.simd_compiled), or_none(f.simd_cpu)),
+       unused ? fmt::format("{} would be used after: cmake -DTPLAB_NATIVE=ON",
+                            or_none(f.simd_unused()))
+              : ""});
+  all.push_back({f.openmp_problem.empty() ? State::ok : State::fix, "OpenMP",
+                 f.openmp_problem.empty()
+                     ? fmt::format("{}, gives a thread for each of {} cores", f.openmp, f.cores)
+                     : f.openmp_problem,
+                 f.openmp_fix});
+  const auto bytes = [](const std::optional<int64_t>& n) {
+    return n ? human_bytes(static_cast<double>(*n)) : "unknown";
+  };
+  constexpr int64_t kLittle = int64_t{2} << 30;
+  const bool little = f.memory_available_bytes && *f.memory_available_bytes < kLittle;
+  all.push_back(
+      {little ? State::note : State::ok, "memory",
+       fmt::format("{}, {} available", bytes(f.memory_bytes), bytes(f.memory_available_bytes)),
+       little ? "gpt2 in f32 at two --tp needs 2 GiB; the nano presets need little" : ""});
+  const bool never = f.huge_pages == "never";
+  all.push_back({never ? State::note : State::ok, "huge pages",
+                 f.huge_pages.empty() ? "unknown" : f.huge_pages,
+                 never ? "decoding is faster after: echo madvise | sudo tee "
+                         "/sys/kernel/mm/transparent_hugepage/enabled"
+                       : ""});
+}
+
+void add_measured(const std::vector<Measured>& measured, std::vector<Finding>& all) {
+  for (const Measured& m : measured)
+    all.push_back({State::ok, m.threads == 1 ? "1 thread" : fmt::format("{} threads", m.threads),
+                   fmt::format("reads {:.1f} GB/s, copies {:.1f} GB/s, multiplies {:.0f} GFLOP/s "
+                               "in f32, {:.0f} in f64",
+                               m.read * 1e-9, m.copy * 1e-9, m.f32 * 1e-9, m.f64 * 1e-9)});
+}
+
+void add_build(const MachineFacts& f, std::vector<Finding>& all) {
+  const bool slow = f.build_type != "Release" && f.build_type != "RelWithDebInfo";
+  const bool checked = !f.sanitizers.empty();
+  all.push_back({slow      ? State::fix
+                 : checked ? State::note
+                           : State::ok,
+                 "build",
+                 fmt::format("tplab {}, {}, {}{}", f.version, f.build_type, f.compiler,
+                             checked ? ", sanitizers: " + f.sanitizers : ""),
+                 slow      ? "for speed, build with -DCMAKE_BUILD_TYPE=Release"
+                 : checked ? "sanitizers are for finding bugs; timings mean nothing"
+                           : ""});
+  std::string libraries;
+  for (const auto& [name, version] : f.libraries)
+    libraries += fmt::format("{}{} {}", libraries.empty() ? "" : ", ", name, version);
+  all.push_back({State::ok, "libraries", libraries});
+  all.push_back({State::ok, "devices", "cpu (f32, f64)"});
+  all.push_back({State::note, "cuda", "not in this build", "use --device cpu"});
+  all.push_back({State::ok, "comms", "threads (direct, ring, tree, gather)"});
+  all.push_back({State::note, "nccl, mpi", "not in this build", "use --comm threads"});
+  all.push_back({f.dot.empty() ? State::note : State::ok, "Graphviz",
+                 f.dot.empty() ? "no dot in PATH" : f.dot,
+                 f.dot.empty() ? "only pictures need it: sudo apt install graphviz" : ""});
+}
+
+std::string text(const std::vector<Finding>& all, bool colour) {
+  constexpr Ink kInks[] = {Ink::good, Ink::dim, Ink::bad};
+  Table table({{"what"}, {"state"}, {"found"}});
+  for (const Finding& one : all) {
+    const auto state = static_cast<size_t>(one.state);
+    table.row({{one.name}, {std::string(kStates[state]), kInks[state]}, {one.text}});
+    if (!one.advice.empty()) table.row({{}, {}, {one.advice, Ink::dim}});
+  }
+  return table.text(colour);
+}
+
+Json json(const MachineFacts& f, const std::vector<Measured>& measured,
+          const std::vector<Finding>& all) {
+  const auto or_null = [](const std::optional<int64_t>& n) { return n ? Json(*n) : Json(); };
+  Json doc = {{"schema", 1},
+              {"version", f.version},
+              {"cpu", f.cpu},
+              {"cores", f.cores},
+              {"cores_online", f.cores_online},
+              {"simd", {{"compiled", f.simd_compiled}, {"cpu", f.simd_cpu}}},
+              {"openmp", {{"version", f.openmp}, {"works", f.openmp_problem.empty()}}},
+              {"memory_bytes", or_null(f.memory_bytes)},
+              {"memory_available_bytes", or_null(f.memory_available_bytes)},
+              {"huge_pages", f.huge_pages},
+              {"measured", Json::array()},
+              {"compiler", f.compiler},
+              {"build_type", f.build_type},
+              {"sanitizers", f.sanitizers},
+              {"libraries", Json::object()},
+              {"devices", {{"cpu", true}, {"cuda", false}}},
+              {"comms", {{"threads", true}, {"nccl", false}, {"mpi", false}}},
+              {"graphviz", f.dot.empty() ? Json() : Json(f.dot)},
+              {"checks", Json::array()}};
+  for (const Measured& m : measured)
+    doc["measured"].push_back({{"threads", m.threads},
+                               {"read_bytes_per_second", m.read},
+                               {"copy_bytes_per_second", m.copy},
+                               {"matmul_f32_flops_per_second", m.f32},
+                               {"matmul_f64_flops_per_second", m.f64}});
+  for (const auto& [name, version] : f.libraries) doc["libraries"][name] = version;
+  for (const Finding& one : all)
+    doc["checks"].push_back({{"name", one.name},
+                             {"state", kStates[static_cast<size_t>(one.state)]},
+                             {"found", one.text},
+                             {"advice", one.advice}});
+  return doc;
+}
+
+void run(Output& output) {
+  output.open();
+  const MachineFacts facts = machine_facts();
+  const std::vector<Measured> measured = measure_all(facts.cores);
+  std::vector<Finding> all;
+  add_machine(facts, all);
+  add_measured(measured, all);
+  add_build(facts, all);
+  if (output.json())
+    output.document(json(facts, measured, all));
+  else
+    output.text(text(all, output.colour()));
+  output.close();
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, int&) {
+  auto output = std::make_shared<Output>();
+  CLI::App* sub =
+      app.add_subcommand("doctor", "What this machine can do, what is built in, and what to mend");
+  sub->footer(R"(Examples:
+  tplab doctor
+  tplab doctor --json > machine.json
+The measured rates are the limits that `tplab bench` divides by. It takes a few seconds.)");
+  output->add_options(*sub);
+  sub->callback([output] { run(*output); });
+}
+
+}  // namespace tplab::cli
