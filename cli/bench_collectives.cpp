@@ -1,0 +1,281 @@
+// tplab bench collectives: each operation and algorithm by size, beside copying the same bytes.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/bench.h"
+#include "sim/algorithms.h"
+#include "sim/error.h"
+#include "viz/table.h"
+
+namespace tplab::cli {
+
+namespace {
+
+// What one rank passes to a collective.   whole, other: [n k]   part: [k]
+struct Buffers {
+  Array whole, other, part;
+};
+
+// One collective. The size of a call is that of the whole tensor, as in nccl-tests; its bus
+// bandwidth is size / time * bus_factor, which on a ring is what each link carries.
+//   source: nccl-tests, doc/PERFORMANCE.md
+struct CollectiveRow {
+  Op op;
+  double (*bus_factor)(double n);
+  void (*call)(Comm& comm, Buffers& b);
+};
+
+constexpr CollectiveRow kCollectives[] = {
+    {Op::all_reduce, [](double n) { return 2 * (n - 1) / n; },
+     [](Comm& comm, Buffers& b) { comm.all_reduce(b.whole); }},
+    {Op::all_gather, [](double n) { return (n - 1) / n; },
+     [](Comm& comm, Buffers& b) { comm.all_gather(b.part, b.whole); }},
+    {Op::reduce_scatter, [](double n) { return (n - 1) / n; },
+     [](Comm& comm, Buffers& b) { comm.reduce_scatter(b.whole, b.part); }},
+    {Op::broadcast, [](double) { return 1.0; },
+     [](Comm& comm, Buffers& b) { comm.broadcast(b.whole, 0); }},
+    {Op::all_to_all, [](double n) { return (n - 1) / n; },
+     [](Comm& comm, Buffers& b) { comm.all_to_all(b.whole, b.other); }},
+};
+
+const CollectiveRow& find_collective(const std::string& text) {
+  std::string names;
+  for (const CollectiveRow& row : kCollectives) {
+    if (name(row.op) == text) return row;
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", name(row.op));
+  }
+  fail(fmt::format("there is no collective named '{}'", text), "use one of " + names);
+}
+
+struct Sample {
+  int tp;
+  Algorithm algorithm;
+  int64_t bytes, count;
+  Timing call, copy;
+  double algorithm_bandwidth() const { return static_cast<double>(bytes) / call.best(); }
+  double of_copy() const { return copy.best() / call.best(); }
+};
+
+struct CollectivesBench {
+  MachineChoice machine;
+  Output output;
+  std::vector<int> tps = {2};
+  std::string op = "all_reduce", algorithm, dtype = "f32";
+  uint64_t min_bytes = 4 << 10, max_bytes = 16 << 20;
+  int64_t repeat = 20;
+
+  void run();
+  void check_options() const;
+  std::vector<Algorithm> algorithms() const;
+  std::vector<int64_t> sizes() const;
+  std::vector<Sample> measure_all(const CollectiveRow& row) const;
+  std::string text(const std::vector<Sample>& samples, const CollectiveRow& row) const;
+  nlohmann::ordered_json json(const std::vector<Sample>& samples, const CollectiveRow& row) const;
+};
+
+// Those that have a way of their own to run this operation; a name in brackets says "as that one".
+std::vector<Algorithm> CollectivesBench::algorithms() const {
+  if (!algorithm.empty()) return {parse_algorithm(algorithm)};
+  std::vector<Algorithm> list;
+  for (const AlgorithmRow& row : algorithm_table())
+    if (row.op == find_collective(op).op && !row.name.starts_with('('))
+      list.push_back(row.algorithm);
+  return list;
+}
+
+std::vector<int64_t> CollectivesBench::sizes() const {
+  std::vector<int64_t> list;
+  for (uint64_t bytes = min_bytes; bytes <= max_bytes; bytes *= 4)
+    list.push_back(static_cast<int64_t>(bytes));
+  return list;
+}
+
+void CollectivesBench::check_options() const {
+  constexpr uint64_t kMost = uint64_t{1} << 32;
+  for (int tp : tps) {
+    if (tp == 1) fail("one rank has nobody to talk to", "use --tp with 2 or more");
+    static_cast<void>(World({.tp = tp, .device = machine.device, .comm = machine.comm}));
+  }
+  if (min_bytes < 1024 || max_bytes < min_bytes || max_bytes > kMost)
+    fail(fmt::format("sizes from {} to {} bytes make no series", min_bytes, max_bytes),
+         "use --min of at least 1K and --max from there to 4G");
+}
+
+// Times `work` on all ranks: batches of calls between two barriers, as many in each as fill two
+// milliseconds. A batch took as long as its slowest rank.
+class Stopwatch {
+ public:
+  explicit Stopwatch(int ranks) : batch_seconds_(static_cast<size_t>(ranks)) {}
+
+  void time(Rank& rank, int64_t repeat, Timing& timing, const std::function<void()>& work) {
+    constexpr double kBatchSeconds = 2e-3;
+    constexpr int64_t kMostCalls = 10000;
+    const double once = batch(rank, 3, work);
+    const auto calls =
+        std::clamp(static_cast<int64_t>(kBatchSeconds / once), int64_t{1}, kMostCalls);
+    for (int64_t i = 0; i < repeat; ++i) {
+      const double seconds = batch(rank, calls, work);
+      if (rank.index() == 0) timing.add(seconds);
+    }
+  }
+
+ private:
+  // Seconds a call, the same on every rank.
+  double batch(Rank& rank, int64_t calls, const std::function<void()>& work) {
+    rank.ledger().clear();
+    rank.comm().barrier();
+    const int64_t start = now_ns();
+    for (int64_t i = 0; i < calls; ++i) work();
+    batch_seconds_[static_cast<size_t>(rank.index())] =
+        static_cast<double>(now_ns() - start) * 1e-9 / static_cast<double>(calls);
+    rank.comm().barrier();
+    const double slowest = *std::max_element(batch_seconds_.begin(), batch_seconds_.end());
+    rank.comm().barrier();  // nobody begins the next batch before all have looked
+    return slowest;
+  }
+
+  std::vector<double> batch_seconds_;
+};
+
+Array zeros(Rank& rank, DType dtype, int64_t count) {
+  Array x = rank.device().allocate(dtype, {count});
+  rank.device().zero(x);
+  return x;
+}
+
+void measure(Rank& rank, const CollectiveRow& row, int64_t repeat, DType dtype,
+             Stopwatch& stopwatch, Sample& sample) {
+  const int64_t n = rank.size();
+  Buffers b{zeros(rank, dtype, sample.count), zeros(rank, dtype, sample.count),
+            zeros(rank, dtype, sample.count / n)};
+  stopwatch.time(rank, repeat, sample.call, [&] { row.call(rank.comm(), b); });
+  stopwatch.time(rank, repeat, sample.copy,
+                 [&] { rank.device().copy(b.whole.data(), b.other.data(), b.whole.bytes()); });
+}
+
+std::vector<Sample> CollectivesBench::measure_all(const CollectiveRow& row) const {
+  const DType type = parse_dtype(dtype);
+  std::vector<Sample> samples;
+  for (int tp : tps)
+    for (Algorithm one : algorithms())
+      for (int64_t bytes : sizes()) {
+        const int64_t count = bytes / size_bytes(type) / tp * tp;  // equal parts
+        samples.push_back({tp, one, count * size_bytes(type), count, {}, {}});
+      }
+  Progress progress;
+  size_t done = 0;
+  while (done < samples.size()) {
+    const Sample& first = samples[done];
+    Stopwatch stopwatch(first.tp);
+    World world({.tp = first.tp,
+                 .device = machine.device,
+                 .comm = machine.comm,
+                 .algorithm = first.algorithm});
+    const size_t sizes_of_world = sizes().size();
+    world.run([&](Rank& rank) {
+      for (size_t i = done; i < done + sizes_of_world; ++i) {
+        if (rank.index() == 0)
+          progress.show(fmt::format("tp {}, {}", first.tp, name(first.algorithm)),
+                        static_cast<double>(i) / static_cast<double>(samples.size()));
+        measure(rank, row, repeat, type, stopwatch, samples[i]);
+      }
+    });
+    done += sizes_of_world;
+  }
+  return samples;
+}
+
+std::string CollectivesBench::text(const std::vector<Sample>& samples,
+                                   const CollectiveRow& row) const {
+  using enum Table::Align;
+  Table table({{"tp", right},
+               {"algorithm"},
+               {"size", right},
+               {"count", right},
+               {"dtype"},
+               {"best us", right},
+               {"median us", right},
+               {"algbw GB/s", right},
+               {"busbw GB/s", right},
+               {"copy us", right},
+               {"of copy", right}});
+  for (const Sample& s : samples)
+    table.row({{fmt::format("{}", s.tp)},
+               {std::string(find_algorithm(row.op, s.algorithm).name)},
+               {human_bytes(static_cast<double>(s.bytes))},
+               {fmt::format("{}", s.count)},
+               {dtype},
+               {fmt::format("{:.2f}", s.call.best() * 1e6)},
+               {fmt::format("{:.2f}", s.call.median() * 1e6)},
+               {fmt::format("{:.2f}", s.algorithm_bandwidth() * 1e-9)},
+               {fmt::format("{:.2f}", s.algorithm_bandwidth() * row.bus_factor(s.tp) * 1e-9)},
+               {fmt::format("{:.2f}", s.copy.best() * 1e6)},
+               {fmt::format("{:.0f} %", 100 * s.of_copy())}});
+  return fmt::format("{}, threads\n", name(row.op)) + table.text(output.colour());
+}
+
+nlohmann::ordered_json CollectivesBench::json(const std::vector<Sample>& samples,
+                                              const CollectiveRow& row) const {
+  nlohmann::ordered_json doc = {{"schema", 1},        {"bench", "collectives"},
+                                {"op", name(row.op)}, {"dtype", dtype},
+                                {"repeat", repeat},   {"runs", nlohmann::ordered_json::array()}};
+  for (const Sample& s : samples)
+    doc["runs"].push_back({{"tp", s.tp},
+                           {"algorithm", name(s.algorithm)},
+                           {"what_runs", find_algorithm(row.op, s.algorithm).name},
+                           {"bytes", s.bytes},
+                           {"count", s.count},
+                           {"best_us", s.call.best() * 1e6},
+                           {"median_us", s.call.median() * 1e6},
+                           {"algorithm_bytes_per_second", s.algorithm_bandwidth()},
+                           {"bus_bytes_per_second", s.algorithm_bandwidth() * row.bus_factor(s.tp)},
+                           {"copy_best_us", s.copy.best() * 1e6},
+                           {"copy_median_us", s.copy.median() * 1e6},
+                           {"of_copy", s.of_copy()}});
+  return doc;
+}
+
+void CollectivesBench::run() {
+  output.open();
+  const CollectiveRow& row = find_collective(op);
+  check_options();
+  const std::vector<Sample> samples = measure_all(row);
+  if (output.json())
+    output.document(json(samples, row));
+  else
+    output.text(text(samples, row));
+  output.close();
+}
+
+}  // namespace
+
+void add_bench_collectives(CLI::App& bench) {
+  auto command = std::make_shared<CollectivesBench>();
+  CLI::App* sub = bench.add_subcommand("collectives", "Collectives by size, against copying");
+  sub->footer(R"(Examples:
+  tplab bench collectives
+  tplab bench collectives --tp 2,4 --op all_gather --algorithm ring --min 64K --max 64M
+size is of the whole tensor; bus bandwidth is nccl-tests'. "copy": every rank copies a tensor of that
+size at the same time.)");
+  add_tps(*sub, command->tps);
+  sub->add_option("--op", command->op,
+                  "all_reduce, all_gather, reduce_scatter, broadcast or all_to_all")
+      ->capture_default_str();
+  sub->add_option("--algorithm", command->algorithm, "direct, ring, tree or gather (all of them)");
+  add_dtype(*sub, command->dtype);
+  sub->add_option("--min", command->min_bytes, "smallest size; each is 4 times the one before (4K)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("BYTES");
+  sub->add_option("--max", command->max_bytes, "largest size (16M)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("BYTES");
+  sub->add_option("--repeat", command->repeat, "batches of calls that are timed")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->machine.add_options(*sub);
+  command->output.add_options(*sub);
+  sub->callback([command] { command->run(); });
+}
+
+}  // namespace tplab::cli
