@@ -17,9 +17,21 @@ using View = Eigen::Map<Matrix<Real>, 0, Eigen::OuterStride<>>;
 template <class Real>
 using ConstView = Eigen::Map<const Matrix<Real>, 0, Eigen::OuterStride<>>;
 
+// Rows [begin, end) of w, each against the one row of x. Apart from the general case because it is
+// the decode step: what happens between two rows of w costs bandwidth here.
+template <class Real>
+void stream_one(const Linear<Real>& a, int64_t begin, int64_t end) {
+  const Real *const x = a.x, *const bias = a.bias;
+  Real* const y = a.y;
+  const int64_t k = a.k;
+  const Real* w = a.w + begin * k;
+  for (int64_t n = begin; n < end; ++n, w += k) dot<Real, 1>(x, 0, w, k, y + n, 0);
+  for (int64_t n = begin; bias && n < end; ++n) y[n] += bias[n];
+}
+
 // Rows [begin, end) of w, each against all rows of x.
 template <class Real>
-void stream_outputs(const Linear<Real>& a, int64_t begin, int64_t end) {
+void stream_few(const Linear<Real>& a, int64_t begin, int64_t end) {
   for (int64_t n = begin; n < end; ++n) {
     const Real* const w = a.w + n * a.k;
     Real* const y = a.y + n;
@@ -34,7 +46,13 @@ void stream_outputs(const Linear<Real>& a, int64_t begin, int64_t end) {
 template <class Real>
 void linear_few_rows(Crew& crew, const Linear<Real>& a) {
   const int64_t grain = grain_of(a.k * static_cast<int64_t>(sizeof(Real)));
-  crew.parallel_for(a.n, grain, [&](int64_t begin, int64_t end) { stream_outputs(a, begin, end); });
+  crew.parallel_for(a.n, grain, [&](int64_t begin, int64_t end) {
+    if (a.rows == 1) {
+      stream_one(a, begin, end);
+    } else {
+      stream_few(a, begin, end);
+    }
+  });
 }
 
 // Cuts `size` into equal pieces of about `wanted`, each a multiple of `unit`. Returns their length.
