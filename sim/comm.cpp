@@ -66,10 +66,10 @@ bool agrees(const Post& a, const Post& b) {
          a.reduce == b.reduce && a.algorithm == b.algorithm;
 }
 
-std::string differences(const Post& a, const Post& b) {
-  std::string fields;
+std::vector<std::string_view> differences(const Post& a, const Post& b) {
+  std::vector<std::string_view> fields;
   const auto note = [&](bool differs, std::string_view field) {
-    if (differs) fields += fmt::format("{}{}", fields.empty() ? "" : ", ", field);
+    if (differs) fields.push_back(field);
   };
   note(a.op != b.op, "op");
   note(a.sequence != b.sequence, "sequence");

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "sim/array.h"
 #include "sim/ledger.h"
@@ -36,8 +38,8 @@ struct Post {
 };
 
 bool agrees(const Post& a, const Post& b);
-// The names of the fields in which two posts differ: "op, elements". Empty if they agree.
-std::string differences(const Post& a, const Post& b);
+// The names of the fields in which two posts differ: op, elements. None if they agree.
+std::vector<std::string_view> differences(const Post& a, const Post& b);
 
 class Comm {
  public:

@@ -50,16 +50,20 @@ void ThreadGroup::agree(int rank, uint64_t round, uint64_t call, const Post& pos
 // Every rank of the group comes here and finds the same words.
 void ThreadGroup::fail_disagreement(uint64_t call) {
   const Post& first = post_of(0, call);
-  std::string fields, list;
+  std::vector<std::string_view> fields;
+  std::string list;
   for (int rank = 0; rank < size(); ++rank) {
     const Post& post = post_of(rank, call);
-    if (fields.empty()) fields = differences(first, post);
+    for (std::string_view field : differences(first, post)) {
+      if (std::find(fields.begin(), fields.end(), field) == fields.end()) fields.push_back(field);
+    }
     list += fmt::format("\n  rank {}: called {}{}", world_rank(rank), post.text(), name_);
     if (post.algorithm != first.algorithm) list += fmt::format(" by {}", name(post.algorithm));
   }
-  board_->fail(fmt::format("ranks of a group made calls that differ in {}{}", fields, list),
-               "make every rank of a group call the same collectives in the same order, with the "
-               "same sizes");
+  board_->fail(
+      fmt::format("ranks of a group made calls that differ in {}{}", fmt::join(fields, ", "), list),
+      "make every rank of a group call the same collectives in the same order, with the "
+      "same sizes");
 }
 
 ThreadGroup::Message::Message(ThreadGroup& group, int from, int to, std::span<const std::byte> data,

@@ -108,6 +108,14 @@ TEST_CASE("different sizes, dtypes, sites, roots or reductions are an error that
   }
 }
 
+TEST_CASE("all fields are named in which any two ranks differ") {
+  const std::string text = stuck(3, [](Rank& rank) {
+    Array x = numbers(rank, rank.index() == 1 ? 4 : 8, last(rank) ? DType::f64 : DType::f32);
+    rank.comm().all_reduce(x);
+  });
+  CHECK_THAT(text, Contains("differ in elements, site, dtype"));
+}
+
 TEST_CASE("the same calls in different order are an error, not a pairing by arrival") {
   for (const int n : kSizes) {
     const std::string text = stuck_together(n, [](Rank& rank) {
