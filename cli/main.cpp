@@ -16,11 +16,36 @@ constexpr const char* kExamples = R"(Examples:
   tplab bench decode --preset gpt2                 how close to the memory's limit
 Exit codes: 0 good, 1 verification failed, 2 usage, 3 bad input file, 4 not available here.)";
 
+// Help that leads with the examples, which CLI11 would put last.
+class ExamplesFirst : public CLI::Formatter {
+ public:
+  std::string make_help(const CLI::App* app, std::string name,
+                        CLI::AppFormatMode mode) const override {
+    if (mode == CLI::AppFormatMode::Sub) return make_expanded(app);
+    return fmt::format("{}\n\n{}\n\n{}{}{}{}", app->get_description(), app->get_footer(),
+                       make_usage(app, std::move(name)), make_positionals(app),
+                       make_groups(app, mode), make_subcommands(app, mode));
+  }
+};
+
+// "--tp: ..." -> what() of an Error, with the help of the subcommand that was called.
+std::string usage_error(const CLI::App* app, const CLI::Error& error) {
+  std::string command = "tplab";
+  while (app && !app->get_subcommands().empty()) {
+    app = app->get_subcommands().front();
+    command += " " + app->get_name();
+  }
+  return fmt::format("tplab: {}\n  fix: see {} --help\n", error.what(), command);
+}
+
 int run(int argc, char** argv) {
-  CLI::App app("tplab: a laboratory for tensor parallelism");
+  CLI::App app("tplab: a laboratory for tensor parallelism", "tplab");
+  app.formatter(std::make_shared<ExamplesFirst>());
+  app.failure_message(usage_error);
   app.footer(kExamples);
   app.require_subcommand(1);
   app.set_help_all_flag("--help-all", "help of every command");
+  app.set_version_flag("--version", "tplab " TPLAB_VERSION);
   int exit_code = 0;
   tplab::cli::add_verify(app, exit_code);
   tplab::cli::add_generate(app, exit_code);
