@@ -76,7 +76,7 @@ ShardPlan::ShardPlan(const GptConfig& config, int tp) : config_(config), tp_(tp)
     fail(fmt::format("n_head {} does not divide by tp {}", config.n_head, tp), fix);
   if (config.n_inner % tp != 0)
     fail(fmt::format("the MLP's width {} does not divide by tp {}", config.n_inner, tp), fix);
-  const int64_t multiple = 64 * tp;
+  const int64_t multiple = int64_t{64} * tp;
   padded_vocab_ = (config.vocab_size + multiple - 1) / multiple * multiple;
   for (ParameterInfo& p : parameters(config)) {
     const Split split = split_of(p.name);

@@ -44,15 +44,25 @@ Array add(Rank& rank, Array a, Array b) {
   expect(a.dtype() == b.dtype() && (a.shape() == b.shape() || vector_of(b, a, a.shape()[-1])), rank,
          "add", "equal shapes, or a row", {&a, &b});
   // Into whichever operand nobody else reads.
-  Array y = a.unique()                             ? a
-            : b.unique() && a.shape() == b.shape() ? b
-                                                   : rank.device().allocate(a.dtype(), a.shape());
+  if (a.unique()) {
+    rank.device().add(a, b, a);
+    return a;
+  }
+  if (b.unique() && a.shape() == b.shape()) {
+    rank.device().add(a, b, b);
+    return b;
+  }
+  Array y = rank.device().allocate(a.dtype(), a.shape());
   rank.device().add(a, b, y);
   return y;
 }
 
 Array gelu(Rank& rank, Gelu kind, Array x) {
-  Array y = x.unique() ? x : rank.device().allocate(x.dtype(), x.shape());
+  if (x.unique()) {
+    rank.device().gelu(kind, x, x);
+    return x;
+  }
+  Array y = rank.device().allocate(x.dtype(), x.shape());
   rank.device().gelu(kind, x, y);
   return y;
 }
