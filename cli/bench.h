@@ -10,7 +10,7 @@
 #include "cli/worlds_in_turn.h"
 #include "model/gpt.h"
 #include "model/tokens.h"
-#include "sim/crew.h"
+#include "sim/threads/crew.h"
 #include "sim/world.h"
 
 namespace tplab::cli {

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "sim/crew.h"
+#include "sim/threads/crew.h"
 #include "sim/world.h"
 
 namespace tplab::cli {

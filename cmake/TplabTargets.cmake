@@ -12,6 +12,8 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 add_library(tplab_options INTERFACE)
 target_compile_features(tplab_options INTERFACE cxx_std_20)
 target_include_directories(tplab_options INTERFACE ${PROJECT_SOURCE_DIR})
+# Threads are a rank's crew, or the reference's own: never Eigen's.
+target_compile_definitions(tplab_options INTERFACE EIGEN_DONT_PARALLELIZE)
 target_compile_options(tplab_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
 if(TPLAB_NATIVE)
   target_compile_options(tplab_options INTERFACE -march=native)

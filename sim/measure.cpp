@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "sim/cpu_math.h"
+#include "sim/cpu/math.h"
 #include "sim/device.h"
 
 namespace tplab {

@@ -5,8 +5,8 @@
 // and the same fork and join as an operation has. Memory is in blocks far larger than the caches.
 #pragma once
 
-#include "sim/crew.h"
 #include "sim/dtype.h"
+#include "sim/threads/crew.h"
 
 namespace tplab {
 

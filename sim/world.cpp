@@ -9,10 +9,10 @@
 #include <atomic>
 #include <thread>
 
-#include "sim/board.h"
-#include "sim/crew.h"
 #include "sim/error.h"
-#include "sim/threads_comm.h"
+#include "sim/threads/board.h"
+#include "sim/threads/crew.h"
+#include "sim/threads/threads_comm.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define TPLAB_THREAD_SANITIZER 1

@@ -10,7 +10,7 @@
 
 namespace tplab {
 
-class ThreadGroup;  // what the ranks of a group share (threads_comm.h)
+class ThreadGroup;  // what the ranks of a group share (threads/thread_group.h)
 
 // Makes rank r's communicator; tests replace it to break a collective on purpose.
 using CommFactory =

@@ -1,7 +1,6 @@
 // The dense layers' forward passes: plain loops, for double and float from the same text.
 #include "verify/dense.h"
 
-#define EIGEN_DONT_PARALLELIZE  // as in every file, or Eigen's functions would have two definitions
 #if !defined(__clang__)  // GCC 12 warns of its own AVX-512 header, inlined into Eigen (bug 105593)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

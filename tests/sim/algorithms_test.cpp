@@ -8,7 +8,7 @@
 #include <mutex>
 
 #include "ranks.h"
-#include "sim/threads_comm.h"
+#include "sim/threads/threads_comm.h"
 
 namespace tplab {
 namespace {

@@ -1,9 +1,9 @@
 // The vectorised functions against the C library's in double, on dense grids.
-#include "sim/cpu_math.h"
-
 #include <catch2/catch.hpp>
 #include <limits>
 #include <vector>
+
+#include "sim/cpu/math.h"
 
 namespace tplab::cpu {
 namespace {

@@ -1,10 +1,9 @@
 // The pool of a CPU device: exact accounts, reuse, and arrays that outlive what made them.
-#include "sim/cpu_memory.h"
-
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <thread>
 
+#include "sim/cpu/memory.h"
 #include "sim/error.h"
 #include "tests/sim/team.h"
 

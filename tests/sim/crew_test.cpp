@@ -1,5 +1,5 @@
 // The fork-join team: every index once, whatever the sizes, and no wake-up lost.
-#include "sim/crew.h"
+#include "sim/threads/crew.h"
 
 #include <atomic>
 #include <catch2/catch.hpp>

@@ -4,7 +4,7 @@
 #include <thread>
 #include <vector>
 
-#include "sim/crew.h"
+#include "sim/threads/crew.h"
 
 namespace tplab {
 

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "ranks.h"
-#include "sim/board.h"
+#include "sim/threads/board.h"
 
 namespace tplab {
 

@@ -8,7 +8,7 @@
 
 #include "model/init.h"
 #include "sim/error.h"
-#include "sim/threads_comm.h"
+#include "sim/threads/threads_comm.h"
 #include "verify/truth.h"
 
 using namespace tplab;

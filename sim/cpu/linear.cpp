@@ -1,8 +1,8 @@
 // y = x Wᵀ + b on the CPU: Eigen's matrix product for many rows, a stream of W for few.
 #include <algorithm>
 
-#include "sim/cpu_dot.h"
-#include "sim/cpu_kernels.h"
+#include "sim/cpu/dot.h"
+#include "sim/cpu/kernels.h"
 
 namespace tplab::cpu {
 namespace {

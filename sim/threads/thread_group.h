@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/board.h"
+#include "sim/threads/board.h"
 
 namespace tplab {
 

@@ -6,7 +6,7 @@
 
 #include "sim/algorithms.h"
 #include "sim/comm.h"
-#include "sim/thread_group.h"
+#include "sim/threads/thread_group.h"
 
 namespace tplab {
 

@@ -1,4 +1,4 @@
-#include "sim/board.h"
+#include "sim/threads/board.h"
 
 #include <fmt/format.h>
 #include <sched.h>

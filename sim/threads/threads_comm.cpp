@@ -1,4 +1,4 @@
-#include "sim/threads_comm.h"
+#include "sim/threads/threads_comm.h"
 
 #include "sim/rank.h"
 

@@ -1,5 +1,5 @@
 // Blocks of host memory: from the system with huge pages, or from what was freed before.
-#include "sim/cpu_memory.h"
+#include "sim/cpu/memory.h"
 
 #include <fmt/format.h>
 #include <sys/mman.h>

@@ -9,7 +9,6 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"        // g++ 12 about its own AVX-512 headers
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // the same
 #endif
-#define EIGEN_DONT_PARALLELIZE  // the rank's crew is the only threading
 
 #include <Eigen/Core>
 #include <algorithm>

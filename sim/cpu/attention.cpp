@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sim/cpu_dot.h"
-#include "sim/cpu_kernels.h"
+#include "sim/cpu/dot.h"
+#include "sim/cpu/kernels.h"
 
 namespace tplab::cpu {
 namespace {

@@ -1,4 +1,4 @@
-#include "sim/thread_group.h"
+#include "sim/threads/thread_group.h"
 
 #include <fmt/format.h>
 #include <sched.h>

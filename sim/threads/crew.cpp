@@ -1,5 +1,5 @@
 // The fork-join team: one mailbox a lane; whoever waits at it spins for a while, then sleeps.
-#include "sim/crew.h"
+#include "sim/threads/crew.h"
 
 #include <algorithm>
 #include <atomic>

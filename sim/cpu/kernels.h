@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <span>
 
-#include "sim/crew.h"
 #include "sim/device.h"
+#include "sim/threads/crew.h"
 
 namespace tplab::cpu {
 

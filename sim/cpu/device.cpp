@@ -1,12 +1,13 @@
-// The device for host memory: unwraps arrays and calls the kernels of cpu_kernels.h.
+// The device for host memory: unwraps arrays and calls the kernels of kernels.h.
 //
 // Numerics: every operation gives the same bits whatever the number of lanes.
+#include "sim/device.h"
+
 #include <algorithm>
 #include <cstring>
 
-#include "sim/cpu_kernels.h"
-#include "sim/cpu_memory.h"
-#include "sim/device.h"
+#include "sim/cpu/kernels.h"
+#include "sim/cpu/memory.h"
 
 namespace tplab {
 namespace {

@@ -1,7 +1,7 @@
 // Dot products that stream a matrix from memory: what decoding one token consists of.
 #pragma once
 
-#include "sim/cpu_math.h"
+#include "sim/cpu/math.h"
 
 namespace tplab::cpu {
 

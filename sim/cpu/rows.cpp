@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include "sim/cpu_kernels.h"
-#include "sim/cpu_math.h"
+#include "sim/cpu/kernels.h"
+#include "sim/cpu/math.h"
 
 namespace tplab::cpu {
 namespace {

@@ -1,0 +1,104 @@
+// tplab bench and doctor: what they report is there and hangs together. How fast is not tested.
+#include <catch2/catch.hpp>
+
+#include "run_tplab.h"
+
+namespace tplab {
+namespace {
+
+using namespace testing;
+using nlohmann::json;
+
+void check_positive(const json& run, const std::vector<const char*>& keys) {
+  for (const char* key : keys) {
+    CAPTURE(key);
+    CHECK(run.value(key, 0.0) > 0);
+  }
+}
+
+TEST_CASE("bench collectives: a row for each tp, algorithm and size") {
+  const json doc = tplab({"bench", "collectives", "--tp", "2,3", "--min", "4K", "--max", "16K",
+                          "--repeat", "2", "--json"})
+                       .json();
+  CHECK(doc["bench"] == "collectives");
+  CHECK(doc["op"] == "all_reduce");
+  REQUIRE(doc["runs"].size() == 2 * 4 * 2);
+  for (const json& run : doc["runs"]) {
+    check_positive(run, {"best_us", "median_us", "copy_best_us", "of_copy"});
+    const int64_t tp = run["tp"], bytes = run["bytes"];
+    CHECK(bytes == run["count"].get<int64_t>() * 4);
+    CHECK(bytes % (4 * tp) == 0);
+    const double algorithm = run["algorithm_bytes_per_second"], bus = run["bus_bytes_per_second"];
+    CHECK(bus / algorithm == Approx(2.0 * static_cast<double>(tp - 1) / static_cast<double>(tp)));
+    CHECK(run["best_us"].get<double>() <= run["median_us"].get<double>());
+  }
+}
+
+TEST_CASE("bench collectives: every operation runs, more ranks than cores too") {
+  for (const std::string op : {"all_gather", "reduce_scatter", "broadcast", "all_to_all"}) {
+    const Ran ran = tplab({"bench", "collectives", "--op", op, "--tp", "5", "--max", "4K",
+                           "--repeat", "1", "--algorithm", "direct"});
+    CHECK(ran.exit_code == 0);
+    CHECK(ran.err.empty());
+    CHECK_THAT(ran.out, Catch::StartsWith(op));
+  }
+}
+
+TEST_CASE("bench forward: each tp beside the machine's limit", "[slow]") {
+  const json doc = tplab({"bench", "forward", "--preset", "nano-cpu", "--tp", "1,2", "--repeat",
+                          "1", "--seq", "16", "--json"})
+                       .json();
+  CHECK(doc["bench"] == "forward");
+  CHECK(doc["seq"] == 16);
+  REQUIRE(doc["runs"].size() == 2);
+  for (const json& run : doc["runs"])
+    check_positive(run, {"tp", "threads", "best_seconds", "median_seconds", "tokens_per_second",
+                         "flops_per_second", "limit_flops_per_second", "of_limit", "ratio_best",
+                         "ratio_median"});
+  CHECK(doc["runs"][0]["ratio_best"] == 1.0);
+}
+
+TEST_CASE("bench decode: each tp beside the machine's limit, and the ledger's cost", "[slow]") {
+  const json doc = tplab({"bench", "decode", "--preset", "nano-cpu", "--tp", "1,2", "--repeat", "1",
+                          "--seq", "8", "--steps", "8", "--json"})
+                       .json();
+  CHECK(doc["bench"] == "decode");
+  check_positive(doc, {"bytes_per_step", "seq", "steps"});
+  REQUIRE(doc["runs"].size() == 2);
+  for (const json& run : doc["runs"])
+    check_positive(run, {"tp", "threads", "best_seconds", "median_seconds", "tokens_per_second",
+                         "bytes_per_second", "limit_bytes_per_second", "of_limit", "ratio_best"});
+  CHECK(doc["runs"][0]["ledger_cost"].is_null());
+  CHECK(doc["runs"][1]["ledger_cost"].is_number());
+}
+
+TEST_CASE("bench: lengths that the model does not have are refused") {
+  const auto refused = [](const std::vector<std::string>& arguments) {
+    const Ran ran = tplab(arguments);
+    CHECK(ran.exit_code == 2);
+    CHECK_THAT(ran.err, Catch::Contains("context of 64") && Catch::Contains("fix:"));
+  };
+  refused({"bench", "forward", "--preset", "nano-cpu", "--seq", "65"});
+  refused({"bench", "decode", "--preset", "nano-cpu", "--seq", "60", "--steps", "5"});
+}
+
+TEST_CASE("doctor: every check has a state, and advice where something is to mend", "[slow]") {
+  const json doc = tplab({"doctor", "--json"}).json();
+  CHECK(doc["cores"].get<int>() >= 1);
+  CHECK(doc["devices"] == json({{"cpu", true}, {"cuda", false}}));
+  CHECK(doc["comms"]["threads"] == true);
+  for (const char* library : {"Eigen", "fmt", "libzip", "PCRE2", "CLI11", "nlohmann-json"})
+    CHECK(!doc["libraries"].value(library, "").empty());
+  REQUIRE(!doc["measured"].empty());
+  for (const json& measured : doc["measured"])
+    check_positive(measured, {"threads", "read_bytes_per_second", "copy_bytes_per_second",
+                              "matmul_f32_flops_per_second", "matmul_f64_flops_per_second"});
+  for (const json& check : doc["checks"]) {
+    const std::string state = check["state"];
+    CHECK((state == "ok" || state == "note" || state == "fix"));
+    CHECK((state == "ok") == check["advice"].get<std::string>().empty());
+  }
+}
+
+}  // namespace
+}  // namespace tplab

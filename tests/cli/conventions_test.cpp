@@ -1,0 +1,134 @@
+// What every command has in common: exit codes, errors, help, colour, where output goes.
+#include <catch2/catch.hpp>
+
+#include "run_tplab.h"
+
+namespace tplab {
+namespace {
+
+using namespace testing;
+using Arguments = std::vector<std::string>;
+using Catch::Contains;
+
+const Arguments kInfo = {"info", "--preset", "nano-cpu"};
+
+Arguments with(Arguments all, const Arguments& more) {
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+// Refused with this code, by a message of one paragraph with a fix, and nothing on stdout.
+void check_refused(const Arguments& arguments, int exit_code, const std::string& message) {
+  CAPTURE(arguments);
+  const Ran ran = tplab(arguments);
+  CHECK(ran.exit_code == exit_code);
+  CHECK(ran.out.empty());
+  CHECK_THAT(ran.err, Catch::StartsWith("tplab: ") && Contains(message) && Contains("\n  fix: "));
+  CHECK_THAT(ran.err, !Contains("\n\n") && !Contains("bug in tplab"));
+}
+
+// The ways to name a model, and a command that takes one.
+const Arguments kModelCommands[] = {
+    {"info"}, {"verify"}, {"generate", "--tokens", "1"}, {"bench", "forward"}, {"bench", "decode"}};
+
+TEST_CASE("exit code 2: a request that cannot be met") {
+  check_refused({}, 2, "subcommand is required");
+  check_refused({"dance"}, 2, "subcommand");
+  check_refused({"bench"}, 2, "subcommand is required");
+  check_refused({"tokenize", "text"}, 2, "--tokenizer is required");
+  check_refused({"doctor", "--fast"}, 2, "--fast");
+  check_refused({"bench", "collectives", "--op", "shout"}, 2, "all_reduce, all_gather");
+  check_refused({"bench", "collectives", "--tp", "1"}, 2, "one rank");
+  check_refused({"bench", "collectives", "--min", "1M", "--max", "4K"}, 2, "--min");
+  check_refused({"bench", "collectives", "--algorithm", "magic"}, 2, "magic");
+  for (const Arguments& command : kModelCommands) {
+    check_refused(command, 2, "--preset,--checkpoint");
+    check_refused(with(command, {"--preset", "gpt5"}), 2, "nano-cpu, nano, gpt2");
+    check_refused(with(command, {"--preset", "nano-cpu", "--tp", "3"}), 2, "use --tp 1, 2 or 4");
+    check_refused(with(command, {"--preset", "nano-cpu", "--tp", "many"}), 2, "--tp");
+    check_refused(with(command, {"--preset", "nano-cpu", "--dtype", "f8"}), 2, "f8");
+  }
+}
+
+TEST_CASE("exit code 3: an input file that is missing or bad") {
+  const TemporaryFolder folder;
+  write_file(folder / "ckpt.pt", "not a checkpoint");
+  write_file(folder / "meta.pkl", "\x80\x02cos\nsystem\n");
+  for (const Arguments& command : kModelCommands) {
+    check_refused(with(command, {"--checkpoint", folder / "absent"}), 3, "absent");
+    check_refused(with(command, {"--checkpoint", folder / "ckpt.pt"}), 3, "ckpt.pt");
+  }
+  check_refused({"tokenize", "--tokenizer", folder / "absent", "x"}, 3, "absent");
+  check_refused({"tokenize", "--tokenizer", folder / "meta.pkl", "x"}, 3, "meta.pkl");
+  check_refused({"tokenize", "--tokenizer", fixture("."), "x"}, 3, "without a tokenizer");
+}
+
+TEST_CASE("exit code 4: what is not in this build") {
+  const Arguments on_gpu = {"--preset", "nano-cpu", "--device", "cuda"};
+  const Arguments over_mpi = {"--preset", "nano-cpu", "--comm", "mpi"};
+  for (const Arguments& command : kModelCommands) {
+    if (command[0] == "info") continue;  // runs nothing
+    check_refused(with(command, on_gpu), 4, "use cpu");
+    check_refused(with(command, over_mpi), 4, "use threads");
+  }
+  check_refused({"bench", "collectives", "--device", "cuda"}, 4, "use cpu");
+}
+
+TEST_CASE("help leads with examples and goes to stdout") {
+  const Arguments commands[] = {
+      {},         {"verify"}, {"generate"},         {"tokenize"},        {"info"},
+      {"doctor"}, {"bench"},  {"bench", "forward"}, {"bench", "decode"}, {"bench", "collectives"}};
+  for (const Arguments& command : commands) {
+    CAPTURE(command);
+    const Ran ran = tplab(with(command, {"--help"}));
+    CHECK(ran.exit_code == 0);
+    CHECK(ran.err.empty());
+    REQUIRE_THAT(ran.out, Contains("Examples:\n  tplab") && Contains("Usage:"));
+    CHECK(ran.out.find("Examples:") < ran.out.find("Usage:"));
+  }
+}
+
+TEST_CASE("colour is for terminals only, and can be turned off there") {
+  const std::string escape = "\x1b[";
+  const auto on_terminal = [&](const Arguments& more, const Arguments& env = {}) {
+    return tplab(with(kInfo, more), {.env = env, .terminal = true}).out;
+  };
+  CHECK_THAT(tplab(kInfo).out, !Contains(escape));
+  CHECK_THAT(on_terminal({}), Contains(escape));
+  CHECK_THAT(on_terminal({"--no-color"}), !Contains(escape));
+  CHECK_THAT(on_terminal({}, {"NO_COLOR=1"}), !Contains(escape));
+  CHECK_THAT(on_terminal({}, {"NO_COLOR="}), Contains(escape));  // as no-color.org has it
+  CHECK_THAT(on_terminal({"--json"}), !Contains(escape));
+}
+
+TEST_CASE("--out gets what stdout would") {
+  const TemporaryFolder folder;
+  const Ran ran = tplab(with(kInfo, {"--json", "-o", folder / "info.json"}));
+  CHECK(ran.exit_code == 0);
+  CHECK(ran.out.empty());
+  CHECK(ran.err.empty());
+  CHECK(file_text(folder / "info.json") == tplab(with(kInfo, {"--json"})).out);
+}
+
+TEST_CASE("an output that cannot be written is an error that says so") {
+  const TemporaryFolder folder;
+  check_refused(with(kInfo, {"-o", folder / "absent/info.txt"}), 2, "cannot be written");
+  check_refused(with(kInfo, {"-o", "/dev/full"}), 2, "No space left");
+  const Arguments generate = {"generate", "--preset", "nano-cpu", "--tokens", "1", "--tp", "2"};
+  check_refused(with(generate, {"-o", folder / "absent/text"}), 2, "cannot be written");
+  check_refused(with(generate, {"-o", "/dev/full"}), 2, "No space left");
+  const Ran full = shell("\"$TPLAB\" info --preset nano-cpu > /dev/full");
+  CHECK(full.exit_code == 2);
+  CHECK_THAT(full.err, Contains("stdout: could not be written"));
+}
+
+TEST_CASE("a reader that has enough ends a command without a word") {
+  const Ran head =
+      shell("\"$TPLAB\" generate --preset nano-cpu --tokens 1 --max-new 5000 | head -c 3");
+  CHECK(head.exit_code == 0);
+  CHECK(head.out.size() == 3);
+  CHECK(head.err.empty());
+}
+
+}  // namespace
+}  // namespace tplab

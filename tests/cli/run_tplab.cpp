@@ -1,0 +1,142 @@
+#include "run_tplab.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+extern char** environ;
+
+namespace tplab::testing {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> list;
+  for (std::string& text : texts) list.push_back(text.data());
+  list.push_back(nullptr);
+  return list;
+}
+
+std::vector<std::string> environment(const std::vector<std::string>& added) {
+  std::vector<std::string> all = added;
+  for (char** entry = environ; *entry; ++entry) {
+    if (!std::string_view(*entry).starts_with("NO_COLOR=")) all.emplace_back(*entry);
+  }
+  return all;
+}
+
+// A pseudo-terminal's two ends.
+struct Terminal {
+  int master = -1;
+  std::string slave;
+  Terminal() : master(posix_openpt(O_RDWR | O_NOCTTY)) {
+    REQUIRE(master >= 0);
+    REQUIRE(grantpt(master) == 0);
+    REQUIRE(unlockpt(master) == 0);
+    slave = ptsname(master);
+  }
+  // Until the program at the other end is gone.
+  std::string read_all() const {
+    std::string text;
+    std::array<char, 4096> part;
+    ssize_t count;
+    while ((count = read(master, part.data(), part.size())) > 0)
+      text.append(part.data(), static_cast<size_t>(count));
+    close(master);
+    return text;
+  }
+};
+
+Ran spawn(std::vector<std::string> command, const How& how) {
+  const TemporaryFolder folder;
+  const std::string in = folder / "in", out = folder / "out", err = folder / "err";
+  write_file(in, how.input);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  const auto redirect = [&](int fd, const std::string& path, int flags) {
+    posix_spawn_file_actions_addopen(&actions, fd, path.c_str(), flags, 0600);
+  };
+  constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC;
+  std::optional<Terminal> terminal;
+  if (how.terminal) terminal.emplace();
+  redirect(STDIN_FILENO, in, O_RDONLY);
+  redirect(STDOUT_FILENO, terminal ? terminal->slave : out,
+           terminal ? O_WRONLY | O_NOCTTY : kWrite);
+  redirect(STDERR_FILENO, err, kWrite);
+  std::vector<std::string> env = environment(how.env);
+  pid_t pid = 0;
+  const int error = posix_spawn(&pid, command[0].c_str(), &actions, nullptr,
+                                pointers(command).data(), pointers(env).data());
+  posix_spawn_file_actions_destroy(&actions);
+  REQUIRE(error == 0);
+  Ran ran;
+  if (terminal) ran.out = terminal->read_all();
+  int status = 0;
+  REQUIRE(waitpid(pid, &status, 0) == pid);
+  ran.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  if (!terminal) ran.out = file_text(out);
+  ran.err = file_text(err);
+  return ran;
+}
+
+}  // namespace
+
+nlohmann::json Ran::json() const {
+  INFO(err);
+  nlohmann::json document = nlohmann::json::parse(out, nullptr, false);
+  REQUIRE(!document.is_discarded());
+  return document;
+}
+
+Ran tplab(const std::vector<std::string>& arguments, const How& how) {
+  std::vector<std::string> command = {TPLAB_COMMAND};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return spawn(command, how);
+}
+
+Ran shell(const std::string& line) {
+  return spawn({"/bin/sh", "-c", line}, {.env = {std::string("TPLAB=") + TPLAB_COMMAND}});
+}
+
+std::string fixture(const std::string& name) {
+  return std::string(TPLAB_SOURCE_DIR) + "/tests/fixtures/" + name;
+}
+
+std::string shared_data(const std::string& name) {
+  const std::string path = std::string(TPLAB_SOURCE_DIR) + "/../shared/data/" + name;
+  if (fs::exists(path)) return path;
+  WARN("skipped: " << path << " is not on this machine");
+  return "";
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = (fs::temp_directory_path() / "tplab-test-XXXXXX").string();
+  REQUIRE(mkdtemp(name.data()) != nullptr);
+  path_ = name;
+}
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+std::string file_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+}  // namespace tplab::testing

@@ -1,0 +1,47 @@
+// Runs the tplab command as a user does, and catches what it prints.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace tplab::testing {
+
+struct Ran {
+  int exit_code = 0;  // 128 + the signal that ended it, as in a shell
+  std::string out, err;
+  nlohmann::json json() const;  // of out; a failed REQUIRE if it is not JSON
+};
+
+struct How {
+  std::string input = {};             // stdin
+  std::vector<std::string> env = {};  // "NAME=value", added to the environment
+  bool terminal = false;              // stdout is a terminal
+};
+
+Ran tplab(const std::vector<std::string>& arguments, const How& how = {});
+// A shell's command line, in which $TPLAB is the command.
+Ran shell(const std::string& line);
+
+std::string fixture(const std::string& name);  // tests/fixtures/<name>
+// A file or folder of ../shared/data, or empty with a warning where that is absent.
+std::string shared_data(const std::string& name);
+
+// A folder that is gone at the end of the test.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string file_text(const std::string& path);
+void write_file(const std::string& path, const std::string& text);
+
+}  // namespace tplab::testing
