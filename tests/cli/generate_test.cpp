@@ -114,8 +114,8 @@ TEST_CASE("generate: prompts that this model cannot read are refused") {
   check_refused(generate({"--prompt", ""}), "empty");
   check_refused(generate({"--prompt", std::string(33, 'a')}), "context is 32");
   check_refused(generate({"--tokens", "1,96"}), "token id 96 (number 2");
-  check_refused(generate({"--tokens", "1,two"}), "\"two\" (number 2)");
-  check_refused(generate({"--tokens=-1"}), "\"-1\"");
+  check_refused(generate({"--tokens", "1,two"}), "'two' (number 2)");
+  check_refused(generate({"--tokens=-1"}), "'-1'");
   check_refused(generate({"--tokens", "1", "--prompt", "a"}), "--prompt");
 }
 

@@ -76,9 +76,9 @@ TEST_CASE("tokenize: what cannot be encoded or decoded is refused with its place
   };
   refused(tokenize({}, {.input = "ab\xFFgh"}), "byte 2 (0xFF)");
   refused(tokenize({"one", "two"}), "quotes");
-  refused(tokenize({"--decode", "1", "x2"}), "\"x2\" (number 2)");
+  refused(tokenize({"--decode", "1", "x2"}), "'x2' (number 2)");
   refused(tokenize({"--decode", "99999999999999999999"}), "not a token id");
-  refused(tokenize({"--decode"}, {.input = "1 -2"}), "\"-2\" (number 2)");
+  refused(tokenize({"--decode"}, {.input = "1 -2"}), "'-2' (number 2)");
   refused(tokenize({"--decode", "264"}), "264");
 }
 
