@@ -107,7 +107,7 @@ TEST_CASE("huggingface: the tiny folder is read, and its bf16 shards agree to 8 
   }
 }
 
-TEST_CASE("huggingface: Conv1D weights are transposed, slice by slice; others are not") {
+TEST_CASE("huggingface: Conv1D weights are transposed, slice by slice, others are not") {
   const auto source = open_checkpoint(fixture("gpt2-tiny"));
   const SafetensorsFile file(fixture("gpt2-tiny/model.safetensors"));
   const std::string name = "transformer.h.1.attn.c_attn.weight";

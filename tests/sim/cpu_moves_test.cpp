@@ -42,7 +42,7 @@ TEMPLATE_TEST_CASE("last_position: one row of each sequence", "", float, double)
   }
 }
 
-TEMPLATE_TEST_CASE("join_shards: features in order, padding dropped; cut_shards: the reverse", "",
+TEMPLATE_TEST_CASE("join_shards: features in order, padding dropped, cut_shards: the reverse", "",
                    float, double) {
   for (const int lanes : {1, 3}) {
     Team team(lanes);

@@ -84,7 +84,7 @@ TEST_CASE("gather: shards come back side by side in rank order, and padding is d
   CHECK(failures.text() == "");
 }
 
-TEST_CASE("split then gather is the identity; scatter_sum is leave then split") {
+TEST_CASE("split then gather is the identity, scatter_sum is leave then split") {
   for (int tp : {1, 2, 4}) {
     Failures failures;
     World({.tp = tp}).run([&](Rank& rank) {
