@@ -23,8 +23,8 @@ double median(std::vector<double> values) {
 double Timing::best() const { return *std::min_element(seconds_.begin(), seconds_.end()); }
 double Timing::median() const { return cli::median(seconds_); }
 
-Limits::Limits(const std::vector<int>& threads, Measure measure)
-    : threads_(threads), measure_(std::move(measure)) {
+Limits::Limits(const std::vector<int>& threads, Measure measure, Progress& progress)
+    : threads_(threads), measure_(std::move(measure)), progress_(progress) {
   std::sort(threads_.begin(), threads_.end());
   threads_.erase(std::unique(threads_.begin(), threads_.end()), threads_.end());
   best_.assign(threads_.size(), 0);
@@ -32,8 +32,12 @@ Limits::Limits(const std::vector<int>& threads, Measure measure)
 }
 
 void Limits::measure_again() {
-  for (size_t i = 0; i < threads_.size(); ++i)
+  for (size_t i = 0; i < threads_.size(); ++i) {
+    progress_.show("measuring the machine",
+                   static_cast<double>(i) / static_cast<double>(threads_.size()));
     best_[i] = std::max(best_[i], with_crew(threads_[i], measure_));
+  }
+  progress_.erase();
 }
 
 double Limits::of(int threads) const {
@@ -100,7 +104,7 @@ nlohmann::ordered_json ModelBench::header(const std::string& bench,
           {"repeat", repeat}};
 }
 
-void run_model(const ModelBench& bench, const WeightSource& source, const MakeTurn& make_turn,
+void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& make_turn,
                const std::function<double(size_t)>& turn_seconds,
                const std::function<void()>& warmed_up) {
   constexpr double kTurnSeconds = 0.2;
@@ -119,24 +123,25 @@ void run_model(const ModelBench& bench, const WeightSource& source, const MakeTu
   // Load and warm up.
   for (size_t w = 0; w < n; ++w) {
     const ShardPlan plan(source.config(), bench.tps[w]);
-    weights[w] = std::make_unique<WatchedSource>(source, plan.local_count() * plan.tp());
+    weights[w] =
+        std::make_unique<WatchedSource>(source, plan.local_count() * plan.tp(), bench.progress);
     worlds.run(w);
-    weights[w]->finish();
     times[w] = std::clamp(static_cast<int64_t>(std::ceil(kTurnSeconds / turn_seconds(w))),
                           int64_t{1}, kMostTimes);
   }
   warmed_up();
 
   // Measure.
-  Progress progress;
   for (int64_t round = 0; round < bench.repeat; ++round) {
     for (size_t w = 0; w < n; ++w) {
       const auto turn = static_cast<double>(static_cast<size_t>(round) * n + w);
-      progress.show(fmt::format("round {} of {}, tp {}", round + 1, bench.repeat, bench.tps[w]),
-                    turn / static_cast<double>(static_cast<size_t>(bench.repeat) * n));
+      bench.progress.show(
+          fmt::format("round {} of {}, tp {}", round + 1, bench.repeat, bench.tps[w]),
+          turn / static_cast<double>(static_cast<size_t>(bench.repeat) * n));
       worlds.run(w);
     }
   }
+  bench.progress.erase();
 }
 
 void add_bench(CLI::App& app, int&) {
@@ -144,7 +149,7 @@ void add_bench(CLI::App& app, int&) {
       "bench", "Measure forward, decode and collectives against the machine's limits");
   sub->footer(R"(Examples:
   tplab bench forward --preset gpt2 --tp 1,2
-  tplab bench decode --preset gpt2 --tp 1,2,8
+  tplab bench decode --preset gpt2 --tp 1,2,4
   tplab bench collectives --tp 2,4 --op all_reduce
 Rates are those of the best time; the median beside it shows how quiet the machine was.)");
   sub->require_subcommand(1);

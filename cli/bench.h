@@ -35,7 +35,7 @@ double median(std::vector<double> values);  // REQUIRES: not empty
 class Limits {
  public:
   using Measure = std::function<double(Crew&)>;
-  Limits(const std::vector<int>& threads, Measure measure);
+  Limits(const std::vector<int>& threads, Measure measure, Progress& progress);
   void measure_again();
   double of(int threads) const;
 
@@ -43,6 +43,7 @@ class Limits {
   std::vector<int> threads_;
   std::vector<double> best_;
   Measure measure_;
+  Progress& progress_;
 };
 
 // A benchmark of a model: `tplab bench forward` and `decode`.
@@ -54,6 +55,7 @@ struct ModelBench {
   std::string dtype = "f32", algorithm = "direct";
   int64_t batch = 1, seq = 0, repeat = 5;
   uint64_t seed = 1337;
+  Progress progress;
 
   void add_options(CLI::App& app);
   // Opens the output and the weights, and checks every tp before anything is loaded.
@@ -75,7 +77,7 @@ using MakeTurn = std::function<ModelTurn(size_t world, Rank& rank, std::shared_p
 // round loads the weights and warms up; it tells how often a turn of at least a fifth of a second
 // repeats, and `warmed_up` is called when its timings have done that service.
 //   turn_seconds(world): how long what make_turn made took, once
-void run_model(const ModelBench& bench, const WeightSource& source, const MakeTurn& make_turn,
+void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& make_turn,
                const std::function<double(size_t world)>& turn_seconds,
                const std::function<void()>& warmed_up);
 

@@ -31,7 +31,7 @@ struct DecodeBench : ModelBench {
   void check_lengths(const GptConfig& config) const;
   void turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_first,
             DecodeTiming& timing) const;
-  std::vector<DecodeTiming> measure(const WeightSource& source) const;
+  std::vector<DecodeTiming> measure(const WeightSource& source);
   double step_bytes(const GptConfig& config) const;
   std::vector<DecodeRun> judge(const std::vector<DecodeTiming>& timings, const GptConfig& config,
                                const Limits& limits) const;
@@ -86,7 +86,7 @@ void DecodeBench::turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_f
                                          : seconds[i + 1] / seconds[i]);
 }
 
-std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) const {
+std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
   std::vector<DecodeTiming> timings(tps.size());
   const auto make_turn = [&](size_t w, Rank& rank, std::shared_ptr<const Gpt> gpt) -> ModelTurn {
     auto cache = std::make_shared<KvCache>(gpt->new_cache(batch));
@@ -184,7 +184,7 @@ void DecodeBench::run() {
   check_lengths(source->config());
   std::vector<int> counts;
   for (int tp : tps) counts.push_back(threads(tp));
-  Limits limits(counts, measure_read_bandwidth);
+  Limits limits(counts, measure_read_bandwidth, progress);
   const std::vector<DecodeTiming> timings = measure(*source);
   limits.measure_again();
   const std::vector<DecodeRun> runs = judge(timings, source->config(), limits);
@@ -202,7 +202,7 @@ void add_bench_decode(CLI::App& bench) {
   CLI::App* sub = bench.add_subcommand("decode", "Token after token, against the memory's reads");
   sub->footer(R"(Examples:
   tplab bench decode --preset gpt2 --tp 1,2
-  tplab bench decode --preset gpt2 --tp 2,8 --seq 512 --steps 64 --json
+  tplab bench decode --preset gpt2-medium --tp 2,8 --seq 512 --steps 64 --json
 A step is the model's next token for every sequence, until every rank has the logits; choosing the
 token is not part of it. GB/s are the weights and the cache, each read once a step; "machine" is the
 read bandwidth of as many threads, which models that stay in the caches exceed. All --tp are loaded

@@ -20,7 +20,7 @@ struct ForwardRun {
 struct ForwardBench : ModelBench {
   void run();
   int64_t length(const GptConfig& config) const;
-  std::vector<Timing> measure(const WeightSource& source) const;
+  std::vector<Timing> measure(const WeightSource& source);
   std::vector<ForwardRun> judge(const std::vector<Timing>& timings, const GptConfig& config,
                                 const Limits& limits) const;
   std::string text(const std::vector<ForwardRun>& runs, const WeightSource& source) const;
@@ -37,7 +37,7 @@ int64_t ForwardBench::length(const GptConfig& config) const {
 }
 
 // From a barrier until every rank has the logits.
-std::vector<Timing> ForwardBench::measure(const WeightSource& source) const {
+std::vector<Timing> ForwardBench::measure(const WeightSource& source) {
   const Tokens prompt = random_tokens(source.config(), length(source.config()));
   std::vector<Timing> timings(tps.size());
   const auto make_turn = [&](size_t w, Rank& rank, std::shared_ptr<const Gpt> gpt) -> ModelTurn {
@@ -129,7 +129,8 @@ void ForwardBench::run() {
   static_cast<void>(length(source->config()));  // refused before the work
   std::vector<int> counts;
   for (int tp : tps) counts.push_back(threads(tp));
-  Limits limits(counts, [&](Crew& crew) { return measure_matmul_flops(crew, parse_dtype(dtype)); });
+  Limits limits(
+      counts, [&](Crew& crew) { return measure_matmul_flops(crew, parse_dtype(dtype)); }, progress);
   const std::vector<Timing> timings = measure(*source);
   limits.measure_again();
   const std::vector<ForwardRun> runs = judge(timings, source->config(), limits);

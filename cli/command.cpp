@@ -63,16 +63,21 @@ void Output::close() {
 }
 
 void ModelChoice::add_options(CLI::App& app) {
-  auto* group = app.add_option_group("model", "which model, one of");
-  group->add_option("--preset", preset, "nano-cpu, nano, gpt2, gpt2-medium, gpt2-large, gpt2-xl")
-      ->type_name("NAME");
-  group->add_option("--checkpoint", checkpoint, "nanoGPT's ckpt.pt, or a Hugging Face folder")
-      ->type_name("PATH");
-  group->require_option(1);
+  constexpr const char* kGroup = "Model, one of";
+  app.add_option("--preset", preset, "nano-cpu, nano, gpt2, gpt2-medium, gpt2-large, gpt2-xl")
+      ->type_name("NAME")
+      ->group(kGroup);
+  app.add_option("--checkpoint", checkpoint, "nanoGPT's ckpt.pt, or a Hugging Face folder")
+      ->type_name("PATH")
+      ->group(kGroup);
 }
 
 std::unique_ptr<WeightSource> ModelChoice::open(uint64_t seed, bool draw_biases) const {
+  if (!checkpoint.empty() && !preset.empty())
+    fail("both --preset and --checkpoint name a model", "drop one of them");
   if (!checkpoint.empty()) return open_checkpoint(checkpoint);
+  if (preset.empty())
+    fail("no model was named", "give --preset NAME, as in --preset nano-cpu, or --checkpoint PATH");
   return initial_weights(find_preset(preset).config, {.seed = seed, .draw_biases = draw_biases});
 }
 
@@ -141,8 +146,8 @@ std::vector<int32_t> parse_ids(std::string_view text) {
 
 Progress::Progress() : terminal_(isatty(STDERR_FILENO)), start_ns_(now_ns()) {}
 
-Progress::~Progress() {
-  if (drawn_ns_) fmt::print(stderr, "\r\x1b[K");
+void Progress::erase() {
+  if (std::exchange(drawn_ns_, 0)) fmt::print(stderr, "\r\x1b[K");
 }
 
 void Progress::show(const std::string& what, double done) {

@@ -72,8 +72,11 @@ std::vector<int32_t> parse_ids(std::string_view text);
 class Progress {
  public:
   Progress();
-  ~Progress();                                      // erases the bar
+  ~Progress() { erase(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
   void show(const std::string& what, double done);  // done: 0 to 1
+  void erase();                                     // before anything else is printed
 
  private:
   bool terminal_;

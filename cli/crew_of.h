@@ -10,16 +10,18 @@
 
 namespace tplab::cli {
 
-// f(crew), the crew having as many lanes as `threads`. f must not throw.
+// f(crew), the crew having as many lanes as `threads`.
 template <class F>
 auto with_crew(int threads, F&& f) {
   Crew crew(threads, threads > available_cores());
   std::vector<std::jthread> helpers;
   for (int lane = 1; lane < threads; ++lane)
     helpers.emplace_back([&crew, lane] { crew.serve(lane); });
-  const auto result = f(crew);
-  crew.close();
-  return result;
+  struct Closer {  // before the helpers are waited for, whether f returns or throws
+    Crew& crew;
+    ~Closer() { crew.close(); }
+  } closer{crew};
+  return f(crew);
 }
 
 }  // namespace tplab::cli

@@ -158,7 +158,8 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
                                           World& world) {
   const ShardPlan plan(source.config(), tp);
   const DType type = parse_dtype(dtype);
-  WatchedSource weights(source, plan.local_count() * tp);
+  Progress progress;
+  WatchedSource weights(source, plan.local_count() * tp, progress);
   Result result;
   result.start_ns = now_ns();
   std::optional<Printer> printer;
@@ -167,7 +168,7 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
     rank.comm().barrier();
     const bool first = rank.index() == 0;
     if (first) {
-      weights.finish();
+      progress.erase();
       result.loaded_ns = now_ns();
       if (!output.json()) printer.emplace(output, task, !no_echo);
     }

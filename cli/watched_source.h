@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
 #include <mutex>
 #include <string>
 
@@ -15,8 +14,8 @@ namespace tplab::cli {
 // Passes reads on to another source and draws how much of `expected` numbers they have asked for.
 class WatchedSource final : public WeightSource {
  public:
-  WatchedSource(const WeightSource& source, int64_t expected)
-      : source_(source), expected_(expected), progress_(std::make_unique<Progress>()) {}
+  WatchedSource(const WeightSource& source, int64_t expected, Progress& progress)
+      : source_(source), expected_(expected), progress_(progress) {}
 
   const GptConfig& config() const override { return source_.config(); }
   std::string description() const override { return source_.description(); }
@@ -25,12 +24,7 @@ class WatchedSource final : public WeightSource {
     source_.read(parameter, slice, out);
     const int64_t done = (read_ += slice.count());
     const std::unique_lock lock(drawing_, std::try_to_lock);
-    if (lock && progress_) progress_->show("loading the weights", fraction(done));
-  }
-
-  void finish() {  // erases the bar
-    const std::lock_guard lock(drawing_);
-    progress_.reset();
+    if (lock) progress_.show("loading the weights", fraction(done));
   }
 
  private:
@@ -42,7 +36,7 @@ class WatchedSource final : public WeightSource {
   int64_t expected_;
   mutable std::atomic<int64_t> read_ = 0;
   mutable std::mutex drawing_;
-  std::unique_ptr<Progress> progress_;
+  Progress& progress_;
 };
 
 }  // namespace tplab::cli

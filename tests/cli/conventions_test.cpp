@@ -1,5 +1,7 @@
 // What every command has in common: exit codes, errors, help, colour, where output goes.
 #include <catch2/catch.hpp>
+#include <regex>
+#include <sstream>
 
 #include "run_tplab.h"
 
@@ -31,6 +33,11 @@ void check_refused(const Arguments& arguments, int exit_code, const std::string&
 const Arguments kModelCommands[] = {
     {"info"}, {"verify"}, {"generate", "--tokens", "1"}, {"bench", "forward"}, {"bench", "decode"}};
 
+const Arguments kCommands[] = {
+    {},         {"verify"}, {"generate"},         {"tokenize"},        {"info"},
+    {"doctor"}, {"bench"},  {"bench", "forward"}, {"bench", "decode"}, {"bench", "collectives"},
+};
+
 TEST_CASE("exit code 2: a request that cannot be met") {
   check_refused({}, 2, "subcommand is required");
   check_refused({"dance"}, 2, "subcommand");
@@ -42,7 +49,8 @@ TEST_CASE("exit code 2: a request that cannot be met") {
   check_refused({"bench", "collectives", "--min", "1M", "--max", "4K"}, 2, "--min");
   check_refused({"bench", "collectives", "--algorithm", "magic"}, 2, "magic");
   for (const Arguments& command : kModelCommands) {
-    check_refused(command, 2, "--preset,--checkpoint");
+    check_refused(command, 2, "--preset NAME");
+    check_refused(with(command, {"--preset", "nano", "--checkpoint", "x"}), 2, "--checkpoint");
     check_refused(with(command, {"--preset", "gpt5"}), 2, "nano-cpu, nano, gpt2");
     check_refused(with(command, {"--preset", "nano-cpu", "--tp", "3"}), 2, "use --tp 1, 2 or 4");
     check_refused(with(command, {"--preset", "nano-cpu", "--tp", "many"}), 2, "--tp");
@@ -75,10 +83,7 @@ TEST_CASE("exit code 4: what is not in this build") {
 }
 
 TEST_CASE("help leads with examples and goes to stdout") {
-  const Arguments commands[] = {
-      {},         {"verify"}, {"generate"},         {"tokenize"},        {"info"},
-      {"doctor"}, {"bench"},  {"bench", "forward"}, {"bench", "decode"}, {"bench", "collectives"}};
-  for (const Arguments& command : commands) {
+  for (const Arguments& command : kCommands) {
     CAPTURE(command);
     const Ran ran = tplab(with(command, {"--help"}));
     CHECK(ran.exit_code == 0);
@@ -86,6 +91,21 @@ TEST_CASE("help leads with examples and goes to stdout") {
     REQUIRE_THAT(ran.out, Contains("Examples:\n  tplab") && Contains("Usage:"));
     CHECK(ran.out.find("Examples:") < ran.out.find("Usage:"));
   }
+}
+
+TEST_CASE("the models and --tp of the examples in the help go together") {
+  const std::regex example(R"(tplab [^\n]*--preset (\S+)[^\n]*--tp (\S+))");
+  std::string help;
+  for (const Arguments& command : kCommands) help += tplab(with(command, {"--help"})).out;
+  int examples = 0;
+  for (std::sregex_iterator it(help.begin(), help.end(), example), end; it != end; ++it) {
+    std::istringstream tps((*it)[2]);
+    for (std::string tp; std::getline(tps, tp, ','); ++examples) {
+      CAPTURE(it->str());
+      CHECK(tplab({"info", "--preset", (*it)[1], "--tp", tp}).exit_code == 0);
+    }
+  }
+  CHECK(examples > 10);
 }
 
 TEST_CASE("colour is for terminals only, and can be turned off there") {

@@ -59,7 +59,7 @@ TEST_CASE("generate: --json has the prompt, the new ids and their text") {
   const json doc = generate({"--prompt", "Hi!", "--max-new", "12", "--json"}).json();
   CHECK(doc["schema"] == 1);
   CHECK(doc["prompt"] == "Hi!");
-  CHECK(doc["prompt_ids"] == json({41, 74, 2}));
+  CHECK(doc["prompt_ids"] == json::array({41, 74, 2}));
   CHECK(doc["ids"].size() == 12);
   CHECK(doc["text"].get<std::string>().size() == 12);
   CHECK(doc["stopped"] == "max_new");
@@ -80,9 +80,9 @@ TEST_CASE("generate: the prompt may come from stdin") {
 }
 
 TEST_CASE("generate: without a prompt it begins a new text") {
-  CHECK(generate({"--json"}).json()["prompt_ids"] == json({0}));  // the newline
+  CHECK(generate({"--json"}).json()["prompt_ids"] == json::array({0}));  // the newline
   const json gpt2 = generate({"--json"}, fixture("gpt2-tiny")).json();
-  CHECK(gpt2["prompt_ids"] == json({263}));  // <|endoftext|>
+  CHECK(gpt2["prompt_ids"] == json::array({263}));  // <|endoftext|>
   CHECK(gpt2["prompt"] == "");
 }
 
