@@ -163,8 +163,8 @@ std::string report_text(const Report& report, bool all_sites, bool colour) {
                         run.finding->cause);
   }
   text += machine_text(report, colour);
-  text += report.good() ? ink("\nverified\n", Ink::good, colour)
-                        : ink("\nNOT verified\n", Ink::bad, colour);
+  text += fmt::format("\n{}\n", report.good() ? ink("verified", Ink::good, colour)
+                                              : ink("NOT verified", Ink::bad, colour));
   return text;
 }
 

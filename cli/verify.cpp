@@ -75,6 +75,7 @@ void VerifyCommand::run(int& exit_code) {
     Progress progress;
     chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
     report = verify(*source, chosen);
+    report.source = model.describe(*source);
   }
   if (output.json()) {
     output.document(to_json(report));

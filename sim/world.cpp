@@ -4,7 +4,6 @@
 #include <omp.h>
 #include <sched.h>
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <atomic>
 #include <thread>
@@ -34,18 +33,6 @@ void check_name(std::string_view option, std::string_view value, std::string_vie
   }
   fail(fmt::format("unknown {} '{}'", option, value), fmt::format("use {}", built));
 }
-
-// Eigen's own threads are off while ranks run: a rank's threads are its crew.
-class EigenThreadsOff {
- public:
-  EigenThreadsOff() { Eigen::setNbThreads(1); }
-  ~EigenThreadsOff() { Eigen::setNbThreads(before_); }
-  EigenThreadsOff(const EigenThreadsOff&) = delete;
-  EigenThreadsOff& operator=(const EigenThreadsOff&) = delete;
-
- private:
-  int before_ = Eigen::nbThreads();
-};
 
 #ifdef TPLAB_THREAD_SANITIZER
 
@@ -126,7 +113,6 @@ std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
   }
 
   // Lane 0 of each rank's threads is the rank; the others help it inside its operations.
-  const EigenThreadsOff eigen_threads_off;
   run_on_threads(tp * lanes, [&](int thread) {
     const size_t r = static_cast<size_t>(thread / lanes);
     if (const int lane = thread % lanes; lane > 0) return crews[r]->serve(lane);

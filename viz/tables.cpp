@@ -30,8 +30,8 @@ struct Traffic {
   std::string calls_text() const {
     std::string text;
     for (const auto& [op, count] : calls)
-      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count * modules, name(op));
-    return text;
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, name(op));
+    return modules == 1 ? text : fmt::format("{} x {}", modules, text);
   }
 };
 

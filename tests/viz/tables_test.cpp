@@ -61,7 +61,7 @@ TEST_CASE("ledger table: blocks that communicate alike are one row, and totals a
   CHECK(ledger_table(events).text(false) ==
         "module      collectives                  payload  sent by rank 0\n"
         "embed       1 all_reduce                1.00 KiB        1.00 KiB\n"
-        "blocks 0-2  6 all_reduce                6.00 KiB        6.00 KiB\n"
+        "blocks 0-2  3 x 2 all_reduce            6.00 KiB        6.00 KiB\n"
         "head        1 all_gather                2.00 KiB        1.00 KiB\n"
         "total       7 all_reduce, 1 all_gather  9.00 KiB        8.00 KiB\n");
 }
