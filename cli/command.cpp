@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "model/checkpoints/bytes.h"
@@ -24,12 +25,25 @@ void Output::add_options(CLI::App& app) {
       ->type_name("FILE");
 }
 
+Output::~Output() {
+  if (file_ != stdout) std::fclose(file_);
+  if (!part_.empty()) std::remove(part_.c_str());
+}
+
 void Output::open() {
   if (path_.empty()) return;
-  file_ = std::fopen(path_.c_str(), "w");
-  if (!file_)
-    fail(fmt::format("{}: cannot be written: {}", path_, std::strerror(errno)),
-         "choose a file in a folder you can write to");
+  std::error_code error;
+  const auto kind = std::filesystem::status(path_, error).type();
+  const bool replaces =
+      kind == std::filesystem::file_type::regular || kind == std::filesystem::file_type::not_found;
+  if (replaces) part_ = path_ + ".part";
+  file_ = std::fopen(replaces ? part_.c_str() : path_.c_str(), "w");
+  if (file_) return;
+  const int reason = errno;
+  file_ = stdout;
+  part_.clear();
+  fail(fmt::format("{}: cannot be written: {}", path_, std::strerror(reason)),
+       "choose a file in a folder you can write to");
 }
 
 bool Output::terminal() const { return path_.empty() && isatty(STDOUT_FILENO); }
@@ -59,6 +73,10 @@ void Output::flush() {
 void Output::close() {
   flush();
   if (file_ != stdout && std::fclose(std::exchange(file_, stdout)) != 0) error_ = errno;
+  flush();
+  if (part_.empty()) return;
+  const std::string part = std::exchange(part_, {});
+  if (std::rename(part.c_str(), path_.c_str()) != 0) error_ = errno;
   flush();
 }
 

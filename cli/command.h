@@ -18,8 +18,14 @@ namespace tplab::cli {
 // Where results go and how they look. A reader that closes the pipe early ends the command quietly.
 class Output {
  public:
+  Output() = default;
+  ~Output();  // without close(): what was written to -o is thrown away, the old file stays
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+
   void add_options(CLI::App& app);  // --json, -o, --no-color
-  // Opens -o's file, so that an unwritable one is refused before the work. Call it first.
+  // Opens -o's file, so that an unwritable one is refused before the work. Call it first. Until
+  // close() it is FILE.part, so that a command that fails does not cost the user an older result.
   void open();
   bool json() const { return json_; }
   bool terminal() const;  // a person is reading
@@ -34,6 +40,7 @@ class Output {
  private:
   bool json_ = false, no_color_ = false;
   std::string path_;
+  std::string part_;  // what file_ is called until close(); empty if it is no regular file
   std::FILE* file_ = stdout;
   int error_ = 0;  // errno of the first write that failed
 };

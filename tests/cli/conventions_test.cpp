@@ -142,6 +142,17 @@ TEST_CASE("an output that cannot be written is an error that says so") {
   CHECK_THAT(full.err, Contains("stdout: could not be written"));
 }
 
+TEST_CASE("a command that fails leaves the old --out file as it was, and nothing beside it") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "info.txt";
+  write_file(path, "an older result");
+  check_refused({"info", "--checkpoint", folder / "absent", "-o", path}, 3, "does not exist");
+  CHECK(file_text(path) == "an older result");
+  CHECK_FALSE(std::filesystem::exists(path + ".part"));
+  CHECK(tplab(with(kInfo, {"-o", path})).exit_code == 0);
+  CHECK(file_text(path) == tplab(kInfo).out);
+}
+
 TEST_CASE("a reader that has enough ends a command without a word") {
   const Ran head =
       shell("\"$TPLAB\" generate --preset nano-cpu --tokens 1 --max-new 5000 | head -c 3");
