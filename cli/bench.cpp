@@ -49,9 +49,9 @@ void ModelBench::add_options(CLI::App& app) {
   model.add_options(app);
   add_tps(app, tps);
   add_dtype(app, dtype);
-  app.add_option("--batch", batch, "sequences")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--batch", batch, "sequences")->check(whole_number(1))->capture_default_str();
   app.add_option("--repeat", repeat, "rounds; every --tp has a turn in each")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   add_algorithm(app, algorithm);
   add_seed(app, seed);

@@ -271,7 +271,7 @@ size at the same time.)");
       ->transform(CLI::AsSizeValue(false))
       ->type_name("BYTES");
   sub->add_option("--repeat", command->repeat, "batches of calls that are timed")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   command->machine.add_options(*sub);
   command->output.add_options(*sub);

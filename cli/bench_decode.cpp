@@ -209,9 +209,9 @@ are loaded at once and run in turn, so their ratio is of one run. "ledger" is wh
 the median over neighbouring steps, one with the ledger and one without.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "positions in the cache when timing begins (64)")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   sub->add_option("--steps", command->steps, "steps a turn")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   sub->callback([command] { command->run(); });
 }

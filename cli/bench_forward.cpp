@@ -154,7 +154,7 @@ in turn, so their ratio is of one run. "machine" is the best product of square m
 threads, measured before and after. FLOPs are the model's own, without the vocabulary's padding.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "tokens a sequence (the model's context)")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   sub->callback([command] { command->run(); });
 }
 

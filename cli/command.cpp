@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <utility>
 
 #include "model/checkpoints/bytes.h"
@@ -102,6 +103,18 @@ std::unique_ptr<WeightSource> ModelChoice::open(uint64_t seed, bool draw_biases)
 std::string ModelChoice::describe(const WeightSource& source) const {
   return preset.empty() ? source.description()
                         : fmt::format("preset {}, {}", preset, source.description());
+}
+
+CLI::Validator whole_number(int32_t least) {
+  const auto refusal = [least](const std::string& text) {
+    int32_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc() && stop == end && value >= least) return std::string();
+    return fmt::format("{} is not a whole number from {} to {}", in_quotes(text), least,
+                       std::numeric_limits<int32_t>::max());
+  };
+  return {refusal, ""};
 }
 
 void add_tp(CLI::App& app, int& tp) {

@@ -55,6 +55,9 @@ struct ModelChoice {
   std::string describe(const WeightSource& source) const;
 };
 
+// Refuses what is not a whole number from `least` to 2^31 - 1, so that the product of two fits.
+CLI::Validator whole_number(int32_t least);
+
 // Options that several commands have; each adds the ones it uses.
 void add_tp(CLI::App& app, int& tp);
 void add_tps(CLI::App& app, std::vector<int>& tps);  // 1,2,4

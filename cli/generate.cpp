@@ -262,7 +262,7 @@ The text goes to stdout token by token, and is the same at every --tp for one --
                   "meta.pkl, or GPT-2's folder (what lies beside the checkpoint)")
       ->type_name("PATH");
   sub->add_option("--max-new", command->max_new, "tokens to add")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number(0))
       ->capture_default_str();
   auto* greedy = sub->add_flag("--greedy", command->greedy, "always the most likely token");
   sub->add_option("--temperature", command->sampling.temperature, "below 1 is more careful")

@@ -160,8 +160,7 @@ void add_info(CLI::App& app, int&) {
   tplab info --preset gpt2-xl --tp 5
   tplab info --checkpoint gpt2/ --tp 4 --dtype f64 --json)");
   command->model.add_options(*sub);
-  sub->add_option("--tp", command->tp, "ranks to split over (not split)")
-      ->check(CLI::PositiveNumber);
+  sub->add_option("--tp", command->tp, "ranks to split over (not split)")->check(whole_number(1));
   add_dtype(*sub, command->dtype);
   command->output.add_options(*sub);
   sub->callback([command] { command->run(); });

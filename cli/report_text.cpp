@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "viz/tables.h"
 
@@ -71,9 +73,12 @@ Table against_table(const Report& report) {
   const auto row = [&](const std::string& tp, std::string_view dtype,
                        const std::vector<AgainstResult>& all, const std::string& greedy) {
     if (all.empty()) return;
+    const auto badness = [](const AgainstResult& a) {
+      return std::isnan(a.rms) ? std::numeric_limits<double>::infinity() : a.rms;
+    };
     const auto worst = std::max_element(
         all.begin(), all.end(),
-        [](const AgainstResult& a, const AgainstResult& b) { return !(a.rms >= b.rms); });
+        [&](const AgainstResult& a, const AgainstResult& b) { return badness(a) < badness(b); });
     const bool good =
         std::all_of(all.begin(), all.end(), [](const AgainstResult& a) { return a.good; });
     table.row({{tp},

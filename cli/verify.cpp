@@ -102,9 +102,9 @@ void add_verify(CLI::App& app, int& exit_code) {
   sub->add_option("--against", command->against,
                   "tensors that another program computed: x, logits, activation.<site>, ...")
       ->type_name("FILE.safetensors");
-  sub->add_option("--batch", command->batch, "sequences (2)")->check(CLI::PositiveNumber);
+  sub->add_option("--batch", command->batch, "sequences (2)")->check(whole_number(1));
   sub->add_option("--seq", command->seq, "tokens a sequence (64, or the block if shorter)")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   sub->add_flag("--sites", command->sites, "list every compared site");
   add_algorithm(*sub, command->algorithm);
   add_seed(*sub, command->seed);

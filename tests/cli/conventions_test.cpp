@@ -142,6 +142,38 @@ TEST_CASE("an output that cannot be written is an error that says so") {
   CHECK_THAT(full.err, Contains("stdout: could not be written"));
 }
 
+TEST_CASE("a count that is no whole number, too small or too large is refused by its range") {
+  for (const char* count : {"0", "-1", "1.5", "1e3", "many", "2147483648", "9223372036854775807",
+                            "99999999999999999999"}) {
+    for (const char* option : {"--batch", "--seq"}) {
+      for (const Arguments& command :
+           {Arguments{"verify"}, {"bench", "forward"}, {"bench", "decode"}})
+        check_refused(
+            with(command, {"--preset", "nano-cpu", option, count}), 2,
+            std::string(option) + ": '" + count + "' is not a whole number from 1 to 2147483647");
+    }
+  }
+  check_refused({"generate", "--preset", "nano-cpu", "--tokens", "1", "--max-new", "-1"}, 2,
+                "'-1' is not a whole number from 0 to 2147483647");
+}
+
+TEST_CASE("verify --against: a NaN of the other program is the worst tensor, before a wrong loss") {
+  const TemporaryFolder folder;
+  const std::string header =
+      R"({"x":{"dtype":"I64","shape":[1,2],"data_offsets":[0,16]},)"
+      R"("y":{"dtype":"I64","shape":[1,2],"data_offsets":[16,32]},)"
+      R"("loss":{"dtype":"F64","shape":[1],"data_offsets":[32,40]},)"
+      R"("logits":{"dtype":"F64","shape":[1,2,65],"data_offsets":[40,1080]}})";
+  const std::string length = {static_cast<char>(header.size()), 0, 0, 0, 0, 0, 0, 0};
+  const std::string zeros(32, '\0'), loss(8, '\x40'), nans(1040, '\xff');
+  write_file(folder / "nan.safetensors", length + header + zeros + loss + nans);
+  const Ran ran = tplab({"verify", "--preset", "nano-cpu", "--tp", "2", "--dtype", "f64",
+                         "--against", folder / "nan.safetensors"});
+  CHECK(ran.exit_code == 1);
+  CHECK_THAT(ran.out, Contains("first wrong at head/logits"));
+  CHECK(std::regex_search(ran.out, std::regex("2  f64 +2 .*logits -?nan")));
+}
+
 TEST_CASE("a command that fails leaves the old --out file as it was, and nothing beside it") {
   const TemporaryFolder folder;
   const std::string path = folder / "info.txt";
