@@ -121,7 +121,7 @@ TEST_CASE("colour is for terminals only, and can be turned off there") {
   CHECK_THAT(on_terminal({"--json"}), !Contains(escape));
 }
 
-TEST_CASE("--out gets what stdout would") {
+TEST_CASE("an --out file gets what stdout would") {
   const TemporaryFolder folder;
   const Ran ran = tplab(with(kInfo, {"--json", "-o", folder / "info.json"}));
   CHECK(ran.exit_code == 0);

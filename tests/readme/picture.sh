@@ -7,8 +7,9 @@ title='tplab verify --preset nano-cpu --tp 1,2,4'
 fresh=$(mktemp)
 trap 'rm -f "$fresh"' EXIT
 
-# `script` runs the command in a terminal of its own, so that it prints in colour.
-script -qec "env -u NO_COLOR $build/${title}" /dev/null </dev/null |
+# `script` runs the command in a terminal of its own, so that it prints in colour; messages and
+# progress are not part of the picture.
+script -qec "env -u NO_COLOR $build/${title} 2>/dev/null" /dev/null </dev/null |
   "$build/tests/readme/picture" "$title" >"$fresh"
 if [ "${3-}" = --write ]; then
   cp "$fresh" "$svg"
