@@ -9,6 +9,7 @@
 #include "cli/crew_of.h"
 #include "cli/watched_source.h"
 #include "sim/error.h"
+#include "sim/measure.h"
 #include "sim/random.h"
 #include "verify/report_json.h"
 
@@ -83,6 +84,10 @@ int ModelBench::threads(int tp) const {
 }
 
 Tokens ModelBench::random_tokens(const GptConfig& config, int64_t length) const {
+  require_memory(fmt::format("a batch of {} x {} tokens", batch, length),
+                 4 * static_cast<double>(batch) * static_cast<double>(length) *
+                     static_cast<double>(config.n_embd + config.n_inner + config.vocab_size),
+                 "use fewer or shorter sequences: --batch, --seq");
   const RandomStream stream(seed, "bench tokens");
   Tokens tokens{batch, length, {}};
   for (int64_t i = 0; i < batch * length; ++i) {

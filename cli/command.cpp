@@ -34,6 +34,9 @@ Output::~Output() {
 void Output::open() {
   if (path_.empty()) return;
   std::error_code error;
+  // The file itself, not a link to it, is what is replaced.
+  const auto target = std::filesystem::weakly_canonical(path_, error);
+  if (!error) path_ = target.string();
   const auto kind = std::filesystem::status(path_, error).type();
   const bool replaces =
       kind == std::filesystem::file_type::regular || kind == std::filesystem::file_type::not_found;

@@ -61,6 +61,7 @@ VerifyOptions VerifyCommand::options(const GptConfig& config) const {
   if (B < 1 || T < 1 || T > config.block_size)
     fail(fmt::format("--batch {} --seq {} is not possible", B, T),
          fmt::format("use a batch of at least 1 and a sequence of 1 to {}", config.block_size));
+  check_memory(config, B, T, tps);
   draw_tokens(options, config, B, T, seed);
   return options;
 }

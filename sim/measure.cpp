@@ -1,12 +1,16 @@
 // Times plain loops and products on a crew, and keeps the best.
 #include "sim/measure.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <memory>
 #include <vector>
 
 #include "sim/cpu/math.h"
 #include "sim/device.h"
+#include "sim/error.h"
 
 namespace tplab {
 namespace {
@@ -108,6 +112,16 @@ double measure_matmul_flops(Crew& crew, DType dtype) {
     best = std::max(best, 2 * size * size * size / std::min(by_linear, by_eigen));
   }
   return best;
+}
+
+void require_memory(const std::string& what, double bytes, const std::string& fix) {
+  const double has =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  if (bytes <= has) return;
+  constexpr double kGiB = 1 << 30;
+  fail_unavailable(fmt::format("{} needs about {:.1f} GiB of memory, and this machine has {:.1f}",
+                               what, bytes / kGiB, has / kGiB),
+                   fix);
 }
 
 }  // namespace tplab

@@ -5,6 +5,8 @@
 // and the same fork and join as an operation has. Memory is in blocks far larger than the caches.
 #pragma once
 
+#include <string>
+
 #include "sim/dtype.h"
 #include "sim/threads/crew.h"
 
@@ -19,5 +21,9 @@ double measure_copy_bandwidth(Crew& crew);
 // Floating-point operations per second, 2 m n k for a product: the best over square sizes and over
 // two ways, Eigen's product with its columns split over the lanes, and Device::linear.
 double measure_matmul_flops(Crew& crew, DType dtype);
+
+// Throws Error(unavailable), which says both sizes, if `what` needs more than this machine's
+// memory: before the work, not when the memory runs out.
+void require_memory(const std::string& what, double bytes, const std::string& fix);
 
 }  // namespace tplab

@@ -86,6 +86,9 @@ void read_tokens(const SafetensorsFile& file, const GptConfig& config, Golden& g
 void read_greedy(const SafetensorsFile& file, const GptConfig& config, Golden& golden) {
   const TensorInfo* info = file.find("greedy");
   if (!info) return;
+  if (info->shape.size() > 2 || (info->shape.size() == 2 && info->shape[0] != 1))
+    fail_file(file.path(), fmt::format("'greedy' is {}, not [1, n]", shape_text(info->shape)),
+              "write one sequence: the prompt and the tokens that follow it");
   const std::vector<int32_t> all = read_ids(file, "greedy", info->count, config.vocab_size, false);
   size_t shared = 0;
   while (shared < all.size() && shared < static_cast<size_t>(golden.tokens.length) &&

@@ -7,6 +7,8 @@
 
 #include "model/generate.h"
 #include "model/gpt.h"
+#include "sim/error.h"
+#include "sim/measure.h"
 #include "sim/ops.h"
 #include "verify/capture.h"
 #include "verify/compare.h"
@@ -187,11 +189,14 @@ AgainstResult judge_against(const GoldenTensor& golden, const std::vector<double
       golden.name, golden.site, 0, 0, {ours.rms + theirs.rms, ours.max_abs + theirs.max_abs}};
   if (shape != golden.shape) {
     result.rms = result.max_abs = std::nan("");
+    result.difference = fmt::format("its shape is {}, and the model's {}",
+                                    show_position(golden.shape), show_position(shape));
     return result;
   }
   const Difference d = compare(got, golden.values, shape, result.bound.max_abs);
   result.rms = d.rms_rel;
   result.max_abs = d.max_abs;
+  result.difference = d.describe();
   result.good = within(d, result.bound);
   return result;
 }
@@ -203,10 +208,11 @@ void compare_golden(const Golden& golden, const Truth& truth, const Trace& trace
     if (site == trace.sites.end()) continue;
     run.against.push_back(judge_against(tensor, site->whole(), site->shape(), truth, run.dtype));
     if (!run.against.back().good && !run.finding)
-      run.finding = {tensor.site, "the reference agrees with the model here",
-                     fmt::format("'{}' in the golden file was computed from other weights, or by "
-                                 "another formula",
-                                 tensor.name)};
+      run.finding = {
+          tensor.site,
+          fmt::format("'{}' in the golden file: {}", tensor.name, run.against.back().difference),
+          "the reference agrees with the model here, so the golden file is of other "
+          "weights, other tokens or another formula"};
   }
   if (golden.loss && run.loss) {
     const double bound = run.loss_bound + truth.loss_bound(golden.loss_dtype);
@@ -257,6 +263,17 @@ void compare_reference(const Golden& golden, const Truth& truth, Report& report)
 
 }  // namespace
 
+void check_memory(const GptConfig& c, int64_t batch, int64_t length, const std::vector<int>& tps) {
+  if (tps.empty()) fail("there is no tp to verify", "give at least one");
+  const int most_ranks = *std::max_element(tps.begin(), tps.end());
+  const int64_t layer = 13 * c.n_embd + 2 * c.n_inner + 2 * c.n_head * length;
+  const auto values = static_cast<double>(c.n_layer * layer + 3 * c.n_embd + c.vocab_size);
+  const double tokens = static_cast<double>(batch) * static_cast<double>(length);
+  require_memory(fmt::format("verifying {} x {} tokens at tp {}", batch, length, most_ranks),
+                 8 * tokens * values * (1 + most_ranks),
+                 "use fewer or shorter sequences: --batch, --seq");
+}
+
 bool Report::good() const {
   return std::all_of(runs.begin(), runs.end(), [](const RunResult& run) { return run.good(); }) &&
          std::all_of(reference_against.begin(), reference_against.end(),
@@ -268,6 +285,7 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
   std::vector<ShardPlan> plans;
   for (int tp : options.tps) plans.emplace_back(source.config(), tp);
 
+  check_memory(source.config(), options.tokens.batch, options.tokens.length, options.tps);
   const double stages = 2 + static_cast<double>(plans.size() * options.dtypes.size());
   double done = 0;
   const auto progress = [&](const std::string& what) {

@@ -53,6 +53,7 @@ struct AgainstResult {
   double rms = 0, max_abs = 0;
   Bound bound;
   bool good = false;
+  std::string difference = {};  // where the largest error is, or which shapes differ
 };
 
 struct RunResult {
@@ -101,9 +102,14 @@ struct VerifyOptions {
   CommFactory make_comm = {};
 };
 
+// Throws Error(unavailable) if what is held at once, every site of the reference and of each rank's
+// run in f64, is more than this machine's memory. verify() calls it; so may whoever draws tokens.
+void check_memory(const GptConfig& config, int64_t batch, int64_t length,
+                  const std::vector<int>& tps);
+
 // Runs the reference once and the model at every tp and dtype. A difference is a result, not an
 // exception; throws Error for a tp that does not divide or input that cannot be read.
-// Memory: every watched activation of one run in f64, times tp; whole parameters one at a time.
+// Whole parameters are in memory one at a time.
 Report verify(const WeightSource& source, const VerifyOptions& options);
 
 }  // namespace tplab

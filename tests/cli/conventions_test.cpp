@@ -174,6 +174,12 @@ TEST_CASE("verify --against: a NaN of the other program is the worst tensor, bef
   CHECK(std::regex_search(ran.out, std::regex("2  f64 +2 .*logits -?nan")));
 }
 
+TEST_CASE("more tokens than the machine has memory for are refused before the work") {
+  const Arguments many = {"--preset", "nano-cpu", "--tp", "1", "--batch", "100000000"};
+  check_refused(with({"verify"}, many), 4, "GiB of memory");
+  check_refused(with({"bench", "forward"}, many), 4, "GiB of memory");
+}
+
 TEST_CASE("a command that fails leaves the old --out file as it was, and nothing beside it") {
   const TemporaryFolder folder;
   const std::string path = folder / "info.txt";
