@@ -140,7 +140,16 @@ void add_algorithm(CLI::App& app, std::string& algorithm) {
 }
 
 void add_seed(CLI::App& app, uint64_t& seed) {
-  app.add_option("--seed", seed, "of everything random")->capture_default_str();
+  const auto check = [](const std::string& text) {
+    uint64_t value = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (error == std::errc() && stop == end) return std::string();
+    return fmt::format("{} is not a whole number from 0 to 2^64 - 1", in_quotes(text));
+  };
+  app.add_option("--seed", seed, "of everything random")
+      ->check(CLI::Validator(check, ""))
+      ->capture_default_str();
 }
 
 void MachineChoice::add_options(CLI::App& app) {

@@ -38,6 +38,17 @@ std::string usage_error(const CLI::App* app, const CLI::Error& error) {
   return fmt::format("tplab: {}\n  fix: see {} --help\n", error.what(), command);
 }
 
+// What a terminal would obey, such as an escape in a file's name, is shown instead.
+std::string printable(std::string_view text) {
+  std::string shown;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_control = (byte < 0x20 && c != '\n') || byte == 0x7f;
+    shown += is_control ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return shown;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("tplab: a laboratory for tensor parallelism", "tplab");
   app.formatter(std::make_shared<ExamplesFirst>());
@@ -69,7 +80,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const tplab::Error& e) {
-    fmt::print(stderr, "tplab: {}\n", e.what());
+    fmt::print(stderr, "tplab: {}\n", printable(e.what()));
     return static_cast<int>(e.kind());
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "tplab: out of memory\n  fix: use a smaller model, batch or sequence\n");

@@ -174,6 +174,19 @@ TEST_CASE("verify --against: a NaN of the other program is the worst tensor, bef
   CHECK(std::regex_search(ran.out, std::regex("2  f64 +2 .*logits -?nan")));
 }
 
+TEST_CASE("an escape in a file's name is shown, not obeyed") {
+  const Ran ran = tplab({"info", "--checkpoint", "\x1b[31mred"});
+  CHECK(ran.exit_code == 3);
+  CHECK_THAT(ran.err, Contains("\\x1b[31mred") && !Contains("\x1b"));
+}
+
+TEST_CASE("a seed that is not a whole number of 64 bits is refused") {
+  for (const char* seed : {"-1", "18446744073709551616", "1.5", "x"}) {
+    CAPTURE(seed);
+    check_refused({"verify", "--preset", "nano-cpu", "--seed", seed}, 2, "whole number");
+  }
+}
+
 TEST_CASE("more tokens than the machine has memory for are refused before the work") {
   const Arguments many = {"--preset", "nano-cpu", "--tp", "1", "--batch", "100000000"};
   check_refused(with({"verify"}, many), 4, "GiB of memory");
