@@ -86,7 +86,8 @@ void DecodeBench::turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_f
 
 std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
   std::vector<DecodeTiming> timings(tps.size());
-  const auto make_turn = [&](size_t w, Rank& rank, std::shared_ptr<const Gpt> gpt) -> ModelTurn {
+  const auto make_turn = [&](size_t w, Rank& rank,
+                             const std::shared_ptr<const Gpt>& gpt) -> ModelTurn {
     auto cache = std::make_shared<KvCache>(gpt->new_cache(batch));
     return [&, w, gpt, cache, ledger_first = true]() mutable {
       turn(rank, *gpt, *cache, ledger_first, timings[w]);

@@ -40,7 +40,8 @@ int64_t ForwardBench::length(const GptConfig& config) const {
 std::vector<Timing> ForwardBench::measure(const WeightSource& source) {
   const Tokens prompt = random_tokens(source.config(), length(source.config()));
   std::vector<Timing> timings(tps.size());
-  const auto make_turn = [&](size_t w, Rank& rank, std::shared_ptr<const Gpt> gpt) -> ModelTurn {
+  const auto make_turn = [&](size_t w, Rank& rank,
+                             const std::shared_ptr<const Gpt>& gpt) -> ModelTurn {
     return [&, w, gpt] {
       rank.ledger().clear();
       rank.comm().barrier();

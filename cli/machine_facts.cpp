@@ -52,7 +52,7 @@ std::string find_in_path(const std::string& program) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(path ? path : "");
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string file = folder + "/" + program;
+    std::string file = fmt::format("{}/{}", folder, program);
     if (access(file.c_str(), X_OK) == 0) return file;
   }
   return "";
