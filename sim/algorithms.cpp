@@ -1,7 +1,9 @@
 #include "sim/algorithms.h"
 
+#include <fmt/format.h>
+
 #include <array>
-#include <cassert>
+#include <stdexcept>
 
 namespace tplab {
 namespace {
@@ -99,12 +101,10 @@ constexpr std::array kTable{
 std::span<const AlgorithmRow> algorithm_table() { return kTable; }
 
 const AlgorithmRow& find_algorithm(Op op, Algorithm algorithm) {
-  const AlgorithmRow* found = nullptr;
   for (const AlgorithmRow& row : kTable) {
-    if (row.op == op && row.algorithm == algorithm) found = &row;
+    if (row.op == op && row.algorithm == algorithm) return row;
   }
-  assert(found);
-  return *found;
+  throw std::logic_error(fmt::format("no algorithm {} for {}", name(algorithm), name(op)));
 }
 
 int64_t predicted_wire_bytes(Op op, Algorithm algorithm, int rank, int n, int64_t elements,

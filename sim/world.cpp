@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <numeric>
 #include <thread>
 
 #include "sim/error.h"
@@ -98,8 +99,8 @@ std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
   const auto board = std::make_shared<Board>(tp, options_.timeout_s, oversubscribed);
 
   // What the ranks are made of, made before any of them runs.
-  std::vector<int> everyone;
-  for (int r = 0; r < tp; ++r) everyone.push_back(r);
+  std::vector<int> everyone(static_cast<size_t>(tp));
+  std::iota(everyone.begin(), everyone.end(), 0);
   const auto group = std::make_shared<ThreadGroup>(board, everyone);
   const CommFactory make_comm = options_.make_comm ? options_.make_comm : make_threads_comm;
   std::vector<std::unique_ptr<Crew>> crews;
@@ -128,6 +129,7 @@ std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
   board->rethrow_failure();
 
   std::vector<RankRecord> records;
+  records.reserve(ranks.size());
   for (auto& rank : ranks) {
     records.push_back({std::move(rank->ledger_), rank->device().memory()});
   }

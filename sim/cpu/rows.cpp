@@ -122,15 +122,18 @@ void max(Crew& crew, std::span<const void* const> terms, Real* out, int64_t coun
   });
 }
 
-#define TPLAB_INSTANTIATE(Real)                                                         \
-  template void add(Crew&, const Real*, const Real*, bool, Real*, int64_t, int64_t);    \
-  template void gelu(Crew&, Gelu, const Real*, Real*, int64_t);                         \
-  template void layer_norm(Crew&, const LayerNorm<Real>&);                              \
-  template double cross_entropy(Crew&, const Real*, std::span<const int32_t>, int64_t); \
-  template void sum(Crew&, std::span<const void* const>, Real*, int64_t);               \
-  template void max(Crew&, std::span<const void* const>, Real*, int64_t);
-TPLAB_INSTANTIATE(float)
-TPLAB_INSTANTIATE(double)
-#undef TPLAB_INSTANTIATE
+template void add(Crew&, const float*, const float*, bool, float*, int64_t, int64_t);
+template void gelu(Crew&, Gelu, const float*, float*, int64_t);
+template void layer_norm(Crew&, const LayerNorm<float>&);
+template double cross_entropy(Crew&, const float*, std::span<const int32_t>, int64_t);
+template void sum(Crew&, std::span<const void* const>, float*, int64_t);
+template void max(Crew&, std::span<const void* const>, float*, int64_t);
+
+template void add(Crew&, const double*, const double*, bool, double*, int64_t, int64_t);
+template void gelu(Crew&, Gelu, const double*, double*, int64_t);
+template void layer_norm(Crew&, const LayerNorm<double>&);
+template double cross_entropy(Crew&, const double*, std::span<const int32_t>, int64_t);
+template void sum(Crew&, std::span<const void* const>, double*, int64_t);
+template void max(Crew&, std::span<const void* const>, double*, int64_t);
 
 }  // namespace tplab::cpu

@@ -29,7 +29,7 @@ void for_each_rank(RankSet ranks, F&& f) {
   for (; ranks != 0; ranks &= ranks - 1) f(std::countr_zero(ranks));
 }
 
-std::string with_path(std::string text, const Site* site) {
+std::string with_path(const std::string& text, const Site* site) {
   const std::string path = site->path();
   return path.empty() ? text : text + " at " + path;
 }

@@ -136,6 +136,7 @@ std::vector<int> ThreadGroup::ranks_of_color(int color) const {
 
 std::shared_ptr<ThreadGroup> ThreadGroup::make_part(const std::vector<int>& ranks) const {
   std::vector<int> members;
+  members.reserve(ranks.size());
   for (int rank : ranks) members.push_back(world_rank(rank));
   return std::make_shared<ThreadGroup>(board_, std::move(members));
 }

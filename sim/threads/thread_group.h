@@ -87,7 +87,9 @@ class ThreadGroup {
   };
 
   const Seat& seat(int rank) const { return seats_[static_cast<size_t>(rank)]; }
-  Mailbox& mailbox(int from, int to) { return mailboxes_[static_cast<size_t>(from * size() + to)]; }
+  Mailbox& mailbox(int from, int to) {
+    return mailboxes_[static_cast<size_t>(from) * members_.size() + static_cast<size_t>(to)];
+  }
   [[noreturn]] void fail_disagreement(uint64_t call);
   [[noreturn]] void fail_message(int from, const Post& sent, int to, const Post& expected);
 
