@@ -78,9 +78,9 @@ paths() { # paths RESULT TEXT
   bash "$here/machine_paths.sh" "$tree" >"$tree/log" || result=bad
   [ "$result" = "$1" ] || { printf '"%s" was %s\n' "$2" "$result"; exit 1; }
 }
-paths bad 'see /work/main/sim'
-paths bad 'cd /root/x'
-paths bad 'out=/tmp/log'
-paths bad '/home/someone/ckpt.pt'
+for folder in work root tmp home; do
+  paths bad "see /$folder/someone/x"
+  paths bad "out=/$folder/x"
+done
 paths good 'homework/solutions, out/tmp, https://example.org/work/x, ../shared/data'
 printf 'the checks see each fault\n'
