@@ -204,10 +204,9 @@ void add_bench_decode(CLI::App& bench) {
   tplab bench decode --preset gpt2-medium --tp 2,8 --seq 512 --steps 64 --json
 A step is the model's next token for every sequence, until every rank has the logits; choosing the
 token is not part of it. GB/s are the weights and the cache, each read once a step; "machine" is the
-read bandwidth of as many threads, which models that stay in the caches exceed. gpt2's step reads as
-many bytes as one pass of that measurement, so the best step stands beside the best pass. All --tp
-are loaded at once and run in turn, so their ratio is of one run. "ledger" is what recording costs:
-the median over neighbouring steps, one with the ledger and one without.)");
+read bandwidth of as many threads, which models that stay in the caches exceed. All --tp are loaded
+at once and run in turn, so their ratio is of one run. "ledger" is what recording costs: the median
+over neighbouring steps, one with the ledger and one without.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "positions in the cache when timing begins (64)")
       ->check(whole_number(1));

@@ -69,11 +69,25 @@ void eigen_product(Crew& crew, int64_t n, const Array& a, const Array& b, Array&
   });
 }
 
+double physical_memory_bytes() {
+  return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
+// Of which the last-level cache, where the system tells its size, cannot hold a part worth having:
+// passes over 512 MiB beside 260 MiB of cache read half as fast again as the memory does.
+int64_t bytes_beyond_the_caches() {
+  constexpr int64_t kLeast = 512 << 20, kCaches = 8, kMultiple = 64 << 20;
+  const auto cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 0);
+  const auto quarter = static_cast<int64_t>(physical_memory_bytes() / 4);
+  const int64_t bytes = std::max(kLeast, std::min(kCaches * cache, quarter));
+  return bytes / kMultiple * kMultiple;
+}
+
 }  // namespace
 
 double measure_read_bandwidth(Crew& crew) {
   const auto device = make_cpu_device(crew);
-  Array x = device->allocate(DType::f32, Shape{128 << 20});
+  Array x = device->allocate(DType::f32, Shape{bytes_beyond_the_caches() / 4});
   device->zero(x);
   const float* const data = x.as<float>();
   constexpr int64_t kLine = 4096;  // parts begin at a multiple of this
@@ -115,8 +129,7 @@ double measure_matmul_flops(Crew& crew, DType dtype) {
 }
 
 void require_memory(const std::string& what, double bytes, const std::string& fix) {
-  const double has =
-      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const double has = physical_memory_bytes();
   if (bytes <= has) return;
   constexpr double kGiB = 1 << 30;
   fail_unavailable(fmt::format("{} needs about {:.1f} GiB of memory, and this machine has {:.1f}",

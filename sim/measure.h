@@ -12,7 +12,8 @@
 
 namespace tplab {
 
-// Bytes per second: summing 512 MiB of floats, each lane its own contiguous part.
+// Bytes per second: summing at least 512 MiB of floats, and eight times the last-level cache where
+// memory allows, each lane its own contiguous part.
 double measure_read_bandwidth(Crew& crew);
 
 // Bytes copied per second (each is read once and written once): memcpy of 256 MiB.
