@@ -1,11 +1,12 @@
 // The layers of a dense transformer, a function each, as the papers write them: no ranks, no
 // shards.
 //
-// A layer takes its operands as a struct of views, so that its backward can take the same struct
-// and the output's gradient. Arrays are row-major. In float every sum runs strictly left to right,
-// in float: of all orders the one with the largest expected rounding error (Higham, Accuracy and
-// Stability of Numerical Algorithms, 2002, chapter 4; Higham and Mary 2019), so that the error of
-// any other order, blocked or split over ranks, is expected to be at or below this one's.
+// A layer takes its operands as a struct of views, so that its backward (dense_backward.h) can take
+// the same struct and the output's gradient. Arrays are row-major. In float every sum runs strictly
+// left to right, in float: of all orders the one with the largest expected rounding error (Higham,
+// Accuracy and Stability of Numerical Algorithms, 2002, chapter 4; Higham and Mary 2019), so that
+// the error of any other order, blocked or split over ranks, is expected to be at or below this
+// one's.
 #pragma once
 
 #include <cstdint>
@@ -88,6 +89,16 @@ struct CrossEntropy {
 };
 template <class Real>
 Real cross_entropy(const CrossEntropy<Real>& c);
+
+// The table's row for each id.   table: [V, C]   ids: [N]   ->   [N, C]
+template <class Real>
+struct Embedding {
+  View<Real> table;
+  std::span<const int> ids;
+  int64_t C;
+};
+template <class Real>
+std::vector<Real> embedding(const Embedding<Real>& e);
 
 // a + b, element by element.
 template <class Real>

@@ -1,3 +1,4 @@
+// Reading a golden file: every name and shape is checked against the model before it is used.
 #include "verify/golden.h"
 
 #include <fmt/format.h>
@@ -5,6 +6,7 @@
 #include <charconv>
 
 #include "model/checkpoints/safetensors.h"
+#include "model/weights.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -41,15 +43,15 @@ std::string site_of(std::string_view theirs) {
 
 DType dtype_of_stored(StoredType type) { return type == StoredType::f64 ? DType::f64 : DType::f32; }
 
-// The first `count` integers of a tensor, as token ids.
-std::vector<int32_t> read_ids(const SafetensorsFile& file, std::string_view name, int64_t count,
+// The integers [begin, end) of a tensor, as token ids.
+std::vector<int32_t> read_ids(const SafetensorsFile& file, std::string_view name, Range range,
                               int64_t vocab_size, bool may_be_ignored) {
   const std::vector<int64_t> all = file.read_integers(name);
-  if (static_cast<int64_t>(all.size()) < count)
-    fail_file(file.path(), fmt::format("'{}' has {} ids and needs {}", name, all.size(), count),
+  if (static_cast<int64_t>(all.size()) < range.end)
+    fail_file(file.path(), fmt::format("'{}' has {} ids and needs {}", name, all.size(), range.end),
               "write it with the shape of x");
   std::vector<int32_t> ids;
-  for (int64_t i = 0; i < count; ++i) {
+  for (int64_t i = range.begin; i < range.end; ++i) {
     const int64_t id = all[static_cast<size_t>(i)];
     if (id >= vocab_size || id < (may_be_ignored ? -1 : 0))
       fail_file(file.path(),
@@ -78,8 +80,8 @@ void read_tokens(const SafetensorsFile& file, const GptConfig& config, Golden& g
                           golden.tokens.length, config.block_size),
               "use the golden file that belongs to this model");
   const int64_t count = golden.tokens.batch * golden.tokens.length;
-  golden.tokens.ids = read_ids(file, "x", count, config.vocab_size, false);
-  if (file.find("y")) golden.targets = read_ids(file, "y", count, config.vocab_size, true);
+  golden.tokens.ids = read_ids(file, "x", {0, count}, config.vocab_size, false);
+  if (file.find("y")) golden.targets = read_ids(file, "y", {0, count}, config.vocab_size, true);
 }
 
 // greedy [1, n]: what continues the beginning of x's first row. They share at least the prompt.
@@ -89,7 +91,8 @@ void read_greedy(const SafetensorsFile& file, const GptConfig& config, Golden& g
   if (info->shape.size() > 2 || (info->shape.size() == 2 && info->shape[0] != 1))
     fail_file(file.path(), fmt::format("'greedy' is {}, not [1, n]", shape_text(info->shape)),
               "write one sequence: the prompt and the tokens that follow it");
-  const std::vector<int32_t> all = read_ids(file, "greedy", info->count, config.vocab_size, false);
+  const std::vector<int32_t> all =
+      read_ids(file, "greedy", {0, info->count}, config.vocab_size, false);
   size_t shared = 0;
   while (shared < all.size() && shared < static_cast<size_t>(golden.tokens.length) &&
          all[shared] == golden.tokens.ids[shared])
@@ -100,6 +103,115 @@ void read_greedy(const SafetensorsFile& file, const GptConfig& config, Golden& g
   const auto split = all.begin() + static_cast<std::ptrdiff_t>(shared);
   golden.greedy_prompt.assign(all.begin(), split);
   golden.greedy_new.assign(split, all.end());
+}
+
+// A tensor of training, and that its format counts towards train_dtype.
+std::vector<double> read_training(const SafetensorsFile& file, const TensorInfo& info,
+                                  Golden& golden) {
+  if (dtype_of_stored(info.type) != DType::f64) golden.train_dtype = DType::f32;
+  return file.read_doubles(info.name);
+}
+
+// A tensor that holds something of a parameter: what it holds, under the parameter's name.
+void read_parameter(const SafetensorsFile& file, const TensorInfo& info, const std::string& name,
+                    const GptConfig& config, std::map<std::string, std::vector<double>>& into,
+                    Golden& golden) {
+  for (const ParameterInfo& p : parameters(config)) {
+    if (p.name != name) continue;
+    if (p.shape != info.shape)
+      fail_file(file.path(),
+                fmt::format("'{}' is {}, and the model's parameter {}", info.name,
+                            shape_text(info.shape), shape_text(p.shape)),
+                "write it in nanoGPT's layout, linears [out, in]");
+    into[name] = read_training(file, info, golden);
+    return;
+  }
+  fail_file(file.path(),
+            fmt::format("'{}' belongs to no parameter: this model has no '{}'", info.name, name),
+            "use nanoGPT's names, and the golden file that belongs to this model");
+}
+
+// The K of "after<K>.<parameter>", and where the parameter's name begins; 0 if it is no such name.
+struct AfterName {
+  int64_t steps = 0;
+  size_t name_begins = 0;
+};
+AfterName parse_after(std::string_view name) {
+  constexpr std::string_view kPrefix = "after";
+  if (!name.starts_with(kPrefix)) return {};
+  AfterName parsed;
+  const char* end_of_name = name.data() + name.size();
+  const auto [end, error] =
+      std::from_chars(name.data() + kPrefix.size(), end_of_name, parsed.steps);
+  if (error != std::errc() || end == end_of_name || *end != '.') return {};
+  parsed.name_begins = static_cast<size_t>(end + 1 - name.data());
+  return parsed;
+}
+
+// All that speaks of optimizer steps must speak of the same number.
+void set_steps(const SafetensorsFile& file, const std::string& tensor, int64_t steps,
+               Golden& golden) {
+  if (steps < 1)
+    fail_file(file.path(), fmt::format("'{}' is of {} optimizer steps", tensor, steps),
+              "write at least one step, or leave it out");
+  if (golden.steps != 0 && golden.steps != steps)
+    fail_file(
+        file.path(),
+        fmt::format("'{}' is of {} optimizer steps, and others of {}", tensor, steps, golden.steps),
+        "write train.losses [K], train.grad_norms [K] and after<K>.* of the same K");
+  golden.steps = steps;
+}
+
+// Batches 1 to `steps` of x and y [N, B, T].
+void read_train_batches(const SafetensorsFile& file, const GptConfig& config, Golden& golden) {
+  const std::vector<int64_t>& shape = file.at("x").shape;
+  const int64_t batches = shape.size() == 3 ? shape[0] : 1;
+  if (batches - 1 < golden.steps)
+    fail_file(file.path(),
+              fmt::format("{} optimizer steps need a batch each, and x has {} after the first",
+                          golden.steps, batches - 1),
+              "write x and y as [1 + steps, B, T]: one batch to evaluate, then one a step");
+  const TensorInfo* y = file.find("y");
+  if (!y || y->shape != shape)
+    fail_file(file.path(),
+              fmt::format("training needs 'y' of the shape of x, {}", shape_text(shape)),
+              "write the targets, -1 for those that do not count");
+  const int64_t count = golden.tokens.batch * golden.tokens.length;
+  const Range all = {count, (golden.steps + 1) * count};
+  const std::vector<int32_t> ids = read_ids(file, "x", all, config.vocab_size, false);
+  const std::vector<int32_t> targets = read_ids(file, "y", all, config.vocab_size, true);
+  for (int64_t begin = 0; begin < all.size(); begin += count) {
+    const auto batch = [&](const std::vector<int32_t>& of) -> std::vector<int32_t> {
+      return {of.begin() + begin, of.begin() + begin + count};
+    };
+    golden.train_tokens.push_back({golden.tokens.batch, golden.tokens.length, batch(ids)});
+    golden.train_targets.push_back(batch(targets));
+  }
+}
+
+// grad.*, train.* and after<K>.*
+void read_trained(const SafetensorsFile& file, const GptConfig& config, Golden& golden) {
+  constexpr std::string_view kGrad = "grad.";
+  for (const TensorInfo& info : file.tensors()) {
+    if (info.name.starts_with(kGrad)) {
+      if (golden.targets.empty())
+        fail_file(file.path(), fmt::format("'{}' is the gradient of a loss without 'y'", info.name),
+                  "write y, the targets, with the shape of x");
+      read_parameter(file, info, info.name.substr(kGrad.size()), config, golden.gradients, golden);
+    } else if (info.name == "train.losses" || info.name == "train.grad_norms") {
+      if (info.shape.size() != 1)
+        fail_file(file.path(),
+                  fmt::format("'{}' is {}, not [steps]", info.name, shape_text(info.shape)),
+                  "write one number a step");
+      set_steps(file, info.name, info.shape[0], golden);
+      auto& into = info.name == "train.losses" ? golden.train_losses : golden.train_grad_norms;
+      into = read_training(file, info, golden);
+    } else if (const AfterName after = parse_after(info.name); after.name_begins != 0) {
+      set_steps(file, info.name, after.steps, golden);
+      read_parameter(file, info, info.name.substr(after.name_begins), config, golden.after, golden);
+    }
+  }
+  if (golden.steps > 0) read_train_batches(file, config, golden);
 }
 
 }  // namespace
@@ -115,6 +227,7 @@ Golden read_golden(const std::string& path, const GptConfig& config) {
     golden.loss = values[0];
     golden.loss_dtype = dtype_of_stored(loss->type);
   }
+  read_trained(file, config, golden);
   constexpr std::string_view kPrefix = "activation.";
   for (const TensorInfo& info : file.tensors()) {
     std::string site;

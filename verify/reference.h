@@ -1,4 +1,5 @@
-// The independent reference: a dense GPT's forward pass, which the tensor-parallel one must match.
+// The independent reference: a dense GPT, forward and backward, which the tensor-parallel one must
+// match.
 //
 // It shares no code with model/ or sim/ but the config's struct (and errors), and no matrix product
 // but Eigen's in double. Reference<double> is the truth; Reference<float>, the same text, shows how
@@ -7,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,7 +19,7 @@ namespace tplab {
 
 // A whole parameter by nanoGPT's name, in nanoGPT's layout: linears [out, in], row-major. Called
 // for one layer at a time and not remembered, so that no more than a layer is in memory; a tied
-// head asks for transformer.wte.weight a second time.
+// head asks for transformer.wte.weight a second time, and so does the backward pass for everything.
 using Weights = std::function<std::vector<double>(const std::string& name)>;
 
 // What the network holds at a site ("block 3/attn/proj"), as computed, converted to double.
@@ -50,6 +52,13 @@ struct ReferenceOutput {
   std::optional<double> loss;  // mean cross-entropy, where there are targets
 };
 
+struct ReferenceGradients {
+  double loss = 0;
+  // Of every parameter, whole, by nanoGPT's name and in its layout. A tied head's is in
+  // transformer.wte.weight, together with the embedding's.
+  std::map<std::string, std::vector<double>> parameters;
+};
+
 template <class Real>
 class Reference {
  public:
@@ -59,6 +68,14 @@ class Reference {
   // Throws Error(usage) for tokens or targets outside the vocabulary, a T longer than the block,
   // arrays that are not [B, T], or a parameter of the wrong size.
   ReferenceOutput forward(const TokenBatch& batch, const Visitor& visit = {}) const;
+
+  // The loss and its gradient. `visit` is shown gradients with respect to activations, each
+  // [B, T, C], in the order they are computed:
+  //   head/grad (of ln_f's output)  block i/grad (of block i's input), from i = L-1 down to 0
+  //   embed/grad (of the embedding's output: the same as block 0/grad)
+  // Every block's activations are in memory at once. Throws as forward does, and Error(usage) for
+  // a batch without targets.
+  ReferenceGradients backward(const TokenBatch& batch, const Visitor& visit = {}) const;
 
   // The prompt and n_new more tokens, each the argmax of the last logits (the lowest index on
   // ties), all recomputed for every token from the last block_size tokens, as nanoGPT's generate.

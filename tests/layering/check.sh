@@ -44,7 +44,7 @@ forbid model '#[ \t]*(if|ifdef|ifndef|elif|else)([^a-z]|$)' \
   'the network is one text, whatever it runs on'
 
 # The reference checks the others, so it may share nothing with them but the config and errors.
-for file in verify/reference.h verify/reference.cpp verify/dense.h verify/dense.cpp; do
+for file in verify/reference* verify/dense*; do
   forbid "$file" "$(includes '(sim|model)/')" 'the reference shares no code with what it checks' \
     "$(includes '(model/config|sim/error)\.h')"
 done

@@ -1,5 +1,6 @@
 // The dense reference against what nanoGPT and PyTorch computed from real checkpoints.
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -7,7 +8,9 @@
 #include "model/checkpoints/checkpoint.h"
 #include "model/checkpoints/safetensors.h"
 #include "verify/compare.h"
+#include "verify/golden.h"
 #include "verify/reference.h"
+#include "verify/reference_train.h"
 
 using namespace tplab;
 
@@ -70,6 +73,95 @@ TEST_CASE("reference: nanoGPT's own logits, loss and greedy tokens, to 1e-12") {
 
   const std::vector<int64_t> greedy = golden.read_integers("greedy");
   CHECK(reference.greedy(first(greedy, 8), 100) == first(greedy, 108));
+}
+
+namespace {
+
+TokenBatch batch_of(const Tokens& tokens, const std::vector<int32_t>& targets) {
+  return {.B = tokens.batch, .T = tokens.length, .tokens = tokens.ids, .targets = targets};
+}
+
+std::vector<TokenBatch> train_batches(const Golden& golden) {
+  std::vector<TokenBatch> batches;
+  for (size_t i = 0; i < golden.train_tokens.size(); ++i)
+    batches.push_back(batch_of(golden.train_tokens[i], golden.train_targets[i]));
+  return batches;
+}
+
+// The largest relative error of any parameter's whole, each by the largest value it holds.
+using ByName = std::map<std::string, std::vector<double>>;
+double worst(const ByName& got, const ByName& expected) {
+  double worst = 0;
+  for (const auto& [name, values] : expected) {
+    const double error =
+        compare(got.at(name), values, {static_cast<int64_t>(values.size())}).max_rel;
+    if (!(error <= worst)) worst = error;  // a NaN stays
+    if (std::isnan(error)) break;
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("reference backward: nanoGPT's own loss and gradients, to 1e-12") {
+  const std::string folder = data("nanogpt-shakespeare-char");
+  if (folder.empty()) return;
+  const auto source = open_checkpoint(folder + "/ckpt.pt");
+  const Golden golden = read_golden(folder + "/golden.safetensors", source->config());
+  const Weights weights = whole_parameters(*source);
+  const TokenBatch batch = batch_of(golden.tokens, golden.targets);
+  REQUIRE(golden.gradients.size() == parameters(source->config()).size());
+
+  const ReferenceGradients d = Reference<double>(source->config(), weights).backward(batch);
+  CHECK(d.parameters.size() == golden.gradients.size());
+  CHECK(std::abs(d.loss / *golden.loss - 1) <= 1e-14);
+  // Sums of up to 512 terms, a dozen deep, in f64 on both sides: 12 * 512 * 2^-53 at the very most.
+  CHECK(worst(d.parameters, golden.gradients) <= 12 * 512 * 0x1p-53);
+
+  // A mutant: one target that is not the next token must not pass.
+  TokenBatch wrong = batch;
+  wrong.targets[100] = (wrong.targets[100] + 1) % 65;
+  const auto off = Reference<double>(source->config(), weights).backward(wrong);
+  CHECK_FALSE(worst(off.parameters, golden.gradients) <= 1e-4);
+}
+
+TEST_CASE("reference training: nanoGPT's own losses, gradient norms and parameters, to 1e-10") {
+  const std::string folder = data("nanogpt-shakespeare-char");
+  if (folder.empty()) return;
+  const auto source = open_checkpoint(folder + "/ckpt.pt");
+  const Golden golden = read_golden(folder + "/golden.safetensors", source->config());
+  const Weights weights = whole_parameters(*source);
+  const std::vector<TokenBatch> batches = train_batches(golden);
+  REQUIRE(batches.size() == 5);
+  REQUIRE(golden.after.size() == parameters(source->config()).size());
+
+  const TrainRecipe recipe = {.learning_rate = 1e-3,
+                              .beta1 = 0.9,
+                              .beta2 = 0.99,
+                              .eps = 1e-8,
+                              .weight_decay = 0.1,
+                              .grad_clip = 1.0};
+  const auto trained = train_reference<double>(source->config(), weights, batches, recipe);
+  REQUIRE(golden.train_grad_norms[0] > 1);  // so that clipping is seen
+  // Each loss and norm comes of sums of positive terms; the parameters before it are off by less.
+  CHECK(compare(trained.losses, golden.train_losses, {5}).max_rel <= 1e-12);
+  CHECK(compare(trained.grad_norms, golden.train_grad_norms, {5}).max_rel <= 1e-12);
+  // AdamW divides by sqrt(v) + eps. Where a gradient is near eps, an error of 1e-15 in it (1e-14 of
+  // the largest, about 0.1 once clipped) moves the parameter by lr 1e-15 / eps = 1e-10 a step.
+  CHECK(worst(trained.parameters, golden.after) <= 1e-10);
+
+  // Mutants of the recipe: each of its numbers shows.
+  const auto without = [&](auto edit) {
+    TrainRecipe other = recipe;
+    edit(other);
+    return worst(train_reference<double>(source->config(), weights, batches, other).parameters,
+                 golden.after);
+  };
+  CHECK_FALSE(without([](TrainRecipe& r) { r.weight_decay = 0; }) <= 1e-7);
+  CHECK_FALSE(without([](TrainRecipe& r) { r.grad_clip = 0; }) <= 1e-7);
+  CHECK_FALSE(without([](TrainRecipe& r) { r.beta1 = 0.91; }) <= 1e-7);
+  CHECK_FALSE(without([](TrainRecipe& r) { r.beta2 = 0.95; }) <= 1e-7);
+  CHECK_FALSE(without([](TrainRecipe& r) { r.eps = 1e-7; }) <= 1e-7);
 }
 
 TEST_CASE("reference: PyTorch's activations of a sorting GPT, site by site, to f32's rounding") {

@@ -6,10 +6,13 @@
 #include <limits>
 #include <map>
 
+#include "arbitrary_weights.h"
 #include "sim/error.h"
 #include "verify/compare.h"
 
 using namespace tplab;
+using tplab::testing::arbitrary_weights;
+using tplab::testing::with;
 
 namespace {
 
@@ -17,31 +20,6 @@ using Numbers = std::vector<double>;
 
 GptConfig tiny() {
   return {.n_layer = 2, .n_head = 2, .n_embd = 8, .block_size = 6, .vocab_size = 11, .n_inner = 24};
-}
-
-// Parameters that differ at every index and from one name to the next; none is zero or one.
-Weights arbitrary_weights(const GptConfig& c) {
-  return [c](const std::string& name) {
-    const auto is = [&](const char* part) { return name.find(part) != std::string::npos; };
-    const int64_t C = c.n_embd, F = c.n_inner;
-    const int64_t out = is("wte") || is("lm_head") ? c.vocab_size
-                        : is("wpe")                ? c.block_size
-                        : is("c_attn")             ? 3 * C
-                        : is("c_fc")               ? F
-                                                   : C;
-    const int64_t in = is("bias") || is("ln_") ? 1 : is("mlp.c_proj") ? F : C;
-    double seed = 0;
-    for (const char letter : name) seed = std::fmod(seed * 31 + letter, 1009);
-    Numbers values;
-    for (int64_t i = 0; i < out * in; ++i)
-      values.push_back((is("ln_") && is("weight") ? 1.0 : 0.0) +
-                       0.4 * std::sin(seed + 1.7 * static_cast<double>(i)));
-    return values;
-  };
-}
-
-Weights with(Weights weights, const std::string& name, Numbers values) {
-  return [=](const std::string& asked) { return asked == name ? values : weights(asked); };
 }
 
 TokenBatch batch() { return {.B = 2, .T = 5, .tokens = {3, 1, 4, 1, 5, 9, 2, 6, 5, 10}}; }

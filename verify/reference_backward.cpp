@@ -1,0 +1,148 @@
+// The reference's backward pass: the forward's lines in the opposite order.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "sim/error.h"
+#include "verify/dense_backward.h"
+#include "verify/reference.h"
+#include "verify/reference_network.h"
+
+namespace tplab {
+namespace {
+
+using namespace dense;
+
+template <class Real>
+struct BlockGradients {
+  std::vector<Real> x;  // of the block's input
+  BlockWeights<Real> weights;
+};
+
+// Where a value was used twice, as the stream is by a branch and by the sum after it, its gradient
+// is the sum of both.
+template <class Real>
+BlockGradients<Real> block_backward(const GptConfig& config, const BlockWeights<Real>& w,
+                                    const BlockActivations<Real>& a, const std::vector<Real>& dy,
+                                    int64_t B, int64_t T) {
+  const int64_t C = config.n_embd, H = config.n_head, D = C / H, F = config.n_inner;
+
+  // y = attn + mlp(ln_2(attn))
+  auto mlp_proj = linear_backward<Real>(linear_of(a.gelu, w.mlp_proj, F, C), dy);
+  const auto fc = gelu_backward<Real>(a.fc, config.gelu, mlp_proj.x);  // [B, T, F]
+  auto c_fc = linear_backward<Real>(linear_of(a.ln_2, w.c_fc, C, F), fc);
+  auto ln_2 = layer_norm_backward<Real>(norm_of(a.attn, w.ln_2, config), c_fc.x);
+  const auto attn = add<Real>(dy, ln_2.x);  // [B, T, C]
+
+  // attn = x + attention(ln_1(x))
+  auto attn_proj = linear_backward<Real>(linear_of(a.heads, w.attn_proj, C, C), attn);
+  const auto mixed = mix_heads_backward<Real>({a.softmax, a.v, B, H, T, D}, attn_proj.x);
+  const auto scores = softmax_backward<Real>(a.scores, T, mixed.softmax);  // [B, H, T, T]
+  const auto scored = attention_scores_backward<Real>({a.q, a.k, B * H, T, D}, scores);
+  const auto q = split_heads_backward<Real>({a.qkv, B, T, H, D, 0}, scored.q);  // [B, T, 3C]
+  const auto k = split_heads_backward<Real>({a.qkv, B, T, H, D, 1}, scored.k);
+  const auto v = split_heads_backward<Real>({a.qkv, B, T, H, D, 2}, mixed.v);
+  const auto qkv = add<Real>(add<Real>(q, k), v);
+  auto c_attn = linear_backward<Real>(linear_of(a.ln_1, w.c_attn, C, 3 * C), qkv);
+  auto ln_1 = layer_norm_backward<Real>(norm_of(a.x, w.ln_1, config), c_attn.x);
+
+  const auto parameters = [](auto& d) -> Affine<Real> {
+    return {std::move(d.weight), std::move(d.bias)};
+  };
+  return {.x = add<Real>(attn, ln_1.x),
+          .weights = {.ln_1 = parameters(ln_1),
+                      .c_attn = parameters(c_attn),
+                      .attn_proj = parameters(attn_proj),
+                      .ln_2 = parameters(ln_2),
+                      .c_fc = parameters(c_fc),
+                      .mlp_proj = parameters(mlp_proj)}};
+}
+
+// Gradients by the names of their parameters.
+template <class Real>
+class Collected {
+ public:
+  // A parameter used twice has its gradients added.
+  void add(const std::string& name, const std::vector<Real>& gradient) {
+    const auto [at, is_new] = gradients_.try_emplace(name, gradient);
+    if (!is_new) at->second = dense::add<Real>(at->second, gradient);
+  }
+  void add_affine(const std::string& name, const std::vector<Real>& weight,
+                  const std::vector<Real>& bias) {
+    add(name + ".weight", weight);
+    if (!bias.empty()) add(name + ".bias", bias);
+  }
+  void add_block(int64_t i, const BlockWeights<Real>& d) {
+    const auto part = [&](const char* name, const Affine<Real>& p) {
+      add_affine(fmt::format("transformer.h.{}.{}", i, name), p.weight, p.bias);
+    };
+    part("ln_1", d.ln_1);
+    part("attn.c_attn", d.c_attn);
+    part("attn.c_proj", d.attn_proj);
+    part("ln_2", d.ln_2);
+    part("mlp.c_fc", d.c_fc);
+    part("mlp.c_proj", d.mlp_proj);
+  }
+  std::map<std::string, std::vector<double>> take() {
+    if constexpr (std::is_same_v<Real, double>) return std::move(gradients_);
+    std::map<std::string, std::vector<double>> out;
+    for (const auto& [name, values] : gradients_) out[name] = {values.begin(), values.end()};
+    return out;
+  }
+
+ private:
+  std::map<std::string, std::vector<Real>> gradients_;
+};
+
+// The gradients of the two tables, given that of their rows' sum.
+template <class Real>
+void embed_backward(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
+                    const std::vector<Real>& dx, Collected<Real>& gradients) {
+  const int64_t C = config.n_embd;
+  const auto table = [&](const char* name, int64_t rows, const std::vector<int>& ids) {
+    const auto values = load<Real>(weights, name, rows * C);
+    gradients.add(name, embedding_backward<Real>({.table = values, .ids = ids, .C = C}, dx));
+  };
+  table("transformer.wte.weight", config.vocab_size, batch.tokens);
+  table("transformer.wpe.weight", config.block_size, positions(batch));
+}
+
+}  // namespace
+
+template <class Real>
+ReferenceGradients Reference<Real>::backward(const TokenBatch& batch, const Visitor& visit) const {
+  if (batch.targets.empty())
+    fail("a batch without targets has no loss and no gradients", "give a target for each token");
+  auto a = network_forward<Real>(config_, weights_, batch, {}, true);
+  const int64_t B = batch.B, T = batch.T, C = config_.n_embd, V = config_.vocab_size;
+  Collected<Real> gradients;
+
+  const CrossEntropy<Real> loss{.logits = a.logits, .targets = batch.targets, .V = V};
+  std::vector<Real> dx;  // of the stream, [B, T, C]
+  {
+    const Affine<Real> head{load<Real>(weights_, head_name(config_), V * C), {}};
+    auto d = linear_backward<Real>(linear_of(a.ln_f, head, C, V), cross_entropy_backward(loss));
+    gradients.add(head_name(config_), d.weight);
+    show(visit, "head/grad", {B, T, C}, d.x);
+    const auto ln_f = load_affine<Real>(weights_, "transformer.ln_f", 1, C, config_.bias);
+    const auto d_ln_f = layer_norm_backward<Real>(norm_of(a.x, ln_f, config_), d.x);
+    gradients.add_affine("transformer.ln_f", d_ln_f.weight, d_ln_f.bias);
+    dx = d_ln_f.x;
+  }
+  for (int64_t i = config_.n_layer - 1; i >= 0; --i) {
+    const auto w = load_block<Real>(weights_, config_, i);
+    const auto d = block_backward(config_, w, a.blocks.back(), dx, B, T);
+    a.blocks.pop_back();
+    gradients.add_block(i, d.weights);
+    dx = d.x;
+    show(visit, fmt::format("block {}/grad", i), {B, T, C}, dx);
+  }
+  show(visit, "embed/grad", {B, T, C}, dx);
+  embed_backward(config_, weights_, batch, dx, gradients);
+  return {.loss = cross_entropy(loss), .parameters = gradients.take()};
+}
+
+template ReferenceGradients Reference<double>::backward(const TokenBatch&, const Visitor&) const;
+template ReferenceGradients Reference<float>::backward(const TokenBatch&, const Visitor&) const;
+
+}  // namespace tplab
