@@ -1,5 +1,7 @@
 #include "verify/report_json.h"
 
+#include "model/checkpoints/config_json.h"
+
 namespace tplab {
 
 namespace {
@@ -85,18 +87,7 @@ Json run_json(const RunResult& run, const GptConfig& config) {
 
 }  // namespace
 
-Json to_json(const GptConfig& c) {
-  return {{"n_layer", c.n_layer},
-          {"n_head", c.n_head},
-          {"n_embd", c.n_embd},
-          {"block_size", c.block_size},
-          {"vocab_size", c.vocab_size},
-          {"n_inner", c.n_inner},
-          {"bias", c.bias},
-          {"tied_head", c.tied_head},
-          {"gelu", c.gelu == Gelu::erf ? "erf" : "tanh"},
-          {"layer_norm_eps", c.layer_norm_eps}};
-}
+Json to_json(const GptConfig& config) { return config_to_json(config); }
 
 Json to_json(const Report& report) {
   Json json = {{"schema", 1},

@@ -8,6 +8,7 @@
 #include "model/checkpoints/bytes.h"
 #include "model/checkpoints/huggingface.h"
 #include "model/checkpoints/nanogpt.h"
+#include "model/checkpoints/tplab_checkpoint.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -16,13 +17,15 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kAccepted =
-    "give a nanoGPT ckpt.pt, a folder that has one, or a Hugging Face GPT-2 folder (config.json "
-    "and model.safetensors)";
+    "give a nanoGPT ckpt.pt, a ckpt.safetensors of tplab train, a folder that has one, or a "
+    "Hugging "
+    "Face GPT-2 folder (config.json and model.safetensors)";
 
 std::unique_ptr<WeightSource> open_folder(const fs::path& folder) {
   if (may_exist(folder / "config.json")) return open_huggingface(folder.string());
   if (may_exist(folder / "ckpt.pt")) return open_nanogpt((folder / "ckpt.pt").string());
-  fail_file(folder.string(), "is a folder with neither config.json nor ckpt.pt", kAccepted);
+  fail_file(folder.string(),
+            "is a folder with neither config.json nor ckpt.pt nor ckpt.safetensors", kAccepted);
 }
 
 std::unique_ptr<WeightSource> open_single_file(const std::string& path) {
@@ -45,6 +48,7 @@ std::unique_ptr<WeightSource> open_checkpoint(const std::string& path) {
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found) fail_file(path, "does not exist", kAccepted);
   if (error) fail_file(path, "cannot be opened: " + error.message(), kAccepted);
+  if (const auto own = find_tplab_checkpoint(path)) return std::make_unique<TplabCheckpoint>(*own);
   return fs::is_directory(status) ? open_folder(path) : open_single_file(path);
 }
 

@@ -106,17 +106,13 @@ class WordMerger {
 
 // --- Finding and reading the files
 
-struct FilePair {
-  std::filesystem::path vocab, merges;
-};
-
 bool is_file(const std::filesystem::path& path) {
   std::error_code ignored;
   return std::filesystem::is_regular_file(path, ignored);
 }
 
-FilePair find_files(const std::filesystem::path& path) {
-  static const FilePair kNames[] = {{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}};
+BpePaths find_files(const std::filesystem::path& path) {
+  static const BpePaths kNames[] = {{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}};
   const std::string fix =
       "give a folder with vocab.json and merges.txt, or with encoder.json and vocab.bpe";
   std::error_code ignored;
@@ -125,10 +121,10 @@ FilePair find_files(const std::filesystem::path& path) {
 
   const std::filesystem::path folder = is_folder ? path : path.parent_path();
   std::string missing;
-  for (const FilePair& names : kNames) {
+  for (const BpePaths& names : kNames) {
     const bool is_meant =
         is_folder || path.filename() == names.vocab || path.filename() == names.merges;
-    FilePair found{folder / names.vocab, folder / names.merges};
+    BpePaths found{folder / names.vocab, folder / names.merges};
     if (!is_meant || (!is_file(found.vocab) && !is_file(found.merges))) continue;
     if (is_file(found.vocab) && is_file(found.merges)) return found;
     missing = (is_file(found.vocab) ? names.merges : names.vocab).string();
@@ -147,17 +143,18 @@ std::string read_file(const std::filesystem::path& path) {
 }  // namespace
 
 BpeTokenizer BpeTokenizer::load(const std::filesystem::path& path) {
-  const FilePair files = find_files(path);
+  const BpePaths files = find_files(path);
   BpeTables tables = parse_bpe(read_file(files.vocab), files.vocab.string(),
                                read_file(files.merges), files.merges.string());
-  return {std::move(tables), files.vocab.string()};
+  return {std::move(tables), files.vocab.string(), files};
 }
 
-BpeTokenizer::BpeTokenizer(BpeTables tables, std::string origin)
+BpeTokenizer::BpeTokenizer(BpeTables tables, std::string origin, BpePaths paths)
     : Tokenizer(std::move(tables.tokens)),
       byte_ids_(tables.byte_ids),
       merges_(std::move(tables.merges)),
-      origin_(std::move(origin)) {
+      origin_(std::move(origin)),
+      paths_(std::move(paths)) {
   const auto found = std::find(tokens().begin(), tokens().end(), kEndOfText);
   if (found != tokens().end()) end_of_text_ = static_cast<int>(found - tokens().begin());
 }

@@ -13,6 +13,11 @@
 
 namespace tplab {
 
+// Where a tokenizer's two files are. Empty where it was not read from files.
+struct BpePaths {
+  std::filesystem::path vocab, merges;
+};
+
 // Text is cut into words; a word starts as its bytes, one token each, and the pair of neighbours
 // that comes first in the list of merges is merged until no pair is in the list.
 class BpeTokenizer final : public Tokenizer {
@@ -23,10 +28,11 @@ class BpeTokenizer final : public Tokenizer {
   static BpeTokenizer load(const std::filesystem::path& path);
 
   // From tables that parse_bpe has checked; `origin` is for description().
-  BpeTokenizer(BpeTables tables, std::string origin);
+  BpeTokenizer(BpeTables tables, std::string origin, BpePaths paths = {});
 
   std::optional<int> end_of_text() const override { return end_of_text_; }
   std::string description() const override;
+  const BpePaths& paths() const { return paths_; }
 
  private:
   std::vector<int> encode_utf8(std::string_view text, SpecialTokens special) const override;
@@ -36,6 +42,7 @@ class BpeTokenizer final : public Tokenizer {
   std::optional<int> end_of_text_;
   Pretokenizer pretokenizer_;
   std::string origin_;
+  BpePaths paths_;
 };
 
 }  // namespace tplab

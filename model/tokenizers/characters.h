@@ -18,6 +18,7 @@ class CharacterTokenizer final : public Tokenizer {
   CharacterTokenizer(std::vector<std::string> characters, std::string origin);
 
   std::string description() const override;
+  const std::vector<std::string>& characters() const { return tokens(); }  // by id
 
  private:
   std::vector<int> encode_utf8(std::string_view text, SpecialTokens special) const override;

@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 
 #include "model/checkpoints/bytes.h"
 #include "model/checkpoints/nanogpt.h"
+#include "model/checkpoints/tplab_checkpoint.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
+#include "model/tokenizers/saved.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -19,8 +22,8 @@ namespace fs = std::filesystem;
 constexpr const char* kCharacters = "meta.pkl";
 constexpr std::array kBpeFiles = {"vocab.json", "merges.txt", "encoder.json", "vocab.bpe"};
 constexpr const char* kAccepted =
-    "give a folder with vocab.json and merges.txt (or encoder.json and vocab.bpe), or the meta.pkl "
-    "of a nanoGPT character data set";
+    "give a folder with vocab.json and merges.txt (or encoder.json and vocab.bpe), the meta.pkl of "
+    "a nanoGPT character data set, or a checkpoint of tplab train";
 
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
@@ -46,21 +49,45 @@ std::unique_ptr<Tokenizer> load_characters(const std::string& path) {
   return std::make_unique<CharacterTokenizer>(read_nanogpt_meta(path).characters, path);
 }
 
+// The vocab.json of characters that tplab export writes; null where it is not one, or has a
+// merges.txt beside it, as GPT-2's.
+std::unique_ptr<Tokenizer> load_character_vocab(const fs::path& file) {
+  constexpr int64_t kMostBytes = int64_t{64} << 20;
+  if (!may_exist(file.string()) || may_exist((file.parent_path() / "merges.txt").string()))
+    return nullptr;
+  auto characters =
+      from_character_vocab(read_all(*open_file(file.string()), kMostBytes), file.string());
+  if (!characters) return nullptr;
+  return std::make_unique<CharacterTokenizer>(std::move(*characters), file.string());
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   if (!may_exist(path)) fail_file(path, "no such file or folder", kAccepted);
+  if (const auto checkpoint = find_tplab_checkpoint(path)) {
+    if (auto tokenizer = TplabCheckpoint(*checkpoint).tokenizer()) return tokenizer;
+    if (!is_folder(path)) fail_file(path, "is a checkpoint without a tokenizer", kAccepted);
+  }
   if (is_folder(path)) {
     const std::string meta = (fs::path(path) / kCharacters).string();
     if (may_exist(meta)) return load_characters(meta);
     if (!has_bpe_files(path)) fail_file(path, "is a folder without a tokenizer", kAccepted);
+    if (auto characters = load_character_vocab(fs::path(path) / "vocab.json")) return characters;
   } else if (is_pickle(path)) {
     return load_characters(path);
+  } else if (fs::path(path).filename() == "vocab.json") {
+    if (auto characters = load_character_vocab(path)) return characters;
+  } else if (std::find(kBpeFiles.begin(), kBpeFiles.end(), fs::path(path).filename()) ==
+             kBpeFiles.end()) {
+    fail_file(path, "is no tokenizer that tplab knows", kAccepted);
   }
   return std::make_unique<BpeTokenizer>(BpeTokenizer::load(path));
 }
 
 std::string find_tokenizer(const std::string& checkpoint) {
+  const auto own = find_tplab_checkpoint(checkpoint);
+  if (own && TplabCheckpoint(*own).has_tokenizer()) return *own;
   fs::path folder =
       is_folder(checkpoint) ? fs::path(checkpoint) : fs::path(checkpoint).parent_path();
   if (folder.empty()) folder = ".";

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_safetensors, fuzz_ckpt and fuzz_config: small good files and hostile ones."""
+"""Writes the seeds of fuzz_safetensors, fuzz_ckpt, fuzz_config and fuzz_tplab: small good files and hostile ones."""
 import io
 import json
 import pathlib
@@ -148,7 +148,49 @@ def config_seeds():
     write("config", "index_escapes.json", json.dumps({"weight_map": {"w": "../../etc/passwd"}}))
 
 
+def tplab_seeds():
+    """tplab's own checkpoints: one layer, one head, 2 wide, 3 tokens."""
+    shapes = {"transformer.wte.weight": [3, 2], "transformer.wpe.weight": [2, 2]}
+    for name, shape in {"ln_1.weight": [2], "attn.c_attn.weight": [6, 2],
+                        "attn.c_proj.weight": [2, 2], "ln_2.weight": [2],
+                        "mlp.c_fc.weight": [8, 2], "mlp.c_proj.weight": [2, 8]}.items():
+        shapes["transformer.h.0." + name] = shape
+    shapes["transformer.ln_f.weight"] = [2]
+    config = {"n_layer": 1, "n_head": 1, "n_embd": 2, "block_size": 2, "vocab_size": 3,
+              "n_inner": 8, "bias": False, "tied_head": True, "gelu": "erf",
+              "layer_norm_eps": 1e-5}
+    characters = json.dumps({"kind": "characters", "characters": ["\n", "a", "\u00e9"]})
+
+    def seed(name, drop=None, **change):
+        metadata = {"format": "tplab", "version": "1", "config": json.dumps(config), "step": "7",
+                    "best_val_loss": "1.5", "train": "{}", "tokenizer": characters, **change}
+        header, end = {"__metadata__": metadata}, 0
+        for prefix in ("model.", "adamw.m.", "adamw.v."):
+            for tensor, shape in shapes.items():
+                size = 4 * shape[0] * (shape[1] if len(shape) == 2 else 1)
+                if prefix + tensor != drop:
+                    header[prefix + tensor] = entry("F32", shape, end, end + size)
+                    end += size
+        write("tplab", name, safetensors(header, bytes(i % 64 for i in range(end))))
+
+    seed("good")
+    seed("no_tokenizer", tokenizer="null", best_val_loss="inf")
+    seed("lost_tensor", drop="adamw.v.transformer.ln_f.weight")
+    seed("huge", config=json.dumps({**config, "n_layer": 2**63, "vocab_size": 2**31}))
+    seed("more_layers", config=json.dumps({**config, "n_layer": 10}))
+    seed("other_format", format="pt")
+    seed("newer", version="2")
+    seed("step", step="-1")
+    seed("loss", best_val_loss="nan")
+    seed("deep_train", train="[" * 3000)
+    seed("gpt2_absent", tokenizer=json.dumps({"kind": "gpt2", "path": "absent"}))
+    seed("characters_twice", tokenizer=json.dumps({"kind": "characters", "characters": ["a", "a"]}))
+    seed("characters_many", tokenizer=json.dumps({"kind": "characters",
+                                                  "characters": ["a", "b", "c", "d"]}))
+
+
 if __name__ == "__main__":
+    tplab_seeds()
     safetensors_seeds()
     ckpt_seeds()
     config_seeds()

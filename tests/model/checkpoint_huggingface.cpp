@@ -260,7 +260,8 @@ TEST_CASE("open_checkpoint: what is not a checkpoint is refused with what is acc
   };
   CHECK_THAT(opened(folder.path("nothing")), Contains("does not exist"));
   CHECK_THAT(opened(""), Contains("does not exist"));
-  CHECK_THAT(opened(folder.path()), Contains("neither config.json nor ckpt.pt"));
+  CHECK_THAT(opened(folder.path()),
+             Contains("neither config.json nor ckpt.pt nor ckpt.safetensors"));
   CHECK_THAT(opened(folder.write("empty", "")), Contains("is empty"));
   CHECK_THAT(opened(folder.write("one", "x")), Contains("no checkpoint that tplab knows"));
   CHECK_THAT(opened(folder.write("text", "some text")), Contains("no checkpoint that tplab knows"));

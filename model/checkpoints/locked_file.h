@@ -1,0 +1,18 @@
+// What files and folders have in common that are made beside the old ones and then renamed.
+#pragma once
+
+#include <string>
+
+namespace tplab {
+
+// The path itself, where `path` is a link: renaming would replace the link.
+std::string resolved_path(const std::string& path);
+
+// Opens with these flags and locks. -1 with errno; EWOULDBLOCK where another process has the lock.
+int open_locked(const std::string& path, int flags);
+
+// So that a rename in the folder of `path` survives a power failure. False with errno where it may
+// not.
+bool sync_folder_of(const std::string& path);
+
+}  // namespace tplab

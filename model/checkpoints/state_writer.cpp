@@ -1,0 +1,122 @@
+// write() to a reserved .part, fsync, rename, fsync of the folder: in this order, nothing is lost.
+#include "model/checkpoints/state_writer.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "model/checkpoints/bytes.h"
+#include "model/checkpoints/locked_file.h"
+#include "model/checkpoints/slice_runs.h"
+#include "sim/error.h"
+
+namespace tplab {
+
+StateWriter::StateWriter(const std::string& path, const std::vector<StateTensor>& tensors,
+                         DType dtype, const std::map<std::string, std::string>& metadata)
+    : path_(resolved_path(path)),
+      part_(path_ + ".part"),
+      value_bytes_(size_bytes(dtype)),
+      dtype_(dtype) {
+  const std::string header = make_header(tensors, metadata);
+  fd_ = open_locked(part_, O_RDWR | O_CREAT | O_CLOEXEC);
+  if (fd_ < 0 && errno == EWOULDBLOCK) {
+    fail(fmt::format("{}: another process is writing it just now", path_),
+         "end one of the two, or give this one another folder");
+  }
+  if (fd_ < 0) refuse("cannot be written", errno);
+  try {
+    // Cut first: of what a killed process left, nothing may be taken for ours.
+    if (ftruncate(fd_, 0) != 0) refuse("cannot be written", errno);
+    const int error_number = posix_fallocate(fd_, 0, bytes_);
+    if (error_number != 0) refuse(fmt::format("cannot reserve {} bytes", bytes_), error_number);
+    write_bytes(header.data(), static_cast<int64_t>(header.size()), 0);
+  } catch (...) {
+    unlink(part_.c_str());
+    close(fd_);
+    throw;
+  }
+}
+
+StateWriter::~StateWriter() {
+  if (fd_ < 0) return;
+  unlink(part_.c_str());  // before the lock goes, so that it cannot be another's by then
+  close(fd_);
+}
+
+void StateWriter::refuse(const std::string& what, int error_number) const {
+  fail(fmt::format("{}: {}: {}", path_, what, std::strerror(error_number)),
+       fmt::format("free some space, or choose a folder you can write to; {}",
+                   may_exist(path_) ? "the file that was there is as it was" : "no file was made"));
+}
+
+// The 8 bytes of its length, and the header, padded so that values lie at multiples of 8. Sets
+// places_ and bytes_.
+std::string StateWriter::make_header(const std::vector<StateTensor>& tensors,
+                                     const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header;
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  int64_t end = 0;
+  for (const StateTensor& tensor : tensors) {
+    const Place place = {end, tensor.shape[0], tensor.shape.size() == 2 ? tensor.shape[1] : 1};
+    end += place.rows * place.cols * value_bytes_;
+    header[tensor.name] = {{"dtype", dtype_ == DType::f64 ? "F64" : "F32"},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {place.offset, end}}};
+    places_[tensor.name] = place;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');
+  uint64_t length = text.size();
+  text.insert(0, reinterpret_cast<const char*>(&length),
+              sizeof length);  // little-endian, as we are
+  for (auto& [name, place] : places_) place.offset += static_cast<int64_t>(text.size());
+  bytes_ = static_cast<int64_t>(text.size()) + end;
+  return text;
+}
+
+void StateWriter::write_bytes(const void* data, int64_t count, int64_t offset) {
+  const auto* from = static_cast<const char*>(data);
+  while (count > 0) {
+    const ssize_t written = pwrite(fd_, from, static_cast<size_t>(count), offset);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) refuse(fmt::format("cannot write byte {}", offset), errno);
+    from += written;
+    offset += written;
+    count -= written;
+  }
+}
+
+void StateWriter::write(std::string_view tensor, const Slice& slice, int64_t local_begin,
+                        int64_t local_end, const void* data) {
+  const auto found = places_.find(tensor);
+  if (found == places_.end() || !is_within(slice, found->second.rows, found->second.cols) ||
+      local_begin < 0 || local_begin > local_end || local_end > slice.count()) {
+    fail(fmt::format("{}: a slice of {} that is not in it", path_, in_quotes(tensor)),
+         "this is a bug in tplab: please report it");
+  }
+  const Place& place = found->second;
+  const auto* from = static_cast<const char*>(data);
+  for_each_run(slice, place.cols, local_begin, local_end,
+               [&](int64_t in_tensor, int64_t in_list, int64_t count) {
+                 write_bytes(from + (in_list - local_begin) * value_bytes_, count * value_bytes_,
+                             place.offset + in_tensor * value_bytes_);
+               });
+}
+
+void StateWriter::commit() {
+  if (fsync(fd_) != 0) refuse("cannot be synced to the disk", errno);
+  if (std::rename(part_.c_str(), path_.c_str()) != 0) refuse("cannot be replaced", errno);
+  close(std::exchange(fd_, -1));
+  if (sync_folder_of(path_)) return;
+  fail(fmt::format("{}: its folder cannot be synced to the disk: {}", path_, std::strerror(errno)),
+       "the file is complete, but a power failure now may bring the old one back: check the disk");
+}
+
+}  // namespace tplab

@@ -1,0 +1,63 @@
+// Writes one safetensors file from many ranks, each its slices, and puts it in place at once.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/weights.h"
+#include "sim/dtype.h"
+
+namespace tplab {
+
+struct StateTensor {
+  std::string name;
+  std::vector<int64_t> shape;  // [n] or [rows, cols]
+};
+
+// The file is written as PATH.part, synced, and renamed over PATH by commit(): a kill at any moment
+// leaves the old file or the new one, whole. Without commit() the .part goes away with the writer.
+// A .part that a killed process left behind is written over; one that a living process is writing
+// is refused.
+//
+// Everything throws Error(usage) that says that the old file is as it was.
+class StateWriter {
+ public:
+  // Writes the header and reserves the whole size, so that a full disk is refused here.
+  StateWriter(const std::string& path, const std::vector<StateTensor>& tensors, DType dtype,
+              const std::map<std::string, std::string>& metadata);
+  ~StateWriter();
+  StateWriter(const StateWriter&) = delete;
+  StateWriter& operator=(const StateWriter&) = delete;
+
+  // Numbers [local_begin, local_end) of the slice, seen as one row-major list, from `data`, which
+  // points to number local_begin and is of the file's dtype. (A ZeRO rank holds only a range of its
+  // slice of a moment.) Ranks may call it at the same time: each writes by position.
+  //   REQUIRES: the slice lies within the tensor and the range within the slice.
+  void write(std::string_view tensor, const Slice& slice, int64_t local_begin, int64_t local_end,
+             const void* data);
+
+  // Once, by one rank, after every write() has returned. Numbers never written are zeros.
+  void commit();
+
+  int64_t bytes() const { return bytes_; }  // of the whole file
+
+ private:
+  struct Place {
+    int64_t offset, rows, cols;
+  };
+  [[noreturn]] void refuse(const std::string& what, int error_number) const;
+  std::string make_header(const std::vector<StateTensor>& tensors,
+                          const std::map<std::string, std::string>& metadata);
+  void write_bytes(const void* data, int64_t count, int64_t offset);
+
+  std::string path_, part_;
+  int64_t value_bytes_, bytes_ = 0;
+  DType dtype_;
+  std::map<std::string, Place, std::less<>> places_;
+  int fd_ = -1;  // -1 once it is committed
+};
+
+}  // namespace tplab

@@ -1,0 +1,86 @@
+// tplab's own training checkpoint: one safetensors file with weights, AdamW's moments and the rest.
+//
+// Tensors are whole and logical, in the dtype of the training, so that any mesh reads what any mesh
+// wrote: "model.<nanoGPT's name>", "adamw.m.<name>" and "adamw.v.<name>". The metadata has "format"
+// ("tplab"), "version" ("1"), "config" (JSON), "step", "best_val_loss", "train" (the trainer's
+// options, a JSON object) and "tokenizer" (model/tokenizers/saved.h).
+#pragma once
+
+#include <array>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "model/checkpoints/file_weights.h"
+#include "model/checkpoints/state_writer.h"
+#include "model/tokenizers/tokenizer.h"
+#include "model/weights.h"
+
+namespace tplab {
+
+// What a checkpoint says beside its tensors.
+struct CheckpointFacts {
+  GptConfig config;
+  int64_t step = 0;                                                // steps taken
+  double best_val_loss = std::numeric_limits<double>::infinity();  // before the first evaluation
+  nlohmann::json train = nlohmann::json::object();                 // the trainer's own
+  const Tokenizer* tokenizer = nullptr;
+};
+
+// For StateWriter: the names and shapes of all tensors, and the metadata.
+std::vector<StateTensor> checkpoint_tensors(const GptConfig& config);
+std::map<std::string, std::string> checkpoint_metadata(const CheckpointFacts& facts);
+
+// A file of this format, by what is in it, or the ckpt.safetensors of a folder that has one; else
+// nothing. Throws Error(bad_file) for a safetensors file that is damaged.
+std::optional<std::string> find_tplab_checkpoint(const std::string& path);
+
+// Nothing in the file is trusted: everything throws Error(bad_file). Safe to read from many threads
+// at once; values are converted to what is asked for. A newer file of the same name does not change
+// what an open one reads.
+class TplabCheckpoint final : public WeightSource {
+ public:
+  explicit TplabCheckpoint(const std::string& path);
+  explicit TplabCheckpoint(const std::shared_ptr<const ByteSource>& file);
+
+  const GptConfig& config() const override { return weights_->config(); }
+  std::string description() const override { return weights_->description(); }
+  std::string stored_dtype() const override { return weights_->stored_dtype(); }
+  void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
+    weights_->read(parameter, slice, out);
+  }
+
+  // AdamW's moment "m" or "v" of a parameter: out.count numbers of the slice, seen as one row-major
+  // list, from local_begin on. (A ZeRO rank holds only a range of its slice.)
+  //   REQUIRES: the slice lies within the parameter, and the numbers within the slice.
+  void read_state(std::string_view moment, std::string_view parameter, const Slice& slice,
+                  int64_t local_begin, HostSpan out) const;
+  void read_state(std::string_view moment, std::string_view parameter, const Slice& slice,
+                  HostSpan out) const {
+    read_state(moment, parameter, slice, 0, out);
+  }
+
+  DType dtype() const { return dtype_; }
+  int64_t step() const { return step_; }
+  double best_val_loss() const { return best_val_loss_; }
+  const nlohmann::json& train() const { return train_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+  bool has_tokenizer() const;
+  std::unique_ptr<Tokenizer> tokenizer() const;  // null where it has none
+
+ private:
+  std::string path_;
+  std::map<std::string, std::string> metadata_;
+  int64_t step_ = 0;
+  double best_val_loss_ = 0;
+  nlohmann::json train_;
+  DType dtype_ = DType::f32;
+  FileTensors m_, v_;
+  std::unique_ptr<WeightSource> weights_;
+};
+
+}  // namespace tplab
