@@ -1,27 +1,61 @@
 #include "model/attention.h"
 
-#include "sim/collectives.h"
-#include "sim/ops.h"
-
 namespace tplab {
 
-Attention::Attention(Loader& loader, const std::string& name)
+namespace {
+
+// To what the device takes: null for no dropout.
+const DropoutMask* or_null(const std::optional<DropoutMask>& mask) {
+  return mask ? &*mask : nullptr;
+}
+
+}  // namespace
+
+template <class Residual>
+Attention<Residual>::Attention(Loader& loader, const std::string& name, int64_t layer)
     : qkv_(loader.load<Varying>(name + ".c_attn.weight")),
       qkv_bias_(loader.load<Varying>(name + ".c_attn.bias")),
       proj_(loader.load<Varying>(name + ".c_proj.weight")),
-      proj_bias_(loader.load<Invariant>(name + ".c_proj.bias")),
+      proj_bias_(loader.load_small<Residual>(name + ".c_proj.bias")),
       heads_local_(loader.plan().heads_local()),
-      head_size_(loader.plan().config().head_size()) {}
+      layer_(layer) {}
 
-Tensor<Invariant> Attention::forward(Rank& rank, const Tensor<Invariant>& x, KvCache* cache,
-                                     int64_t layer) const {
+template <class Residual>
+Tensor<Residual> Attention<Residual>::forward(Rank& rank, const Tensor<Residual>& x,
+                                              const Pass& pass, Saved* saved) const {
   auto scope = rank.at("attn");
-  Tensor<Varying> qkv = watch("qkv", linear(enter(x), qkv_, qkv_bias_), 3);  // [B, T, 3C/tp]
-  KvPair kv = cache ? cache->layer(layer) : new_kv_pair(qkv, heads_local_, head_size_);
-  const int64_t past = cache ? cache->length() : 0;
-  Tensor<Varying> heads =
-      watch("heads", attention(qkv, heads_local_, past, kv.keys, kv.values));  // [B, T, C/tp]
-  return watch("proj", add(leave(matmul(heads, proj_)), proj_bias_));          // [B, T, C]
+  Tensor<Replicated> in = S::read(x);                                              // [B, T, C]
+  Tensor<Varying> qkv = watch("qkv", linear(in, qkv_.value, qkv_bias_.value), 3);  // [B, T, 3C/tp]
+  Attended<Varying> heads;                                                         // [B, T, C/tp]
+  if (pass.cache) {
+    KvPair past = pass.cache->layer(layer_);
+    heads.y = attention(qkv, heads_local_, pass.cache->length(), past.keys, past.values);
+  } else {
+    const auto mask = pass.attention_mask(rank, heads_local_, qkv.shape()[1]);
+    heads = causal_attention(qkv, heads_local_, or_null(mask));
+  }
+  (void)watch("heads", heads.y);
+  if (saved) *saved = {{x, in, pass.regather}, qkv, heads};
+  Tensor<Residual> sum = S::write(matmul(heads.y, proj_.value));  // [B, T, C]
+  return watch("proj", pass.drop(add(std::move(sum), S::param(proj_bias_.value))));
 }
+
+template <class Residual>
+Grad<Residual> Attention<Residual>::backward(Rank& rank, const Grad<Residual>& dy, const Pass& pass,
+                                             const Saved& saved) const {
+  auto scope = rank.at("attn");
+  const Grad<Residual> dout = pass.drop(dy);
+  bias_backward(dout, proj_bias_.grad);
+  const Grad<Partial> dsum = S::write_backward(dout);
+  const Grad<Varying> dheads = matmul_backward(dsum, saved.attended.y, proj_.value, proj_.grad);
+  const auto mask = pass.attention_mask(rank, heads_local_, saved.qkv.shape()[1]);
+  const Grad<Varying> dqkv =
+      causal_attention_backward(dheads, saved.qkv, saved.attended, heads_local_, or_null(mask));
+  return S::read_backward(
+      linear_backward(dqkv, saved.input.read(), qkv_.value, qkv_.grad, qkv_bias_.grad));
+}
+
+template class Attention<Invariant>;
+template class Attention<VaryingT>;
 
 }  // namespace tplab

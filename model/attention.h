@@ -4,29 +4,42 @@
 #include <string>
 
 #include "model/kv_cache.h"
-#include "model/loader.h"
-#include "sim/tensor.h"
+#include "model/parameters.h"
+#include "model/pass.h"
+#include "sim/ops.h"
 
 namespace tplab {
 
-// y = concat_h(softmax(q_h k_hᵀ / √D) v_h) Pᵀ + p,  [q|k|v] = x Wᵀ + w.   1 all-reduce forward.
+// y = dropout(concat_h(dropout(softmax(q_h k_hᵀ / √D)) v_h) Pᵀ + p),  [q|k|v] = x Wᵀ + w.
 //   W: [3C/tp, C]  the rows of this rank's heads in each of Q, K and V      w: [3C/tp]
 //   P: [C, C/tp]   (Megatron "row": splits INPUT features, the heads)       p: [C]
-//   comm: a ring sends 2 (tp-1)/tp * B*T*C*sizeof(x) bytes a rank
+//   comm: as Mlp's
 //   source: Vaswani et al. 2017, section 3.2; Shoeybi et al. 2019, section 3
+template <class Residual>
 class Attention {
- public:
-  Attention(Loader& loader, const std::string& name);  // "transformer.h.0.attn"
+  using S = Stream<Residual>;
 
-  // With a cache, x holds only the positions after the cached ones, and they are added to it.
-  Tensor<Invariant> forward(Rank& rank, const Tensor<Invariant>& x, KvCache* cache,
-                            int64_t layer) const;
+ public:
+  Attention(Loader& loader, const std::string& name, int64_t layer);  // "transformer.h.0.attn"
+
+  struct Saved {
+    SavedInput<Residual> input;
+    Tensor<Varying> qkv;
+    Attended<Varying> attended;
+  };
+
+  // x: [B, T, C]   ->   [B, T, C]. With a cache, x holds only the positions after the cached ones,
+  // and they are added to it. Fills `saved` unless it is null.
+  Tensor<Residual> forward(Rank& rank, const Tensor<Residual>& x, const Pass& pass,
+                           Saved* saved) const;
+  Grad<Residual> backward(Rank& rank, const Grad<Residual>& dy, const Pass& pass,
+                          const Saved& saved) const;
 
  private:
-  Tensor<Varying> qkv_, qkv_bias_;
-  Tensor<Varying> proj_;
-  Tensor<Invariant> proj_bias_;
-  int64_t heads_local_, head_size_;
+  Parameter<Varying> qkv_, qkv_bias_;
+  Parameter<Varying> proj_;
+  SmallParameter<Residual> proj_bias_;
+  int64_t heads_local_, layer_;
 };
 
 }  // namespace tplab

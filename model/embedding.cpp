@@ -1,28 +1,49 @@
 #include "model/embedding.h"
 
-#include <vector>
-
-#include "sim/collectives.h"
 #include "sim/ops.h"
 
 namespace tplab {
 
-Embedding::Embedding(Loader& loader)
+namespace {
+
+std::vector<int32_t> positions_of(const Tokens& tokens, int64_t first) {  // [B, T]
+  std::vector<int32_t> positions;
+  for (int64_t b = 0; b < tokens.batch; ++b)
+    for (int64_t t = 0; t < tokens.length; ++t)
+      positions.push_back(static_cast<int32_t>(first + t));
+  return positions;
+}
+
+}  // namespace
+
+template <class Residual>
+Embedding<Residual>::Embedding(Loader& loader)
     : wte_(loader.load<Varying>("transformer.wte.weight")),
       wpe_(loader.load<Invariant>("transformer.wpe.weight")),
       first_row_(loader.rank().index() * loader.plan().vocab_local()) {}
 
-Tensor<Invariant> Embedding::forward(Rank& rank, const Tokens& tokens,
-                                     int64_t first_position) const {
+template <class Residual>
+Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,
+                                              int64_t first_position, const Pass& pass) const {
   auto scope = rank.at("embed");
-  std::vector<int32_t> positions;  // [B, T]
-  for (int64_t b = 0; b < tokens.batch; ++b)
-    for (int64_t t = 0; t < tokens.length; ++t)
-      positions.push_back(static_cast<int32_t>(first_position + t));
-
-  Tensor<Partial> mine = embedding(tokens.ids, tokens.shape(), wte_, first_row_);  // [B, T, C]
-  Tensor<Invariant> tok = watch("tok", leave(std::move(mine)));                    // [B, T, C]
-  return watch("out", add(std::move(tok), embedding(positions, tokens.shape(), wpe_)));
+  Tensor<Partial> mine = embedding(tokens.ids, tokens.shape(), wte_.value, first_row_);
+  Tensor<Invariant> tok = watch("tok", leave(std::move(mine)));  // [B, T, C]
+  Tensor<Invariant> pos =
+      embedding(positions_of(tokens, first_position), tokens.shape(), wpe_.value);
+  Tensor<Invariant> x = watch("out", add(std::move(tok), std::move(pos)));
+  return pass.drop(S::begin(std::move(x)));
 }
+
+template <class Residual>
+void Embedding<Residual>::backward(Rank& rank, Grad<Residual> dy, const Tokens& tokens,
+                                   const Pass& pass) const {
+  auto scope = rank.at("embed");
+  const Grad<Invariant> dx = watch("grad", S::begin_backward(pass.drop(std::move(dy))));
+  embedding_backward(tokens.ids, leave_backward(dx), wte_.value, wte_.grad, first_row_);
+  embedding_backward(positions_of(tokens, 0), dx, wpe_.value, wpe_.grad);
+}
+
+template class Embedding<Invariant>;
+template class Embedding<VaryingT>;
 
 }  // namespace tplab

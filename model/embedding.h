@@ -1,27 +1,37 @@
 // Token and position embeddings; the vocabulary is split over the ranks.
 #pragma once
 
-#include "model/loader.h"
+#include <cstdint>
+#include <vector>
+
+#include "model/parameters.h"
+#include "model/pass.h"
 #include "model/tokens.h"
-#include "sim/tensor.h"
 
 namespace tplab {
 
-// x = wte[token] + wpe[position].   1 all-reduce forward.
+// x = dropout(wte[token] + wpe[position]).
 //   wte: [V/tp, C]  (vocab parallel: a rank has zeros for tokens that are not its own)
 //   wpe: [block, C]
-//   source: Shoeybi et al. 2019, section 3
+//   comm: 1 all-reduce forward; under SP the sum is then split, and backward is 1 all-gather
+//   source: Shoeybi et al. 2019, section 3; Megatron adds positions before it splits
+template <class Residual>
 class Embedding {
+  using S = Stream<Residual>;
+
  public:
   explicit Embedding(Loader& loader);
 
   // tokens: [B, T] at positions first_position ..   ->   [B, T, C]
-  Tensor<Invariant> forward(Rank& rank, const Tokens& tokens, int64_t first_position) const;
-  const Tensor<Varying>& table() const { return wte_; }  // what a tied head reads
+  Tensor<Residual> forward(Rank& rank, const Tokens& tokens, int64_t first_position,
+                           const Pass& pass) const;
+  void backward(Rank& rank, Grad<Residual> dy, const Tokens& tokens, const Pass& pass) const;
+
+  const Parameter<Varying>& table() const { return wte_; }  // what a tied head reads
 
  private:
-  Tensor<Varying> wte_;
-  Tensor<Invariant> wpe_;
+  Parameter<Varying> wte_;
+  Parameter<Invariant> wpe_;
   int64_t first_row_;  // of this rank's part of the vocabulary
 };
 

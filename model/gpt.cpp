@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sim/collectives.h"
 #include "sim/error.h"
 #include "sim/ops.h"
@@ -23,49 +25,135 @@ void check_tokens(const Tokens& tokens, int64_t past, const GptConfig& config) {
   }
 }
 
+void check_targets(const MicroBatch& batch, const GptConfig& config) {
+  if (batch.targets.size() != batch.tokens.ids.size())
+    fail(fmt::format("{} targets for {} tokens", batch.targets.size(), batch.tokens.ids.size()),
+         "give a target for each token; -1 leaves one out");
+  for (int32_t id : batch.targets) {
+    if (id >= config.vocab_size)
+      fail(fmt::format("target {} is outside the vocabulary of {}", id, config.vocab_size),
+           "use the tokenizer that belongs to this model");
+  }
+}
+
 }  // namespace
 
-Gpt::Gpt(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype)
-    : Gpt(Loader(rank, source, plan, dtype)) {}
+template <class Residual>
+BasicGpt<Residual>::BasicGpt(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+                             DType dtype, Purpose purpose)
+    : BasicGpt(Loader(rank, source, plan, dtype, purpose)) {}
 
-Gpt::Gpt(Loader loader)
+template <class Residual>
+BasicGpt<Residual>::BasicGpt(Loader loader)
     : rank_(loader.rank()),
       plan_(loader.plan()),
       dtype_(loader.dtype()),
       embedding_(loader),
       blocks_(load_blocks(loader)),
       final_norm_(loader, "transformer.ln_f"),
-      head_(plan_.config().tied_head ? embedding_.table()
-                                     : loader.load<Varying>("lm_head.weight")) {}
+      head_(plan_.config().tied_head ? embedding_.table() : loader.load<Varying>("lm_head.weight")),
+      flat_(loader.flat()) {}
 
-Tensor<Replicated> Gpt::forward(const Tokens& tokens) const {
-  return head(stream(tokens, nullptr));
+template <class Residual>
+Tensor<Replicated> BasicGpt<Residual>::forward(const Tokens& tokens) const {
+  return gathered_logits(stream(tokens, {}, nullptr));
 }
 
-Tensor<Replicated> Gpt::next(const Tokens& tokens, KvCache& cache) const {
-  Tensor<Invariant> x = stream(tokens, &cache);
+template <class Residual>
+Tensor<Replicated> BasicGpt<Residual>::next(
+    const Tokens& tokens, KvCache& cache) const requires same<Residual, Invariant> {
+  Tensor<Residual> x = stream(tokens, {.cache = &cache}, nullptr);
   cache.advance(tokens.length);
-  return head(last_position(x));
+  return gathered_logits(last_position(x));
 }
 
-Tensor<Invariant> Gpt::stream(const Tokens& tokens, KvCache* cache) const {
-  const int64_t past = cache ? cache->length() : 0;
+template <class Residual>
+Tensor<Residual> BasicGpt<Residual>::stream(const Tokens& tokens, const Pass& pass,
+                                            Tape* tape) const {
+  const int64_t past = pass.cache ? pass.cache->length() : 0;
   check_tokens(tokens, past, config());
-  Tensor<Invariant> x = embedding_.forward(rank_, tokens, past);  // [B, T, C]
-  for (const Block& block : blocks_) x = block.forward(rank_, std::move(x), cache);
+  Tensor<Residual> x = embedding_.forward(rank_, tokens, past, pass);  // [B, T, C]
+  if (tape) tape->blocks.resize(blocks_.size());
+  for (size_t i = 0; i < blocks_.size(); ++i)
+    x = blocks_[i].forward(rank_, std::move(x), pass, tape ? &tape->blocks[i] : nullptr);
+  if (tape) tape->last = x;
   return watch("ln_f", final_norm_.forward(x));
 }
 
-Tensor<Replicated> Gpt::head(const Tensor<Invariant>& x) const {
+template <class Residual>
+Tensor<Replicated> BasicGpt<Residual>::gathered_logits(const Tensor<Residual>& x) const {
   auto scope = rank_.at("head");
-  Tensor<Varying> logits = matmul(enter(x), head_);             // [B, T, V/tp]
+  Tensor<Varying> logits = matmul(S::read(x), head_.value);     // [B, T, V/tp]
   return watch("logits", gather(logits, config().vocab_size));  // [B, T, V]
 }
 
-std::vector<Block> Gpt::load_blocks(Loader& loader) {
-  std::vector<Block> blocks;
+template <class Residual>
+double BasicGpt<Residual>::loss(const MicroBatch& batch, const Pass& pass, Tape* tape) const {
+  check_targets(batch, config());
+  const Tensor<Residual> x = stream(batch.tokens, pass, tape);
+  auto scope = rank_.at("head");
+  const Tensor<Replicated> in = S::read(x);
+  CrossEntropy loss(matmul(in, head_.value), vocab_part(), {batch.targets, batch.weight});
+  if (!tape) return loss.loss;
+  tape->head_input = {x, in, pass.regather};
+  tape->loss = std::move(loss);
+  return tape->loss->loss;
+}
+
+template <class Residual>
+void BasicGpt<Residual>::backward(const MicroBatch& batch, const Pass& pass, Tape tape) const {
+  Grad<Residual> dx;  // [B, T, C]
+  {
+    auto scope = rank_.at("head");
+    const Grad<Varying> dlogits =
+        std::move(*tape.loss).backward(vocab_part(), {batch.targets, batch.weight});
+    dx =
+        S::read_backward(matmul_backward(dlogits, tape.head_input.read(), head_.value, head_.grad));
+    (void)watch("grad", dx);
+    tape.loss.reset();
+    tape.head_input = {};
+  }
+  dx = final_norm_.backward(std::move(dx), tape.last);
+  while (!tape.blocks.empty()) {
+    const Block<Residual>& block = blocks_[tape.blocks.size() - 1];
+    dx = block.backward(rank_, std::move(dx), pass, std::move(tape.blocks.back()));
+    tape.blocks.pop_back();  // its memory serves the blocks before it
+  }
+  embedding_.backward(rank_, std::move(dx), batch.tokens, pass);
+}
+
+template <class Residual>
+Gradients BasicGpt<Residual>::finish_gradients() const {
+  const FlatLayout& layout = flat_.layout;
+  const auto view = [&](int64_t begin, int64_t end) {
+    return flat_.gradients.part(begin, Shape{end - begin});
+  };
+  const Range positions = layout.range(Region::positions), small = layout.range(Region::small);
+  auto scope = rank_.at("small gradients");
+  Grad<typename S::Param> terms =
+      assume_placement<Dual<typename S::Param>>(rank_, view(small.begin, small.end));
+  const Grad<Invariant> sums = S::param_backward(terms);
+  if (sums.array().data() !=
+      terms.array().data())  // an all-reduce into a temporary (Megatron#5337)
+    rank_.device().copy(sums.array().data(), terms.array().data(), sums.array().bytes());
+  return {assume_placement<Varying>(rank_, view(0, positions.begin)),
+          assume_placement<Invariant>(rank_, view(positions.begin, small.end))};
+}
+
+template <class Residual>
+VocabPart BasicGpt<Residual>::vocab_part() const {
+  const int64_t first = rank_.index() * plan_.vocab_local();
+  return {first, std::clamp<int64_t>(config().vocab_size - first, 0, plan_.vocab_local())};
+}
+
+template <class Residual>
+std::vector<Block<Residual>> BasicGpt<Residual>::load_blocks(Loader& loader) {
+  std::vector<Block<Residual>> blocks;
   for (int64_t i = 0; i < loader.plan().config().n_layer; ++i) blocks.emplace_back(loader, i);
   return blocks;
 }
+
+template class BasicGpt<Invariant>;
+template class BasicGpt<VaryingT>;
 
 }  // namespace tplab

@@ -1,23 +1,40 @@
 // nanoGPT's GPT, from one rank's view.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "model/block.h"
 #include "model/embedding.h"
 #include "model/kv_cache.h"
+#include "model/loss.h"
 #include "model/shard_plan.h"
 #include "model/tokens.h"
 
 namespace tplab {
 
+// The sequences that one rank trains on in one pass.
+struct MicroBatch {
+  Tokens tokens;                 // [B, T]
+  std::vector<int32_t> targets;  // [B, T]; below 0 is left out of the loss
+  double weight = 1;             // of a position: see Targets
+};
+
 // embedding, L blocks, a final norm, and a head split by vocabulary, tied to the embedding or not.
-// Forward, at tp > 1: 2 L + 1 all-reduces of [B, T, C] and one all-gather of the logits.
+//
+// Residual says how the stream between layers lives: Invariant is TP, VaryingT adds sequence
+// parallelism (model/stream.h), for training.
+//   comm, TP, at tp > 1, of [B, T, C] where nothing is said: forward 2 L + 1 all-reduces, and an
+//   all-gather of the logits to generate or 3 all-reduces of [B, T] for the loss; backward 2 L + 1
 //   source: Radford et al. 2019; karpathy/nanoGPT model.py
-class Gpt {
+template <class Residual>
+class BasicGpt {
+  using S = Stream<Residual>;
+
  public:
-  // Copies this rank's shards from the source. Every rank makes its own Gpt.
-  Gpt(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype);
+  // Copies this rank's shards from the source. Every rank makes its own.
+  BasicGpt(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
+           Purpose purpose = Purpose::generate);
 
   // Logits of every position, the same on every rank.   tokens: [B, T]   ->   [B, T, V]
   // Throws Error(usage) if a token is outside the vocabulary or T is longer than the block.
@@ -25,24 +42,48 @@ class Gpt {
 
   // Logits of the last position only, keeping what past positions computed.
   //   tokens: [B, T], the positions after the cached ones   ->   [B, 1, V]
-  Tensor<Replicated> next(const Tokens& tokens, KvCache& cache) const;
+  Tensor<Replicated> next(const Tokens& tokens,
+                          KvCache& cache) const requires same<Residual, Invariant>;
+
+  // What a forward pass keeps for its backward pass.
+  struct Tape {
+    std::vector<typename Block<Residual>::Saved> blocks;
+    Tensor<Residual> last;  // of the stream, before the final norm
+    SavedInput<Residual> head_input;
+    std::optional<CrossEntropy> loss;
+  };
+
+  // The loss of a micro-batch, the same on every rank of the group. Fills `tape` unless it is null.
+  double loss(const MicroBatch& batch, const Pass& pass, Tape* tape) const;
+  // Adds the gradient of that loss to the parameters' gradients.
+  void backward(const MicroBatch& batch, const Pass& pass, Tape tape) const;
+  // After the last backward pass of a step: under SP sums the small gradients over the ranks, all
+  // in one all-reduce. The optimizer takes what this returns, so it cannot be forgotten.
+  Gradients finish_gradients() const;
 
   KvCache new_cache(int64_t batch) const { return KvCache(rank_, plan_, dtype_, batch); }
   const GptConfig& config() const { return plan_.config(); }
+  const ShardPlan& plan() const { return plan_; }
+  DType dtype() const { return dtype_; }
+  const FlatParameters& parameters() const { return flat_; }
 
  private:
-  explicit Gpt(Loader loader);
-  static std::vector<Block> load_blocks(Loader& loader);
-  Tensor<Invariant> stream(const Tokens& tokens, KvCache* cache) const;  // [B, T, C]
-  Tensor<Replicated> head(const Tensor<Invariant>& x) const;
+  explicit BasicGpt(Loader loader);
+  static std::vector<Block<Residual>> load_blocks(Loader& loader);
+  Tensor<Residual> stream(const Tokens& tokens, const Pass& pass, Tape* tape) const;  // [B, T, C]
+  Tensor<Replicated> gathered_logits(const Tensor<Residual>& x) const;
+  VocabPart vocab_part() const;
 
   Rank& rank_;
   ShardPlan plan_;
   DType dtype_;
-  Embedding embedding_;
-  std::vector<Block> blocks_;
-  LayerNorm final_norm_;
-  Tensor<Varying> head_;  // [V/tp, C]
+  Embedding<Residual> embedding_;
+  std::vector<Block<Residual>> blocks_;
+  LayerNorm<Residual> final_norm_;
+  Parameter<Varying> head_;  // [V/tp, C]
+  FlatParameters flat_;
 };
+
+using Gpt = BasicGpt<Invariant>;
 
 }  // namespace tplab

@@ -9,11 +9,6 @@ KvPair allocate_pair(Rank& rank, DType dtype, const Shape& shape) {
 }
 }  // namespace
 
-KvPair new_kv_pair(const Tensor<Varying>& qkv, int64_t heads_local, int64_t head_size) {
-  const int64_t B = qkv.shape()[0], T = qkv.shape()[1];
-  return allocate_pair(qkv.rank(), qkv.array().dtype(), {B, heads_local, T, head_size});
-}
-
 KvCache::KvCache(Rank& rank, const ShardPlan& plan, DType dtype, int64_t batch) {
   const GptConfig& c = plan.config();
   for (int64_t i = 0; i < c.n_layer; ++i) {

@@ -13,9 +13,6 @@ struct KvPair {
   Tensor<Varying> keys, values;  // [B, H/tp, S, D]
 };
 
-// Room for the keys and values of one forward pass without a cache.   qkv: [B, T, 3C/tp]
-KvPair new_kv_pair(const Tensor<Varying>& qkv, int64_t heads_local, int64_t head_size);
-
 // Bytes a token, all ranks together: 2 L C sizeof(x).
 class KvCache {
  public:

@@ -1,22 +1,44 @@
 #include "model/mlp.h"
 
-#include "sim/collectives.h"
 #include "sim/ops.h"
 
 namespace tplab {
 
-Mlp::Mlp(Loader& loader, const std::string& name)
+template <class Residual>
+Mlp<Residual>::Mlp(Loader& loader, const std::string& name)
     : up_(loader.load<Varying>(name + ".c_fc.weight")),
       up_bias_(loader.load<Varying>(name + ".c_fc.bias")),
       down_(loader.load<Varying>(name + ".c_proj.weight")),
-      down_bias_(loader.load<Invariant>(name + ".c_proj.bias")),
+      down_bias_(loader.load_small<Residual>(name + ".c_proj.bias")),
       gelu_(loader.plan().config().gelu) {}
 
-Tensor<Invariant> Mlp::forward(Rank& rank, const Tensor<Invariant>& x) const {
+template <class Residual>
+Tensor<Residual> Mlp<Residual>::forward(Rank& rank, const Tensor<Residual>& x, const Pass& pass,
+                                        Saved* saved) const {
   auto scope = rank.at("mlp");
-  Tensor<Varying> h = watch("fc", linear(enter(x), up_, up_bias_));  // [B, T, F/tp]
-  Tensor<Varying> a = watch("gelu", gelu(gelu_, std::move(h)));      // [B, T, F/tp]
-  return watch("proj", add(leave(matmul(a, down_)), down_bias_));    // [B, T, C]
+  Tensor<Replicated> in = S::read(x);                                      // [B, T, C]
+  Tensor<Varying> h = watch("fc", linear(in, up_.value, up_bias_.value));  // [B, T, F/tp]
+  if (saved) *saved = {{x, in, pass.regather}, h, {}};
+  Tensor<Varying> a = watch("gelu", gelu(gelu_, std::move(h)));  // [B, T, F/tp]
+  if (saved) saved->a = a;
+  Tensor<Residual> sum = S::write(matmul(a, down_.value));  // [B, T, C]
+  return watch("proj", pass.drop(add(std::move(sum), S::param(down_bias_.value))));
 }
+
+template <class Residual>
+Grad<Residual> Mlp<Residual>::backward(Rank& rank, const Grad<Residual>& dy, const Pass& pass,
+                                       const Saved& saved) const {
+  auto scope = rank.at("mlp");
+  const Grad<Residual> dout = pass.drop(dy);
+  bias_backward(dout, down_bias_.grad);
+  const Grad<Partial> dsum = S::write_backward(dout);
+  Grad<Varying> da = matmul_backward(dsum, saved.a, down_.value, down_.grad);
+  const Grad<Varying> dh = gelu_backward(gelu_, std::move(da), saved.h);
+  return S::read_backward(
+      linear_backward(dh, saved.input.read(), up_.value, up_.grad, up_bias_.grad));
+}
+
+template class Mlp<Invariant>;
+template class Mlp<VaryingT>;
 
 }  // namespace tplab

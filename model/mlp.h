@@ -3,26 +3,40 @@
 
 #include <string>
 
-#include "model/loader.h"
-#include "sim/tensor.h"
+#include "model/parameters.h"
+#include "model/pass.h"
 
 namespace tplab {
 
-// y = gelu(x Aᵀ + a) Bᵀ + b.   1 all-reduce forward.
+// y = dropout(gelu(x Aᵀ + a) Bᵀ + b).
 //   A: [F/tp, C]  (Megatron "column": splits OUTPUT features)   a: [F/tp]
 //   B: [C, F/tp]  (Megatron "row": splits INPUT features)       b: [C], added once, after the sum
-//   comm: a ring sends 2 (tp-1)/tp * B*T*C*sizeof(x) bytes a rank
-//   source: Shoeybi et al. 2019, section 3
+//   comm: TP: 1 all-reduce forward, 1 backward; a ring sends 2 (tp-1)/tp * B*T*C*sizeof(x) bytes
+//         SP: 1 all-gather and 1 reduce-scatter forward, the same backward: as many bytes
+//         (+ 1 all-gather backward if inputs are gathered again)
+//   source: Shoeybi et al. 2019, section 3; Korthikanti et al. 2022, section 4.2.2
+template <class Residual>
 class Mlp {
+  using S = Stream<Residual>;
+
  public:
   Mlp(Loader& loader, const std::string& name);  // "transformer.h.0.mlp"
 
-  Tensor<Invariant> forward(Rank& rank, const Tensor<Invariant>& x) const;
+  struct Saved {
+    SavedInput<Residual> input;
+    Tensor<Varying> h, a;  // before and after gelu
+  };
+
+  // x: [B, T, C]   ->   [B, T, C]. Fills `saved` unless it is null.
+  Tensor<Residual> forward(Rank& rank, const Tensor<Residual>& x, const Pass& pass,
+                           Saved* saved) const;
+  Grad<Residual> backward(Rank& rank, const Grad<Residual>& dy, const Pass& pass,
+                          const Saved& saved) const;
 
  private:
-  Tensor<Varying> up_, up_bias_;
-  Tensor<Varying> down_;
-  Tensor<Invariant> down_bias_;
+  Parameter<Varying> up_, up_bias_;
+  Parameter<Varying> down_;
+  SmallParameter<Residual> down_bias_;
   Gelu gelu_;
 };
 

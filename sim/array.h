@@ -62,6 +62,14 @@ class Array {
     return Array(dtype_, shape, storage_);
   }
 
+  // A view of `shape.count()` consecutive numbers from index `first`; the numbers are shared.
+  // REQUIRES: they lie inside this array.
+  Array part(int64_t first, Shape shape) const {
+    assert(first >= 0 && first + shape.count() <= count());
+    auto* const from = static_cast<char*>(storage_.get()) + first * size_bytes(dtype_);
+    return Array(dtype_, shape, std::shared_ptr<void>(storage_, from));
+  }
+
   template <class Real>
   Real* as() const {
     assert(dtype_ == dtype_of<Real>);

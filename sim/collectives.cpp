@@ -7,26 +7,29 @@
 namespace tplab::untyped {
 
 namespace {
-int64_t shard_size(Rank& rank, const Array& x) {
-  const int64_t whole = x.shape()[-1];
-  if (whole % rank.size() != 0) {
+
+// T/n for x: [B, T, C].
+int64_t positions_per_rank(Rank& rank, const Array& x) {
+  const int64_t T = x.shape().dims() == 3 ? x.shape()[1] : 0;
+  if (T < 1 || T % rank.size() != 0) {
     throw Error(ErrorKind::run,
-                fmt::format("{}: the last size of {} does not divide by {} ranks",
+                fmt::format("{}: the positions of {} do not divide by {} ranks",
                             rank.site()->path(), x.shape().text(), rank.size()),
-                "pad the tensor, or choose a tp that divides it");
+                "sequence parallelism needs [B, T, C] with T a multiple of tp");
   }
-  return whole / rank.size();
+  return T / rank.size();
 }
+
 }  // namespace
 
-Array all_reduce(Rank& rank, Array x) {
+Array all_reduce(Rank& rank, Array x, Reduce reduce) {
   if (rank.size() == 1) return x;
   if (!x.unique()) {  // somebody else still reads the partial sum
     Array copy = rank.device().allocate(x.dtype(), x.shape());
     rank.device().copy(x.data(), copy.data(), x.bytes());
     x = std::move(copy);
   }
-  rank.comm().all_reduce(x);
+  rank.comm().all_reduce(x, reduce);
   return x;
 }
 
@@ -44,22 +47,40 @@ Array all_gather(Rank& rank, const Array& shard, int64_t keep) {
   return whole;
 }
 
-Array reduce_scatter(Rank& rank, const Array& x) {
+// A sequence's positions lie one after the other: along T a [B, T, C] is cut and joined like a
+// [B, T C] along its last dimension.
+
+Array all_gather_positions(Rank& rank, const Array& shard) {
+  if (rank.size() == 1) return shard;
+  const int64_t n = rank.size(), B = shard.shape()[0], T = n * shard.shape()[1];
+  const int64_t C = shard.shape()[2];
+  Array shards = rank.device().allocate(shard.dtype(), Shape{n, B, T / n * C});
+  rank.comm().all_gather(shard, shards);
+  if (B == 1) return shards.reshaped({B, T, C});
+  Array whole = rank.device().allocate(shard.dtype(), Shape{B, T * C});
+  rank.device().join_shards(shards, whole);
+  return whole.reshaped({B, T, C});
+}
+
+Array reduce_scatter_positions(Rank& rank, const Array& x) {
   if (rank.size() == 1) return x;
-  const int64_t k = shard_size(rank, x);
-  Array shards = rank.device().allocate(x.dtype(), Shape{rank.size(), x.shape().rows(), k});
-  rank.device().cut_shards(x, 0, shards);
-  Array shard = rank.device().allocate(x.dtype(), x.shape().with_last(k));
+  const int64_t mine = positions_per_rank(rank, x), B = x.shape()[0], C = x.shape()[2];
+  Array shards = x.reshaped({B, x.shape()[1] * C});
+  if (B > 1) {
+    shards = rank.device().allocate(x.dtype(), Shape{rank.size(), B, mine * C});
+    rank.device().cut_shards(x.reshaped({B, x.shape()[1] * C}), 0, shards);
+  }
+  Array shard = rank.device().allocate(x.dtype(), Shape{B, mine, C});
   rank.comm().reduce_scatter(shards, shard);
   return shard;
 }
 
-Array slice_of_rank(Rank& rank, const Array& x) {
+Array positions_of_rank(Rank& rank, const Array& x) {
   if (rank.size() == 1) return x;
-  const int64_t k = shard_size(rank, x), rows = x.shape().rows();
-  Array shard = rank.device().allocate(x.dtype(), Shape{1, rows, k});
-  rank.device().cut_shards(x, rank.index(), shard);
-  return shard.reshaped(x.shape().with_last(k));
+  const int64_t mine = positions_per_rank(rank, x), B = x.shape()[0], C = x.shape()[2];
+  Array shard = rank.device().allocate(x.dtype(), Shape{1, B, mine * C});
+  rank.device().cut_shards(x.reshaped({B, x.shape()[1] * C}), rank.index(), shard);
+  return shard.reshaped({B, mine, C});
 }
 
 }  // namespace tplab::untyped

@@ -1,14 +1,16 @@
 // The collectives, typed: the only way from one placement to another.
 //
-//   forward                                  what runs        backward (the next issue's)
-//   enter        Invariant -> Replicated     nothing          all-reduce      (Megatron's f)
-//   leave        Partial   -> Invariant      all-reduce       nothing         (Megatron's g)
-//   gather       Varying   -> Replicated     all-gather       reduce-scatter
-//   scatter_sum  Partial   -> Varying        reduce-scatter   all-gather
-//   split        Invariant -> Varying        a local slice    all-gather
+//   forward                                     what runs        backward
+//   enter        Invariant -> Replicated        nothing          all-reduce      (Megatron's f)
+//   leave        Partial   -> Invariant         all-reduce       nothing         (Megatron's g)
+//   gather       VaryingT  -> Replicated        all-gather       reduce-scatter
+//   scatter_sum  Partial   -> VaryingT          reduce-scatter   all-gather
+//   split        Invariant -> VaryingT          a local slice    all-gather
+//   gather       Varying   -> Replicated        all-gather       (inference only)
 //
 // source: Shoeybi et al. 2019, section 3; Korthikanti et al. 2022, section 4.2.2
-// Shards are parts of the last dimension. S below is the bytes of the whole tensor, n the ranks.
+// Varying shards are parts of the last dimension, VaryingT shards parts of T in [B, T, C]. S below
+// is the bytes of the whole tensor, n the ranks.
 #pragma once
 
 #include "sim/tensor.h"
@@ -16,21 +18,58 @@
 namespace tplab {
 
 namespace untyped {
-Array all_reduce(Rank& rank, Array x);
+Array all_reduce(Rank& rank, Array x, Reduce reduce = Reduce::sum);
 Array all_gather(Rank& rank, const Array& shard, int64_t keep);
-Array reduce_scatter(Rank& rank, const Array& x);
-Array slice_of_rank(Rank& rank, const Array& x);
+Array all_gather_positions(Rank& rank, const Array& shard);
+Array reduce_scatter_positions(Rank& rank, const Array& x);
+Array positions_of_rank(Rank& rank, const Array& x);
 }  // namespace untyped
 
 // States that shards are about to read x, so that each rank's gradient will be one term of a sum.
 inline Tensor<Replicated> enter(const Tensor<Invariant>& x) {
   return assume_placement<Replicated>(x);
 }
+inline Grad<Invariant> enter_backward(Grad<Replicated> dy) {
+  Rank& rank = dy.rank();
+  return assume_placement<Invariant>(rank, untyped::all_reduce(rank, std::move(dy).take()));
+}
 
 // The sum over ranks; the same bits on every rank. A ring sends 2 (n-1)/n S bytes a rank.
 inline Tensor<Invariant> leave(Tensor<Partial> x) {
   Rank& rank = x.rank();
   return assume_placement<Invariant>(rank, untyped::all_reduce(rank, std::move(x).take()));
+}
+inline Grad<Partial> leave_backward(const Grad<Invariant>& dy) {
+  return assume_placement<Replicated>(dy);
+}
+
+// Every rank's positions, in order; sends (n-1)/n S bytes a rank.   [B, T/n, C]   ->   [B, T, C]
+inline Tensor<Replicated> gather(const Tensor<VaryingT>& x) {
+  return assume_placement<Replicated>(x.rank(), untyped::all_gather_positions(x.rank(), x.array()));
+}
+inline Grad<VaryingT> gather_backward(const Grad<Replicated>& dy) {
+  return assume_placement<VaryingT>(dy.rank(),
+                                    untyped::reduce_scatter_positions(dy.rank(), dy.array()));
+}
+
+// This rank's positions of the sum over ranks; sends (n-1)/n S bytes a rank.
+//   x: [B, T, C]   ->   [B, T/n, C]
+inline Tensor<VaryingT> scatter_sum(const Tensor<Partial>& x) {
+  return assume_placement<VaryingT>(x.rank(),
+                                    untyped::reduce_scatter_positions(x.rank(), x.array()));
+}
+inline Grad<Partial> scatter_sum_backward(const Grad<VaryingT>& dy) {
+  return assume_placement<Replicated>(dy.rank(),
+                                      untyped::all_gather_positions(dy.rank(), dy.array()));
+}
+
+// This rank's positions; nothing is sent.   x: [B, T, C]   ->   [B, T/n, C]
+inline Tensor<VaryingT> split(const Tensor<Invariant>& x) {
+  return assume_placement<VaryingT>(x.rank(), untyped::positions_of_rank(x.rank(), x.array()));
+}
+inline Grad<Invariant> split_backward(const Grad<VaryingT>& dy) {
+  return assume_placement<Invariant>(dy.rank(),
+                                     untyped::all_gather_positions(dy.rank(), dy.array()));
 }
 
 // The whole tensor on every rank; sends (n-1)/n S bytes a rank.   x: [.., k]   ->   [.., n k]
@@ -39,14 +78,11 @@ inline Tensor<Replicated> gather(const Tensor<Varying>& x, int64_t keep = 0) {
   return assume_placement<Replicated>(x.rank(), untyped::all_gather(x.rank(), x.array(), keep));
 }
 
-// This rank's part of the sum over ranks; sends (n-1)/n S bytes a rank.   [.., n k]   ->   [.., k]
-inline Tensor<Varying> scatter_sum(const Tensor<Partial>& x) {
-  return assume_placement<Varying>(x.rank(), untyped::reduce_scatter(x.rank(), x.array()));
-}
-
-// This rank's part; nothing is sent.   x: [.., n k]   ->   [.., k]
-inline Tensor<Varying> split(const Tensor<Invariant>& x) {
-  return assume_placement<Varying>(x.rank(), untyped::slice_of_rank(x.rank(), x.array()));
+// The largest over the ranks, element by element, of what each rank found in its part.
+inline Tensor<Invariant> max_over_ranks(Tensor<Varying> x) {
+  Rank& rank = x.rank();
+  return assume_placement<Invariant>(rank,
+                                     untyped::all_reduce(rank, std::move(x).take(), Reduce::max));
 }
 
 }  // namespace tplab

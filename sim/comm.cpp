@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <functional>
+
 #include "sim/error.h"
 #include "sim/rank.h"
 
@@ -34,10 +36,27 @@ void check_parts(Op op, const Site* site, const Array& whole, const Array& part,
        fmt::format("make the whole {} times the part, of one dtype", n));
 }
 
+bool overlap(const Array& a, const Array& b) {
+  const auto* const a_begin = static_cast<const char*>(a.data());
+  const auto* const b_begin = static_cast<const char*>(b.data());
+  const std::less<const char*> less;  // unlike <, also between unrelated arrays
+  return a.bytes() > 0 && b.bytes() > 0 && less(a_begin, b_begin + b.bytes()) &&
+         less(b_begin, a_begin + a.bytes());
+}
+
 void check_distinct(Op op, const Site* site, const Array& in, const Array& out) {
-  if (in.data() != out.data() || in.data() == nullptr) return;
-  fail(fmt::format("{}: input and output are the same array", call_text(op, site)),
+  if (!overlap(in, out)) return;
+  fail(fmt::format("{}: input and output share memory", call_text(op, site)),
        "give the result an array of its own");
+}
+
+// A part may be a view of the whole, but only of the place that this rank's part has there.
+void check_part_of(Op op, const Site* site, const Array& whole, const Array& part, int rank) {
+  if (!overlap(whole, part)) return;
+  if (part.data() == static_cast<const char*>(whole.data()) + rank * part.bytes()) return;
+  fail(fmt::format("{}: the part shares memory with another rank's part of the whole",
+                   call_text(op, site)),
+       fmt::format("use part {} of the whole, or an array of its own", rank));
 }
 
 void check_peer(Op op, const Site* site, int peer, int rank, int n) {
@@ -57,13 +76,15 @@ std::string Post::text() const {
   if (reduce == Reduce::max) text += " (max)";
   if (op == Op::broadcast || op == Op::recv) text += fmt::format(" from rank {}", root);
   if (op == Op::send) text += fmt::format(" to rank {}", root);
-  return text + (path.empty() ? "" : " at " + path);
+  if (!path.empty()) text += " at " + path;
+  if (phase != Phase::forward) text += fmt::format(" ({})", name(phase));
+  return text;
 }
 
 bool agrees(const Post& a, const Post& b) {
-  return a.op == b.op && a.sequence == b.sequence && a.elements == b.elements &&
-         a.dtype == b.dtype && a.site->hash == b.site->hash && a.root == b.root &&
-         a.reduce == b.reduce && a.algorithm == b.algorithm;
+  return a.op == b.op && a.sequence == b.sequence && a.phase == b.phase &&
+         a.elements == b.elements && a.dtype == b.dtype && a.site->hash == b.site->hash &&
+         a.root == b.root && a.reduce == b.reduce && a.algorithm == b.algorithm;
 }
 
 std::vector<std::string_view> differences(const Post& a, const Post& b) {
@@ -73,6 +94,7 @@ std::vector<std::string_view> differences(const Post& a, const Post& b) {
   };
   note(a.op != b.op, "op");
   note(a.sequence != b.sequence, "sequence");
+  note(a.phase != b.phase, "phase");
   note(a.elements != b.elements, "elements");
   note(a.dtype != b.dtype, "dtype");
   note(a.site->hash != b.site->hash, "site");
@@ -82,13 +104,14 @@ std::vector<std::string_view> differences(const Post& a, const Post& b) {
   return fields;
 }
 
-Comm::Comm(Rank& owner, int rank, int size, Algorithm algorithm)
-    : owner_(owner), rank_(rank), size_(size), algorithm_(algorithm) {}
+Comm::Comm(Rank& owner, int rank, int size, Algorithm algorithm, Axis axis)
+    : owner_(owner), rank_(rank), size_(size), algorithm_(algorithm), axis_(axis) {}
 
 Post Comm::make_post(Op op, int64_t elements, DType dtype) const {
   Post post;
   post.sequence = sequence_;
   post.op = op;
+  post.phase = owner_.phase();
   post.site = owner_.site();
   post.elements = elements;
   post.dtype = dtype;
@@ -107,6 +130,8 @@ void Comm::call(const Post& post, Move move) {
   }
   event.wire_bytes = move();
   event.site = post.site;
+  event.phase = post.phase;
+  event.axis = axis_;
   event.op = post.op;
   event.algorithm = algorithm_;
   event.dtype = post.dtype;
@@ -128,8 +153,8 @@ void Comm::all_reduce(Array& x, Reduce reduce) {
 
 void Comm::all_gather(const Array& shard, Array& whole) {
   check_parts(Op::all_gather, owner_.site(), whole, shard, size_);
+  check_part_of(Op::all_gather, owner_.site(), whole, shard, rank_);
   if (size_ == 1) return owner_.device().copy(shard.data(), whole.data(), whole.bytes());
-  check_distinct(Op::all_gather, owner_.site(), shard, whole);
   Post post = make_post(Op::all_gather, whole.count(), whole.dtype());
   post.in = shard.data();
   post.out = whole.data();
@@ -138,8 +163,8 @@ void Comm::all_gather(const Array& shard, Array& whole) {
 
 void Comm::reduce_scatter(const Array& whole, Array& shard) {
   check_parts(Op::reduce_scatter, owner_.site(), whole, shard, size_);
+  check_part_of(Op::reduce_scatter, owner_.site(), whole, shard, rank_);
   if (size_ == 1) return owner_.device().copy(whole.data(), shard.data(), whole.bytes());
-  check_distinct(Op::reduce_scatter, owner_.site(), whole, shard);
   Post post = make_post(Op::reduce_scatter, whole.count(), whole.dtype());
   post.in = whole.data();
   post.out = shard.data();

@@ -26,6 +26,7 @@ enum class Reduce { sum, max };
 struct Post {
   uint64_t sequence = 0;  // how many calls this group has made before
   Op op = Op::barrier;
+  Phase phase = Phase::forward;
   const Site* site = nullptr;  // compared by path
   int64_t elements = 0;
   DType dtype = DType::f32;
@@ -48,16 +49,19 @@ class Comm {
   int rank() const { return rank_; }  // within this group
   int size() const { return size_; }
   Algorithm algorithm() const { return algorithm_; }
+  Axis axis() const { return axis_; }  // a split group's is that of the group it was part of
 
   // x = the sum (or maximum) over the ranks, with identical bits on every rank. In place.
   //   a ring or direct sends 2 (n-1)/n * bytes a rank (nccl-tests, PERFORMANCE.md)
   void all_reduce(Array& x, Reduce reduce = Reduce::sum);
 
   // whole = every rank's shard, in rank order.   shard: [k]   whole: [n k]
+  //   shard may be this rank's part of whole (as under NCCL): whole is then filled around it
   //   sends (n-1)/n * whole bytes a rank
   void all_gather(const Array& shard, Array& whole);
 
   // shard = this rank's part of the sum over the ranks of whole.   whole: [n k]   shard: [k]
+  //   shard may be this rank's part of whole, which is overwritten
   //   sends (n-1)/n * whole bytes a rank
   void reduce_scatter(const Array& whole, Array& shard);
 
@@ -77,7 +81,7 @@ class Comm {
   std::unique_ptr<Comm> split(int color, int key);
 
  protected:
-  Comm(Rank& owner, int rank, int size, Algorithm algorithm);
+  Comm(Rank& owner, int rank, int size, Algorithm algorithm, Axis axis);
   Rank& owner() { return owner_; }
   const Post& current() const { return current_; }  // the call being made
 
@@ -104,6 +108,7 @@ class Comm {
   Rank& owner_;
   int rank_, size_;
   Algorithm algorithm_;
+  Axis axis_;
   uint64_t sequence_ = 0;
   Post current_;
 };

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "sim/array.h"
+#include "sim/random.h"
 
 namespace tplab {
 
@@ -20,6 +21,27 @@ class Crew;
 enum class Gelu {
   erf,   // x Phi(x): nanoGPT, PyTorch's default
   tanh,  // its approximation (Hendrycks and Gimpel 2016): OpenAI's GPT-2, "gelu_new"
+};
+
+// Which numbers dropout drops: a function of global indices alone, so the masks are the same
+// however tensors are split. Number i is dropped if 32 bits of the stream at i (word i % 4 of block
+// i / 4) are below rate * 2^32; what stays is divided by 1 - rate.
+struct DropoutMask {
+  double rate = 0;  // 0 <= rate < 1
+  RandomStream stream;
+  // Element (b, t, c) of this rank's [B, T, C] is number
+  //   ((first_sequence + b) whole_length + first_position + t) C + c;
+  // attention probability (b, h, t, s), the whole sequence being here, is number
+  //   (((first_sequence + b) whole_heads + first_head + h) whole_length + t) whole_length + s.
+  int64_t first_sequence = 0, first_position = 0, whole_length = 0;
+  int64_t first_head = 0, whole_heads = 0;
+};
+
+// One step of AdamW, the numbers in it being the same for every parameter of a group.
+struct AdamW {
+  double learning_rate, beta1, beta2, eps, weight_decay;
+  double grad_scale;  // gradients are multiplied by this first: clipping
+  int64_t step;       // from 1
 };
 
 struct MemoryUse {
@@ -86,6 +108,72 @@ class Device {
   // Mean over rows with target >= 0 of log(sum exp(row)) - row[target]; the row's maximum is
   // subtracted first.   logits: [.., V], targets.size() rows
   virtual double cross_entropy(const Array& logits, std::span<const int32_t> targets) = 0;
+
+  // --- Backward. dy is the gradient of y. Gradients of parameters (dw, db, dtable, dweight, dbias)
+  // are ADDED to, the others overwritten.
+
+  // dx = dy W.   dy: [.., N]   w: [N, K]   ->   dx: [.., K]
+  virtual void linear_backward_input(const Array& dy, const Array& w, Array& dx) = 0;
+  // dw += dyᵀ x.   dy: [.., N]   x: [.., K]   ->   dw: [N, K]
+  virtual void linear_backward_weight(const Array& dy, const Array& x, Array& dw) = 0;
+  // db += the sum of dy's rows: a bias's gradient.   dy: [.., N]   ->   db: [N]
+  virtual void sum_rows(const Array& dy, Array& db) = 0;
+
+  // dx = dy gelu'(x). dx may be dy.
+  // erf: gelu' = Φ(x) + x φ(x).  tanh: with s = 1 / (1 + exp(-2u)), u = √(2/π) (x + 0.044715 x³),
+  // gelu' = s + 2 x s (1 - s) u'.
+  virtual void gelu_backward(Gelu kind, const Array& x, const Array& dy, Array& dx) = 0;
+
+  // With n = (x - mean) / sqrt(var + eps), recomputed from x, and g = dy weight, over each row:
+  //   dx = (g - mean(g) - n mean(g n)) / sqrt(var + eps),   dweight += Σ dy n,   dbias += Σ dy
+  // the sums being over rows. dbias may be null. dx may be dy.
+  virtual void layer_norm_backward(const Array& x, const Array& weight, double eps, const Array& dy,
+                                   Array& dx, Array& dweight, Array* dbias) = 0;
+
+  // dtable[ids[i] - first_row] += dy[i] where that row is in the table, in the order of i.
+  virtual void embedding_backward(std::span<const int32_t> ids, const Array& dy, int64_t first_row,
+                                  Array& dtable) = 0;
+
+  // Causal attention over whole sequences, for training: no cache. With s the scores q kᵀ / √D of
+  // the positions up to t and d the dropout factors (1 where mask is null):
+  //   log_sums = log Σ exp(s),   y = (exp(s - log_sums) d) v
+  //   qkv: [B, T, 3 H D], q then k then v   ->   y: [B, T, H D]   log_sums: [B, H, T]
+  virtual void causal_attention(const Array& qkv, int64_t heads, const DropoutMask* mask, Array& y,
+                                Array& log_sums) = 0;
+  // Its gradient; the probabilities are recomputed from log_sums, which the forward left.
+  //   dy: [B, T, H D]   ->   dqkv: [B, T, 3 H D]
+  // source: Dao et al. 2022, appendix B.2 (the row sums Σ p dp as dy y)
+  virtual void causal_attention_backward(const Array& qkv, int64_t heads, const DropoutMask* mask,
+                                         const Array& y, const Array& log_sums, const Array& dy,
+                                         Array& dqkv) = 0;
+
+  // y = x, dropped or divided by 1 - rate. Its own backward, applied to dy. y may be x.   [B, T, C]
+  virtual void dropout(const Array& x, const DropoutMask& mask, Array& y) = 0;
+
+  // --- Vocab-parallel cross-entropy, in the parts between which ranks communicate. Of x: [.., C]
+  // the first `cols` columns are real, 0 <= cols <= C, and the rest padding. `ids` has an entry for
+  // each row, and so have out, shift and sums.
+
+  // out[r] = the largest of x[r], -inf where cols = 0, NaN if any is NaN.
+  virtual void row_max(const Array& x, int64_t cols, Array& out) = 0;
+  // out[r] = x[r, ids[r] - first] where 0 <= ids[r] - first < cols, else 0.
+  virtual void pick(const Array& x, int64_t cols, std::span<const int32_t> ids, int64_t first,
+                    Array& out) = 0;
+  // In place x = exp(x - shift[r]), 0 past cols; sums[r] = their sum, added up in double.
+  virtual void exp_rows(Array& x, int64_t cols, const Array& shift, Array& sums) = 0;
+  // In place x = scale (x / sums[r] - [j = ids[r] - first]), 0 past cols and where ids[r] < 0.
+  virtual void softmax_minus_onehot(Array& x, int64_t cols, const Array& sums,
+                                    std::span<const int32_t> ids, int64_t first, double scale) = 0;
+
+  // --- The optimizer.
+
+  // Added up in double.
+  virtual double sum_of_squares(const Array& x) = 0;
+  // As PyTorch's, with g = grad_scale gradient:   p *= 1 - lr wd,   m = β1 m + (1 - β1) g,
+  //   v = β2 v + (1 - β2) g²,   p -= lr / (1 - β1^t) m / (√v / √(1 - β2^t) + eps)
+  // source: Loshchilov and Hutter 2019, algorithm 2
+  virtual void adamw(const AdamW& step, const Array& gradient, Array& m, Array& v,
+                     Array& parameter) = 0;
 
   // --- For communicators: memory of several ranks, element by element. Raw pointers of this
   // device's kind of memory.

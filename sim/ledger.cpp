@@ -18,6 +18,8 @@ std::string_view name(Phase phase) {
   return "?";
 }
 
+std::string_view name(Axis axis) { return axis == Axis::tp ? "tp" : "dp"; }
+
 std::string_view name(Op op) {
   switch (op) {
     case Op::all_reduce:

@@ -14,6 +14,7 @@
 namespace tplab {
 
 enum class Phase { forward, backward, optimizer };
+enum class Axis { tp, dp };  // of the mesh: over which ranks a collective goes
 enum class Op {
   all_reduce,
   all_gather,
@@ -28,6 +29,7 @@ enum class Op {
 enum class Algorithm { direct, ring, tree, gather };
 
 std::string_view name(Phase phase);
+std::string_view name(Axis axis);
 std::string_view name(Op op);
 std::string_view name(Algorithm algorithm);
 Algorithm parse_algorithm(std::string_view text);  // throws Error(usage) that lists the names
@@ -44,6 +46,7 @@ struct Site {
 struct Event {
   const Site* site = nullptr;
   Phase phase = Phase::forward;
+  Axis axis = Axis::tp;
   Op op = Op::barrier;
   Algorithm algorithm = Algorithm::direct;
   DType dtype = DType::f32;

@@ -116,4 +116,106 @@ double cross_entropy(Rank& rank, const Array& logits, std::span<const int32_t> t
   return rank.device().cross_entropy(logits, targets);
 }
 
+// --- Backward.
+
+Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& w, Array dw,
+                      Array db) {
+  expect(dy.dtype() == w.dtype() && dy.shape() == x.shape().with_last(w.shape()[0]) &&
+             dw.shape() == w.shape() && dw.dtype() == w.dtype(),
+         rank, "matmul_backward", "dy [.., N], x [.., K], W and dW [N, K] of one dtype",
+         {&dy, &x, &w, &dw});
+  if (db.present()) sum_rows(rank, dy, std::move(db));
+  rank.device().linear_backward_weight(dy, x, dw);
+  Array dx = rank.device().allocate(x.dtype(), x.shape());
+  rank.device().linear_backward_input(dy, w, dx);
+  return dx;
+}
+
+void sum_rows(Rank& rank, const Array& dy, Array db) {
+  expect(vector_of(db, dy, dy.shape()[-1]), rank, "bias_backward", "dy [.., N] and db [N]",
+         {&dy, &db});
+  rank.device().sum_rows(dy, db);
+}
+
+Array gelu_backward(Rank& rank, Gelu kind, const Array& x, Array dy) {
+  expect(dy.shape() == x.shape() && dy.dtype() == x.dtype(), rank, "gelu_backward", "dy like x",
+         {&dy, &x});
+  Array dx = dy.unique() ? dy : rank.device().allocate(x.dtype(), x.shape());
+  rank.device().gelu_backward(kind, x, dy, dx);
+  return dx;
+}
+
+Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& weight, double eps,
+                          Array dweight, Array dbias) {
+  expect(dy.shape() == x.shape() && vector_of(weight, x, x.shape()[-1]) &&
+             dweight.shape() == weight.shape(),
+         rank, "layer_norm_backward", "dy like x [.., C], weight and dweight [C]",
+         {&dy, &x, &weight, &dweight});
+  Array dx = dy.unique() ? dy : rank.device().allocate(x.dtype(), x.shape());
+  rank.device().layer_norm_backward(x, weight, eps, dy, dx, dweight,
+                                    dbias.present() ? &dbias : nullptr);
+  return dx;
+}
+
+void embedding_backward(Rank& rank, std::span<const int32_t> ids, const Array& dy, Array dtable,
+                        int64_t first_row) {
+  expect(dy.shape().rows() == static_cast<int64_t>(ids.size()) &&
+             dy.shape()[-1] == dtable.shape()[-1] && dy.dtype() == dtable.dtype(),
+         rank, "embedding_backward", "a row of dy for each id, as wide as the table",
+         {&dy, &dtable});
+  rank.device().embedding_backward(ids, dy, first_row, dtable);
+}
+
+Array dropout(Rank& rank, Array x, const DropoutMask& mask) {
+  Array y = x.unique() ? x : rank.device().allocate(x.dtype(), x.shape());
+  rank.device().dropout(x, mask, y);
+  return y;
+}
+
+Attended causal_attention(Rank& rank, const Array& qkv, int64_t heads_local,
+                          const DropoutMask* mask) {
+  expect(qkv.shape().dims() == 3 && qkv.shape()[2] % (3 * heads_local) == 0, rank, "attention",
+         "qkv [B, T, 3 H D]", {&qkv});
+  const int64_t B = qkv.shape()[0], T = qkv.shape()[1], width = qkv.shape()[2] / 3;
+  Attended done{rank.device().allocate(qkv.dtype(), Shape{B, T, width}),
+                rank.device().allocate(qkv.dtype(), Shape{B, heads_local, T})};
+  rank.device().causal_attention(qkv, heads_local, mask, done.y, done.log_sums);
+  return done;
+}
+
+Array causal_attention_backward(Rank& rank, const Array& dy, const Array& qkv, const Attended& done,
+                                int64_t heads_local, const DropoutMask* mask) {
+  expect(dy.shape() == done.y.shape() && dy.dtype() == qkv.dtype(), rank, "attention_backward",
+         "dy like y [B, T, H D]", {&dy, &done.y});
+  Array dqkv = rank.device().allocate(qkv.dtype(), qkv.shape());
+  rank.device().causal_attention_backward(qkv, heads_local, mask, done.y, done.log_sums, dy, dqkv);
+  return dqkv;
+}
+
+// x: [B, T, V]   ->   [B, T]
+static Array a_number_a_row(Rank& rank, const Array& x) {
+  expect(x.shape().dims() == 3, rank, "cross_entropy", "logits [B, T, V]", {&x});
+  return rank.device().allocate(x.dtype(), Shape{x.shape()[0], x.shape()[1]});
+}
+
+Array row_max(Rank& rank, const Array& x, int64_t cols) {
+  Array out = a_number_a_row(rank, x);
+  rank.device().row_max(x, cols, out);
+  return out;
+}
+
+Array pick(Rank& rank, const Array& x, int64_t cols, std::span<const int32_t> ids, int64_t first) {
+  Array out = a_number_a_row(rank, x);
+  expect(out.count() == static_cast<int64_t>(ids.size()), rank, "cross_entropy",
+         "a target for each row of logits", {&x});
+  rank.device().pick(x, cols, ids, first, out);
+  return out;
+}
+
+Array exp_rows(Rank& rank, Array x, int64_t cols, const Array& shift) {
+  Array sums = a_number_a_row(rank, x);
+  rank.device().exp_rows(x, cols, shift, sums);
+  return sums;
+}
+
 }  // namespace tplab::untyped

@@ -12,7 +12,8 @@ namespace tplab {
 // How one logical value lives across the ranks of a TP group, and so what its gradient is.
 struct Invariant {};   // same value on every rank; so is its gradient
 struct Replicated {};  // same value on every rank, read by shards: each rank's gradient is one term
-struct Varying {};     // each rank holds its own shard; so is its gradient
+struct Varying {};     // each rank holds its own features (heads, vocabulary); so is its gradient
+struct VaryingT {};    // each rank holds its own positions, a part of T; so is its gradient
 struct Partial {};     // the value is the sum over ranks; its gradient is the same on every rank
 
 template <class P>
@@ -28,6 +29,10 @@ struct DualOf<Replicated> {
 template <>
 struct DualOf<Varying> {
   using type = Varying;
+};
+template <>
+struct DualOf<VaryingT> {
+  using type = VaryingT;
 };
 template <>
 struct DualOf<Partial> {
@@ -51,6 +56,10 @@ constexpr std::string_view placement_name<Varying>() {
   return "varying";
 }
 template <>
+constexpr std::string_view placement_name<VaryingT>() {
+  return "varying over T";
+}
+template <>
 constexpr std::string_view placement_name<Partial>() {
   return "partial";
 }
@@ -71,6 +80,9 @@ struct MatmulRule {
   static_assert(!(same<X, Varying> && !same<W, Varying>),
                 "matmul: a sharded activation needs the matching shard of the weight; gather() the "
                 "activation, or shard the weight.");
+  static_assert(!same<X, VaryingT>,
+                "matmul: the activation holds this rank's positions only; gather() the sequence "
+                "first.");
   static_assert(same<X, void>, "matmul: this pair of placements has no meaning across ranks.");
 };
 template <>
@@ -103,15 +115,15 @@ struct AddRule {
                 "add: both operands must have the same placement. Adding an Invariant bias to a "
                 "Partial sum adds it once per rank; all-reduce first.");
   static_assert(same<A, void>,
-                "add: both operands must have the same placement (or Varying + Replicated).");
+                "add: both operands must have the same placement (or VaryingT + Replicated).");
 };
 template <class A>
 struct AddRule<A, A> {
   using type = A;
 };
 template <>
-struct AddRule<Varying, Replicated> {  // a small replicated parameter on a sharded activation
-  using type = Varying;
+struct AddRule<VaryingT, Replicated> {  // a small parameter on a stream sharded by positions
+  using type = VaryingT;
 };
 
 // table[ids]: a vocabulary split over the ranks gives each rank the rows it has and zeros for the
@@ -132,8 +144,12 @@ struct EmbeddingRule<Varying> {
 template <class X, class W>
 struct LayerNormRule {
   static_assert(!same<X, Partial>, "layer_norm: not linear; all-reduce first.");
-  static_assert(same<X, Partial> || (same<X, Invariant> && same<W, Invariant>) ||
-                    (same<X, Varying> && same<W, Replicated>),
+  static_assert(!same<X, Varying>,
+                "layer_norm: this rank holds a part of the features, whose mean is not the mean of "
+                "all; gather() first.");
+  static_assert(same<X, Partial> || same<X, Varying> ||
+                    (same<X, Invariant> && same<W, Invariant>) ||
+                    (same<X, VaryingT> && same<W, Replicated>),
                 "layer_norm: on a sharded stream the weight's gradient is one term of a sum; pass "
                 "it through enter().");
   using type = X;
@@ -150,6 +166,33 @@ template <class P>
 struct AttentionRule {
   static_assert(!same<P, Partial>, "attention: softmax is not linear; all-reduce first.");
   using type = P;
+};
+
+// The sum over the rows of an activation's gradient: the gradient of a bias added to every row.
+template <class DY>
+struct SumRowsRule {
+  static_assert(same<DY, void>, "bias_backward: no bias is added to a tensor of this placement.");
+};
+template <>
+struct SumRowsRule<Invariant> {
+  using type = Invariant;
+};
+template <>
+struct SumRowsRule<Varying> {  // features are sharded, rows are all here
+  using type = Varying;
+};
+template <>
+struct SumRowsRule<VaryingT> {  // the rows are shared out: one term of a sum
+  using type = Partial;
+};
+
+// The gradient of y has the dual of y's placement: a gradient that was not reduced, or was reduced
+// twice, does not.
+template <class DY, class Y>
+struct GradientOf {
+  static_assert(same<DY, Dual<Y>>,
+                "backward: the gradient's placement is not the dual of the result's: a reduction "
+                "is missing or doubled (enter_backward sums, leave_backward does not).");
 };
 
 template <class P>

@@ -2,10 +2,44 @@
 
 #include <Random123/philox.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 namespace tplab {
+namespace {
+
+// Philox4x32-10 of kBlocks counters at once, in loops that compilers make SIMD instructions of.
+constexpr int kBlocks = 32;  // fewer are unrolled before they can be vectorized
+using Words = std::array<uint32_t, kBlocks>;
+
+void philox_round(uint32_t key0, uint32_t key1, std::array<Words, 4>& c) {
+  for (size_t i = 0; i < kBlocks; ++i) {
+    const uint64_t product0 = uint64_t{0xD2511F53} * c[0][i];
+    const uint64_t product1 = uint64_t{0xCD9E8D57} * c[2][i];
+    c[0][i] = static_cast<uint32_t>(product1 >> 32) ^ c[1][i] ^ key0;
+    c[2][i] = static_cast<uint32_t>(product0 >> 32) ^ c[3][i] ^ key1;
+    c[1][i] = static_cast<uint32_t>(product1);
+    c[3][i] = static_cast<uint32_t>(product0);
+  }
+}
+
+void philox(uint64_t first_block, uint64_t stream, uint64_t key, std::array<Words, 4>& c) {
+  for (size_t i = 0; i < kBlocks; ++i) {
+    c[0][i] = static_cast<uint32_t>(first_block + i);
+    c[1][i] = static_cast<uint32_t>((first_block + i) >> 32);
+    c[2][i] = static_cast<uint32_t>(stream);
+    c[3][i] = static_cast<uint32_t>(stream >> 32);
+  }
+  auto key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    philox_round(key0, key1, c);
+    key0 += 0x9E3779B9;  // Weyl sequences: the golden ratio, √3 - 1
+    key1 += 0xBB67AE85;
+  }
+}
+
+}  // namespace
 
 RandomStream::RandomStream(uint64_t seed, std::string_view name) : seed_(seed) {
   stream_ = 0xcbf29ce484222325u;  // FNV-1a
@@ -20,6 +54,17 @@ std::array<uint32_t, 4> RandomStream::bits(uint64_t block) const {
   const r123::Philox4x32::key_type key = {{low(seed_), high(seed_)}};
   const r123::Philox4x32::ctr_type random = r123::Philox4x32()(counter, key);
   return {random[0], random[1], random[2], random[3]};
+}
+
+void RandomStream::bits(uint64_t first_block, int64_t blocks, uint32_t* to) const {
+  std::array<Words, 4> words;
+  for (int64_t done = 0; done < blocks; done += kBlocks) {
+    philox(first_block + static_cast<uint64_t>(done), stream_, seed_, words);
+    const auto count = static_cast<size_t>(std::min<int64_t>(kBlocks, blocks - done));
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t word = 0; word < 4; ++word) *to++ = words[word][i];
+    }
+  }
 }
 
 std::array<float, 4> RandomStream::normals(uint64_t block) const {

@@ -14,6 +14,11 @@ class RandomStream {
  public:
   RandomStream(uint64_t seed, std::string_view name);
 
+  // The block-th four of the stream's 32-bit numbers.
+  std::array<uint32_t, 4> bits(uint64_t block) const;
+  // The same for `blocks` consecutive blocks, 4 blocks numbers, many times as fast.
+  void bits(uint64_t first_block, int64_t blocks, uint32_t* to) const;
+
   // The block-th four of the stream's standard normals: indices 4 block .. 4 block + 3.
   // By Box and Muller (1958), in f32, with scalar functions only: the same bits at any position.
   std::array<float, 4> normals(uint64_t block) const;
@@ -22,7 +27,6 @@ class RandomStream {
   double uniform(uint64_t index) const;
 
  private:
-  std::array<uint32_t, 4> bits(uint64_t block) const;
   uint64_t seed_, stream_;
 };
 

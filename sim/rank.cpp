@@ -2,12 +2,8 @@
 
 namespace tplab {
 
-Rank::Rank(int index, int size, std::unique_ptr<Device> device, const Observer* observer)
-    : index_(index),
-      size_(size),
-      device_(std::move(device)),
-      observer_(observer),
-      site_(ledger_.root()) {}
+Rank::Rank(const MeshPlace& place, std::unique_ptr<Device> device, const Observer* observer)
+    : place_(place), device_(std::move(device)), observer_(observer), site_(ledger_.root()) {}
 
 Rank::Scope::Scope(Rank& rank, std::string_view name) : rank_(rank), before_(rank.site()) {
   rank.site_.store(rank.ledger_.site(before_, name), std::memory_order_release);

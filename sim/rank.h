@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "sim/comm.h"
 #include "sim/device.h"
@@ -16,7 +17,8 @@ namespace tplab {
 // "replicated", "varying" or "partial"; a varying array is this rank's part of the last dimension,
 // which is `fused` blocks, each split over the ranks (3 for [q|k|v]).
 struct Sighting {
-  int rank;
+  int rank;  // within its tensor-parallel group
+  int dp;    // which replica
   std::string site;
   std::string_view placement;
   const Array& array;
@@ -25,21 +27,34 @@ struct Sighting {
 // Called on the rank's own thread, by all ranks at once.
 using Observer = std::function<void(const Sighting&, Device&)>;
 
+// Where a rank is on the mesh of dp replicas, each tp ranks: the tp index changes fastest.
+struct MeshPlace {
+  int tp_index = 0, tp = 1;
+  int dp_index = 0, dp = 1;
+};
+
+// index(), size() and comm() are those of the tensor-parallel group, so that a model does not see
+// replicas; what trains with several asks for dp_comm().
 class Rank {
  public:
-  Rank(int index, int size, std::unique_ptr<Device> device, const Observer* observer);
+  Rank(const MeshPlace& place, std::unique_ptr<Device> device, const Observer* observer);
 
-  int index() const { return index_; }
-  int size() const { return size_; }  // how many ranks: tp
+  int index() const { return place_.tp_index; }
+  int size() const { return place_.tp; }
+  int dp_index() const { return place_.dp_index; }
+  int dp_size() const { return place_.dp; }
+  int global_size() const { return place_.dp * place_.tp; }
+  int global_index() const { return place_.dp_index * place_.tp + place_.tp_index; }
   Device& device() { return *device_; }
   Comm& comm() { return *comm_; }
+  Comm& dp_comm() { return *dp_comm_; }  // the ranks with the same index() in every replica
   Ledger& ledger() { return ledger_; }
 
   // Shows a tensor at <current site>/<name> to the run's observer; costs nothing without one.
   void show(std::string_view name, std::string_view placement, const Array& array, int fused) {
     if (!observer_ || !*observer_) return;
     const Site* here = ledger_.site(site(), name);
-    (*observer_)({index_, here->path(), placement, array, fused}, *device_);
+    (*observer_)({index(), dp_index(), here->path(), placement, array, fused}, *device_);
   }
 
   // Where this rank is, readable by any thread (for error messages).
@@ -59,13 +74,34 @@ class Rank {
   };
   Scope at(std::string_view name) { return Scope(*this, name); }
 
+  Phase phase() const { return phase_; }
+
+  // Until the returned guard ends, `member` has another value.
+  template <class T>
+  class [[nodiscard]] Change {
+   public:
+    Change(T& member, T value) : member_(member), before_(std::exchange(member, value)) {}
+    ~Change() { member_ = before_; }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    T& member_;
+    T before_;
+  };
+  // Collectives are recorded as of this phase.
+  Change<Phase> during(Phase phase) { return {phase_, phase}; }
+  // Tensors are shown to this observer, or with null to nobody.
+  Change<const Observer*> watched_by(const Observer* observer) { return {observer_, observer}; }
+
  private:
   friend class World;
-  int index_, size_;
+  MeshPlace place_;
   std::unique_ptr<Device> device_;
-  std::unique_ptr<Comm> comm_;  // set by World before the body runs
+  std::unique_ptr<Comm> comm_, dp_comm_;  // set by World before the body runs
   Ledger ledger_;
   const Observer* observer_;
+  Phase phase_ = Phase::forward;
   std::atomic<const Site*> site_;
 };
 

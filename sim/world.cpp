@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <numeric>
 #include <thread>
 
 #include "sim/error.h"
@@ -76,6 +75,11 @@ World::World(WorldOptions options) : options_(std::move(options)) {
     fail(fmt::format("tp {} is out of range", options_.tp),
          fmt::format("use a number of ranks from 1 to {}", kMaxRanks));
   }
+  if (options_.dp < 1 || options_.dp > kMaxRanks / options_.tp) {
+    fail(fmt::format("dp {} is out of range at tp {}", options_.dp, options_.tp),
+         fmt::format("use 1 to {}: dp times tp is at most {} ranks", kMaxRanks / options_.tp,
+                     kMaxRanks));
+  }
   if (options_.threads_per_rank < 0 || options_.threads_per_rank > 1024) {
     fail(fmt::format("{} threads per rank is out of range", options_.threads_per_rank),
          "use 1 to 1024, or 0 to share the cores");
@@ -90,31 +94,40 @@ World::World(WorldOptions options) : options_(std::move(options)) {
 
 int World::threads_per_rank() const {
   if (options_.threads_per_rank > 0) return options_.threads_per_rank;
-  return std::max(1, available_cores() / options_.tp);
+  return std::max(1, available_cores() / (options_.dp * options_.tp));
 }
 
 std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
-  const int tp = options_.tp, lanes = threads_per_rank();
-  const bool oversubscribed = tp * lanes > available_cores();
-  const auto board = std::make_shared<Board>(tp, options_.timeout_s, oversubscribed);
+  const int tp = options_.tp, dp = options_.dp, count = dp * tp, lanes = threads_per_rank();
+  const bool oversubscribed = count * lanes > available_cores();
+  const auto board = std::make_shared<Board>(count, tp, options_.timeout_s, oversubscribed);
 
-  // What the ranks are made of, made before any of them runs.
-  std::vector<int> everyone(static_cast<size_t>(tp));
-  std::iota(everyone.begin(), everyone.end(), 0);
-  const auto group = std::make_shared<ThreadGroup>(board, everyone);
+  // What the ranks are made of, made before any of them runs. The rank with tp index t of replica d
+  // is d tp + t; groups are the rows and the columns of the mesh.
+  const auto group_of = [&](int first, int step, int size, Axis axis) {
+    std::vector<int> members;
+    for (int i = 0; i < size; ++i) members.push_back(first + i * step);
+    return std::make_shared<ThreadGroup>(board, members, axis);
+  };
+  std::vector<std::shared_ptr<ThreadGroup>> rows, columns;
+  for (int d = 0; d < dp; ++d) rows.push_back(group_of(d * tp, 1, tp, Axis::tp));
+  for (int t = 0; t < tp; ++t) columns.push_back(group_of(t, tp, dp, Axis::dp));
   const CommFactory make_comm = options_.make_comm ? options_.make_comm : make_threads_comm;
   std::vector<std::unique_ptr<Crew>> crews;
   std::vector<std::unique_ptr<Rank>> ranks;
-  for (int r = 0; r < tp; ++r) {
+  for (int r = 0; r < count; ++r) {
+    const MeshPlace place{.tp_index = r % tp, .tp = tp, .dp_index = r / tp, .dp = dp};
     crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
     const Observer* observer = options_.observer ? &options_.observer : nullptr;
-    ranks.push_back(std::make_unique<Rank>(r, tp, make_cpu_device(*crews.back()), observer));
-    ranks.back()->comm_ = make_comm(group, *ranks.back(), options_.algorithm);
-    board->watch(r, *ranks.back());
+    ranks.push_back(std::make_unique<Rank>(place, make_cpu_device(*crews.back()), observer));
+    Rank& rank = *ranks.back();
+    rank.comm_ = make_comm(rows[static_cast<size_t>(r / tp)], rank, options_.algorithm);
+    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(r % tp)], rank, options_.algorithm);
+    board->watch(r, rank);
   }
 
   // Lane 0 of each rank's threads is the rank; the others help it inside its operations.
-  run_on_threads(tp * lanes, [&](int thread) {
+  run_on_threads(count * lanes, [&](int thread) {
     const size_t r = static_cast<size_t>(thread / lanes);
     if (const int lane = thread % lanes; lane > 0) return crews[r]->serve(lane);
     std::exception_ptr error;

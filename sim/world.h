@@ -1,4 +1,4 @@
-// Runs one program on every rank of a tensor-parallel group: World{{.tp = 4}}.run(body).
+// Runs one program on every rank of a mesh: World({.tp = 4, .dp = 2}).run(body).
 #pragma once
 
 #include <functional>
@@ -12,18 +12,20 @@ namespace tplab {
 
 class ThreadGroup;  // what the ranks of a group share (threads/thread_group.h)
 
-// Makes rank r's communicator; tests replace it to break a collective on purpose.
+// Makes a rank's communicators, tp and then dp (the group says which, and so does Comm::axis());
+// tests replace it to break a collective on purpose.
 using CommFactory =
     std::function<std::unique_ptr<Comm>(std::shared_ptr<ThreadGroup>, Rank&, Algorithm)>;
 
 inline constexpr int kMaxRanks = 64;
 
 struct WorldOptions {
-  int tp = 1;  // ranks, 1 to kMaxRanks; may exceed the cores
+  int tp = 1;  // ranks that share one model
+  int dp = 1;  // replicas of it; dp * tp is 1 to kMaxRanks, and may exceed the cores
   std::string device = "cpu";
   std::string comm = "threads";
   Algorithm algorithm = Algorithm::direct;
-  int threads_per_rank = 0;  // 0: cores / tp, at least 1
+  int threads_per_rank = 0;  // 0: cores / (dp * tp), at least 1
   double timeout_s = 300;    // a rank that keeps its peers waiting longer is an error
   Observer observer = {};    // shown every watched tensor
   CommFactory make_comm = {};
@@ -41,7 +43,8 @@ class World {
   // not in this build.
   explicit World(WorldOptions options);
 
-  // Calls body once per rank, each on its own thread, and returns when all have returned.
+  // Calls body once per rank, each on its own thread, and returns when all have returned. Records
+  // are by global index, dp_index * tp + index.
   // If ranks throw, the peers are released from whatever they wait for, and the first exception is
   // rethrown with the rank's name in front (an Error keeps its kind). Nothing hangs.
   std::vector<RankRecord> run(const std::function<void(Rank&)>& body);

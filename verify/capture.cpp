@@ -28,8 +28,19 @@ std::vector<double> join(const std::vector<std::vector<double>>& shards, int64_t
 
 }  // namespace
 
+// The dimension that the ranks share out; -1 where each has all of it.
+int CapturedSite::shared_dimension() const {
+  if (placement == placement_name<Varying>()) return static_cast<int>(local_shape.size()) - 1;
+  return placement == placement_name<VaryingT>() ? 1 : -1;
+}
+
 std::vector<double> CapturedSite::whole() const {
-  if (placement == "varying") return join(per_rank, local_shape.back(), fused);
+  if (const int shared = shared_dimension(); shared >= 0) {
+    int64_t width = 1;  // of what one rank has in a row, over the shared dimension and after it
+    for (size_t i = static_cast<size_t>(shared); i < local_shape.size(); ++i)
+      width *= local_shape[i];
+    return join(per_rank, width, fused);
+  }
   std::vector<double> result = per_rank[0];
   if (placement == "partial") {
     for (size_t r = 1; r < per_rank.size(); ++r)
@@ -40,7 +51,8 @@ std::vector<double> CapturedSite::whole() const {
 
 std::vector<int64_t> CapturedSite::shape() const {
   std::vector<int64_t> shape = local_shape;
-  if (placement == "varying") shape.back() *= static_cast<int64_t>(per_rank.size());
+  if (const int shared = shared_dimension(); shared >= 0)
+    shape[static_cast<size_t>(shared)] *= static_cast<int64_t>(per_rank.size());
   return shape;
 }
 
@@ -56,6 +68,7 @@ bool CapturedSite::replicas_identical() const {
 
 Observer Capture::observer() {
   return [this](const Sighting& s, Device& device) {
+    if (s.dp > 0) return;
     List& list = lists_[static_cast<size_t>(s.rank)];
     if (!list.on) return;
     Shown shown{s.site, std::string(s.placement), s.fused, {}, {}};

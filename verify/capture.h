@@ -17,15 +17,16 @@ struct CapturedSite {
   std::vector<int64_t> local_shape;           // rank 0's
 
   // The logical tensor: rank 0's copy of a replicated one, the shards of a varying one side by
-  // side along the last dimension, the sum of a partial one.
+  // side along the dimension they share, the sum of a partial one.
   std::vector<double> whole() const;
   std::vector<int64_t> shape() const;
   // Whether every rank holds the same bits; true where they hold different parts.
   bool replicas_identical() const;
+  int shared_dimension() const;
   bool is_replicated() const { return placement == "invariant" || placement == "replicated"; }
 };
 
-// Safe to be shown things by all ranks at once: each rank has a list of its own.
+// Of the first replica. Safe to be shown things by all ranks at once: each has a list of its own.
 class Capture {
  public:
   explicit Capture(int ranks) : lists_(static_cast<size_t>(ranks)) {}

@@ -2,26 +2,132 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "model/flat_layout.h"
+#include "model/training/data_parallel.h"
 #include "sim/algorithms.h"
 
 namespace tplab {
 
+namespace {
+
+// Writes down one rank's events; a group of one has none.
+class Script {
+ public:
+  Script(int tp, int tp_index, int dp, int dp_index, Algorithm algorithm)
+      : sizes_{tp, dp}, indices_{tp_index, dp_index}, algorithm_(algorithm) {}
+
+  Phase phase = Phase::forward;
+
+  void expect(Axis axis, std::string site, Op op, int64_t elements, DType dtype) {
+    const auto a = static_cast<size_t>(axis == Axis::tp ? 0 : 1);
+    if (sizes_[a] == 1) return;
+    events_.push_back(
+        {std::move(site), phase, axis, op, elements, elements * size_bytes(dtype),
+         predicted_wire_bytes(op, algorithm_, indices_[a], sizes_[a], elements, dtype)});
+  }
+  std::vector<PredictedEvent> events() && { return std::move(events_); }
+
+ private:
+  int sizes_[2], indices_[2];
+  Algorithm algorithm_;
+  std::vector<PredictedEvent> events_;
+};
+
+// A training step, put together from its parts in the order of the network.
+class StepScript : public Script {
+ public:
+  StepScript(const ShardPlan& plan, const StepShape& shape, int dp_index, int tp_index)
+      : Script(plan.tp(), tp_index, shape.dp, dp_index, shape.algorithm),
+        shape_(shape),
+        layers_(plan.config().n_layer),
+        stream_(shape.batch * shape.length * plan.config().n_embd) {}
+
+  void forward() {
+    phase = Phase::forward;
+    on_stream("embed", Op::all_reduce);
+    for (int64_t i = 0; i < layers_; ++i) block_forward(i);
+    if (shape_.sp) on_stream("head", Op::all_gather);
+    for (int i = 0; i < 3; ++i)
+      expect(Axis::tp, "head/loss", Op::all_reduce, shape_.batch * shape_.length, shape_.dtype);
+  }
+
+  void backward() {
+    phase = Phase::backward;
+    read_backward("head");
+    for (int64_t i = layers_ - 1; i >= 0; --i) {
+      if (shape_.recompute) block_forward(i);
+      for (const char* part : {"mlp", "attn"}) {
+        const std::string site = fmt::format("block {}/{}", i, part);
+        if (shape_.sp) on_stream(site, Op::all_gather);  // of what was written, by reduce-scatter
+        read_backward(site);
+      }
+    }
+    if (shape_.sp) on_stream("embed", Op::all_gather);
+  }
+
+ private:
+  void on_stream(const std::string& site, Op op) {
+    expect(Axis::tp, site, op, stream_, shape_.dtype);
+  }
+  void block_forward(int64_t i) {
+    for (const char* part : {"attn", "mlp"}) {
+      const std::string site = fmt::format("block {}/{}", i, part);
+      if (shape_.sp) on_stream(site, Op::all_gather);
+      on_stream(site, shape_.sp ? Op::reduce_scatter : Op::all_reduce);
+    }
+  }
+  void read_backward(const std::string& site) {
+    if (shape_.sp && shape_.regather) on_stream(site, Op::all_gather);
+    on_stream(site, shape_.sp ? Op::reduce_scatter : Op::all_reduce);
+  }
+
+  const StepShape& shape_;
+  int64_t layers_, stream_;
+};
+
+}  // namespace
+
 std::vector<PredictedEvent> predict_forward(const ShardPlan& plan, int64_t batch, int64_t length,
                                             DType dtype, Algorithm algorithm, int rank) {
-  std::vector<PredictedEvent> events;
-  if (plan.tp() == 1) return events;
-  const auto expect = [&](std::string site, Op op, int64_t elements) {
-    events.push_back({std::move(site), op, elements, elements * size_bytes(dtype),
-                      predicted_wire_bytes(op, algorithm, rank, plan.tp(), elements, dtype)});
-  };
+  Script script(plan.tp(), rank, 1, 0, algorithm);
   const int64_t stream = batch * length * plan.config().n_embd;
-  expect("embed", Op::all_reduce, stream);
+  script.expect(Axis::tp, "embed", Op::all_reduce, stream, dtype);
   for (int64_t i = 0; i < plan.config().n_layer; ++i) {
-    expect(fmt::format("block {}/attn", i), Op::all_reduce, stream);
-    expect(fmt::format("block {}/mlp", i), Op::all_reduce, stream);
+    script.expect(Axis::tp, fmt::format("block {}/attn", i), Op::all_reduce, stream, dtype);
+    script.expect(Axis::tp, fmt::format("block {}/mlp", i), Op::all_reduce, stream, dtype);
   }
-  expect("head", Op::all_gather, batch * length * plan.padded_vocab());
-  return events;
+  script.expect(Axis::tp, "head", Op::all_gather, batch * length * plan.padded_vocab(), dtype);
+  return std::move(script).events();
+}
+
+std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const StepShape& shape,
+                                         int dp_index, int tp_index) {
+  StepScript script(plan, shape, dp_index, tp_index);
+  for (int64_t i = 0; i < shape.micro_batches; ++i) {
+    script.forward();
+    script.backward();
+  }
+  script.phase = Phase::backward;
+  script.expect(Axis::dp, "mean loss", Op::all_reduce, 1, DType::f64);
+  const FlatLayout layout(plan, shape.dp);
+  if (shape.sp)
+    script.expect(Axis::tp, "small gradients", Op::all_reduce, layout.range(Region::small).size(),
+                  shape.dtype);
+  const int64_t count = layout.count(), bucket = kBucketBytes / size_bytes(shape.dtype);
+  if (shape.zero == 2) {
+    script.expect(Axis::dp, "replicas", Op::reduce_scatter, count, shape.dtype);
+  } else {
+    for (int64_t begin = 0; begin < count; begin += bucket)
+      script.expect(Axis::dp, "replicas", Op::all_reduce, std::min(bucket, count - begin),
+                    shape.dtype);
+  }
+  script.phase = Phase::optimizer;
+  script.expect(Axis::tp, "norm", Op::all_reduce, 1, DType::f64);
+  if (shape.zero == 2) script.expect(Axis::dp, "norm", Op::all_reduce, 1, DType::f64);
+  if (shape.zero > 0) script.expect(Axis::dp, "replicas", Op::all_gather, count, shape.dtype);
+  return std::move(script).events();
 }
 
 std::string first_disagreement(const std::vector<PredictedEvent>& predicted,
@@ -29,14 +135,16 @@ std::string first_disagreement(const std::vector<PredictedEvent>& predicted,
   for (size_t i = 0; i < std::min(predicted.size(), counted.size()); ++i) {
     const PredictedEvent& want = predicted[i];
     const Event& got = counted[i];
-    if (want.site == got.site->path() && want.op == got.op && want.elements == got.elements &&
+    if (want.site == got.site->path() && want.phase == got.phase && want.axis == got.axis &&
+        want.op == got.op && want.elements == got.elements &&
         want.payload_bytes == got.payload_bytes && want.wire_bytes == got.wire_bytes)
       continue;
     return fmt::format(
-        "collective {}: predicted {} of {} numbers at {}, {} bytes sent; counted {} of {} at {}, "
-        "{} bytes sent",
-        i, name(want.op), want.elements, want.site, want.wire_bytes, name(got.op), got.elements,
-        got.site->path(), got.wire_bytes);
+        "collective {}: predicted {} of {} numbers at {} ({}, over {}), {} bytes sent; counted {} "
+        "of {} at {} ({}, over {}), {} bytes sent",
+        i, name(want.op), want.elements, want.site, name(want.phase), name(want.axis),
+        want.wire_bytes, name(got.op), got.elements, got.site->path(), name(got.phase),
+        name(got.axis), got.wire_bytes);
   }
   if (predicted.size() == counted.size()) return "";
   return fmt::format("predicted {} collectives, counted {}", predicted.size(), counted.size());

@@ -1,4 +1,5 @@
-// What a forward pass must communicate, from the paper's counts and not from the model's code.
+// What a forward pass and a training step must communicate, from the papers' counts and not from
+// the model's code.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,12 @@ namespace tplab {
 
 struct PredictedEvent {
   std::string site;
+  Phase phase;
+  Axis axis;  // over which ranks
   Op op;
   int64_t elements;       // of the whole tensor
   int64_t payload_bytes;  // elements * size
-  int64_t wire_bytes;     // that `rank` sends, by the algorithm's formula
+  int64_t wire_bytes;     // that this rank sends, by the algorithm's formula
 };
 
 // A forward pass over tokens [B, T] that gathers the logits of every position: at tp > 1, in order,
@@ -24,8 +27,33 @@ struct PredictedEvent {
 std::vector<PredictedEvent> predict_forward(const ShardPlan& plan, int64_t batch, int64_t length,
                                             DType dtype, Algorithm algorithm, int rank);
 
+// What a training step does, as far as its communication depends on it.
+struct StepShape {
+  int dp = 1;
+  int64_t batch = 1, length = 1;  // of one micro-batch of one replica: [B, T]
+  int64_t micro_batches = 1;
+  bool sp = false, regather = false, recompute = false;
+  int zero = 0;  // stage
+  DType dtype = DType::f32;
+  Algorithm algorithm = Algorithm::direct;
+};
+
+// One optimizer step, in order, of the rank at (dp_index, tp_index). With S = B T C and L layers:
+//   forward   TP: 1 + 2 L all-reduces of S.   SP: 1 all-reduce of S (the embedding, which is then
+//             split), 2 L + 1 all-gathers and 2 L reduce-scatters of S.   Both: 3 all-reduces of
+//             B T for the loss
+//   backward  TP: 2 L + 1 all-reduces of S.   SP: 2 L + 1 all-gathers and 2 L + 1 reduce-scatters
+//             (2 L + 1 all-gathers more with regather), and once a step an all-reduce of the norms'
+//             and row biases' gradients: 6 C a block and 2 C.
+//             recompute: each block's forward once more
+//   dp        an all-reduce of the loss; the gradients, in buckets, or a reduce-scatter (ZeRO 2)
+//   optimizer the norm: a scalar all-reduce over tp, and over dp for ZeRO 2; ZeRO: an all-gather
+//   source: Korthikanti et al. 2022, section 4.2.2; Rajbhandari et al. 2020, section 7
+std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const StepShape& shape,
+                                         int dp_index, int tp_index);
+
 // The first way in which the counted events differ from the predicted ones, as a sentence; empty
-// if they agree in number, order, site, operation, size and bytes sent.
+// if they agree in number, order, site, phase, group, operation, size and bytes sent.
 std::string first_disagreement(const std::vector<PredictedEvent>& predicted,
                                const std::vector<Event>& counted);
 

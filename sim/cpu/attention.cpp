@@ -5,6 +5,7 @@
 
 #include "sim/cpu/dot.h"
 #include "sim/cpu/kernels.h"
+#include "sim/cpu/views.h"
 
 namespace tplab::cpu {
 namespace {
@@ -12,13 +13,6 @@ namespace {
 // Queries that share one pass over the keys. Their scores, [kBlock, past + T], should fit L2.
 constexpr int64_t kBlock = 64;
 constexpr int64_t kFewQueries = 4;  // up to here one query at a time is as fast
-
-template <class Real>
-using Matrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-template <class Real>
-using View = Eigen::Map<Matrix<Real>, 0, Eigen::OuterStride<>>;
-template <class Real>
-using ConstView = Eigen::Map<const Matrix<Real>, 0, Eigen::OuterStride<>>;
 
 // One head of one sequence.
 template <class Real>

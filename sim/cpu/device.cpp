@@ -1,130 +1,100 @@
-// The device for host memory: unwraps arrays and calls the kernels of kernels.h.
-//
-// Numerics: every operation gives the same bits whatever the number of lanes.
-#include "sim/device.h"
-
+// The CPU device's memory and forward pass: unwraps arrays and calls the kernels of kernels.h.
 #include <algorithm>
 #include <cstring>
 
+#include "sim/cpu/cpu_device.h"
 #include "sim/cpu/kernels.h"
-#include "sim/cpu/memory.h"
 
 namespace tplab {
-namespace {
 
-class CpuDevice final : public Device {
- public:
-  explicit CpuDevice(Crew& crew) : crew_(crew), memory_(CpuMemory::make()) {}
-  std::string_view name() const override { return "cpu"; }
+void CpuDevice::zero(Array& x) {
+  auto* const bytes = static_cast<char*>(x.data());
+  crew_.parallel_for(x.bytes(), cpu::grain_of(1), [&](int64_t begin, int64_t end) {
+    std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
+  });
+}
 
-  Array allocate(DType dtype, const Shape& shape) override {
-    return Array(dtype, shape, memory_->allocate(dtype, shape));
-  }
-  void upload(HostSpan from, Array& to) override { copy(from.data, to.data(), to.bytes()); }
-  void download(const Array& from, HostSpan to) override {
-    copy(from.data(), to.data, from.bytes());
-  }
-  void zero(Array& x) override {
-    auto* const bytes = static_cast<char*>(x.data());
-    crew_.parallel_for(x.bytes(), cpu::grain_of(1), [&](int64_t begin, int64_t end) {
-      std::memset(bytes + begin, 0, static_cast<size_t>(end - begin));
-    });
-  }
-  void* host_memory(Array& x) override { return x.data(); }
-  MemoryUse memory() const override { return memory_->use(); }
+void CpuDevice::linear(const Array& x, const Array& w, const Array* bias, Array& y) {
+  dispatch(x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::linear<Real>(crew_, {.x = x.as<Real>(),
+                              .w = w.as<Real>(),
+                              .bias = bias ? bias->as<Real>() : nullptr,
+                              .y = y.as<Real>(),
+                              .rows = x.shape().rows(),
+                              .k = x.shape()[-1],
+                              .n = w.shape()[0]});
+  });
+}
 
-  void linear(const Array& x, const Array& w, const Array* bias, Array& y) override {
-    dispatch(x.dtype(), [&](auto zero) {
-      using Real = decltype(zero);
-      cpu::linear<Real>(crew_, {.x = x.as<Real>(),
-                                .w = w.as<Real>(),
-                                .bias = bias ? bias->as<Real>() : nullptr,
-                                .y = y.as<Real>(),
-                                .rows = x.shape().rows(),
-                                .k = x.shape()[-1],
-                                .n = w.shape()[0]});
-    });
-  }
+void CpuDevice::add(const Array& a, const Array& b, Array& y) {
+  dispatch(a.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::add(crew_, a.as<Real>(), b.as<Real>(), b.count() != a.count(), y.as<Real>(),
+             a.shape().rows(), a.shape()[-1]);
+  });
+}
 
-  void add(const Array& a, const Array& b, Array& y) override {
-    dispatch(a.dtype(), [&](auto zero) {
-      using Real = decltype(zero);
-      cpu::add(crew_, a.as<Real>(), b.as<Real>(), b.count() != a.count(), y.as<Real>(),
-               a.shape().rows(), a.shape()[-1]);
-    });
-  }
+void CpuDevice::gelu(Gelu kind, const Array& x, Array& y) {
+  dispatch(x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::gelu(crew_, kind, x.as<Real>(), y.as<Real>(), x.count());
+  });
+}
 
-  void gelu(Gelu kind, const Array& x, Array& y) override {
-    dispatch(x.dtype(), [&](auto zero) {
-      using Real = decltype(zero);
-      cpu::gelu(crew_, kind, x.as<Real>(), y.as<Real>(), x.count());
-    });
-  }
+void CpuDevice::layer_norm(const Array& x, const Array& weight, const Array* bias, double eps,
+                           Array& y) {
+  dispatch(x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::layer_norm<Real>(crew_, {.x = x.as<Real>(),
+                                  .weight = weight.as<Real>(),
+                                  .bias = bias ? bias->as<Real>() : nullptr,
+                                  .y = y.as<Real>(),
+                                  .rows = x.shape().rows(),
+                                  .C = x.shape()[-1],
+                                  .eps = static_cast<Real>(eps)});
+  });
+}
 
-  void layer_norm(const Array& x, const Array& weight, const Array* bias, double eps,
-                  Array& y) override {
-    dispatch(x.dtype(), [&](auto zero) {
-      using Real = decltype(zero);
-      cpu::layer_norm<Real>(crew_, {.x = x.as<Real>(),
-                                    .weight = weight.as<Real>(),
-                                    .bias = bias ? bias->as<Real>() : nullptr,
-                                    .y = y.as<Real>(),
-                                    .rows = x.shape().rows(),
-                                    .C = x.shape()[-1],
-                                    .eps = static_cast<Real>(eps)});
-    });
-  }
+void CpuDevice::attention(const Array& qkv, int64_t past, Array& keys, Array& values, Array& y) {
+  dispatch(qkv.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    const cpu::Attention<Real> a{.qkv = qkv.as<Real>(),
+                                 .keys = keys.as<Real>(),
+                                 .values = values.as<Real>(),
+                                 .y = y.as<Real>(),
+                                 .B = qkv.shape()[0],
+                                 .T = qkv.shape()[1],
+                                 .H = keys.shape()[1],
+                                 .D = keys.shape()[3],
+                                 .S = keys.shape()[2],
+                                 .past = past};
+    const Array scratch =
+        allocate(qkv.dtype(), Shape{crew_.lanes(), cpu::attention_scratch_count(a)});
+    cpu::attention(crew_, a, scratch.as<Real>());
+  });
+}
 
-  void attention(const Array& qkv, int64_t past, Array& keys, Array& values, Array& y) override {
-    dispatch(qkv.dtype(), [&](auto zero) {
-      using Real = decltype(zero);
-      const cpu::Attention<Real> a{.qkv = qkv.as<Real>(),
-                                   .keys = keys.as<Real>(),
-                                   .values = values.as<Real>(),
-                                   .y = y.as<Real>(),
-                                   .B = qkv.shape()[0],
-                                   .T = qkv.shape()[1],
-                                   .H = keys.shape()[1],
-                                   .D = keys.shape()[3],
-                                   .S = keys.shape()[2],
-                                   .past = past};
-      const Array scratch =
-          allocate(qkv.dtype(), Shape{crew_.lanes(), cpu::attention_scratch_count(a)});
-      cpu::attention(crew_, a, scratch.as<Real>());
-    });
-  }
+double CpuDevice::cross_entropy(const Array& logits, std::span<const int32_t> targets) {
+  return dispatch(logits.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    return cpu::cross_entropy(crew_, logits.as<Real>(), targets, logits.shape()[-1]);
+  });
+}
 
-  double cross_entropy(const Array& logits, std::span<const int32_t> targets) override {
-    return dispatch(logits.dtype(), [&](auto zero) {
-      using Real = decltype(zero);
-      return cpu::cross_entropy(crew_, logits.as<Real>(), targets, logits.shape()[-1]);
-    });
-  }
+void CpuDevice::sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) {
+  dispatch(dtype, [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::sum(crew_, terms, static_cast<Real*>(out), count);
+  });
+}
 
-  void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override {
-    dispatch(dtype, [&](auto zero) {
-      using Real = decltype(zero);
-      cpu::sum(crew_, terms, static_cast<Real*>(out), count);
-    });
-  }
-  void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override {
-    dispatch(dtype, [&](auto zero) {
-      using Real = decltype(zero);
-      cpu::max(crew_, terms, static_cast<Real*>(out), count);
-    });
-  }
-  void copy(const void* from, void* to, int64_t bytes) override;
-
-  void embedding(std::span<const int32_t> ids, const Array& table, int64_t first_row,
-                 Array& y) override;
-  void last_position(const Array& x, Array& y) override;
-  void join_shards(const Array& shards, Array& y) override;
-  void cut_shards(const Array& x, int64_t first, Array& shards) override;
-
- private:
-  Crew& crew_;
-  std::shared_ptr<CpuMemory> memory_;
-};
+void CpuDevice::max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) {
+  dispatch(dtype, [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::max(crew_, terms, static_cast<Real*>(out), count);
+  });
+}
 
 // The operations that only move numbers know no dtype: they move bytes.
 
@@ -197,8 +167,6 @@ void CpuDevice::cut_shards(const Array& x, int64_t first, Array& shards) {
     }
   });
 }
-
-}  // namespace
 
 std::unique_ptr<Device> make_cpu_device(Crew& crew) { return std::make_unique<CpuDevice>(crew); }
 

@@ -81,17 +81,23 @@ P erf_float(const P& x) {
   return unless_nan(x, pselect(pcmp_lt(size, pset1<P>(1.0f)), small, with_sign));
 }
 
-// x/2 (1 + erf(x/√2)). In double by the C library's erf, number by number.
-inline Packet<float> gelu_erf(float, const Packet<float>& x) {
+// Φ(x) = (1 + erf(x/√2)) / 2. In double by the C library's erf, number by number.
+inline Packet<float> normal_cdf(float, const Packet<float>& x) {
   using namespace Eigen::internal;
   const Packet<float> erf = erf_float(pmul(x, all(0.70710678118f)));
-  return pmul(pmul(x, all(0.5f)), padd(erf, all(1.0f)));
+  return pmul(padd(erf, all(1.0f)), all(0.5f));
 }
-inline Packet<double> gelu_erf(double, const Packet<double>& x) {
+inline Packet<double> normal_cdf(double, const Packet<double>& x) {
   double each[kWidth<double>];
   store(each, x);
-  for (double& v : each) v = 0.5 * v * (1.0 + std::erf(v * 0.70710678118654752440));
+  for (double& v : each) v = 0.5 * (1.0 + std::erf(v * 0.70710678118654752440));
   return load(each);
+}
+
+// x/2 (1 + erf(x/√2)).
+template <class Real>
+Packet<Real> gelu_erf(Real, const Packet<Real>& x) {
+  return Eigen::internal::pmul(x, normal_cdf(Real(), x));
 }
 
 // x/2 (1 + tanh(u)), u = √(2/π) (x + 0.044715 x³), is x / (1 + exp(-2u)): no cancellation.

@@ -5,18 +5,13 @@
 #include <vector>
 
 #include "sim/cpu/kernels.h"
-#include "sim/cpu/math.h"
+#include "sim/cpu/views.h"
 
 namespace tplab::cpu {
 namespace {
 
 template <class Real>
 constexpr int64_t kBytes = static_cast<int64_t>(sizeof(Real));
-
-template <class Real>
-using Row = Eigen::Map<Eigen::Array<Real, Eigen::Dynamic, 1>>;
-template <class Real>
-using ConstRow = Eigen::Map<const Eigen::Array<Real, Eigen::Dynamic, 1>>;
 
 // Folds the terms number by number, strictly in their order. A register of every term is read
 // before its result is written, so `out` may be one of them.

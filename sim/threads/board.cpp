@@ -36,12 +36,13 @@ std::string with_path(const std::string& text, const Site* site) {
 
 }  // namespace
 
-PeerFailed::PeerFailed(int rank)
-    : Error(ErrorKind::run, fmt::format("released, because rank {} failed", rank), "") {}
+PeerFailed::PeerFailed(const std::string& rank_name)
+    : Error(ErrorKind::run, fmt::format("released, because {} failed", rank_name), "") {}
 
-Board::Board(int ranks, double timeout_s, bool oversubscribed)
+Board::Board(int ranks, int tp, double timeout_s, bool oversubscribed)
     : all_(~RankSet{0} >> (64 - ranks)),
       ranks_(ranks),
+      tp_(tp),
       timeout_s_(timeout_s),
       oversubscribed_(oversubscribed) {}
 
@@ -87,7 +88,7 @@ void Board::sleep(int rank, const Wait& wait, Lock& lock) {
     look_for_stuck_ranks(lock);
     if (wait.over() || released(wait)) return;
     if (std::chrono::steady_clock::now() >= deadline) {
-      declare(fmt::format("rank {} has waited for {} s", rank, timeout_s_), lock);
+      declare(fmt::format("{} has waited for {} s", name_of(rank), timeout_s_), lock);
       return;
     }
     seat(rank).wakeup.wait_until(lock, deadline);
@@ -121,7 +122,8 @@ void Board::look_for_stuck_ranks(Lock& lock) {
   }
   if (abandoned >= 0) {
     const int gone = std::countr_zero(seat(abandoned).wait->peers & left_);
-    declare(fmt::format("rank {} waits for rank {}, which has returned", abandoned, gone), lock);
+    declare(fmt::format("{} waits for {}, which has returned", name_of(abandoned), name_of(gone)),
+            lock);
   } else if (asleep != 0 && !can_go_on) {
     declare("deadlock: every rank waits for another", lock);
   }
@@ -143,15 +145,21 @@ void Board::declare(const std::string& headline, Lock& lock) {
                  "each send with a recv");
 }
 
+std::string Board::name_of(int rank) const {
+  if (!has_replicas()) return fmt::format("rank {}", rank);
+  return fmt::format("rank {} (dp {}, tp {})", rank, rank / tp_, rank % tp_);
+}
+
 std::string Board::describe(int rank) {
   const Seat& seat = this->seat(rank);
   if (left_ & rank_set(rank)) {
-    return fmt::format("rank {}: returned after {} collectives", rank, seat.collectives);
+    return fmt::format("{}: returned after {} collectives", name_of(rank), seat.collectives);
   }
   if (asleep_ & rank_set(rank)) {
-    return fmt::format("rank {}: waiting in {}{}", rank, seat.wait->post.text(), seat.wait->group);
+    return fmt::format("{}: waiting in {}{}", name_of(rank), seat.wait->post.text(),
+                       seat.wait->group);
   }
-  return with_path(fmt::format("rank {}: computing", rank), seat.state->site());
+  return with_path(name_of(rank) + ": computing", seat.state->site());
 }
 
 void Board::settle_verdict(const std::string& problem, const std::string& fix) {
@@ -175,7 +183,7 @@ void Board::throw_if_failed() {
 }
 
 void Board::throw_failure() const {
-  if (thrower_ >= 0) throw PeerFailed(thrower_);
+  if (thrower_ >= 0) throw PeerFailed(name_of(thrower_));
   throw Error(ErrorKind::run, problem_, fix_);
 }
 
@@ -212,7 +220,7 @@ void Board::leave(int rank, std::exception_ptr error) {
 void Board::rethrow_failure() {
   if (!failed_) return;
   if (thrower_ < 0) throw_failure();
-  const std::string name = fmt::format("rank {}: ", thrower_);
+  const std::string name = name_of(thrower_) + ": ";
   try {
     std::rethrow_exception(thrown_);
   } catch (const Error& error) {

@@ -42,15 +42,17 @@ struct Wait {
 // Thrown in ranks whose run has failed on another rank. World rethrows the other's exception.
 class PeerFailed : public Error {
  public:
-  explicit PeerFailed(int rank);
+  explicit PeerFailed(const std::string& rank_name);
 };
 
 // Threads: all members may be called by all ranks at once.
 class Board {
  public:
+  // `tp`: ranks a tensor-parallel group, for their names.
   // `oversubscribed`: there are more threads than cores, so that spinning keeps peers from running.
-  Board(int ranks, double timeout_s, bool oversubscribed);
+  Board(int ranks, int tp, double timeout_s, bool oversubscribed);
   int ranks() const { return ranks_; }
+  bool has_replicas() const { return tp_ < ranks_; }
   void watch(int rank, const Rank& state);  // before the ranks start
 
   // Returns when the wait is over: spins briefly, then sleeps. Throws if it can never be over, or
@@ -68,6 +70,8 @@ class Board {
   void leave(int rank, std::exception_ptr error);
   // After all have left: throws the first failure, with the name of the rank that threw it.
   void rethrow_failure();
+  // "rank 3", or on a mesh of replicas "rank 3 (dp 1, tp 1)".
+  std::string name_of(int rank) const;
 
  private:
   using Lock = std::unique_lock<std::mutex>;
@@ -90,7 +94,7 @@ class Board {
   std::string describe(int rank);
 
   const RankSet all_;
-  const int ranks_;
+  const int ranks_, tp_;
   const double timeout_s_;
   const bool oversubscribed_;
   std::array<Seat, kMaxRanks> seats_;

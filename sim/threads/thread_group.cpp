@@ -7,13 +7,16 @@
 
 namespace tplab {
 
-ThreadGroup::ThreadGroup(std::shared_ptr<Board> board, std::vector<int> members)
+ThreadGroup::ThreadGroup(std::shared_ptr<Board> board, std::vector<int> members, Axis axis)
     : board_(std::move(board)),
       members_(std::move(members)),
+      axis_(axis),
       seats_(members_.size()),
       mailboxes_(members_.size() * members_.size()) {
   for (int rank : members_) member_set_ |= rank_set(rank);
-  if (size() < board_->ranks()) name_ = fmt::format(" among ranks {}", fmt::join(members_, ", "));
+  if (size() == board_->ranks()) return;
+  name_ = fmt::format(" among ranks {}", fmt::join(members_, ", "));
+  if (board_->has_replicas()) name_ += fmt::format(" ({})", name(axis));
 }
 
 int ThreadGroup::rank_of(int world_rank) const {
@@ -57,7 +60,8 @@ void ThreadGroup::fail_disagreement(uint64_t call) {
     for (std::string_view field : differences(first, post)) {
       if (std::find(fields.begin(), fields.end(), field) == fields.end()) fields.push_back(field);
     }
-    list += fmt::format("\n  rank {}: called {}{}", world_rank(rank), post.text(), name_);
+    list +=
+        fmt::format("\n  {}: called {}{}", board_->name_of(world_rank(rank)), post.text(), name_);
     if (post.algorithm != first.algorithm) list += fmt::format(" by {}", name(post.algorithm));
   }
   board_->fail(
@@ -117,11 +121,11 @@ void ThreadGroup::receive(int rank, int from, std::span<std::byte> to, const Pos
 }
 
 void ThreadGroup::fail_message(int from, const Post& sent, int to, const Post& expected) {
-  board_->fail(
-      fmt::format("a message is not what its receiver expects\n  rank {}: called {}{}"
-                  "\n  rank {}: called {}{}",
-                  world_rank(from), sent.text(), name_, world_rank(to), expected.text(), name_),
-      "send and receive the same number of elements of one dtype");
+  board_->fail(fmt::format("a message is not what its receiver expects\n  {}: called {}{}"
+                           "\n  {}: called {}{}",
+                           board_->name_of(world_rank(from)), sent.text(), name_,
+                           board_->name_of(world_rank(to)), expected.text(), name_),
+               "send and receive the same number of elements of one dtype");
 }
 
 std::vector<int> ThreadGroup::ranks_of_color(int color) const {
@@ -138,7 +142,7 @@ std::shared_ptr<ThreadGroup> ThreadGroup::make_part(const std::vector<int>& rank
   std::vector<int> members;
   members.reserve(ranks.size());
   for (int rank : ranks) members.push_back(world_rank(rank));
-  return std::make_shared<ThreadGroup>(board_, std::move(members));
+  return std::make_shared<ThreadGroup>(board_, std::move(members), axis_);
 }
 
 }  // namespace tplab

@@ -19,10 +19,12 @@ namespace tplab {
 // this group unless it says `world`. The group outlives the communicators that point to it.
 class ThreadGroup {
  public:
-  // `members`: the world ranks, in the order of their ranks here.
-  ThreadGroup(std::shared_ptr<Board> board, std::vector<int> members);
+  // `members`: the world ranks, in the order of their ranks here. `axis`: of the mesh, along which
+  // they lie.
+  ThreadGroup(std::shared_ptr<Board> board, std::vector<int> members, Axis axis);
 
   int size() const { return static_cast<int>(members_.size()); }
+  Axis axis() const { return axis_; }
   Board& board() { return *board_; }
   int world_rank(int rank) const { return members_[static_cast<size_t>(rank)]; }
   int rank_of(int world_rank) const;
@@ -95,6 +97,7 @@ class ThreadGroup {
 
   std::shared_ptr<Board> board_;
   std::vector<int> members_;
+  Axis axis_;
   RankSet member_set_ = 0;
   std::string name_;  // " among ranks 1, 3"; empty for the whole world
   std::vector<Seat> seats_;

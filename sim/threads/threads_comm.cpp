@@ -46,7 +46,7 @@ class ThreadsComm::ThreadLinks : public Links {
 };
 
 ThreadsComm::ThreadsComm(std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm)
-    : Comm(owner, group->rank_of(owner.index()), group->size(), algorithm),
+    : Comm(owner, group->rank_of(owner.global_index()), group->size(), algorithm, group->axis()),
       group_(std::move(group)) {}
 
 void ThreadsComm::agree(const Post& post) { group_->agree(rank(), ++rounds_, ++calls_, post); }

@@ -5,7 +5,7 @@
 
 using namespace tplab;
 
-Tensor<Varying> f(const Tensor<Varying>& x, const Tensor<Invariant>& w,
+Tensor<VaryingT> f(const Tensor<VaryingT>& x, const Tensor<Invariant>& w,
                   const Tensor<Invariant>& b) {
 #ifdef REPAIRED
   return layer_norm(x, enter(w), enter(b), 1e-5);

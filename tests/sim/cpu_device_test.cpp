@@ -3,24 +3,10 @@
 #include <limits>
 #include <numeric>
 
-#include "tests/sim/numbers.h"
+#include "tests/sim/lanes.h"
 
 namespace tplab {
 namespace {
-
-// Runs make(device) on 1, 2 and 3 lanes; the results must have the same bits. Returns the first.
-template <class F>
-Array same_on_all_lanes(F make) {
-  Array first;
-  for (const int lanes : {1, 2, 3}) {
-    Team team(lanes);
-    const auto device = make_cpu_device(team.crew());
-    const Array result = make(*device);
-    if (lanes == 1) first = result;
-    CHECK(same_bits(result, first));
-  }
-  return first;
-}
 
 template <class Real>
 Real nan_of() {

@@ -29,6 +29,12 @@ inline bool same_bits(const Array& a, const Array& b) {
          std::memcmp(a.data(), b.data(), static_cast<size_t>(a.bytes())) == 0;
 }
 
+inline bool same_bits(const std::vector<Array>& a, const std::vector<Array>& b) {
+  bool same = a.size() == b.size();
+  for (size_t i = 0; same && i < a.size(); ++i) same = same_bits(a[i], b[i]);
+  return same;
+}
+
 // The relative error of n roundings, one on top of the other (Higham 2002, lemma 3.1):
 // |Π (1 + δ_i) - 1| <= γ_n = n u / (1 - n u) where every |δ_i| <= u.
 template <class Real>

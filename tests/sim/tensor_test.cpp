@@ -84,25 +84,56 @@ TEST_CASE("gather: shards come back side by side in rank order, and padding is d
   CHECK(failures.text() == "");
 }
 
-TEST_CASE("split then gather is the identity, scatter_sum is leave then split") {
+// [B, T, C] of which this rank may hold only some positions, every number its own.
+template <class P>
+Tensor<P> sequences(Rank& rank, int64_t first_position, int64_t positions, double scale = 1) {
+  constexpr int64_t B = 2, C = 3;
+  Array x = rank.device().allocate(DType::f64, Shape{B, positions, C});
+  double* to = x.as<double>();
+  for (int64_t b = 0; b < B; ++b)
+    for (int64_t t = 0; t < positions; ++t)
+      for (int64_t c = 0; c < C; ++c)
+        *to++ = scale * static_cast<double>(100 * b + 10 * (first_position + t) + c + 1);
+  return assume_placement<P>(rank, x);
+}
+
+bool same_numbers(const Array& a, const Array& b) {
+  return a.shape() == b.shape() &&
+         std::equal(a.as<double>(), a.as<double>() + a.count(), b.as<double>());
+}
+
+TEST_CASE("along T: split, gather, scatter_sum and their backwards, in the order of positions") {
   for (int tp : {1, 2, 4}) {
     Failures failures;
     World({.tp = tp}).run([&](Rank& rank) {
-      const Tensor<Invariant> x = matrix<Invariant>(rank, 3, 0, 8);
-      const Tensor<Replicated> back = gather(split(x));
-      const Tensor<Varying> scattered =
-          scatter_sum(matrix<Partial>(rank, 3, 0, 8, rank.index() + 1));
-      const Tensor<Varying> sliced = split(leave(matrix<Partial>(rank, 3, 0, 8, rank.index() + 1)));
-      failures.expect(scattered.shape() == Shape{3, 8 / tp}, "shape");
-      for (int64_t i = 0; i < 3; ++i) {
-        for (int64_t j = 0; j < 8; ++j)
-          failures.expect(at(back.array(), i, j) == value(i, j), "identity");
-        for (int64_t j = 0; j < 8 / tp; ++j)
-          failures.expect(at(scattered.array(), i, j) == at(sliced.array(), i, j), "scatter_sum");
-      }
+      const int64_t T = 8, mine = T / tp, first = rank.index() * mine;
+      const auto whole = sequences<Invariant>(rank, 0, T);
+      const auto part = sequences<VaryingT>(rank, first, mine);
+      const auto expect = [&](const auto& got, const auto& want, const char* what) {
+        failures.expect(same_numbers(got.array(), want.array()), what);
+      };
+      expect(split(whole), part, "split");
+      expect(gather(part), whole, "gather");
+      expect(split_backward(part), whole, "split_backward");
+      expect(scatter_sum_backward(part), whole, "scatter_sum_backward");
+      // Rank r's term is (r + 1) times the numbers, so the sum is this many times them.
+      const double sum = tp * (tp + 1) / 2.0, term = rank.index() + 1;
+      const auto summed = sequences<VaryingT>(rank, first, mine, sum);
+      expect(scatter_sum(sequences<Partial>(rank, 0, T, term)), summed, "scatter_sum");
+      expect(gather_backward(sequences<Partial>(rank, 0, T, term)), summed, "gather_backward");
+      expect(enter_backward(sequences<Partial>(rank, 0, T, term)),
+             sequences<Invariant>(rank, 0, T, sum), "enter_backward");
     });
     CHECK(failures.text() == "");
   }
+}
+
+TEST_CASE("a sequence that does not divide by the ranks is refused, naming the site") {
+  CHECK_THROWS_WITH(World({.tp = 3}).run([&](Rank& rank) {
+    auto scope = rank.at("embed");
+    (void)split(sequences<Invariant>(rank, 0, 8));
+  }),
+                    Catch::Contains("embed: the positions of [2, 8, 3] do not divide by 3 ranks"));
 }
 
 TEST_CASE("column then row parallel equals the product on one rank") {

@@ -1,0 +1,48 @@
+#include "model/flat_layout.h"
+
+#include <algorithm>
+
+namespace tplab {
+
+namespace {
+
+constexpr int64_t kAlignment = 16;
+
+int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+Region region_of(const ShardRow& row) {
+  if (row.split != Split::whole)
+    return row.shape.size() > 1 ? Region::split_matrices : Region::split_vectors;
+  return row.shape.size() > 1 ? Region::positions : Region::small;
+}
+
+}  // namespace
+
+FlatLayout::FlatLayout(const ShardPlan& plan, int dp) : dp_(dp) {
+  int64_t next = 0;
+  for (Region region :
+       {Region::split_matrices, Region::split_vectors, Region::positions, Region::small}) {
+    const int64_t begin = next;
+    for (size_t i = 0; i < plan.rows().size(); ++i) {
+      if (region_of(plan.rows()[i]) != region) continue;
+      int64_t count = 1;
+      for (int64_t n : plan.local_shape(plan.rows()[i])) count *= n;
+      entries_.push_back({i, region, next, count});
+      next += round_up(count, kAlignment);
+    }
+    ranges_[static_cast<size_t>(region)] = {begin, next};
+  }
+  part_ = round_up((next + dp - 1) / dp, kAlignment);
+}
+
+const FlatEntry& FlatLayout::entry(size_t row) const {
+  return *std::find_if(entries_.begin(), entries_.end(),
+                       [&](const FlatEntry& e) { return e.row == row; });
+}
+
+Range intersection(Range a, Range b) {
+  const int64_t begin = std::max(a.begin, b.begin);
+  return {begin, std::max(begin, std::min(a.end, b.end))};
+}
+
+}  // namespace tplab

@@ -1,0 +1,57 @@
+// What one pass through the network is for: its cache, its dropout, what it keeps.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "model/stream.h"
+#include "sim/ops.h"
+
+namespace tplab {
+
+class KvCache;
+
+// nanoGPT's dropout in one micro-batch. Masks depend on (seed, step, site, global index) alone, so
+// they are the same at every mesh, with and without SP, and in a recomputation.
+struct Dropout {
+  double rate = 0;
+  uint64_t seed = 0;
+  int64_t step = 0;
+  int64_t first_sequence = 0;  // of this rank's sequences in the step's batch
+
+  DropoutMask mask(Rank& rank) const {
+    return {.rate = rate,
+            .stream = RandomStream(seed, fmt::format("dropout/{}/{}", step, rank.site()->path())),
+            .first_sequence = first_sequence};
+  }
+};
+
+struct Pass {
+  KvCache* cache = nullptr;          // generation: the past positions
+  const Dropout* dropout = nullptr;  // training, where the rate is above 0
+  bool regather = false;             // SP: gather inputs again in the backward pass, see SavedInput
+  bool recompute = false;            // keep only each block's input; run it again in the backward
+  // Drops from this rank's part of the stream, and from its gradient.
+  template <class Residual>
+  Tensor<Residual> drop(Tensor<Residual> x) const {
+    if (!dropout) return x;
+    DropoutMask mask = dropout->mask(x.rank());
+    const Positions at = Stream<Residual>::positions(x);
+    mask.first_position = at.first;
+    mask.whole_length = at.whole;
+    return tplab::dropout(std::move(x), mask);
+  }
+  // For the probabilities of this rank's heads.
+  std::optional<DropoutMask> attention_mask(Rank& rank, int64_t heads_local, int64_t length) const {
+    if (!dropout) return std::nullopt;
+    DropoutMask mask = dropout->mask(rank);
+    mask.whole_length = length;
+    mask.first_head = rank.index() * heads_local;
+    mask.whole_heads = rank.size() * heads_local;
+    return mask;
+  }
+};
+
+}  // namespace tplab

@@ -1,0 +1,47 @@
+#include "model/training/data_parallel.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/error.h"
+
+namespace tplab {
+
+Zero parse_zero(int stage) {
+  if (stage < 0 || stage > 2)
+    fail(fmt::format("there is no ZeRO stage {} here", stage), "use --zero 0, 1 or 2");
+  return static_cast<Zero>(stage);
+}
+
+MeshGradients sum_over_replicas(Rank& rank, const FlatParameters& parameters,
+                                [[maybe_unused]] Gradients gradients, Zero zero) {
+  auto scope = rank.at("replicas");
+  const FlatLayout& layout = parameters.layout;
+  const Array& all = parameters.gradients;
+  if (zero == Zero::gradients && rank.dp_size() > 1) {
+    const Range mine = layout.part(rank.dp_index());
+    Array sum = rank.device().allocate(all.dtype(), Shape{mine.size()});
+    rank.dp_comm().reduce_scatter(all, sum);
+    return {sum, mine};
+  }
+  const int64_t bucket = kBucketBytes / size_bytes(all.dtype());
+  for (int64_t begin = 0; begin < layout.count(); begin += bucket) {
+    Array part = all.part(begin, Shape{std::min(bucket, layout.count() - begin)});
+    rank.dp_comm().all_reduce(part);
+  }
+  return {all, {0, layout.count()}};
+}
+
+void gather_parts(Rank& rank, const FlatParameters& parameters) {
+  if (rank.dp_size() == 1) return;
+  auto scope = rank.at("replicas");
+  const Range mine = parameters.layout.part(rank.dp_index());
+  Array all = parameters.values;
+  const Array part = all.part(mine.begin, Shape{mine.size()});
+  Array copy = rank.device().allocate(all.dtype(), part.shape());  // the sender's own, as MPI asks
+  rank.device().copy(part.data(), copy.data(), part.bytes());
+  rank.dp_comm().all_gather(copy, all);
+}
+
+}  // namespace tplab

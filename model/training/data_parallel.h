@@ -1,0 +1,37 @@
+// Sums gradients over the data-parallel ranks: replicas of the model that trained on other
+// sequences.
+#pragma once
+
+#include <cstdint>
+
+#include "model/parameters.h"
+
+namespace tplab {
+
+// How much of the training state the data-parallel ranks share out (Rajbhandari et al. 2020).
+enum class Zero {
+  none,       // every replica has everything: gradients are all-reduced
+  states,     // ZeRO 1: each updates its part with its part of Adam's moments, then all gather
+  gradients,  // ZeRO 2: gradients are reduce-scattered, so each gets only its part of their sum
+};
+Zero parse_zero(int stage);  // throws Error(usage) unless 0, 1 or 2
+
+// Gradients summed over the whole mesh: what the optimizer takes.
+struct MeshGradients {
+  Array numbers;  // [part.size()]
+  Range part;     // of the flat list: all of it, or under ZeRO 2 what this rank owns
+};
+
+// Gradients of ~25 MB are reduced together, as PyTorch's DistributedDataParallel does (Li et al.
+// 2020): large enough for the bandwidth, small enough to overlap one day.
+inline constexpr int64_t kBucketBytes = 25 << 20;
+
+// Consumes what finish_gradients() returned. comm, over dp ranks, P the flat list's bytes:
+//   none, states: an all-reduce a bucket: 2 (dp-1)/dp P in all;  gradients: 1 reduce-scatter
+MeshGradients sum_over_replicas(Rank& rank, const FlatParameters& parameters, Gradients gradients,
+                                Zero zero);
+
+// After each rank has updated its part: everybody gets every part. comm: 1 all-gather of P.
+void gather_parts(Rank& rank, const FlatParameters& parameters);
+
+}  // namespace tplab

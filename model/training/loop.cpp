@@ -1,0 +1,74 @@
+#include "model/training/loop.h"
+
+namespace tplab {
+
+namespace {
+
+double communication_seconds(const Ledger& ledger) {
+  int64_t total_ns = 0;
+  for (const Event& event : ledger.events()) total_ns += event.end_ns - event.start_ns;
+  return static_cast<double>(total_ns) * 1e-9;
+}
+
+double mean_loss(Trainer& trainer, const Dataset& data, Part part, const LoopOptions& options) {
+  double total = 0;
+  for (int64_t i = 0; i < options.eval_batches; ++i) {
+    // Another seed than the training's, so that the batches are others.
+    const Batch batch =
+        sample(data, part, i, {0, options.sequences}, options.length, options.seed + 1);
+    total += trainer.evaluate(batch.x, batch.y.ids);
+  }
+  return total / static_cast<double>(options.eval_batches);
+}
+
+StepRecord take_step(Rank& rank, Trainer& trainer, const Dataset& data, const LoopOptions& options,
+                     int64_t step) {
+  rank.ledger().clear();
+  const int64_t start = now_ns();
+  const Batch batch =
+      sample(data, Part::train, step, {0, options.sequences}, options.length, options.seed);
+  const StepResult result =
+      trainer.step(batch.x, batch.y.ids, step, options.schedule.learning_rate_at(step));
+  const MemoryUse memory = rank.device().memory();
+  return {.step = step,
+          .loss = result.loss,
+          .step_time_s = static_cast<double>(now_ns() - start) * 1e-9,
+          .forward_time_s = result.forward_s,
+          .backward_time_s = result.backward_s,
+          .optimizer_time_s = result.optimizer_s,
+          .communication_time_s = communication_seconds(rank.ledger()),
+          .tokens = options.sequences * options.length,
+          .samples = options.sequences,
+          .memory_allocated_bytes = memory.current_bytes,
+          .memory_peak_bytes = memory.peak_bytes};
+}
+
+}  // namespace
+
+Evaluation evaluate(Trainer& trainer, const Dataset& data, const LoopOptions& options) {
+  return {mean_loss(trainer, data, Part::train, options),
+          mean_loss(trainer, data, Part::val, options)};
+}
+
+int64_t train_loop(Rank& rank, Trainer& trainer, const Dataset& data, const LoopOptions& options,
+                   const LoopHooks& hooks) {
+  const auto evaluate_and_save = [&](int64_t done) {
+    if (hooks.on_evaluation) hooks.on_evaluation(done, evaluate(trainer, data, options));
+    if (hooks.save) hooks.save(done);
+  };
+  int64_t done = options.first_step;
+  while (done < options.steps) {
+    if (hooks.should_stop && hooks.should_stop(done)) {
+      if (hooks.save) hooks.save(done);
+      return done;
+    }
+    const StepRecord record = take_step(rank, trainer, data, options, done);
+    ++done;
+    if (hooks.on_step) hooks.on_step(record);
+    if (done == options.steps || (options.eval_interval > 0 && done % options.eval_interval == 0))
+      evaluate_and_save(done);
+  }
+  return done;
+}
+
+}  // namespace tplab

@@ -1,0 +1,62 @@
+#include "model/training/memory.h"
+
+#include <algorithm>
+
+#include "model/flat_layout.h"
+
+namespace tplab {
+
+TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences, int64_t length,
+                               const TrainerOptions& options) {
+  const GptConfig& c = plan.config();
+  const int64_t tp = plan.tp(), d = size_bytes(options.dtype), tokens = sequences * length;
+  const FlatLayout layout(plan, dp);
+  const int64_t all = layout.count() * d, part = all / dp;
+
+  const int64_t S = tokens * c.n_embd * d;  // the stream, whole
+  const bool sp = options.sp && tp > 1;
+  const int64_t R = sp ? S / tp : S;                    // what this rank has of it
+  const int64_t I = sp && options.sp_regather ? R : S;  // what a layer keeps of its input
+  const int64_t hidden = tokens * c.n_inner / tp * d;
+  const int64_t log_sums = tokens * c.n_head / tp * d;
+  const int64_t block = 2 * R + 2 * I + 4 * S / tp + 2 * hidden + log_sums;
+  const int64_t kept = options.recompute ? R : block;
+  const int64_t logits = tokens * plan.vocab_local() * d;
+  const int64_t head = R + I + logits + tokens * d;  // the last stream, the head's input, the loss
+
+  // Gathering or scattering along T needs the whole once more, and a second time in the order of
+  // the ranks where there are several sequences.
+  const int64_t moved = sp ? S + (sequences > 1 ? S : 0) : 0;
+  // At the head: all activations, and the gradient of its input.
+  const int64_t at_head = c.n_layer * kept + head + S + (sp ? moved - S + R : 0);
+  // In the last block's perceptron: the stream's gradient, the hidden one's, and the input's.
+  const int64_t again = options.recompute ? block - R : 0;
+  const int64_t in_block = c.n_layer * kept + R + again + R + (sp ? S : 0) + hidden + S + moved;
+
+  TrainingMemory memory;
+  memory.weights = memory.gradients = all;
+  memory.moments = options.zero == Zero::none ? 2 * all : 2 * part;
+  memory.activations = c.n_layer * kept + head;
+  memory.working = std::max(at_head, in_block) - memory.activations;
+  if (dp > 1 && options.zero == Zero::gradients)  // the summed part, and a copy of the updated one
+    memory.working = std::max(memory.working, 2 * part - memory.activations);
+  if (dp > 1 && options.zero == Zero::states)
+    memory.working = std::max(memory.working, part - memory.activations);
+  return memory;
+}
+
+int64_t activation_bytes_of_the_paper(const ShardPlan& plan, int64_t sequences, int64_t length,
+                                      const TrainerOptions& options) {
+  const GptConfig& c = plan.config();
+  const auto tp = static_cast<double>(plan.tp()),
+             d = static_cast<double>(size_bytes(options.dtype));
+  const auto stream = static_cast<double>(sequences * length * c.n_embd);            // sbh
+  const auto squares = static_cast<double>(sequences * length * length * c.n_head);  // as²b
+  const bool sp = options.sp && plan.tp() > 1;
+  // Of sbh(16 d + 2), 12 d is split by TP: q, k, v, heads, and twice the 4 h wide hidden layer.
+  const double whole = stream * (4 * d + 2) / (sp ? tp : 1), split = stream * 12 * d / tp;
+  return static_cast<int64_t>(static_cast<double>(c.n_layer) *
+                              (whole + split + squares * (2 * d + 1) / tp));
+}
+
+}  // namespace tplab

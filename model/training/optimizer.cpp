@@ -1,0 +1,69 @@
+#include "model/training/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tplab {
+
+namespace {
+constexpr Region kRegions[] = {Region::split_matrices, Region::split_vectors, Region::positions,
+                               Region::small};
+}  // namespace
+
+Optimizer::Optimizer(Rank& rank, const FlatParameters& parameters, const OptimizerOptions& options,
+                     Zero zero)
+    : rank_(rank),
+      parameters_(parameters),
+      options_(options),
+      zero_(zero),
+      part_(zero == Zero::none ? Range{0, parameters.layout.count()}
+                               : parameters.layout.part(rank.dp_index())) {
+  for (Array* moment : {&m_, &v_}) {
+    *moment = rank.device().allocate(parameters.values.dtype(), Shape{part_.size()});
+    rank.device().zero(*moment);
+  }
+}
+
+double Optimizer::norm(const MeshGradients& gradients) const {
+  auto scope = rank_.at("norm");
+  double squares = 0;
+  for (Region region : kRegions) {
+    const bool is_split = region == Region::split_matrices || region == Region::split_vectors;
+    if (!is_split && rank_.index() > 0) continue;
+    const Range r = intersection(parameters_.layout.range(region), gradients.part);
+    squares += rank_.device().sum_of_squares(
+        gradients.numbers.part(r.begin - gradients.part.begin, Shape{r.size()}));
+  }
+  Array total = rank_.device().allocate(DType::f64, Shape{1});
+  rank_.device().upload({DType::f64, &squares, 1}, total);
+  rank_.comm().all_reduce(total);
+  if (zero_ == Zero::gradients) rank_.dp_comm().all_reduce(total);
+  rank_.device().download(total, {DType::f64, &squares, 1});
+  return std::sqrt(squares);
+}
+
+void Optimizer::step(const MeshGradients& gradients, double norm, double learning_rate,
+                     int64_t step) {
+  // torch.nn.utils.clip_grad_norm_: the 1e-6 and the limit at 1 are its own.
+  const double scale =
+      options_.grad_clip > 0 ? std::min(1.0, options_.grad_clip / (norm + 1e-6)) : 1.0;
+  for (Region region : kRegions) {
+    const Range r = intersection(parameters_.layout.range(region), part_);
+    if (r.size() == 0) continue;
+    const Shape shape{r.size()};
+    const AdamW adamw{.learning_rate = learning_rate,
+                      .beta1 = options_.beta1,
+                      .beta2 = options_.beta2,
+                      .eps = options_.eps,
+                      .weight_decay = decays(region) ? options_.weight_decay : 0,
+                      .grad_scale = scale,
+                      .step = step};
+    Array m = m_.part(r.begin - part_.begin, shape), v = v_.part(r.begin - part_.begin, shape);
+    Array p = parameters_.values.part(r.begin, shape);
+    rank_.device().adamw(adamw, gradients.numbers.part(r.begin - gradients.part.begin, shape), m, v,
+                         p);
+  }
+  if (zero_ != Zero::none) gather_parts(rank_, parameters_);
+}
+
+}  // namespace tplab

@@ -1,0 +1,44 @@
+// AdamW as nanoGPT configures it, on the flat list of parameters, clipped by the true global norm.
+#pragma once
+
+#include "model/training/data_parallel.h"
+
+namespace tplab {
+
+struct OptimizerOptions {
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
+  double weight_decay = 0.1;  // of parameters with two dimensions
+  double grad_clip = 1.0;     // largest global norm of the gradients; 0 never clips
+};
+
+// Adam's moments of the parameters this rank updates: all of them, or under ZeRO its part.
+class Optimizer {
+ public:
+  Optimizer(Rank& rank, const FlatParameters& parameters, const OptimizerOptions& options,
+            Zero zero);
+
+  // The 2-norm of the mesh's gradients, every parameter counted once: shards are summed over the tp
+  // ranks, what all of them hold is counted on the first. The same bits on every rank.
+  //   comm: 1 scalar all-reduce over tp, under ZeRO 2 one more over dp
+  double norm(const MeshGradients& gradients) const;
+
+  // One step, `step` counting from 1. `norm` is norm(gradients).
+  //   p -= lr (m̂ / (√v̂ + eps) + decay p), the decay first   (Loshchilov and Hutter 2019)
+  //   comm: under ZeRO 1 all-gather over dp
+  void step(const MeshGradients& gradients, double norm, double learning_rate, int64_t step);
+
+  // The moments, [part().size()], of part() of the flat list: read and written by checkpoints.
+  Range part() const { return part_; }
+  Array& m() { return m_; }
+  Array& v() { return v_; }
+
+ private:
+  Rank& rank_;
+  FlatParameters parameters_;
+  OptimizerOptions options_;
+  Zero zero_;
+  Range part_;
+  Array m_, v_;
+};
+
+}  // namespace tplab

@@ -1,0 +1,178 @@
+#include "model/training/trainer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "sim/error.h"
+
+namespace tplab {
+
+namespace {
+
+double seconds_since(int64_t& last_ns) {
+  const int64_t now = now_ns(), before = last_ns;
+  last_ns = now;
+  return static_cast<double>(now - before) * 1e-9;
+}
+
+int64_t counted(const std::vector<int32_t>& targets) {
+  return std::count_if(targets.begin(), targets.end(), [](int32_t id) { return id >= 0; });
+}
+
+// Sequences begin .. begin + count - 1.
+MicroBatch sequences(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t begin,
+                     int64_t count) {
+  const int64_t T = tokens.length;
+  MicroBatch part{{count, T, {}}, {}, 1.0 / static_cast<double>(counted(targets))};
+  part.tokens.ids.assign(tokens.ids.begin() + begin * T, tokens.ids.begin() + (begin + count) * T);
+  part.targets.assign(targets.begin() + begin * T, targets.begin() + (begin + count) * T);
+  return part;
+}
+
+template <class Residual>
+class TrainerOf final : public Trainer {
+ public:
+  TrainerOf(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+            const TrainerOptions& options)
+      : rank_(rank),
+        options_(options),
+        gpt_(rank, source, plan, options.dtype, Purpose::train),
+        optimizer_(rank, gpt_.parameters(), options.optimizer, options.zero) {}
+
+  StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
+                  double learning_rate) override {
+    StepResult result;
+    const Gradients local = micro_batches(tokens, targets, step, result);
+    int64_t clock = now_ns();
+    std::optional<MeshGradients> sum;
+    {
+      auto during = rank_.during(Phase::backward);
+      sum = sum_over_replicas(rank_, gpt_.parameters(), local, options_.zero);
+      result.backward_s += seconds_since(clock);
+    }
+    auto during = rank_.during(Phase::optimizer);
+    result.grad_norm = optimizer_.norm(*sum);
+    if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
+      explain_nan(tokens, targets, step, result);
+    optimizer_.step(*sum, result.grad_norm, learning_rate, step + 1);
+    result.optimizer_s = seconds_since(clock);
+    return result;
+  }
+
+  double gradients(const Tokens& tokens, const std::vector<int32_t>& targets) override {
+    StepResult result;
+    const Gradients local = micro_batches(tokens, targets, 0, result);
+    auto during = rank_.during(Phase::backward);
+    (void)sum_over_replicas(rank_, gpt_.parameters(), local, Zero::none);
+    return result.loss;
+  }
+
+  double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) override {
+    const int64_t dp = rank_.dp_size(), d = rank_.dp_index();
+    const int64_t begin = tokens.batch * d / dp, end = tokens.batch * (d + 1) / dp;
+    double loss = 0;
+    if (end > begin) loss = gpt_.loss(sequences(tokens, targets, begin, end - begin), {}, nullptr);
+    return over_replicas(loss);
+  }
+
+  const ShardPlan& plan() const override { return gpt_.plan(); }
+  const FlatParameters& parameters() const override { return gpt_.parameters(); }
+  Optimizer& optimizer() override { return optimizer_; }
+
+ private:
+  // Every micro-batch forward and backward; fills the loss and the times.
+  Gradients micro_batches(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
+                          StepResult& result) {
+    check_batch(tokens.batch, tokens.length, rank_.size(), rank_.dp_size(), options_);
+    const int64_t each = tokens.batch / (options_.accumulation * rank_.dp_size());
+    int64_t clock = now_ns();
+    Array all = gpt_.parameters().gradients;
+    rank_.device().zero(all);
+    for (int64_t i = 0; i < options_.accumulation; ++i) {
+      const int64_t first = (i * rank_.dp_size() + rank_.dp_index()) * each;
+      const MicroBatch batch = sequences(tokens, targets, first, each);
+      const Dropout dropout{options_.dropout, options_.seed, step, first};
+      const Pass pass{.dropout = options_.dropout > 0 ? &dropout : nullptr,
+                      .regather = options_.sp && options_.sp_regather,
+                      .recompute = options_.recompute};
+      const int64_t before = rank_.device().memory().current_bytes;
+      typename BasicGpt<Residual>::Tape tape;
+      result.loss += gpt_.loss(batch, pass, &tape);
+      result.activation_bytes = rank_.device().memory().current_bytes - before;
+      result.forward_s += seconds_since(clock);
+      auto during = rank_.during(Phase::backward);
+      gpt_.backward(batch, pass, std::move(tape));
+      result.backward_s += seconds_since(clock);
+    }
+    auto during = rank_.during(Phase::backward);
+    result.loss = over_replicas(result.loss);
+    const Gradients gradients = gpt_.finish_gradients();
+    result.backward_s += seconds_since(clock);
+    return gradients;
+  }
+
+  // The sum over replicas of their shares of a mean.   comm: a scalar all-reduce over dp
+  double over_replicas(double share) {
+    auto scope = rank_.at("mean loss");
+    Array sum = rank_.device().allocate(DType::f64, Shape{1});
+    rank_.device().upload({DType::f64, &share, 1}, sum);
+    rank_.dp_comm().all_reduce(sum);
+    rank_.device().download(sum, {DType::f64, &share, 1});
+    return share;
+  }
+
+  // Runs the forward pass once more, looking at every site.
+  [[noreturn]] void explain_nan(const Tokens& tokens, const std::vector<int32_t>& targets,
+                                int64_t step, const StepResult& result) {
+    std::string first;
+    const Observer look = [&](const Sighting& s, Device& device) {
+      if (!first.empty()) return;
+      std::vector<double> values(static_cast<size_t>(s.array.count()));
+      to_host(device, s.array, values);
+      if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
+        first = s.site;
+    };
+    {
+      auto watching = rank_.watched_by(&look);
+      (void)evaluate(tokens, targets);
+    }
+    throw Error(
+        ErrorKind::run,
+        fmt::format(
+            "step {}: the {} is not a finite number; first at {}", step,
+            std::isfinite(result.loss) ? "gradients' norm" : "loss",
+            first.empty() ? "no site of the forward pass: the loss or the backward pass" : first),
+        "lower --lr, raise --warmup, or train in --dtype f64; the last checkpoint is intact");
+  }
+
+  Rank& rank_;
+  TrainerOptions options_;
+  BasicGpt<Residual> gpt_;
+  Optimizer optimizer_;
+};
+
+}  // namespace
+
+void check_batch(int64_t sequences, int64_t length, int tp, int dp, const TrainerOptions& options) {
+  if (options.accumulation < 1)
+    fail(fmt::format("{} micro-batches a step", options.accumulation), "use at least 1");
+  const int64_t unit = options.accumulation * dp;
+  if (sequences < 1 || sequences % unit != 0)
+    fail(fmt::format("a batch of {} sequences does not divide by {} replicas and {} micro-batches",
+                     sequences, dp, options.accumulation),
+         fmt::format("use a multiple of {}", unit));
+  if (options.sp && length % tp != 0)
+    fail(fmt::format("--sp splits {} positions over {} ranks, which do not divide", length, tp),
+         fmt::format("use sequences of a multiple of {} tokens", tp));
+}
+
+std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+                                      const TrainerOptions& options) {
+  if (options.sp) return std::make_unique<TrainerOf<VaryingT>>(rank, source, plan, options);
+  return std::make_unique<TrainerOf<Invariant>>(rank, source, plan, options);
+}
+
+}  // namespace tplab

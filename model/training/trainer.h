@@ -1,0 +1,66 @@
+// One rank of a training run on a dp x tp mesh: a step from a batch to updated parameters.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "model/gpt.h"
+#include "model/training/optimizer.h"
+
+namespace tplab {
+
+struct TrainerOptions {
+  DType dtype = DType::f32;
+  OptimizerOptions optimizer = {};
+  Zero zero = Zero::none;
+  bool sp = false;           // sequence parallelism: the stream is split over T
+  bool sp_regather = false;  // gather layers' inputs again in the backward pass, and keep less
+  bool recompute = false;    // keep only each block's input, run the block again in the backward
+  int64_t accumulation = 1;  // micro-batches a step
+  double dropout = 0;
+  uint64_t seed = 1337;  // of dropout
+};
+
+// What one step did. Times are this rank's.
+struct StepResult {
+  double loss = 0;  // mean over the whole batch: the same on every rank
+  double grad_norm = 0;
+  double forward_s = 0, backward_s = 0, optimizer_s = 0;  // waiting included
+  int64_t activation_bytes = 0;  // what forward left for backward, measured
+};
+
+// What does not depend on how the stream lives. Every rank of the mesh makes its own and makes the
+// same calls.
+class Trainer {
+ public:
+  virtual ~Trainer() = default;
+
+  // One optimizer step. `step` counts from 0 and picks the dropout masks.
+  //   tokens, targets: [accumulation * dp * B, T], the whole mesh's; replica d takes, in
+  //   micro-batch i, sequences (i dp + d) B ..
+  // Throws Error(run) if the loss or the gradients' norm is not a number, naming the step and the
+  // first site of the forward pass with a number that is not finite; parameters are then untouched.
+  virtual StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
+                          double learning_rate) = 0;
+
+  // Forward and backward only: the loss, and the gradients summed over the mesh, ZeRO 2 apart.
+  virtual double gradients(const Tokens& tokens, const std::vector<int32_t>& targets) = 0;
+
+  // The mean loss of these sequences, without dropout. Replicas share them out.
+  virtual double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) = 0;
+
+  virtual const ShardPlan& plan() const = 0;
+  virtual const FlatParameters& parameters() const = 0;
+  virtual Optimizer& optimizer() = 0;
+};
+
+// Throws Error(usage) for options that do not fit together: a T that --sp cannot divide is found by
+// check_batch.
+std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+                                      const TrainerOptions& options);
+
+// Throws Error(usage) unless a batch of `sequences` of `length` tokens divides as the options need.
+void check_batch(int64_t sequences, int64_t length, int tp, int dp, const TrainerOptions& options);
+
+}  // namespace tplab

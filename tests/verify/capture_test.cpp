@@ -1,0 +1,41 @@
+// What a run's ranks show, of one replica and put together again.
+
+#include "verify/capture.h"
+
+#include <catch2/catch.hpp>
+
+#include "sim/world.h"
+
+namespace tplab {
+namespace {
+
+// 100 dp + 10 tp + i: numbers that say who showed them.
+Array named(Rank& rank, int64_t count) {
+  Array x = rank.device().allocate(DType::f64, {1, count});
+  for (int64_t i = 0; i < count; ++i)
+    x.as<double>()[i] = 100 * rank.dp_index() + 10 * rank.index() + static_cast<double>(i);
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "a capture shows the first replica, whatever the others hold, and its tp ranks in order") {
+  for (const int dp : {1, 2, 3}) {
+    Capture capture(2);
+    World({.tp = 2, .dp = dp, .observer = capture.observer()}).run([](Rank& rank) {
+      const auto site = rank.at("mlp");
+      rank.show("out", "varying", named(rank, 3), 1);
+      rank.show("bias", "invariant", named(rank, 1), 1);
+    });
+    const std::vector<CapturedSite> sites = capture.sites();
+    INFO("dp " << dp);
+    REQUIRE(sites.size() == 2);
+    CHECK(sites[0].site == "mlp/out");
+    CHECK(sites[0].whole() == std::vector<double>{0, 1, 2, 10, 11, 12});
+    CHECK(sites[1].per_rank == std::vector<std::vector<double>>{{0}, {10}});
+    CHECK_FALSE(sites[1].replicas_identical());
+  }
+}
+
+}  // namespace tplab
