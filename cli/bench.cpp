@@ -71,7 +71,7 @@ std::vector<WorldOptions> ModelBench::worlds() const {
 }
 
 std::unique_ptr<WeightSource> ModelBench::open() {
-  output.open();
+  output.open({model.checkpoint});
   parse_dtype(dtype);
   for (const WorldOptions& options : worlds()) static_cast<void>(World(options));
   std::unique_ptr<WeightSource> source = model.open(seed);
@@ -95,6 +95,47 @@ Tokens ModelBench::random_tokens(const GptConfig& config, int64_t length) const 
     tokens.ids.push_back(static_cast<int32_t>(u * static_cast<double>(config.vocab_size)));
   }
   return tokens;
+}
+
+Limits ModelBench::limits(Limits::Measure measure) {
+  std::vector<int> counts;
+  for (int tp : tps) counts.push_back(threads(tp));
+  return Limits(counts, std::move(measure), progress);
+}
+
+ModelRun ModelBench::judge(int tp, const Timing& timing, const Timing& first, double tokens,
+                           double work, const Limits& limits) const {
+  const double best = timing.best(), middle = timing.median();
+  return {.tp = tp,
+          .threads = threads(tp),
+          .best_seconds = best,
+          .median_seconds = middle,
+          .tokens_per_second = tokens / best,
+          .work_per_second = work / best,
+          .limit = limits.of(threads(tp)),
+          .ratio_best = best / first.best(),
+          .ratio_median = middle / first.median()};
+}
+
+nlohmann::ordered_json ModelBench::json(const ModelRun& run, const std::string& work) {
+  return {{"tp", run.tp},
+          {"threads", run.threads},
+          {"best_seconds", run.best_seconds},
+          {"median_seconds", run.median_seconds},
+          {"tokens_per_second", run.tokens_per_second},
+          {work + "_per_second", run.work_per_second},
+          {"limit_" + work + "_per_second", run.limit},
+          {"of_limit", run.work_per_second / run.limit},
+          {"ratio_best", run.ratio_best},
+          {"ratio_median", run.ratio_median}};
+}
+
+void ModelBench::print(const std::string& text, const nlohmann::ordered_json& document) {
+  if (output.json())
+    output.document(document);
+  else
+    output.text(text);
+  output.close();
 }
 
 nlohmann::ordered_json ModelBench::header(const std::string& bench,

@@ -46,6 +46,15 @@ class Limits {
   Progress& progress_;
 };
 
+// What became of one tp.
+struct ModelRun {
+  int tp, threads;
+  double best_seconds, median_seconds;
+  double tokens_per_second, work_per_second;  // at best
+  double limit;                               // the machine's work per second
+  double ratio_best, ratio_median;            // to the first tp of the list
+};
+
 // A benchmark of a model: `tplab bench forward` and `decode`.
 struct ModelBench {
   ModelChoice model;
@@ -65,8 +74,18 @@ struct ModelBench {
   int threads(int tp) const;
   // B sequences of T random tokens.
   Tokens random_tokens(const GptConfig& config, int64_t length) const;
+  // What the machine can do with the threads of each tp.
+  Limits limits(Limits::Measure measure);
+  // Tokens and work (FLOPs or bytes) are those of one timing.
+  ModelRun judge(int tp, const Timing& timing, const Timing& first, double tokens, double work,
+                 const Limits& limits) const;
+
   // What the documents of both begin with.
   nlohmann::ordered_json header(const std::string& bench, const WeightSource& source) const;
+  // A row of them. `work`: "flops" or "bytes".
+  static nlohmann::ordered_json json(const ModelRun& run, const std::string& work);
+  // Prints the one that was asked for, and nothing more after that.
+  void print(const std::string& text, const nlohmann::ordered_json& document);
 };
 
 // What a rank does `times` over in one turn; called on every rank.

@@ -17,10 +17,7 @@ struct DecodeTiming {
   std::vector<double> ledger;  // of pairs of steps: time with the ledger / time without
 };
 
-struct DecodeRun {
-  int tp, threads;
-  double best_seconds, median_seconds, tokens_per_second, bytes_per_second, limit;
-  double ratio_best, ratio_median;    // to the first tp of the list
+struct DecodeRun : ModelRun {
   std::optional<double> ledger_cost;  // none at tp 1, where nothing is recorded
 };
 
@@ -33,10 +30,9 @@ struct DecodeBench : ModelBench {
             DecodeTiming& timing) const;
   std::vector<DecodeTiming> measure(const WeightSource& source);
   double step_bytes(const GptConfig& config) const;
-  std::vector<DecodeRun> judge(const std::vector<DecodeTiming>& timings, const GptConfig& config,
-                               const Limits& limits) const;
   std::string text(const std::vector<DecodeRun>& runs, const WeightSource& source) const;
-  nlohmann::ordered_json json(const std::vector<DecodeRun>& runs, const WeightSource& source) const;
+  nlohmann::ordered_json document(const std::vector<DecodeRun>& runs,
+                                  const WeightSource& source) const;
 };
 
 void DecodeBench::check_lengths(const GptConfig& config) const {
@@ -103,27 +99,6 @@ std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
   return timings;
 }
 
-std::vector<DecodeRun> DecodeBench::judge(const std::vector<DecodeTiming>& timings,
-                                          const GptConfig& config, const Limits& limits) const {
-  std::vector<DecodeRun> runs;
-  for (size_t w = 0; w < tps.size(); ++w) {
-    const double best = timings[w].steps.best(), middle = timings[w].steps.median();
-    DecodeRun run{.tp = tps[w],
-                  .threads = threads(tps[w]),
-                  .best_seconds = best,
-                  .median_seconds = middle,
-                  .tokens_per_second = static_cast<double>(batch) / best,
-                  .bytes_per_second = step_bytes(config) / best,
-                  .limit = limits.of(threads(tps[w])),
-                  .ratio_best = best / timings[0].steps.best(),
-                  .ratio_median = middle / timings[0].steps.median(),
-                  .ledger_cost = {}};
-    if (tps[w] > 1 && !timings[w].ledger.empty()) run.ledger_cost = median(timings[w].ledger) - 1;
-    runs.push_back(run);
-  }
-  return runs;
-}
-
 std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
                               const WeightSource& source) const {
   using enum Table::Align;
@@ -143,9 +118,9 @@ std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
                {fmt::format("{:.3f}", r.best_seconds * 1e3)},
                {fmt::format("{:.3f}", r.median_seconds * 1e3)},
                {fmt::format("{:.1f}", r.tokens_per_second)},
-               {fmt::format("{:.2f}", r.bytes_per_second * 1e-9)},
+               {fmt::format("{:.2f}", r.work_per_second * 1e-9)},
                {fmt::format("{:.2f}", r.limit * 1e-9)},
-               {fmt::format("{:.1f} %", 100 * r.bytes_per_second / r.limit)},
+               {fmt::format("{:.1f} %", 100 * r.work_per_second / r.limit)},
                {fmt::format("{:.3f}", r.ratio_best)},
                {r.ledger_cost ? fmt::format("{:+.2f} %", 100 * *r.ledger_cost) : "-"}});
   return fmt::format("decode: {}, batch {}, {} cached positions, {} steps, {}, {} a step\n",
@@ -154,26 +129,18 @@ std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
          table.text(output.colour());
 }
 
-nlohmann::ordered_json DecodeBench::json(const std::vector<DecodeRun>& runs,
-                                         const WeightSource& source) const {
+nlohmann::ordered_json DecodeBench::document(const std::vector<DecodeRun>& runs,
+                                             const WeightSource& source) const {
   nlohmann::ordered_json doc = header("decode", source);
   doc["seq"] = seq;
   doc["steps"] = steps;
   doc["bytes_per_step"] = step_bytes(source.config());
   doc["runs"] = nlohmann::ordered_json::array();
-  for (const DecodeRun& r : runs)
-    doc["runs"].push_back(
-        {{"tp", r.tp},
-         {"threads", r.threads},
-         {"best_seconds", r.best_seconds},
-         {"median_seconds", r.median_seconds},
-         {"tokens_per_second", r.tokens_per_second},
-         {"bytes_per_second", r.bytes_per_second},
-         {"limit_bytes_per_second", r.limit},
-         {"of_limit", r.bytes_per_second / r.limit},
-         {"ratio_best", r.ratio_best},
-         {"ratio_median", r.ratio_median},
-         {"ledger_cost", r.ledger_cost ? nlohmann::ordered_json(*r.ledger_cost) : nullptr}});
+  for (const DecodeRun& r : runs) {
+    nlohmann::ordered_json row = json(r, "bytes");
+    row["ledger_cost"] = r.ledger_cost ? nlohmann::ordered_json(*r.ledger_cost) : nullptr;
+    doc["runs"].push_back(row);
+  }
   return doc;
 }
 
@@ -181,17 +148,19 @@ void DecodeBench::run() {
   const std::unique_ptr<WeightSource> source = open();
   if (seq == 0) seq = std::min<int64_t>(64, source->config().block_size / 2);
   check_lengths(source->config());
-  std::vector<int> counts;
-  for (int tp : tps) counts.push_back(threads(tp));
-  Limits limits(counts, measure_read_bandwidth, progress);
+  Limits machine_reads = limits(measure_read_bandwidth);
   const std::vector<DecodeTiming> timings = measure(*source);
-  limits.measure_again();
-  const std::vector<DecodeRun> runs = judge(timings, source->config(), limits);
-  if (output.json())
-    output.document(json(runs, *source));
-  else
-    output.text(text(runs, *source));
-  output.close();
+  machine_reads.measure_again();
+  const auto tokens = static_cast<double>(batch);
+  const double bytes = step_bytes(source->config());
+  std::vector<DecodeRun> runs;
+  for (size_t w = 0; w < tps.size(); ++w) {
+    const DecodeTiming& timing = timings[w];
+    runs.push_back(
+        {judge(tps[w], timing.steps, timings[0].steps, tokens, bytes, machine_reads), {}});
+    if (tps[w] > 1 && !timing.ledger.empty()) runs[w].ledger_cost = median(timing.ledger) - 1;
+  }
+  print(text(runs, *source), document(runs, *source));
 }
 
 }  // namespace

@@ -11,21 +11,13 @@ namespace tplab::cli {
 
 namespace {
 
-struct ForwardRun {
-  int tp, threads;
-  double best_seconds, median_seconds, tokens_per_second, flops_per_second, limit;
-  double ratio_best, ratio_median;  // to the first tp of the list
-};
-
 struct ForwardBench : ModelBench {
   void run();
   int64_t length(const GptConfig& config) const;
   std::vector<Timing> measure(const WeightSource& source);
-  std::vector<ForwardRun> judge(const std::vector<Timing>& timings, const GptConfig& config,
-                                const Limits& limits) const;
-  std::string text(const std::vector<ForwardRun>& runs, const WeightSource& source) const;
-  nlohmann::ordered_json json(const std::vector<ForwardRun>& runs,
-                              const WeightSource& source) const;
+  std::string text(const std::vector<ModelRun>& runs, const WeightSource& source) const;
+  nlohmann::ordered_json document(const std::vector<ModelRun>& runs,
+                                  const WeightSource& source) const;
 };
 
 int64_t ForwardBench::length(const GptConfig& config) const {
@@ -59,26 +51,7 @@ std::vector<Timing> ForwardBench::measure(const WeightSource& source) {
   return timings;
 }
 
-std::vector<ForwardRun> ForwardBench::judge(const std::vector<Timing>& timings,
-                                            const GptConfig& config, const Limits& limits) const {
-  const int64_t T = length(config);
-  std::vector<ForwardRun> runs;
-  for (size_t w = 0; w < tps.size(); ++w) {
-    const double best = timings[w].best(), middle = timings[w].median();
-    runs.push_back({.tp = tps[w],
-                    .threads = threads(tps[w]),
-                    .best_seconds = best,
-                    .median_seconds = middle,
-                    .tokens_per_second = static_cast<double>(batch * T) / best,
-                    .flops_per_second = forward_flops(config, batch, T) / best,
-                    .limit = limits.of(threads(tps[w])),
-                    .ratio_best = best / timings[0].best(),
-                    .ratio_median = middle / timings[0].median()});
-  }
-  return runs;
-}
-
-std::string ForwardBench::text(const std::vector<ForwardRun>& runs,
+std::string ForwardBench::text(const std::vector<ModelRun>& runs,
                                const WeightSource& source) const {
   using enum Table::Align;
   Table table({{"tp", right},
@@ -90,56 +63,44 @@ std::string ForwardBench::text(const std::vector<ForwardRun>& runs,
                {"machine GFLOP/s", right},
                {"reached", right},
                {fmt::format("time / tp {}", tps[0]), right}});
-  for (const ForwardRun& r : runs)
+  for (const ModelRun& r : runs)
     table.row({{fmt::format("{}", r.tp)},
                {fmt::format("{}", r.threads)},
                {fmt::format("{:.2f}", r.best_seconds * 1e3)},
                {fmt::format("{:.2f}", r.median_seconds * 1e3)},
                {fmt::format("{:.0f}", r.tokens_per_second)},
-               {fmt::format("{:.1f}", r.flops_per_second * 1e-9)},
+               {fmt::format("{:.1f}", r.work_per_second * 1e-9)},
                {fmt::format("{:.1f}", r.limit * 1e-9)},
-               {fmt::format("{:.1f} %", 100 * r.flops_per_second / r.limit)},
+               {fmt::format("{:.1f} %", 100 * r.work_per_second / r.limit)},
                {fmt::format("{:.3f}", r.ratio_best)}});
   return fmt::format("forward: {}, {} x {} tokens, {}\n", model.describe(source), batch,
                      length(source.config()), dtype) +
          table.text(output.colour());
 }
 
-nlohmann::ordered_json ForwardBench::json(const std::vector<ForwardRun>& runs,
-                                          const WeightSource& source) const {
+nlohmann::ordered_json ForwardBench::document(const std::vector<ModelRun>& runs,
+                                              const WeightSource& source) const {
   nlohmann::ordered_json doc = header("forward", source);
   doc["seq"] = length(source.config());
   doc["flops"] = forward_flops(source.config(), batch, length(source.config()));
   doc["runs"] = nlohmann::ordered_json::array();
-  for (const ForwardRun& r : runs)
-    doc["runs"].push_back({{"tp", r.tp},
-                           {"threads", r.threads},
-                           {"best_seconds", r.best_seconds},
-                           {"median_seconds", r.median_seconds},
-                           {"tokens_per_second", r.tokens_per_second},
-                           {"flops_per_second", r.flops_per_second},
-                           {"limit_flops_per_second", r.limit},
-                           {"of_limit", r.flops_per_second / r.limit},
-                           {"ratio_best", r.ratio_best},
-                           {"ratio_median", r.ratio_median}});
+  for (const ModelRun& r : runs) doc["runs"].push_back(json(r, "flops"));
   return doc;
 }
 
 void ForwardBench::run() {
   const std::unique_ptr<WeightSource> source = open();
-  static_cast<void>(length(source->config()));  // refused before the work
-  std::vector<int> counts;
-  for (int tp : tps) counts.push_back(threads(tp));
-  Limits limits(
-      counts, [&](Crew& crew) { return measure_matmul_flops(crew, parse_dtype(dtype)); }, progress);
+  const int64_t T = length(source->config());  // refused before the work
+  Limits machine_flops =
+      limits([&](Crew& crew) { return measure_matmul_flops(crew, parse_dtype(dtype)); });
   const std::vector<Timing> timings = measure(*source);
-  limits.measure_again();
-  const std::vector<ForwardRun> runs = judge(timings, source->config(), limits);
-  if (output.json())
-    output.document(json(runs, *source));
-  else
-    output.text(text(runs, *source));
-  output.close();
+  machine_flops.measure_again();
+  const auto tokens = static_cast<double>(batch * T);
+  const double flops = forward_flops(source->config(), batch, T);
+  std::vector<ModelRun> runs;
+  for (size_t w = 0; w < tps.size(); ++w)
+    runs.push_back(judge(tps[w], timings[w], timings[0], tokens, flops, machine_flops));
+  print(text(runs, *source), document(runs, *source));
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include "cli/command.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -19,9 +21,13 @@
 
 namespace tplab::cli {
 
-void Output::add_options(CLI::App& app) {
+void Output::add_format_options(CLI::App& app) {
   app.add_flag("--json", json_, "print one JSON document");
   app.add_flag("--no-color", no_color_, "no colour, even on a terminal (NO_COLOR does the same)");
+}
+
+void Output::add_options(CLI::App& app) {
+  add_format_options(app);
   app.add_option("-o,--out", path_, "write the result to FILE instead of stdout")
       ->type_name("FILE");
 }
@@ -31,8 +37,44 @@ Output::~Output() {
   if (!part_.empty()) std::remove(part_.c_str());
 }
 
-void Output::open() {
+namespace {
+
+// Whether `path` is there and is what a command reads: `input` itself, what stdin comes from, or a
+// file in the input's folder of a kind that models and tokenizers are made of.
+bool is_read(const std::filesystem::path& path, const std::filesystem::path& input) {
+  constexpr std::array kKinds = {".pt", ".safetensors", ".pkl", ".bin", ".bpe"};
+  constexpr std::array kNames = {"config.json", "vocab.json", "merges.txt", "encoder.json",
+                                 "model.safetensors.index.json"};
+  std::error_code ignored;
+  if (input.empty() || !std::filesystem::exists(path, ignored)) return false;
+  if (std::filesystem::equivalent(path, input, ignored)) return true;
+  const auto folder = std::filesystem::is_directory(input, ignored)
+                          ? input
+                          : std::filesystem::absolute(input, ignored).parent_path();
+  const auto own = std::filesystem::absolute(path, ignored).parent_path();
+  if (!std::filesystem::equivalent(own, folder, ignored)) return false;
+  return std::find(kKinds.begin(), kKinds.end(), path.extension()) != kKinds.end() ||
+         std::find(kNames.begin(), kNames.end(), path.filename()) != kNames.end();
+}
+
+bool is_stdin(const std::string& path) {
+  struct stat in = {}, named = {};
+  return fstat(STDIN_FILENO, &in) == 0 && stat(path.c_str(), &named) == 0 && S_ISREG(in.st_mode) &&
+         in.st_dev == named.st_dev && in.st_ino == named.st_ino;
+}
+
+}  // namespace
+
+void Output::open(const std::vector<std::string>& inputs) {
   if (path_.empty()) return;
+  for (const std::string& input : inputs) {
+    if (!is_read(path_, input)) continue;
+    fail(fmt::format("-o names {}, which the command reads", path_),
+         "choose another file for the result");
+  }
+  if (is_stdin(path_))
+    fail(fmt::format("-o names {}, which stdin comes from", path_),
+         "choose another file for the result");
   std::error_code error;
   // The file itself, not a link to it, is what is replaced.
   const auto target = std::filesystem::weakly_canonical(path_, error);
@@ -89,7 +131,8 @@ void ModelChoice::add_options(CLI::App& app) {
   app.add_option("--preset", preset, "nano-cpu, nano, gpt2, gpt2-medium, gpt2-large, gpt2-xl")
       ->type_name("NAME")
       ->group(kGroup);
-  app.add_option("--checkpoint", checkpoint, "nanoGPT's ckpt.pt, or a Hugging Face folder")
+  app.add_option("--checkpoint", checkpoint,
+                 "nanoGPT's ckpt.pt, a Hugging Face folder, or what tplab train wrote")
       ->type_name("PATH")
       ->group(kGroup);
 }
@@ -125,9 +168,24 @@ void add_tp(CLI::App& app, int& tp) {
 }
 
 void add_tps(CLI::App& app, std::vector<int>& tps) {
-  app.add_option("--tp", tps, "numbers of ranks to split over, as 1,2,4")
-      ->delimiter(',')
-      ->capture_default_str();
+  // Not CLI11's delimiter, which passes over an empty place, as in 1,,2.
+  const auto read = [&tps](const std::vector<std::string>& lists) {
+    tps.clear();
+    for (const std::string& list : lists) {
+      for (size_t at = 0; at <= list.size();) {
+        const size_t end = std::min(list.find(',', at), list.size());
+        std::string number = list.substr(at, end - at);
+        const std::string problem = whole_number(1)(number);
+        if (!problem.empty()) throw CLI::ValidationError("--tp", problem);
+        tps.push_back(std::stoi(number));
+        at = end + 1;
+      }
+    }
+  };
+  app.add_option_function<std::vector<std::string>>("--tp", read,
+                                                    "numbers of ranks to split over, as 1,2,4")
+      ->type_name("INT")
+      ->default_str(fmt::format("[{}]", fmt::join(tps, ",")));
 }
 
 void add_dtype(CLI::App& app, std::string& dtype) {

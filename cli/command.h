@@ -23,10 +23,13 @@ class Output {
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
-  void add_options(CLI::App& app);  // --json, -o, --no-color
+  void add_options(CLI::App& app);         // --json, -o, --no-color
+  void add_format_options(CLI::App& app);  // without -o, for commands that write a folder
   // Opens -o's file, so that an unwritable one is refused before the work. Call it first. Until
   // close() it is FILE.part, so that a command that fails does not cost the user an older result.
-  void open();
+  // `inputs`: the files and folders that the command reads (empty: none); -o may not replace one,
+  // nor a file of a model that lies there, nor what stdin comes from.
+  void open(const std::vector<std::string>& inputs = {});
   bool json() const { return json_; }
   bool terminal() const;  // a person is reading
   bool colour() const;
@@ -99,7 +102,9 @@ void add_verify(CLI::App& app, int& exit_code);
 void add_generate(CLI::App& app, int& exit_code);
 void add_tokenize(CLI::App& app, int& exit_code);
 void add_info(CLI::App& app, int& exit_code);
+void add_export(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
+void add_train(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
 
 }  // namespace tplab::cli

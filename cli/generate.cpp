@@ -219,7 +219,7 @@ nlohmann::ordered_json GenerateCommand::json(const WeightSource& source, const T
 }
 
 void GenerateCommand::run() {
-  output.open();
+  output.open({model.checkpoint, tokenizer});
   if (greedy) sampling.temperature = 0;
   check(sampling);
   World world({.tp = tp,
@@ -259,7 +259,7 @@ The text goes to stdout token by token, and is the same at every --tp for one --
       ->type_name("IDS")
       ->excludes(prompt);
   sub->add_option("--tokenizer", command->tokenizer,
-                  "meta.pkl, or GPT-2's folder (what lies beside the checkpoint)")
+                  "meta.pkl, or GPT-2's folder (what lies with the checkpoint)")
       ->type_name("PATH");
   sub->add_option("--max-new", command->max_new, "tokens to add")
       ->check(whole_number(0))

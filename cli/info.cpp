@@ -139,7 +139,7 @@ Json json(const Facts& f) {
 }
 
 void InfoCommand::run() {
-  output.open();
+  output.open({model.checkpoint});
   const std::unique_ptr<WeightSource> source = model.open(1337);
   const bool split = tp != 0;
   const Facts facts = find_out(*source, model.describe(*source), split ? tp : 1, dtype);

@@ -4,6 +4,7 @@
 #include <csignal>
 
 #include "cli/command.h"
+#include "model/checkpoints/bytes.h"
 #include "sim/error.h"
 
 namespace {
@@ -13,6 +14,7 @@ constexpr const char* kExamples = R"(Examples:
   tplab verify --checkpoint ckpt.pt --tp 2         the same for a checkpoint of yours
   tplab info --preset gpt2 --tp 4                  how each tensor is split, what a rank holds
   tplab generate --checkpoint ckpt.pt --prompt "To be"
+  tplab export --checkpoint ckpt.pt -o exported    for programs that load Hugging Face's GPT-2
   tplab bench decode --preset gpt2                 how close to the memory's limit
 Exit codes: 0 good, 1 verification failed, 2 usage, 3 bad input file, 4 not available here.)";
 
@@ -28,14 +30,24 @@ class ExamplesFirst : public CLI::Formatter {
   }
 };
 
-// "--tp: ..." -> what() of an Error, with the help of the subcommand that was called.
+// "--tp: ..." -> what() of an Error, with the help of the subcommand that was called. Where none
+// was, those that there are, and the word that stands in its place.
 std::string usage_error(const CLI::App* app, const CLI::Error& error) {
   std::string command = "tplab";
-  while (app && !app->get_subcommands().empty()) {
+  while (!app->get_subcommands().empty()) {
     app = app->get_subcommands().front();
     command += " " + app->get_name();
   }
-  return fmt::format("tplab: {}\n  fix: see {} --help\n", error.what(), command);
+  std::string what = error.what(), names;
+  if (app->get_require_subcommand_min() > 0) {
+    const std::vector<std::string> rest = app->remaining();
+    if (!rest.empty())
+      what = fmt::format("{} is no command of {}", tplab::in_quotes(rest.front()), command);
+    for (const CLI::App* sub : app->get_subcommands([](const CLI::App*) { return true; }))
+      names += (names.empty() ? "" : ", ") + sub->get_name();
+    names = fmt::format("the commands of {} are {}; ", command, names);
+  }
+  return fmt::format("tplab: {}\n  fix: {}see {} --help\n", what, names, command);
 }
 
 // What a terminal would obey, such as an escape in a file's name, is shown instead.
@@ -60,8 +72,10 @@ int run(int argc, char** argv) {
   int exit_code = 0;
   tplab::cli::add_verify(app, exit_code);
   tplab::cli::add_generate(app, exit_code);
+  tplab::cli::add_train(app, exit_code);
   tplab::cli::add_tokenize(app, exit_code);
   tplab::cli::add_info(app, exit_code);
+  tplab::cli::add_export(app, exit_code);
   tplab::cli::add_bench(app, exit_code);
   tplab::cli::add_doctor(app, exit_code);
   try {
@@ -77,6 +91,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   // A reader that has enough (| head) ends us quietly, even if our parent ignores the signal.
   std::signal(SIGPIPE, SIG_DFL);
+  // A file that may not grow (ulimit -f) is an error like a full disk, not the end of us.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return run(argc, argv);
   } catch (const tplab::Error& e) {

@@ -29,7 +29,7 @@ std::string TokenizeCommand::input() const {
 }
 
 void TokenizeCommand::run() {
-  output.open();
+  output.open({tokenizer});
   const std::unique_ptr<Tokenizer> known = load_tokenizer(tokenizer);
   if (decode) {
     const std::string text = known->decode(parse_ids(input()));
@@ -62,7 +62,7 @@ void add_tokenize(CLI::App& app, int&) {
 stdin is taken byte for byte, its last newline too; --decode adds none, except on a terminal.)");
   sub->add_option("text", command->words, "text, or ids after --decode; stdin if absent or -");
   sub->add_option("--tokenizer", command->tokenizer,
-                  "meta.pkl, or a folder with vocab.json and merges.txt")
+                  "meta.pkl, a folder with vocab.json and merges.txt, or what tplab train wrote")
       ->type_name("PATH")
       ->required();
   sub->add_flag("--decode", command->decode,

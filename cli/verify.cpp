@@ -7,9 +7,11 @@
 
 #include "cli/command.h"
 #include "cli/report_text.h"
+#include "cli/training_report.h"
 #include "sim/error.h"
 #include "sim/random.h"
 #include "verify/report_json.h"
+#include "verify/verify_training.h"
 
 namespace tplab::cli {
 
@@ -23,10 +25,17 @@ struct VerifyCommand {
   std::string against, algorithm = "direct", dtype;
   int64_t batch = 0, seq = 0;
   uint64_t seed = 1337;
-  bool sites = false;
+  bool sites = false, backward = false;
+  std::vector<int> dps = {1, 2};  // with --backward
+  int64_t steps = 5;
 
   void run(int& exit_code);
+  Report verify_forward(const WeightSource& source) const;
+  TrainingReport verify_backward(const WeightSource& source) const;
   VerifyOptions options(const GptConfig& config) const;
+  std::vector<TrainingBatch> batches(const GptConfig& config,
+                                     const std::optional<Golden>& golden) const;
+  void check_sizes(int64_t B, int64_t T, const GptConfig& config) const;
 };
 
 // B sequences of T tokens, and the token after each as its target.
@@ -58,33 +67,83 @@ VerifyOptions VerifyCommand::options(const GptConfig& config) const {
     return options;
   }
   const int64_t B = batch ? batch : 2, T = seq ? seq : std::min<int64_t>(config.block_size, 64);
-  if (B < 1 || T < 1 || T > config.block_size)
-    fail(fmt::format("--batch {} --seq {} is not possible", B, T),
-         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", config.block_size));
+  check_sizes(B, T, config);
   check_memory(config, B, T, tps);
   draw_tokens(options, config, B, T, seed);
   return options;
 }
 
+void VerifyCommand::check_sizes(int64_t B, int64_t T, const GptConfig& config) const {
+  if (B < 1 || T < 1 || T > config.block_size)
+    fail(fmt::format("--batch {} --seq {} is not possible", B, T),
+         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", config.block_size));
+}
+
+Report VerifyCommand::verify_forward(const WeightSource& source) const {
+  VerifyOptions chosen = options(source.config());
+  Progress progress;
+  chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
+  Report report = verify(source, chosen);
+  report.source = model.describe(source);
+  return report;
+}
+
+// The first for the gradients, then one a step.
+std::vector<TrainingBatch> VerifyCommand::batches(const GptConfig& config,
+                                                  const std::optional<Golden>& golden) const {
+  std::vector<TrainingBatch> all;
+  if (golden) {
+    if (golden->targets.empty())
+      fail(fmt::format("{}: has no targets y", against), "training needs them: save y beside x");
+    all.push_back({golden->tokens, golden->targets});
+    for (size_t i = 0; i < static_cast<size_t>(golden->steps); ++i)
+      all.push_back({golden->train_tokens[i], golden->train_targets[i]});
+    return all;
+  }
+  const int64_t B = batch ? batch : 4, T = seq ? seq : std::min<int64_t>(config.block_size, 64);
+  check_sizes(B, T, config);
+  for (int64_t i = 0; i <= steps; ++i) {
+    VerifyOptions drawn;
+    draw_tokens(drawn, config, B, T, seed + static_cast<uint64_t>(i));
+    all.push_back({drawn.tokens, drawn.targets});
+  }
+  return all;
+}
+
+TrainingReport VerifyCommand::verify_backward(const WeightSource& source) const {
+  TrainingVerifyOptions chosen;
+  chosen.meshes = training_meshes(tps, dps);
+  chosen.algorithm = parse_algorithm(algorithm);
+  if (!dtype.empty()) chosen.dtypes = {parse_dtype(dtype)};
+  std::optional<Golden> golden;
+  if (!against.empty()) golden = read_golden(against, source.config());
+  chosen.golden = golden ? &*golden : nullptr;
+  chosen.batches = batches(source.config(), golden);
+  Progress progress;
+  chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
+  TrainingReport report = verify_training(source, chosen);
+  report.source = model.describe(source);
+  return report;
+}
+
 void VerifyCommand::run(int& exit_code) {
-  output.open();
+  output.open({model.checkpoint, against});
   // Zero biases would hide a misplaced one, so a preset's are drawn.
   const std::unique_ptr<WeightSource> source = model.open(seed, true);
-  VerifyOptions chosen = options(source->config());
-  Report report;
-  {
-    Progress progress;
-    chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
-    report = verify(*source, chosen);
-    report.source = model.describe(*source);
-  }
-  if (output.json()) {
-    output.document(to_json(report));
+  const auto finish = [&](const auto& report) {
+    if (output.json()) {
+      output.document(to_json(report));
+    } else {
+      output.text(report_text(report, sites, output.colour()));
+    }
+    output.close();
+    if (!report.good()) exit_code = static_cast<int>(ErrorKind::run);
+  };
+  if (backward) {
+    finish(verify_backward(*source));
   } else {
-    output.text(report_text(report, sites, output.colour()));
+    finish(verify_forward(*source));
   }
-  output.close();
-  if (!report.good()) exit_code = static_cast<int>(ErrorKind::run);
 }
 
 }  // namespace
@@ -96,14 +155,24 @@ void add_verify(CLI::App& app, int& exit_code) {
   sub->footer(R"(Examples:
   tplab verify --preset nano-cpu --tp 1,2,4
   tplab verify --checkpoint ckpt.pt --tp 2 --sites
-  tplab verify --checkpoint ckpt.pt --against golden.safetensors --dtype f64)");
+  tplab verify --checkpoint ckpt.pt --against golden.safetensors --dtype f64
+  tplab verify --backward --preset nano-cpu --tp 2 --dp 1,2)");
   command->model.add_options(*sub);
   add_tps(*sub, command->tps);
   sub->add_option("--dtype", command->dtype, "f64 or f32; both if not given");
   sub->add_option("--against", command->against,
                   "tensors that another program computed: x, logits, activation.<site>, ...")
       ->type_name("FILE.safetensors");
-  sub->add_option("--batch", command->batch, "sequences (2)")->check(whole_number(1));
+  sub->add_flag("--backward", command->backward,
+                "gradients and optimizer steps, with SP off and on, and ZeRO 0 to 2");
+  sub->add_option("--dp", command->dps, "with --backward: numbers of replicas, as 1,2")
+      ->delimiter(',')
+      ->capture_default_str();
+  sub->add_option("--steps", command->steps, "with --backward: optimizer steps")
+      ->check(whole_number(0))
+      ->capture_default_str();
+  sub->add_option("--batch", command->batch, "sequences (2; 4 with --backward)")
+      ->check(whole_number(1));
   sub->add_option("--seq", command->seq, "tokens a sequence (64, or the block if shorter)")
       ->check(whole_number(1));
   sub->add_flag("--sites", command->sites, "list every compared site");

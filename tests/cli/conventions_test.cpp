@@ -34,13 +34,26 @@ const Arguments kModelCommands[] = {
     {"info"}, {"verify"}, {"generate", "--tokens", "1"}, {"bench", "forward"}, {"bench", "decode"}};
 
 const Arguments kCommands[] = {
-    {},         {"verify"}, {"generate"},         {"tokenize"},        {"info"},
-    {"doctor"}, {"bench"},  {"bench", "forward"}, {"bench", "decode"}, {"bench", "collectives"},
+    {},
+    {"verify"},
+    {"generate"},
+    {"tokenize"},
+    {"info"},
+    {"export"},
+    {"doctor"},
+    {"bench"},
+    {"bench", "forward"},
+    {"bench", "decode"},
+    {"bench", "collectives"},
 };
 
 TEST_CASE("exit code 2: a request that cannot be met") {
   check_refused({}, 2, "subcommand is required");
-  check_refused({"dance"}, 2, "subcommand");
+  check_refused({"dance"}, 2, "'dance' is no command of tplab");
+  check_refused({"dance", "--json"}, 2, "the commands of tplab are verify, generate, tokenize, ");
+  check_refused({"bench", "dance"}, 2, "'dance' is no command of tplab bench");
+  check_refused({"bench", "dance"}, 2, "the commands of tplab bench are forward, ");
+  check_refused({"--dance"}, 2, "'--dance' is no command of tplab");
   check_refused({"bench"}, 2, "subcommand is required");
   check_refused({"tokenize", "text"}, 2, "--tokenizer is required");
   check_refused({"doctor", "--fast"}, 2, "--fast");
@@ -69,6 +82,59 @@ TEST_CASE("exit code 3: an input file that is missing or bad") {
   check_refused({"tokenize", "--tokenizer", folder / "absent", "x"}, 3, "absent");
   check_refused({"tokenize", "--tokenizer", folder / "meta.pkl", "x"}, 3, "meta.pkl");
   check_refused({"tokenize", "--tokenizer", fixture("."), "x"}, 3, "without a tokenizer");
+  write_file(folder / "input.txt", "a text, no tokenizer");
+  check_refused({"tokenize", "--tokenizer", folder / "input.txt", "x"}, 3, "meta.pkl");
+  check_refused({"tokenize", "--tokenizer", folder / "ckpt.pt", "x"}, 3, "meta.pkl");
+}
+
+TEST_CASE("a list with an empty place, or with what is no count, is refused") {
+  for (const char* list : {"1,,2", ",1", "1,", ",", "", "0", "1,-2", "1,2x", "1;2", "1, 2"}) {
+    CAPTURE(list);
+    const Ran ran = tplab({"verify", "--preset", "nano-cpu", "--tp", list});
+    CHECK(ran.exit_code == 2);
+    CHECK_THAT(ran.err, Contains("--tp: '") && Contains("is not a whole number from 1"));
+  }
+  const Ran both = tplab({"verify", "--preset", "nano-cpu", "--batch", "1", "--seq", "4", "--tp",
+                          "1,2", "4", "--json"});
+  CHECK(both.exit_code == 0);
+  CHECK(both.json()["runs"].back()["tp"] == 4);
+}
+
+TEST_CASE("a file that the command reads is no place for its --out") {
+  const TemporaryFolder folder;
+  const auto copy = [&](const std::string& from, const std::string& to) {
+    std::filesystem::copy(fixture(from), folder / to, std::filesystem::copy_options::recursive);
+  };
+  copy("nanogpt-tiny", "nano");
+  copy("gpt2-tiny", "hf");
+  write_file(folder / "in.txt", "a text");
+  std::filesystem::create_symlink(folder / "nano/ckpt.pt", folder / "link");
+  const auto refused = [&](const Arguments& arguments, const std::string& out) {
+    const std::string before = file_text(folder / out);
+    check_refused(with(arguments, {"-o", folder / out}), 2, "which the command reads");
+    CHECK(file_text(folder / out) == before);
+    CHECK_FALSE(std::filesystem::exists(folder / (out + ".part")));
+  };
+  const Arguments nano = {"--checkpoint", folder / "nano/ckpt.pt"};
+  const Arguments hf = {"--checkpoint", folder / "hf"};
+  refused(with({"info"}, nano), "nano/ckpt.pt");
+  refused(with({"info"}, nano), "link");
+  refused(with({"verify"}, nano), "nano/ckpt.pt");
+  refused(with({"bench", "decode"}, hf), "hf/model.safetensors");
+  refused(with({"generate"}, hf), "hf/vocab.json");
+  refused(with({"generate"}, nano), "nano/meta.pkl");
+  refused({"info", "--checkpoint", folder / "hf/"}, "hf/config.json");
+  refused({"tokenize", "--tokenizer", folder / "hf", "x"}, "hf/merges.txt");
+  refused({"verify", "--preset", "nano-cpu", "--against", folder / "in.txt"}, "in.txt");
+  const Ran same = shell("\"$TPLAB\" tokenize --tokenizer '" + folder / "hf" + "' -o '" +
+                         folder / "in.txt" + "' < '" + folder / "in.txt" + "'");
+  CHECK(same.exit_code == 2);
+  CHECK_THAT(same.err, Contains("which stdin comes from"));
+  CHECK(file_text(folder / "in.txt") == "a text");
+  // Beside the model there is room for results, also a second time.
+  for (int i = 0; i < 2; ++i)
+    CHECK(tplab(with(with({"info"}, hf), {"--json", "-o", folder / "hf/info.json"})).exit_code ==
+          0);
 }
 
 TEST_CASE("exit code 4: what is not in this build") {

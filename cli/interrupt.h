@@ -1,0 +1,24 @@
+// Ctrl-C as a question: the first asks a long command to finish, the second ends it.
+#pragma once
+
+namespace tplab::cli {
+
+// While one exists, the first SIGINT or SIGTERM only sets a flag, which the command looks at where
+// it can stop cleanly. From then on SIGINT does what it did before, so that a second Ctrl-C ends a
+// command that does not get there. What was ignored before (as under nohup, or behind a shell
+// script's &) stays ignored. The destructor puts all back.
+//
+// At most one at a time. Threads: the flag may be read by any. Ranks that look at different moments
+// see different things, so let one look and tell the others.
+class Interrupt {
+ public:
+  Interrupt();
+  ~Interrupt();
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+
+  bool requested() const { return signal() != 0; }
+  int signal() const;  // the first that came, or 0. A shell expects the exit code 128 + this.
+};
+
+}  // namespace tplab::cli

@@ -1,0 +1,119 @@
+#include "cli/train_output.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "viz/table.h"
+
+namespace tplab::cli {
+
+namespace {
+
+std::string time_left(double seconds) {
+  const auto s = static_cast<int64_t>(seconds + 0.5);
+  if (s < 60) return fmt::format("{} s", s);
+  if (s < 3600) return fmt::format("{} min {:02d} s", s / 60, s % 60);
+  return fmt::format("{} h {:02d} min", s / 3600, s / 60 % 60);
+}
+
+// Of the last steps, so that the figure follows the machine.
+double recent_step_seconds(const std::vector<StepRecord>& steps) {
+  const size_t count = std::min<size_t>(steps.size(), 20);
+  double total = 0;
+  for (size_t i = steps.size() - count; i < steps.size(); ++i) total += steps[i].step_time_s;
+  return total / static_cast<double>(count);
+}
+
+}  // namespace
+
+TrainOutcome::TrainOutcome(TrainingResults results, int64_t first_step, int64_t last_step)
+    : results_(std::move(results)),
+      first_step_(first_step),
+      last_step_(last_step),
+      done_(first_step),
+      steps_(static_cast<size_t>(results_.tp * results_.dp)),
+      use_(steps_.size()) {}
+
+void TrainOutcome::add(Rank& rank, const StepRecord& record) {
+  const auto g = static_cast<size_t>(rank.global_index());
+  steps_[g].push_back(record);
+  RankUse& use = use_[g];
+  use.dp = rank.dp_index();
+  use.tp = rank.index();
+  if (static_cast<int64_t>(steps_[g].size()) > results_.warmup_steps) {
+    use.step_time_s += record.step_time_s;
+    use.add(rank.ledger().events());
+  }
+  if (g > 0) return;
+  const double seconds = recent_step_seconds(steps_[0]);
+  const int64_t done = record.step + 1;
+  progress_.show(
+      fmt::format("step {}/{}, loss {:.4f}, {:.0f} tokens/s, {} left", done, last_step_,
+                  record.loss, static_cast<double>(record.tokens) / seconds,
+                  time_left(seconds * static_cast<double>(last_step_ - done))),
+      static_cast<double>(done - first_step_) / static_cast<double>(last_step_ - first_step_));
+}
+
+void TrainOutcome::add_evaluation(int64_t done, const Evaluation& evaluation) {
+  progress_.erase();
+  fmt::print(stderr, "step {}: train loss {:.4f}, val loss {:.4f}, {:.1f} ms a step\n", done,
+             evaluation.train_loss, evaluation.val_loss, 1e3 * recent_step_seconds(steps_[0]));
+  evaluations_.push_back({done, evaluation});
+}
+
+void TrainOutcome::finish(int64_t done) {
+  progress_.erase();
+  done_ = done;
+}
+
+// Times are rank 0's, memory that of the rank that has most.
+TrainingResults TrainOutcome::merged() const {
+  TrainingResults results = results_;
+  results.steps = steps_[0];
+  results.ranks = use_;
+  for (const auto& steps : steps_)
+    for (size_t i = 0; i < std::min(steps.size(), results.steps.size()); ++i) {
+      int64_t& allocated = results.steps[i].memory_allocated_bytes;
+      allocated = std::max(allocated, steps[i].memory_allocated_bytes);
+      int64_t& peak = results.steps[i].memory_peak_bytes;
+      peak = std::max(peak, steps[i].memory_peak_bytes);
+    }
+  return results;
+}
+
+nlohmann::ordered_json TrainOutcome::document() const {
+  nlohmann::ordered_json document = results_json(merged());
+  document["evaluations"] = nlohmann::ordered_json::array();
+  for (const Eval& e : evaluations_)
+    document["evaluations"].push_back(
+        {{"step", e.done}, {"train_loss", e.losses.train_loss}, {"val_loss", e.losses.val_loss}});
+  return document;
+}
+
+std::string TrainOutcome::text(const TrainingMemory& predicted) const {
+  const nlohmann::ordered_json summary = results_json(merged())["summary"];
+  const auto number = [&](const nlohmann::ordered_json& value, const char* form, double scale = 1) {
+    return value.is_number() ? fmt::format(fmt::runtime(form), scale * value.get<double>()) : "-";
+  };
+  const auto bytes = [](int64_t n) { return human_bytes(static_cast<double>(n)); };
+  const nlohmann::ordered_json& parts = summary["timing_breakdown"];
+  std::string text = fmt::format(
+      "{} steps at tp {}, dp {}: {} ms a step, {} tokens a second\n"
+      "time: forward {} %, backward {} %, optimizer {} %, other {} %; communication {} %\n",
+      steps_[0].size(), results_.tp, results_.dp, number(summary["avg_step_time_s"], "{:.2f}", 1e3),
+      number(summary["avg_tokens_per_sec"], "{:.0f}"), number(parts["forward_percent"], "{:.0f}"),
+      number(parts["backward_percent"], "{:.0f}"), number(parts["optimizer_percent"], "{:.0f}"),
+      number(parts["other_percent"], "{:.0f}"),
+      number(summary["communication"]["percent"], "{:.1f}"));
+  if (!steps_[0].empty())
+    text += fmt::format(
+        "memory of a rank: {} at most; predicted {}: weights {}, gradients {}, AdamW {}, "
+        "activations {}, working {}\n",
+        bytes(merged().steps.back().memory_peak_bytes), bytes(predicted.total()),
+        bytes(predicted.weights), bytes(predicted.gradients), bytes(predicted.moments),
+        bytes(predicted.activations), bytes(predicted.working));
+  return text;
+}
+
+}  // namespace tplab::cli

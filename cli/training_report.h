@@ -1,0 +1,24 @@
+// A training verification as a person reads it, and as JSON.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "verify/verify_training.h"
+
+namespace tplab::cli {
+
+// A row a mesh, what is wrong if anything is, and what crossed between the ranks of a step.
+// all: every gradient and parameter of every run as well.
+std::string report_text(const TrainingReport& report, bool all, bool colour);
+
+// {"schema": 1, "good", "source", "config", "batch", "seq", "steps", "algorithm",
+//  "reference_against": [..], "runs": [{"tp", "dp", "sp", "regather", "recompute", "zero", "dtype",
+//  "good", "results": [{"name", "rms", "max_abs", "bound_rms", "bound_max_abs",
+//  "replicas_identical", "good"}], "against": [{"name", "rms", "max_abs", "bound_rms",
+//  "bound_max_abs", "good"}], "collectives": [{"site", "phase", "axis", "op", "elements",
+//  "payload_bytes", "wire_bytes"}], "disagreement", "finding"}]}
+// Collectives are rank 0's in one step. A number that is not finite is null.
+nlohmann::ordered_json to_json(const TrainingReport& report);
+
+}  // namespace tplab::cli

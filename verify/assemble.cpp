@@ -1,0 +1,33 @@
+#include "verify/assemble.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace tplab {
+
+Assembled Assembler::assemble(size_t row, const std::vector<Flat>& ranks) const {
+  const ShardRow& info = plan_.rows()[row];
+  const FlatEntry& entry = layout_.entry(row);
+  const int tp = plan_.tp();
+  const auto part = [&](int rank) { return ranks[static_cast<size_t>(rank)].data() + entry.first; };
+  const auto same_bits = [&](int a, int b) {
+    return std::memcmp(part(a), part(b), static_cast<size_t>(entry.count) * sizeof(double)) == 0;
+  };
+
+  const int64_t cols = info.shape.size() == 2 ? info.shape[1] : 1;
+  Assembled result;
+  result.whole.assign(static_cast<size_t>(info.shape[0] * cols), std::nan(""));
+  for (int r = 0; r < tp; ++r) {
+    const double* from = part(r);
+    const Slice slice = plan_.slice(info, r);
+    for (const Range& rows : slice.rows)
+      for (int64_t i = rows.begin; i < rows.end; ++i, from += slice.cols.size())
+        std::copy_n(from, slice.cols.size(), result.whole.data() + i * cols + slice.cols.begin);
+    for (int d = 1; d < dp_; ++d) result.replicas_identical &= same_bits(d * tp + r, r);
+    if (info.split == Split::whole) result.replicas_identical &= same_bits(r, 0);
+  }
+  return result;
+}
+
+}  // namespace tplab

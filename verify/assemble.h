@@ -1,0 +1,30 @@
+// Puts a parameter, or its gradient, back together from the flat lists of the ranks of a mesh.
+#pragma once
+
+#include <vector>
+
+#include "model/flat_layout.h"
+
+namespace tplab {
+
+using Flat = std::vector<double>;  // a rank's flat list, on the host
+
+struct Assembled {
+  std::vector<double> whole;       // in nanoGPT's layout; NaN where no rank has a number
+  bool replicas_identical = true;  // bit for bit, over all ranks that hold the same part
+};
+
+class Assembler {
+ public:
+  Assembler(const ShardPlan& plan, int dp) : plan_(plan), layout_(plan, dp), dp_(dp) {}
+
+  // ranks: by global index. `row` is plan.rows()'s. The numbers are replica 0's.
+  Assembled assemble(size_t row, const std::vector<Flat>& ranks) const;
+
+ private:
+  const ShardPlan& plan_;
+  FlatLayout layout_;
+  int dp_;
+};
+
+}  // namespace tplab

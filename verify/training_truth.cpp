@@ -1,0 +1,113 @@
+#include "verify/training_truth.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "verify/compare.h"
+#include "verify/truth.h"
+
+namespace tplab {
+
+namespace {
+
+TokenBatch as_reference(const TrainingBatch& batch) {
+  return {batch.tokens.batch,
+          batch.tokens.length,
+          {batch.tokens.ids.begin(), batch.tokens.ids.end()},
+          {batch.targets.begin(), batch.targets.end()}};
+}
+
+}  // namespace
+
+template <class Real>
+TrainingTruth::Values TrainingTruth::run(const GptConfig& config, const Weights& weights,
+                                         const std::vector<TrainingBatch>& batches,
+                                         const TrainRecipe& recipe) {
+  Values values;
+  const ReferenceGradients gradients =
+      Reference<Real>(config, weights).backward(as_reference(batches[0]), [&](Activation a) {
+        if (a.site.ends_with("grad")) values[a.site] = a.values;
+      });
+  values["loss"] = {gradients.loss};
+  values["logits"] = Reference<Real>(config, weights).forward(as_reference(batches[0])).logits;
+  for (const auto& [name, numbers] : gradients.parameters) values["grad." + name] = numbers;
+
+  std::vector<TokenBatch> steps;
+  for (size_t i = 1; i < batches.size(); ++i) steps.push_back(as_reference(batches[i]));
+  if (steps.empty()) return values;
+  const ReferenceTraining training = train_reference<Real>(config, weights, steps, recipe);
+  for (size_t i = 0; i < steps.size(); ++i) {
+    values[fmt::format("step {}/loss", i + 1)] = {training.losses[i]};
+    values[fmt::format("step {}/norm", i + 1)] = {training.grad_norms[i]};
+  }
+  for (const auto& [name, numbers] : training.parameters) values["after." + name] = numbers;
+  return values;
+}
+
+TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
+                             const TrainRecipe& recipe,
+                             const std::function<void(const std::string&)>& progress) {
+  const Weights weights = [&](const std::string& name) { return whole_parameter(source, name); };
+  progress("reference training, f64");
+  values_ = run<double>(source.config(), weights, batches, recipe);
+  progress("reference training, f32, for the bounds");
+  const Values rounded = run<float>(source.config(), weights, batches, recipe);
+  measure_errors(rounded);
+
+  const std::vector<ParameterInfo> all = parameters(source.config());
+  names_ = {"loss", "head/grad"};
+  for (int64_t i = source.config().n_layer - 1; i >= 0; --i)
+    names_.push_back(fmt::format("block {}/grad", i));
+  names_.emplace_back("embed/grad");
+  for (const ParameterInfo& p : all) names_.push_back("grad." + p.name);
+  for (size_t i = 1; i < batches.size(); ++i) {
+    names_.push_back(fmt::format("step {}/loss", i));
+    names_.push_back(fmt::format("step {}/norm", i));
+  }
+  if (batches.size() > 1)
+    for (const ParameterInfo& p : all) names_.push_back("after." + p.name);
+}
+
+const std::vector<double>& TrainingTruth::values(const std::string& name) const {
+  return values_.at(name);
+}
+
+void TrainingTruth::measure_errors(const Values& rounded) {
+  double error2 = 0, gradient2 = 0, parameter2 = 0;
+  for (const auto& [name, truth] : values_) {
+    const Difference d = compare(rounded.at(name), truth, {static_cast<int64_t>(truth.size())});
+    dense_error_[name] = {d.rms_rel, d.max_abs};
+    for (size_t i = 0; i < truth.size(); ++i) {
+      const double e = rounded.at(name)[i] - truth[i];
+      if (name.starts_with("after.")) parameter2 += e * e;
+      if (!name.starts_with("grad.")) continue;
+      error2 += e * e;
+      gradient2 += truth[i] * truth[i];
+    }
+    if (name.ends_with("/norm")) norm_error_ = std::max(norm_error_, d.max_abs);
+  }
+  logit_error_ = dense_error_.at("logits").max_abs;
+  gradient_error_ = std::sqrt(error2 / gradient2);
+  parameter_error_ = std::sqrt(parameter2);
+}
+
+double TrainingTruth::error_of_number(const std::string& name) const {
+  if (name == "loss") return 2 * logit_error_;
+  const double norm = values(name.substr(0, name.find('/')) + "/norm")[0];
+  if (name.ends_with("/loss")) return 2 * logit_error_ + norm * parameter_error_;
+  return gradient_error_ * norm + norm_error_;
+}
+
+Bound TrainingTruth::bound(const std::string& name, DType dtype) const {
+  const double scale = kMargin * unit_roundoff(dtype) / unit_roundoff(DType::f32);
+  if (name == "loss" || name.starts_with("step ")) {
+    const double error = scale * error_of_number(name);
+    return {error / std::abs(values(name)[0]), error};
+  }
+  const Bound& dense = dense_error_.at(name);
+  return {scale * dense.rms, scale * dense.max_abs};
+}
+
+}  // namespace tplab

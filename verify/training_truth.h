@@ -1,0 +1,61 @@
+// What training is held against: the reference's gradients and steps, and how far off rounding may
+// take each.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/tokens.h"
+#include "model/weights.h"
+#include "verify/reference.h"
+#include "verify/reference_train.h"
+#include "verify/verify.h"
+
+namespace tplab {
+
+// One step's data: inputs and targets, [B, T] each.
+struct TrainingBatch {
+  Tokens tokens;
+  std::vector<int32_t> targets;
+};
+
+// Names: "grad.<parameter>", "block i/grad", "embed/grad", "head/grad", "loss", "step k/loss",
+// "step k/norm" and "after.<parameter>".
+class TrainingTruth {
+ public:
+  // Runs the reference's backward pass on batches[0] and its training on the others, in f64 and in
+  // f32.
+  TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
+                const TrainRecipe& recipe, const std::function<void(const std::string&)>& progress);
+
+  const std::vector<double>& values(const std::string& name) const;
+  // As Truth's: the f32 reference's own error, times kMargin, scaled by the unit roundoff. Of a
+  // single number that error is one draw, which may be small by luck, so a loss or a norm gets what
+  // the errors of the arrays it comes from can do to it:
+  //   loss         2 e, e the largest error of a logit (see Truth::loss_bound)
+  //   step's loss  2 e + |g| |δ|, δ the error of all parameters after the last step: to first order
+  //                a loss at p + δ differs by g · δ
+  //   step's norm  |ε| / |g| of the first batch's gradients, times the norm (||g + ε| - |g|| <=
+  //   |ε|),
+  //                and the largest error of any step's norm, for what δ does to it
+  Bound bound(const std::string& name, DType dtype) const;
+  const std::vector<std::string>& names() const { return names_; }  // in the order of the network
+
+ private:
+  using Values = std::map<std::string, std::vector<double>>;
+  template <class Real>
+  static Values run(const GptConfig& config, const Weights& weights,
+                    const std::vector<TrainingBatch>& batches, const TrainRecipe& recipe);
+
+  void measure_errors(const Values& rounded);
+  double error_of_number(const std::string& name) const;
+
+  Values values_;
+  std::map<std::string, Bound> dense_error_;  // of the reference in f32
+  double logit_error_ = 0, gradient_error_ = 0, parameter_error_ = 0, norm_error_ = 0;
+  std::vector<std::string> names_;
+};
+
+}  // namespace tplab

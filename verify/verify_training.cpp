@@ -1,0 +1,304 @@
+#include "verify/verify_training.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "sim/error.h"
+#include "sim/ops.h"
+#include "verify/assemble.h"
+#include "verify/capture.h"
+#include "verify/compare.h"
+
+namespace tplab {
+
+namespace {
+
+// What one run left, by global rank.
+struct Trace {
+  std::vector<Flat> gradients, after;
+  std::vector<std::vector<StepResult>> steps;
+  std::vector<double> losses;
+  std::vector<CapturedSite> sites;
+  std::vector<std::vector<Event>> events;  // of the first step
+};
+
+Flat on_host(Device& device, const Array& x) {
+  Flat values(static_cast<size_t>(x.count()));
+  to_host(device, x, values);
+  return values;
+}
+
+TrainerOptions trainer_options(const TrainingMesh& mesh, DType dtype, const TrainRecipe& r) {
+  return {.dtype = dtype,
+          .optimizer = {.beta1 = r.beta1,
+                        .beta2 = r.beta2,
+                        .eps = r.eps,
+                        .weight_decay = r.weight_decay,
+                        .grad_clip = r.grad_clip},
+          .zero = parse_zero(mesh.zero),
+          .sp = mesh.sp,
+          .sp_regather = mesh.regather,
+          .recompute = mesh.recompute};
+}
+
+Trace run_training(const WeightSource& source, const ShardPlan& plan,
+                   const TrainingVerifyOptions& options, TrainingRun& run) {
+  const TrainingMesh& mesh = run.mesh;
+  const auto ranks = static_cast<size_t>(mesh.tp * mesh.dp);
+  Trace trace{.gradients = std::vector<Flat>(ranks),
+              .after = std::vector<Flat>(ranks),
+              .steps = std::vector<std::vector<StepResult>>(ranks),
+              .losses = std::vector<double>(ranks),
+              .sites = {},
+              .events = std::vector<std::vector<Event>>(ranks)};
+  const WeightSource& weights = options.model_weights ? *options.model_weights : source;
+  const TrainerFactory make = options.make_trainer ? options.make_trainer : make_trainer;
+  Capture capture(mesh.tp);
+  World world({.tp = mesh.tp,
+               .dp = mesh.dp,
+               .algorithm = options.algorithm,
+               .observer = capture.observer(),
+               .make_comm = options.make_comm});
+  run.ranks = world.run([&](Rank& rank) {
+    const auto g = static_cast<size_t>(rank.global_index());
+    const auto trainer =
+        make(rank, weights, plan, trainer_options(mesh, run.dtype, options.recipe));
+    const TrainingBatch& first = options.batches[0];
+    trace.losses[g] = trainer->gradients(first.tokens, first.targets);
+    trace.gradients[g] = on_host(rank.device(), trainer->parameters().gradients);
+    auto unseen = rank.watched_by(nullptr);
+    for (size_t i = 1; i < options.batches.size(); ++i) {
+      rank.ledger().clear();
+      trace.steps[g].push_back(trainer->step(options.batches[i].tokens, options.batches[i].targets,
+                                             static_cast<int64_t>(i) - 1,
+                                             options.recipe.learning_rate));
+      if (i == 1) trace.events[g] = rank.ledger().events();
+    }
+    trace.after[g] = on_host(rank.device(), trainer->parameters().values);
+  });
+  trace.sites = capture.sites();
+  run.events = trace.events[0];
+  return trace;
+}
+
+// The golden file's tensors under the names of TrainingTruth.
+using GoldenValues = std::map<std::string, std::vector<double>>;
+
+GoldenValues golden_values(const Golden* golden) {
+  GoldenValues values;
+  if (!golden) return values;
+  if (golden->loss) values["loss"] = {*golden->loss};
+  for (const auto& [name, numbers] : golden->gradients) values["grad." + name] = numbers;
+  for (const auto& [name, numbers] : golden->after) values["after." + name] = numbers;
+  for (size_t i = 0; i < golden->train_losses.size(); ++i)
+    values[fmt::format("step {}/loss", i + 1)] = {golden->train_losses[i]};
+  for (size_t i = 0; i < golden->train_grad_norms.size(); ++i)
+    values[fmt::format("step {}/norm", i + 1)] = {golden->train_grad_norms[i]};
+  return values;
+}
+
+// `got`, computed in `dtype`, against what another program computed in f64.
+AgainstResult judge_against(const TrainingTruth& truth, const std::string& name, DType dtype,
+                            const std::vector<double>& got, const std::vector<double>& golden) {
+  const Bound ours = truth.bound(name, dtype), theirs = truth.bound(name, DType::f64);
+  AgainstResult result{name,
+                       name,
+                       std::nan(""),
+                       std::nan(""),
+                       {ours.rms + theirs.rms, ours.max_abs + theirs.max_abs}};
+  if (got.size() != golden.size()) {
+    result.difference = fmt::format("{} numbers in the file, {} here", golden.size(), got.size());
+    return result;
+  }
+  const Difference d =
+      compare(got, golden, {static_cast<int64_t>(got.size())}, result.bound.max_abs);
+  result.rms = d.rms_rel;
+  result.max_abs = d.max_abs;
+  result.difference = d.describe();
+  result.good = d.rms_rel <= result.bound.rms && d.max_abs <= result.bound.max_abs;
+  return result;
+}
+
+// What one run is judged by.
+struct Judge {
+  const TrainingTruth& truth;
+  const GoldenValues& golden;
+  TrainingRun& run;
+
+  void operator()(const std::string& name, const std::vector<double>& got,
+                  bool replicas_identical) const;
+};
+
+void Judge::operator()(const std::string& name, const std::vector<double>& got,
+                       bool replicas_identical) const {
+  const std::vector<double>& expected = truth.values(name);
+  const Bound bound = truth.bound(name, run.dtype);
+  SiteResult result{name, "", std::nan(""), std::nan(""), bound, replicas_identical, false};
+  Difference d;
+  if (got.size() == expected.size()) {
+    d = compare(got, expected, {static_cast<int64_t>(got.size())}, bound.max_abs);
+    result.rms = d.rms_rel;
+    result.max_abs = d.max_abs;
+    result.good = d.rms_rel <= bound.rms && d.max_abs <= bound.max_abs && replicas_identical;
+  }
+  run.results.push_back(result);
+  if (const auto it = golden.find(name); it != golden.end()) {
+    run.against.push_back(judge_against(truth, name, run.dtype, got, it->second));
+    if (result.good && !run.against.back().good && !run.finding)
+      run.finding = {name, "the golden file: " + run.against.back().difference,
+                     "the reference agrees with the model here, so the golden file is of other "
+                     "weights, batches or settings"};
+  }
+  if (result.good || run.finding) return;
+  if (!replicas_identical) {
+    run.finding = {name, "ranks that hold the same part hold different bits",
+                   "a gradient was not summed over all ranks, or ranks drew different numbers"};
+    return;
+  }
+  const std::string cause = guess_cause({.got = got,
+                                         .expected = expected,
+                                         .shape = {static_cast<int64_t>(expected.size())},
+                                         .tp = run.mesh.tp,
+                                         .bound = bound.max_abs});
+  run.finding = {name, d.describe(), cause};
+}
+
+// Whether every rank has this number, bit for bit.
+bool all_equal(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(),
+                     [&](double v) { return std::memcmp(&v, &values[0], sizeof v) == 0; });
+}
+
+void compare_run(const ShardPlan& plan, const Trace& trace, const Judge& judge) {
+  const TrainingRun& run = judge.run;
+  judge("loss", {trace.losses[0]}, all_equal(trace.losses));
+  // The stream's gradients are of this replica's sequences, the reference's of all of them.
+  if (run.mesh.dp == 1)
+    for (const CapturedSite& site : trace.sites)
+      if (site.site.ends_with("grad")) judge(site.site, site.whole(), site.replicas_identical());
+  const Assembler assembler(plan, run.mesh.dp);
+  for (size_t row = 0; row < plan.rows().size(); ++row) {
+    const Assembled gradient = assembler.assemble(row, trace.gradients);
+    judge("grad." + plan.rows()[row].name, gradient.whole, gradient.replicas_identical);
+  }
+  for (size_t i = 0; i < trace.steps[0].size(); ++i) {
+    std::vector<double> losses, norms;
+    for (const auto& steps : trace.steps) {
+      losses.push_back(steps[i].loss);
+      norms.push_back(steps[i].grad_norm);
+    }
+    judge(fmt::format("step {}/loss", i + 1), {losses[0]}, all_equal(losses));
+    judge(fmt::format("step {}/norm", i + 1), {norms[0]}, all_equal(norms));
+  }
+  if (trace.steps[0].empty()) return;
+  for (size_t row = 0; row < plan.rows().size(); ++row) {
+    const Assembled after = assembler.assemble(row, trace.after);
+    judge("after." + plan.rows()[row].name, after.whole, after.replicas_identical);
+  }
+}
+
+void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options, const Trace& trace,
+                  TrainingRun& run) {
+  if (options.batches.size() < 2) return;
+  const TrainingMesh& mesh = run.mesh;
+  const StepShape shape{.dp = mesh.dp,
+                        .batch = options.batches[1].tokens.batch / mesh.dp,
+                        .length = options.batches[1].tokens.length,
+                        .sp = mesh.sp,
+                        .regather = mesh.regather,
+                        .recompute = mesh.recompute,
+                        .zero = mesh.zero,
+                        .dtype = run.dtype,
+                        .algorithm = options.algorithm};
+  for (int g = 0; g < mesh.dp * mesh.tp && run.disagreement.empty(); ++g) {
+    const std::string difference = first_disagreement(
+        predict_step(plan, shape, g / mesh.tp, g % mesh.tp), trace.events[static_cast<size_t>(g)]);
+    if (!difference.empty()) run.disagreement = fmt::format("rank {}, {}", g, difference);
+  }
+  if (!run.disagreement.empty() && !run.finding)
+    run.finding = {"ledger", run.disagreement, "a collective was added, dropped or resized"};
+}
+
+}  // namespace
+
+std::string TrainingMesh::text() const {
+  std::string text = fmt::format("tp {}, dp {}", tp, dp);
+  if (sp) text += regather ? ", SP, gathered again" : ", SP";
+  if (recompute) text += ", recompute";
+  if (zero > 0) text += fmt::format(", ZeRO {}", zero);
+  return text;
+}
+
+std::vector<TrainingMesh> training_meshes(const std::vector<int>& tps,
+                                          const std::vector<int>& dps) {
+  std::vector<TrainingMesh> meshes;
+  for (int tp : tps) {
+    for (int dp : dps) {
+      for (int zero = 0; zero <= (dp > 1 ? 2 : 0); ++zero) {
+        TrainingMesh mesh{.tp = tp, .dp = dp, .zero = zero};
+        meshes.push_back(mesh);
+        if (tp == 1) continue;
+        mesh.sp = true;
+        meshes.push_back(mesh);
+        mesh.regather = true;
+        meshes.push_back(mesh);
+      }
+    }
+    meshes.push_back({.tp = tp, .recompute = true});
+  }
+  return meshes;
+}
+
+bool TrainingReport::good() const {
+  return std::all_of(runs.begin(), runs.end(), [](const TrainingRun& r) { return r.good(); }) &&
+         std::all_of(reference_against.begin(), reference_against.end(),
+                     [](const AgainstResult& a) { return a.good; });
+}
+
+TrainingReport verify_training(const WeightSource& source, const TrainingVerifyOptions& options) {
+  if (options.batches.empty()) fail("there is no batch to train on", "give at least one");
+  for (const TrainingMesh& mesh : options.meshes) {
+    (void)ShardPlan(source.config(), mesh.tp);
+    for (const TrainingBatch& batch : options.batches)
+      check_batch(batch.tokens.batch, batch.tokens.length, mesh.tp, mesh.dp,
+                  trainer_options(mesh, DType::f64, options.recipe));
+  }
+  const double stages = 2 + static_cast<double>(options.meshes.size() * options.dtypes.size());
+  double done = 0;
+  const auto progress = [&](const std::string& what) {
+    if (options.progress) options.progress(what, done++ / stages);
+  };
+  const TrainingTruth truth(source, options.batches, options.recipe, progress);
+  const Tokens& tokens = options.batches[0].tokens;
+  TrainingReport report{source.config(),
+                        source.description(),
+                        tokens.batch,
+                        tokens.length,
+                        static_cast<int64_t>(options.batches.size()) - 1,
+                        options.algorithm,
+                        {},
+                        {}};
+  const GoldenValues golden = golden_values(options.golden);
+  for (const std::string& name : truth.names())
+    if (const auto it = golden.find(name); it != golden.end())
+      report.reference_against.push_back(
+          judge_against(truth, name, DType::f64, truth.values(name), it->second));
+  for (DType dtype : options.dtypes) {
+    for (const TrainingMesh& mesh : options.meshes) {
+      progress(fmt::format("{}, {}", mesh.text(), name(dtype)));
+      TrainingRun& run = report.runs.emplace_back();
+      run.mesh = mesh;
+      run.dtype = dtype;
+      const ShardPlan plan(source.config(), mesh.tp);
+      const Trace trace = run_training(source, plan, options, run);
+      compare_run(plan, trace, {truth, golden, run});
+      check_counts(plan, options, trace, run);
+    }
+  }
+  return report;
+}
+
+}  // namespace tplab
