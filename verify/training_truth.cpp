@@ -19,6 +19,12 @@ TokenBatch as_reference(const TrainingBatch& batch) {
           {batch.targets.begin(), batch.targets.end()}};
 }
 
+double norm_of(const std::vector<double>& x) {
+  double squares = 0;
+  for (double v : x) squares += v * v;
+  return std::sqrt(squares);
+}
+
 }  // namespace
 
 template <class Real>
@@ -48,7 +54,8 @@ TrainingTruth::Values TrainingTruth::run(const GptConfig& config, const Weights&
 
 TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
                              const TrainRecipe& recipe,
-                             const std::function<void(const std::string&)>& progress) {
+                             const std::function<void(const std::string&)>& progress)
+    : recipe_(recipe), steps_(static_cast<double>(batches.size() - 1)) {
   const Weights weights = [&](const std::string& name) { return whole_parameter(source, name); };
   progress("reference training, f64");
   values_ = run<double>(source.config(), weights, batches, recipe);
@@ -107,7 +114,24 @@ Bound TrainingTruth::bound(const std::string& name, DType dtype) const {
     return {error / std::abs(values(name)[0]), error};
   }
   const Bound& dense = dense_error_.at(name);
-  return {scale * dense.rms, scale * dense.max_abs};
+  Bound bound{scale * dense.rms, scale * dense.max_abs};
+  if (name.starts_with("after.")) {
+    const Bound adams = adams_share(name.substr(6), scale);
+    bound = {std::max(bound.rms, adams.rms), std::max(bound.max_abs, adams.max_abs)};
+  }
+  return bound;
+}
+
+Bound TrainingTruth::adams_share(const std::string& parameter, double scale) const {
+  const std::vector<double>&gradient = values("grad." + parameter),
+        &after = values("after." + parameter);
+  const Bound& error = dense_error_.at("grad." + parameter);
+  const double most = 2 * steps_ * recipe_.learning_rate;
+  const double max_abs = most * std::min(1.0, scale * error.max_abs / recipe_.eps);
+  const double norm_error = scale * error.rms * norm_of(gradient);  // of all its numbers
+  const double all =
+      most * std::min(std::sqrt(static_cast<double>(after.size())), norm_error / recipe_.eps);
+  return {all / norm_of(after), max_abs};
 }
 
 }  // namespace tplab

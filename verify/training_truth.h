@@ -40,6 +40,12 @@ class TrainingTruth {
   //   step's norm  |ε| / |g| of the first batch's gradients, times the norm (||g + ε| - |g|| <=
   //   |ε|),
   //                and the largest error of any step's norm, for what δ does to it
+  //
+  // Adam divides by the gradient's own size, so where that is as small as eps, rounding becomes a
+  // step. With errors of at most d in every gradient, m̂ is off by at most d, and so is √v̂, a norm;
+  // m̂ / (√v̂ + eps) is off by at most 2 d / eps, and by 2 whatever d is. So after K steps a
+  // parameter is off by at most 2 K lr min(1, d / eps), if that is more than the reference in f32
+  // shows: where f32 has come to the 2, f64 is still far from it, and the two do not scale.
   Bound bound(const std::string& name, DType dtype) const;
   const std::vector<std::string>& names() const { return names_; }  // in the order of the network
 
@@ -51,9 +57,12 @@ class TrainingTruth {
 
   void measure_errors(const Values& rounded);
   double error_of_number(const std::string& name) const;
+  Bound adams_share(const std::string& parameter, double scale) const;
 
   Values values_;
   std::map<std::string, Bound> dense_error_;  // of the reference in f32
+  TrainRecipe recipe_;
+  double steps_ = 0;
   double logit_error_ = 0, gradient_error_ = 0, parameter_error_ = 0, norm_error_ = 0;
   std::vector<std::string> names_;
 };
