@@ -5,7 +5,7 @@
 
 #include "sim/cpu/memory.h"
 #include "sim/error.h"
-#include "tests/sim/team.h"
+#include "tests/sim/numbers.h"
 
 namespace tplab {
 namespace {
@@ -96,6 +96,21 @@ TEST_CASE("CpuMemory: threads may allocate and free at once") {
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(memory->use().current_bytes == 0);
+}
+
+TEST_CASE("part: a view shares the array's numbers and keeps them alive") {
+  Team team(1);
+  const auto device = make_cpu_device(team.crew());
+  Array x = numbers<double>(*device, Shape{10}, 1);
+  Array part = x.part(4, Shape{2, 3});
+  CHECK(part.data() == x.as<double>() + 4);
+  CHECK(part.shape() == Shape{2, 3});
+  part.as<double>()[5] = 7;
+  CHECK(x.as<double>()[9] == 7);
+  CHECK(!x.unique());
+  x = Array();
+  CHECK(part.as<double>()[5] == 7);
+  CHECK(device->memory().current_bytes == 80);
 }
 
 }  // namespace
