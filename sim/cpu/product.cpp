@@ -1,5 +1,5 @@
-// Matrix products: a tile of the result in registers, operands copied only where reading them in
-// place would miss the caches.
+// Matrix products: a tile of the result in registers; of the operands only b is copied, and only
+// where it is transposed or reading it in place would miss the caches.
 //
 // source: Goto and van de Geijn 2008, without most of the packing
 #include "sim/cpu/product.h"
@@ -19,11 +19,9 @@ constexpr int kTileVectors = EIGEN_ARCH_DEFAULT_NUMBER_OF_REGISTERS >= 32 ? 4 : 
 template <class Real>
 constexpr int64_t kTileCols = kTileVectors* kWidth<Real>;
 
-// A piece of the depth, and rows of a that are copied together: b's part of a tile then fits the
-// first-level cache or nearly, a's part the second.
+// A piece of the depth: b's part of a tile then fits the first-level cache or nearly.
 template <class Real>
 constexpr int64_t kDepth = 1024 / static_cast<int64_t>(sizeof(Real));
-constexpr int64_t kCopiedRows = 192;
 
 template <class Real>
 struct Tile {
@@ -34,8 +32,9 @@ struct Tile {
   bool add;
 };
 
-template <class Real, int Rows, int Vectors>
-void multiply_tile(const Tile<Real>& t) {
+// a_row: t.a_row, as a constant where that is 1.
+template <class Real, int Rows, int Vectors, class Step>
+void multiply_tile(const Tile<Real>& t, Step a_row) {
   Packet<Real> sums[Rows][Vectors];
   for (int r = 0; r < Rows; ++r) {
     for (int v = 0; v < Vectors; ++v) {
@@ -48,7 +47,7 @@ void multiply_tile(const Tile<Real>& t) {
     Packet<Real> row[Vectors];
     for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * kWidth<Real>);
     for (int r = 0; r < Rows; ++r) {
-      const Packet<Real> left = all(a[r * t.a_row]);
+      const Packet<Real> left = all(a[r * a_row]);
       for (int v = 0; v < Vectors; ++v) sums[r][v] = fma(left, row[v], sums[r][v]);
     }
   }
@@ -69,7 +68,11 @@ void multiply_up_to(int64_t rows, int64_t vectors, const Tile<Real>& t) {
   if constexpr (Vectors > 1) {
     if (vectors < Vectors) return multiply_up_to<Real, Rows, Vectors - 1>(rows, vectors, t);
   }
-  multiply_tile<Real, Rows, Vectors>(t);
+  if (t.a_row == 1) {
+    multiply_tile<Real, Rows, Vectors>(t, std::integral_constant<int64_t, 1>());
+  } else {
+    multiply_tile<Real, Rows, Vectors>(t, t.a_row);
+  }
 }
 
 // The same where c has fewer columns than its registers.
@@ -107,16 +110,6 @@ void copy_columns(const Product<Real>& p, const Real* b, int64_t depth, int64_t 
   }
 }
 
-// a's rows [0, rows), a column in consecutive numbers, as tiles of kTileRows: to[tile][d][r].
-template <class Real>
-void copy_rows(const Real* a, int64_t a_depth, int64_t depth, int64_t rows, Real* to) {
-  const int64_t whole = rows / kTileRows * kTileRows;
-  for (int64_t d = 0; d < depth; ++d, a += a_depth, to += kTileRows) {
-    for (int64_t r = 0; r < whole; r += kTileRows) std::copy_n(a + r, kTileRows, to + r * depth);
-    std::copy_n(a + whole, rows - whole, to + whole * depth);
-  }
-}
-
 // Rows that lie 4 KiB or more apart share few sets of a cache, and each is on a page of its own:
 // copied where enough rows of a read them.
 template <class Real>
@@ -131,37 +124,28 @@ template <class Real>
 void multiply(const Product<Real>& p) {
   constexpr int64_t kCols = kTileCols<Real>, kW = kWidth<Real>;
   alignas(64) Real columns[kDepth<Real> * kCols];
-  alignas(64) Real lefts[kDepth<Real> * kCopiedRows];
-  const bool copy_a = p.a_row == 1 && p.cols > kCols && p.a_depth > kCols;
-  const int64_t block_rows = copy_a ? kCopiedRows : std::max<int64_t>(p.rows, 1);
   for (int64_t first = 0; first < p.depth; first += kDepth<Real>) {
     const int64_t depth = std::min(kDepth<Real>, p.depth - first);
-    for (int64_t block = 0; block < p.rows; block += block_rows) {
-      const int64_t block_end = std::min(block + block_rows, p.rows);
-      const Real* const a = p.a + block * p.a_row + first * p.a_depth;
-      if (copy_a) copy_rows(a, p.a_depth, depth, block_end - block, lefts);
-      for (int64_t col = 0; col < p.cols; col += kCols) {
-        const int64_t cols = std::min(kCols, p.cols - col), vectors = (cols + kW - 1) / kW;
-        const Real* const b = p.b + first * p.b_depth + col * p.b_col;
-        const bool copy_b = p.b_col != 1 || cols % kW != 0 || worth_copying(p);
-        if (copy_b) copy_columns(p, b, depth, cols, columns);
-        for (int64_t row = block; row < block_end; row += kTileRows) {
-          const int64_t rows = std::min<int64_t>(kTileRows, block_end - row);
-          const Tile<Real> tile{
-              .a = copy_a ? lefts + (row - block) * depth : a + (row - block) * p.a_row,
-              .b = copy_b ? columns : b,
-              .a_row = copy_a ? 1 : p.a_row,
-              .a_depth = copy_a ? kTileRows : p.a_depth,
-              .b_depth = copy_b ? kCols : p.b_depth,
-              .depth = depth,
-              .c = p.c + row * p.c_row + col,
-              .c_row = p.c_row,
-              .add = p.add || first > 0};
-          if (cols % kW == 0) {
-            multiply_up_to(rows, vectors, tile);
-          } else {
-            multiply_narrow(rows, cols, vectors, tile);
-          }
+    for (int64_t col = 0; col < p.cols; col += kCols) {
+      const int64_t cols = std::min(kCols, p.cols - col), vectors = (cols + kW - 1) / kW;
+      const Real* const b = p.b + first * p.b_depth + col * p.b_col;
+      const bool copy_b = p.b_col != 1 || cols % kW != 0 || worth_copying(p);
+      if (copy_b) copy_columns(p, b, depth, cols, columns);
+      for (int64_t row = 0; row < p.rows; row += kTileRows) {
+        const int64_t rows = std::min<int64_t>(kTileRows, p.rows - row);
+        const Tile<Real> tile{.a = p.a + row * p.a_row + first * p.a_depth,
+                              .b = copy_b ? columns : b,
+                              .a_row = p.a_row,
+                              .a_depth = p.a_depth,
+                              .b_depth = copy_b ? kCols : p.b_depth,
+                              .depth = depth,
+                              .c = p.c + row * p.c_row + col,
+                              .c_row = p.c_row,
+                              .add = p.add || first > 0};
+        if (cols % kW == 0) {
+          multiply_up_to(rows, vectors, tile);
+        } else {
+          multiply_narrow(rows, cols, vectors, tile);
         }
       }
     }
@@ -183,16 +167,18 @@ int64_t piece(int64_t size, int64_t wanted, int64_t unit) {
 
 template <class Real>
 void multiply(Crew& crew, const Product<Real>& p, const Real* bias) {
-  constexpr int64_t kEnoughTasks = 8, kLeastRows = 48;
-  const bool copy_b = p.b_col != 1;  // a transposition, to be shared by more rows
-  int64_t tile_rows = piece(p.rows, copy_b ? 2 * kCopiedRows : kCopiedRows, kTileRows);
-  int64_t tile_cols = piece(p.cols, 6 * kTileCols<Real>, kTileCols<Real>);
+  if (p.rows == 0 || p.cols == 0) return;
+  constexpr int64_t kRows = 192, kEnoughTasks = 6, kLeastRows = 48, kCols = kTileCols<Real>;
+  const bool transposed = p.b_col != 1;  // then b is copied, for as many rows as possible
+  int64_t tile_rows = piece(p.rows, transposed ? 4 * kRows : kRows, kTileRows);
+  int64_t tile_cols = piece(p.cols, 6 * kCols, kCols);
   const auto tasks = [&] { return pieces_of(p.rows, tile_rows) * pieces_of(p.cols, tile_cols); };
-  while (tasks() < kEnoughTasks && tile_cols > kTileCols<Real>) {
-    tile_cols = rounded_up(tile_cols / 2, kTileCols<Real>);
-  }
-  while (tasks() < kEnoughTasks && tile_rows > kLeastRows) {
-    tile_rows = rounded_up(tile_rows / 2, kTileRows);
+  while (tasks() < kEnoughTasks && (tile_cols > kCols || tile_rows > kLeastRows)) {
+    if (tile_cols > kCols && (transposed || tile_cols >= tile_rows || tile_rows <= kLeastRows)) {
+      tile_cols = rounded_up(tile_cols / 2, kCols);
+    } else {
+      tile_rows = rounded_up(tile_rows / 2, kTileRows);
+    }
   }
   const int64_t down = pieces_of(p.rows, tile_rows);
   for_each_task(crew, tasks(), [&](int64_t task, int64_t) {  // neighbours share b

@@ -21,8 +21,8 @@ struct Product {
   bool add;
 };
 
-// On one lane. A number of c has the same bits whatever rows and cols are: it is summed over
-// pieces of the depth, each in order, and the pieces' sums are added up in order.
+// On one lane; depth > 0. A number of c has the same bits whatever rows and cols are: it is summed
+// over pieces of the depth, each in order, and the pieces' sums are added up in order.
 template <class Real>
 void multiply(const Product<Real>& p);
 
