@@ -5,6 +5,7 @@
 #include "model/checkpoints/stored.h"
 #include "model/costs.h"
 #include "model/shard_plan.h"
+#include "model/training/memory.h"
 #include "sim/error.h"
 #include "sim/world.h"
 #include "verify/report_json.h"
@@ -16,13 +17,28 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// A training step on one rank.
+struct Training {
+  int dp;
+  int64_t batch, length;
+  TrainingMemory memory;
+  int64_t paper_activations;
+};
+
 struct InfoCommand {
   ModelChoice model;
   Output output;
   int tp = 0;  // not given
   std::string dtype = "f32";
 
+  // With --train: what a training step needs.
+  bool train = false;
+  int dp = 1, zero = 0;
+  int64_t batch = 12, seq = 0;  // sequences a step, of all replicas; tokens a sequence
+  TrainerOptions trainer;
+
   void run();
+  std::optional<Training> training(const GptConfig& config);
 };
 
 // Everything that is said, read from headers only: no weight is touched.
@@ -102,6 +118,32 @@ std::string text(const Facts& f, bool split, bool colour) {
   return text + shard_table(f.plan, f.dtype).text(colour);
 }
 
+std::string training_text(const Training& t) {
+  const TrainingMemory& m = t.memory;
+  return fmt::format(
+      "\ntraining on {} x {} tokens a step, dp {}: a rank needs {}\n"
+      "  weights {}, gradients {}, AdamW {}, activations {}, working {}\n"
+      "  (layers that keep attention's probabilities and masks: {} of activations, Korthikanti et "
+      "al. 2022)\n",
+      t.batch, t.length, t.dp, bytes_text(m.total()), bytes_text(m.weights),
+      bytes_text(m.gradients), bytes_text(m.moments), bytes_text(m.activations),
+      bytes_text(m.working), bytes_text(t.paper_activations));
+}
+
+Json training_json(const Training& t) {
+  const TrainingMemory& m = t.memory;
+  return {{"dp", t.dp},
+          {"batch", t.batch},
+          {"seq", t.length},
+          {"total_bytes", m.total()},
+          {"weights_bytes", m.weights},
+          {"gradients_bytes", m.gradients},
+          {"moments_bytes", m.moments},
+          {"activations_bytes", m.activations},
+          {"working_bytes", m.working},
+          {"paper_activations_bytes", t.paper_activations}};
+}
+
 Json parameters_json(const ShardPlan& plan, DType dtype) {
   Json list = Json::array();
   for (const ShardRow& row : plan.rows()) {
@@ -138,15 +180,34 @@ Json json(const Facts& f) {
   return doc;
 }
 
+std::optional<Training> InfoCommand::training(const GptConfig& config) {
+  if (!train) return {};
+  if (seq == 0) seq = config.block_size;
+  if (seq > config.block_size)
+    fail(fmt::format("--seq {} is longer than the model's context of {}", seq, config.block_size),
+         fmt::format("use at most {}", config.block_size));
+  const ShardPlan plan(config, std::max(tp, 1));
+  trainer.zero = parse_zero(zero);
+  trainer.dtype = parse_dtype(dtype);
+  check_batch(batch, seq, plan.tp(), dp, trainer);
+  const int64_t each = batch / (dp * trainer.accumulation);
+  return Training{dp, batch, seq, training_memory(plan, dp, each, seq, trainer),
+                  activation_bytes_of_the_paper(plan, each, seq, trainer)};
+}
+
 void InfoCommand::run() {
   output.open({model.checkpoint});
   const std::unique_ptr<WeightSource> source = model.open(1337);
   const bool split = tp != 0;
   const Facts facts = find_out(*source, model.describe(*source), split ? tp : 1, dtype);
-  if (output.json())
-    output.document(json(facts));
-  else
-    output.text(text(facts, split, output.colour()));
+  const std::optional<Training> step = training(source->config());
+  if (output.json()) {
+    Json doc = json(facts);
+    if (step) doc["training"] = training_json(*step);
+    output.document(doc);
+  } else {
+    output.text(text(facts, split, output.colour()) + (step ? training_text(*step) : ""));
+  }
   output.close();
 }
 
@@ -158,10 +219,30 @@ void add_info(CLI::App& app, int&) {
   sub->footer(R"(Examples:
   tplab info --checkpoint ckpt.pt
   tplab info --preset gpt2-xl --tp 5
-  tplab info --checkpoint gpt2/ --tp 4 --dtype f64 --json)");
+  tplab info --checkpoint gpt2/ --tp 4 --dtype f64 --json
+  tplab info --preset gpt2 --tp 2 --train --sp --batch 4 --seq 1024)");
   command->model.add_options(*sub);
   sub->add_option("--tp", command->tp, "ranks to split over (not split)")->check(whole_number(1));
   add_dtype(*sub, command->dtype);
+  constexpr const char* kTraining = "Training";
+  sub->add_flag("--train", command->train, "what a training step needs in memory")
+      ->group(kTraining);
+  sub->add_option("--dp", command->dp, "replicas (1)")->check(whole_number(1))->group(kTraining);
+  sub->add_option("--zero", command->zero, "what replicas share out: 1 or 2")->group(kTraining);
+  sub->add_option("--batch", command->batch, "sequences a step, of all replicas together (12)")
+      ->check(whole_number(1))
+      ->group(kTraining);
+  sub->add_option("--seq", command->seq, "tokens a sequence (the context)")
+      ->check(whole_number(1))
+      ->group(kTraining);
+  sub->add_option("--accumulate", command->trainer.accumulation, "micro-batches a step (1)")
+      ->check(whole_number(1))
+      ->group(kTraining);
+  sub->add_flag("--sp", command->trainer.sp, "sequence parallelism")->group(kTraining);
+  sub->add_flag("--sp-regather", command->trainer.sp_regather, "gather inputs again")
+      ->group(kTraining);
+  sub->add_flag("--recompute", command->trainer.recompute, "keep only each block's input")
+      ->group(kTraining);
   command->output.add_options(*sub);
   sub->callback([command] { command->run(); });
 }
