@@ -23,6 +23,7 @@ struct Trace {
   std::vector<double> losses;
   std::vector<CapturedSite> sites;
   std::vector<std::vector<Event>> events;  // of the first step
+  std::string stopped;                     // why the steps could not be taken, or empty
 };
 
 Flat on_host(Device& device, const Array& x) {
@@ -53,7 +54,8 @@ Trace run_training(const WeightSource& source, const ShardPlan& plan,
               .steps = std::vector<std::vector<StepResult>>(ranks),
               .losses = std::vector<double>(ranks),
               .sites = {},
-              .events = std::vector<std::vector<Event>>(ranks)};
+              .events = std::vector<std::vector<Event>>(ranks),
+              .stopped = {}};
   const WeightSource& weights = options.model_weights ? *options.model_weights : source;
   const TrainerFactory make = options.make_trainer ? options.make_trainer : make_trainer;
   Capture capture(mesh.tp);
@@ -62,7 +64,7 @@ Trace run_training(const WeightSource& source, const ShardPlan& plan,
                .algorithm = options.algorithm,
                .observer = capture.observer(),
                .make_comm = options.make_comm});
-  run.ranks = world.run([&](Rank& rank) {
+  const auto body = [&](Rank& rank) {
     const auto g = static_cast<size_t>(rank.global_index());
     const auto trainer =
         make(rank, weights, plan, trainer_options(mesh, run.dtype, options.recipe));
@@ -78,7 +80,17 @@ Trace run_training(const WeightSource& source, const ShardPlan& plan,
       if (i == 1) trace.events[g] = rank.ledger().events();
     }
     trace.after[g] = on_host(rank.device(), trainer->parameters().values);
-  });
+  };
+  try {
+    run.ranks = world.run(body);
+  } catch (const Error& error) {  // a step met a NaN: what the gradients were may say why
+    const bool in_a_step = std::none_of(trace.gradients.begin(), trace.gradients.end(),
+                                        [](const Flat& g) { return g.empty(); });
+    if (error.kind() != ErrorKind::run || !in_a_step) throw;
+    trace.stopped = error.problem();
+    trace.steps.assign(ranks, {});
+    trace.events.assign(ranks, {});  // their sites are gone
+  }
   trace.sites = capture.sites();
   run.events = trace.events[0];
   return trace;
@@ -193,6 +205,8 @@ void compare_run(const ShardPlan& plan, const Trace& trace, const Judge& judge) 
     judge(fmt::format("step {}/loss", i + 1), {losses[0]}, all_equal(losses));
     judge(fmt::format("step {}/norm", i + 1), {norms[0]}, all_equal(norms));
   }
+  if (!trace.stopped.empty() && !run.finding)
+    judge.run.finding = {"step", trace.stopped, "the gradients of the first batch are right"};
   if (trace.steps[0].empty()) return;
   for (size_t row = 0; row < plan.rows().size(); ++row) {
     const Assembled after = assembler.assemble(row, trace.after);
@@ -202,7 +216,7 @@ void compare_run(const ShardPlan& plan, const Trace& trace, const Judge& judge) 
 
 void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options, const Trace& trace,
                   TrainingRun& run) {
-  if (options.batches.size() < 2) return;
+  if (options.batches.size() < 2 || !trace.stopped.empty()) return;
   const TrainingMesh& mesh = run.mesh;
   const StepShape shape{.dp = mesh.dp,
                         .batch = options.batches[1].tokens.batch / mesh.dp,
