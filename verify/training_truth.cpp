@@ -57,6 +57,8 @@ TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<Train
                              const std::function<void(const std::string&)>& progress)
     : recipe_(recipe), steps_(static_cast<double>(batches.size() - 1)) {
   const Weights weights = [&](const std::string& name) { return whole_parameter(source, name); };
+  for (const TrainingBatch& batch : batches)
+    positions_ = std::max(positions_, static_cast<double>(batch.targets.size()));
   progress("reference training, f64");
   values_ = run<double>(source.config(), weights, batches, recipe);
   progress("reference training, f32, for the bounds");
@@ -110,7 +112,8 @@ double TrainingTruth::error_of_number(const std::string& name) const {
 Bound TrainingTruth::bound(const std::string& name, DType dtype) const {
   const double scale = kMargin * unit_roundoff(dtype) / unit_roundoff(DType::f32);
   if (name == "loss" || name.starts_with("step ")) {
-    const double error = scale * error_of_number(name);
+    double error = scale * error_of_number(name);
+    if (name.ends_with("loss")) error += positions_ * unit_roundoff(DType::f64) * values(name)[0];
     return {error / std::abs(values(name)[0]), error};
   }
   const Bound& dense = dense_error_.at(name);

@@ -38,8 +38,8 @@ class TrainingTruth {
   //   step's loss  2 e + |g| |δ|, δ the error of all parameters after the last step: to first order
   //                a loss at p + δ differs by g · δ
   //   step's norm  |ε| / |g| of the first batch's gradients, times the norm (||g + ε| - |g|| <=
-  //   |ε|),
-  //                and the largest error of any step's norm, for what δ does to it
+  //                |ε|), and the largest error of any step's norm, for what δ does to it
+  // A loss is added up in double at any dtype: a roundoff of f64 more for each of its B T terms.
   //
   // Adam divides by the gradient's own size, so where that is as small as eps, rounding becomes a
   // step. With errors of at most d in every gradient, m̂ is off by at most d, and so is √v̂, a norm;
@@ -63,6 +63,7 @@ class TrainingTruth {
   std::map<std::string, Bound> dense_error_;  // of the reference in f32
   TrainRecipe recipe_;
   double steps_ = 0;
+  double positions_ = 0;  // B T of the largest batch
   double logit_error_ = 0, gradient_error_ = 0, parameter_error_ = 0, norm_error_ = 0;
   std::vector<std::string> names_;
 };
