@@ -171,6 +171,10 @@ void check_batch(int64_t sequences, int64_t length, int tp, int dp, const Traine
 
 std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
                                       const TrainerOptions& options) {
+  if (!(options.dropout >= 0 && options.dropout < 1))
+    fail(fmt::format("a dropout of {} is no rate", options.dropout), "use 0 or more and below 1");
+  if (options.sp_regather && !options.sp)
+    fail("--sp-regather gathers again what only --sp splits", "add --sp, or drop it");
   if (options.sp) return std::make_unique<TrainerOf<VaryingT>>(rank, source, plan, options);
   return std::make_unique<TrainerOf<Invariant>>(rank, source, plan, options);
 }

@@ -55,8 +55,8 @@ class Trainer {
   virtual Optimizer& optimizer() = 0;
 };
 
-// Throws Error(usage) for options that do not fit together: a T that --sp cannot divide is found by
-// check_batch.
+// Throws Error(usage) for a dropout that is no rate, and for sp_regather without sp. A T that --sp
+// cannot divide is found by check_batch.
 std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
                                       const TrainerOptions& options);
 
