@@ -1,0 +1,133 @@
+// A small model, batches for it, and ways to break its training, for the tests of the verifier.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/init.h"
+#include "sim/threads/threads_comm.h"
+#include "verify/verify_training.h"
+
+namespace tplab::testing {
+
+// Small, with everything a GPT-2 has. 67 ids are no multiple of anything, so ranks have padding.
+inline const GptConfig kSmall{
+    .n_layer = 2, .n_head = 4, .n_embd = 32, .block_size = 16, .vocab_size = 67, .n_inner = 128};
+
+// Biases and norm weights are drawn, so that misplaced ones show.
+inline std::unique_ptr<WeightSource> small_weights(const GptConfig& config = kSmall) {
+  return initial_weights(config, {.seed = 11, .draw_biases = true});
+}
+
+// B 4, T 8: 2 sequences a replica at dp 2, 2 positions a rank at tp 4. Different at every index
+// and in every batch. Three targets are left out, all of them in the first replica's half.
+inline TrainingBatch small_batch(int32_t which) {
+  TrainingBatch batch{{4, 8, {}}, {}};
+  for (int32_t i = 0; i < 32; ++i) {
+    batch.tokens.ids.push_back((i * i + 29 * i + 13 * which + 7) % 67);
+    batch.targets.push_back((i * i + 31 * i + 17 * which + 5) % 67);
+  }
+  for (size_t i : {2u, 5u, 11u}) batch.targets[i] = -1;
+  return batch;
+}
+
+inline TrainingVerifyOptions small_options(std::vector<TrainingMesh> meshes, int32_t steps = 1) {
+  TrainingVerifyOptions options;
+  options.meshes = std::move(meshes);
+  for (int32_t i = 0; i <= steps; ++i) options.batches.push_back(small_batch(i));
+  return options;
+}
+
+// What a broken collective does instead: something to its input, nothing, or something to its
+// result.
+struct Tampering {
+  std::string site;
+  Axis axis = Axis::tp;
+  std::optional<Phase> phase = {};  // none: in all of them
+  std::function<void(Rank&rank, Array&x)> before = {}, after = {};
+  bool drop = false;
+};
+
+// A communicator whose collectives that sum are tampered with at one site.
+class TamperedComm : public ThreadsComm {
+ public:
+  TamperedComm(std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm,
+               Tampering tampering)
+      : ThreadsComm(std::move(group), owner, algorithm), tampering_(std::move(tampering)) {}
+
+ protected:
+  int64_t do_all_reduce(Array& x, Reduce reduce) override {
+    if (!here()) return ThreadsComm::do_all_reduce(x, reduce);
+    if (tampering_.drop) return 0;
+    if (tampering_.before) tampering_.before(owner(), x);
+    const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
+    if (tampering_.after) tampering_.after(owner(), x);
+    return bytes;
+  }
+  int64_t do_reduce_scatter(const Array& whole, Array& shard) override {
+    if (!here()) return ThreadsComm::do_reduce_scatter(whole, shard);
+    if (tampering_.drop) {
+      const Array mine = whole.part(rank() * shard.count(), shard.shape());
+      owner().device().copy(mine.data(), shard.data(), mine.bytes());
+      return 0;
+    }
+    const int64_t bytes = ThreadsComm::do_reduce_scatter(whole, shard);
+    if (tampering_.after) tampering_.after(owner(), shard);
+    return bytes;
+  }
+
+ private:
+  bool here() {
+    return axis() == tampering_.axis && owner().site()->path() == tampering_.site &&
+           (!tampering_.phase || owner().phase() == *tampering_.phase);
+  }
+  Tampering tampering_;
+};
+
+inline CommFactory tampered(Tampering tampering) {
+  return [=](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
+    return std::make_unique<TamperedComm>(std::move(group), owner, algorithm, tampering);
+  };
+}
+
+// For Tampering: every number times what `factor` says of the number of tp ranks.
+inline std::function<void(Rank&, Array&)> times(std::function<double(double tp)> factor) {
+  return [=](Rank& rank, Array& x) {
+    dispatch(x.dtype(), [&](auto zero) {
+      using Real = decltype(zero);
+      for (int64_t i = 0; i < x.count(); ++i)
+        x.as<Real>()[i] *= static_cast<Real>(factor(rank.size()));
+    });
+  };
+}
+
+// Every run must pass; the message says where one did not.
+inline void check_good(const TrainingReport& report) {
+  for (const TrainingRun& run : report.runs) {
+    INFO(run.mesh.text() << ", " << name(run.dtype) << ", " << name(report.algorithm));
+    INFO((run.finding ? run.finding->site + ": " + run.finding->where : ""));
+    CHECK(run.good());
+  }
+  CHECK(report.good());
+}
+
+// Every run must fail, and first at this site.
+inline void check_caught(const TrainingReport& report, const std::string& site,
+                         const std::string& cause = "") {
+  CHECK_FALSE(report.good());
+  for (const TrainingRun& run : report.runs) {
+    INFO(run.mesh.text() << ", " << name(run.dtype));
+    REQUIRE(run.finding);
+    INFO(run.finding->where);
+    CHECK(run.finding->site == site);
+    CHECK_THAT(run.finding->cause, Catch::Contains(cause));
+  }
+}
+
+}  // namespace tplab::testing
