@@ -1,0 +1,90 @@
+// Short training runs of a small model, for the tests of the trainer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/init.h"
+#include "model/training/trainer.h"
+#include "sim/world.h"
+
+namespace tplab::testing {
+
+inline const GptConfig kSmall{
+    .n_layer = 2, .n_head = 4, .n_embd = 32, .block_size = 16, .vocab_size = 67, .n_inner = 128};
+
+inline std::unique_ptr<WeightSource> small_weights(const GptConfig& config = kSmall) {
+  return initial_weights(config, {.seed = 11, .draw_biases = true});
+}
+
+struct StepBatch {
+  Tokens tokens;
+  std::vector<int32_t> targets;
+};
+
+// B 4, T 8, another batch at every step; a few targets are left out.
+inline StepBatch batch_of_step(int64_t step) {
+  StepBatch batch{{4, 8, {}}, {}};
+  for (int64_t i = 0; i < 32; ++i) {
+    batch.tokens.ids.push_back(static_cast<int32_t>((i * i + 29 * i + 13 * step + 7) % 67));
+    batch.targets.push_back(static_cast<int32_t>((i * i + 31 * i + 17 * step + 5) % 67));
+  }
+  batch.targets[static_cast<size_t>(step % 32)] = -1;
+  return batch;
+}
+
+// How a run is spread over ranks, and what it trains.
+struct Run {
+  std::string text;  // for messages
+  int tp = 1, dp = 1;
+  TrainerOptions options = {};
+};
+
+// Where TrainerOptions differ in what the mesh does, and not in what is computed.
+inline std::vector<Run> every_mesh(const TrainerOptions& base) {
+  std::vector<Run> runs;
+  for (int tp : {1, 2, 4}) {
+    for (int dp : {1, 2}) {
+      for (const bool sp : {false, true}) {
+        for (const bool regather : {false, true}) {
+          if ((sp && tp == 1) || (regather && !sp)) continue;
+          TrainerOptions o = base;
+          o.sp = sp;
+          o.sp_regather = regather;
+          o.zero = dp == 1 ? Zero::none : regather ? Zero::gradients : sp ? Zero::states : o.zero;
+          const std::string text = "tp " + std::to_string(tp) + ", dp " + std::to_string(dp) +
+                                   (sp ? ", SP" : "") + (regather ? ", gathered again" : "");
+          runs.push_back({text, tp, dp, o});
+          o.recompute = true;
+          runs.push_back({text + ", recompute", tp, dp, o});
+          o.accumulation = 2;
+          runs.push_back({text + ", recompute, 2 micro-batches", tp, dp, o});
+        }
+      }
+    }
+  }
+  return runs;
+}
+
+// Called on every rank: what a rank does once it has a trainer.
+using RankBody = std::function<void(Rank&, Trainer&)>;
+
+inline std::vector<RankRecord> on_mesh(const WeightSource& source, const Run& run,
+                                       const RankBody& body) {
+  const ShardPlan plan(source.config(), run.tp);
+  return World({.tp = run.tp, .dp = run.dp, .threads_per_rank = 1}).run([&](Rank& rank) {
+    const auto trainer = make_trainer(rank, source, plan, run.options);
+    body(rank, *trainer);
+  });
+}
+
+// A rank's flat list, on the host.
+inline std::vector<double> on_host(Device& device, const Array& list) {
+  std::vector<double> values(static_cast<size_t>(list.count()));
+  to_host(device, list, values);
+  return values;
+}
+
+}  // namespace tplab::testing

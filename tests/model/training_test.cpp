@@ -1,0 +1,263 @@
+// A training run is the same on every mesh, and stops where numbers are no numbers.
+#include <catch2/catch.hpp>
+#include <atomic>
+#include <cmath>
+#include <limits>
+
+#include "sim/error.h"
+#include "tests/model/training_runs.h"
+
+using namespace tplab;
+using namespace tplab::testing;
+
+namespace {
+
+struct Curve {
+  std::vector<double> losses, norms;
+};
+
+// Of `steps` steps; checks that all ranks have the same numbers, bit for bit.
+Curve curve(const Run& run, int64_t steps = 20) {
+  std::vector<Curve> of_rank(static_cast<size_t>(run.tp * run.dp));
+  on_mesh(*small_weights(), run, [&](Rank& rank, Trainer& trainer) {
+    Curve& mine = of_rank[static_cast<size_t>(rank.global_index())];
+    for (int64_t i = 0; i < steps; ++i) {
+      const StepBatch batch = batch_of_step(i);
+      const StepResult result = trainer.step(batch.tokens, batch.targets, i, 1e-3);
+      mine.losses.push_back(result.loss);
+      mine.norms.push_back(result.grad_norm);
+    }
+  });
+  for (const Curve& other : of_rank) {
+    CHECK(other.losses == of_rank[0].losses);
+    CHECK(other.norms == of_rank[0].norms);
+  }
+  return of_rank[0];
+}
+
+// The largest difference of the two, relative; NaN if there is one.
+double distance(const Curve& a, const Curve& b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.losses.size(); ++i)
+    for (double d : {a.losses[i] / b.losses[i] - 1, a.norms[i] / b.norms[i] - 1})
+      if (!(std::abs(d) <= largest)) largest = std::abs(d);
+  return largest;
+}
+
+std::string message(const std::function<void()>& f, ErrorKind kind) {
+  try {
+    f();
+  } catch (const Error& error) {
+    CHECK(error.kind() == kind);
+    CHECK(!error.fix().empty());
+    return error.problem();
+  }
+  FAIL("was accepted");
+  return "";
+}
+
+// small_weights(), of which one number of one parameter is NaN.
+class OneNan : public WeightSource {
+ public:
+  explicit OneNan(std::string parameter) : parameter_(std::move(parameter)) {}
+  const GptConfig& config() const override { return kSmall; }
+  std::string description() const override { return "one NaN"; }
+  std::string stored_dtype() const override { return "f32"; }
+  void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
+    honest_->read(parameter, slice, out);
+    if (parameter != parameter_) return;
+    dispatch(out.dtype, [&](auto zero) {
+      using Real = decltype(zero);
+      static_cast<Real*>(out.data)[3] = std::numeric_limits<Real>::quiet_NaN();
+    });
+  }
+
+ private:
+  std::unique_ptr<WeightSource> honest_ = small_weights();
+  std::string parameter_;
+};
+
+}  // namespace
+
+// In f64 meshes differ in the order of sums alone: about 1e-16 a step relative to the loss, times
+// what a step makes of it. 1e-12 leaves a factor of thousands; the least bug is 1e-4 (see below).
+constexpr double kSame = 1e-12;
+
+TEST_CASE("trainer: 20 steps are the same on every mesh") {
+  const Curve one = curve({"", 1, 1, {.dtype = DType::f64}});
+  CHECK(one.losses.back() < one.losses.front());
+  for (const Run& run : every_mesh({.dtype = DType::f64})) {
+    INFO(run.text);
+    CHECK(distance(curve(run), one) <= kSame);
+  }
+}
+
+TEST_CASE("trainer: 20 steps with dropout are the same on every mesh, masks being of the index") {
+  const TrainerOptions options{.dtype = DType::f64, .dropout = 0.2};
+  const Curve one = curve({"", 1, 1, options});
+  for (const Run& run : every_mesh(options)) {
+    INFO(run.text);
+    CHECK(distance(curve(run), one) <= kSame);
+  }
+  CHECK(distance(curve({"", 1, 1, {.dtype = DType::f64}}), one) > 1e-4);  // it drops something
+}
+
+TEST_CASE("trainer: one rank with other masks shows in the loss") {
+  const TrainerOptions options{.dtype = DType::f64, .sp = true, .dropout = 0.2};
+  const Curve one = curve({"", 1, 1, {.dtype = DType::f64, .dropout = 0.2}}, 2);
+  const auto loss_with = [&](uint64_t seed_of_rank_1) {
+    const auto source = small_weights();
+    const ShardPlan plan(kSmall, 2);
+    double loss = 0;
+    World({.tp = 2}).run([&](Rank& rank) {
+      TrainerOptions mine = options;
+      if (rank.index() == 1) mine.seed = seed_of_rank_1;
+      const auto trainer = make_trainer(rank, *source, plan, mine);
+      const StepBatch batch = batch_of_step(0);
+      const double of_step = trainer->step(batch.tokens, batch.targets, 0, 1e-3).loss;
+      if (rank.index() == 0) loss = of_step;
+    });
+    return loss;
+  };
+  CHECK(std::abs(loss_with(options.seed) / one.losses[0] - 1) <= kSame);
+  CHECK(std::abs(loss_with(options.seed + 1) / one.losses[0] - 1) > 1e-4);
+}
+
+TEST_CASE("trainer: two micro-batches are one batch, dropout included") {
+  for (double dropout : {0.0, 0.2}) {
+    const TrainerOptions whole{.dtype = DType::f64, .dropout = dropout};
+    TrainerOptions halves = whole;
+    for (int64_t accumulation : {2, 4}) {
+      halves.accumulation = accumulation;
+      CHECK(distance(curve({"", 1, 1, halves}), curve({"", 1, 1, whole})) <= kSame);
+    }
+  }
+}
+
+TEST_CASE("trainer: masks differ from step to step") {
+  const auto source = small_weights();
+  on_mesh(*source, {"", 1, 1, {.dtype = DType::f64, .dropout = 0.2}}, [&](Rank&, Trainer& trainer) {
+    const StepBatch batch = batch_of_step(0);
+    // A learning rate of 0: the weights stay, so only the masks can change the loss.
+    const double first = trainer.step(batch.tokens, batch.targets, 0, 0).loss;
+    CHECK(trainer.step(batch.tokens, batch.targets, 0, 0).loss == first);
+    CHECK(std::abs(trainer.step(batch.tokens, batch.targets, 1, 0).loss / first - 1) > 1e-4);
+  });
+}
+
+TEST_CASE("trainer: an evaluation is the loss without dropout, shared out over replicas") {
+  const auto source = small_weights();
+  const auto loss = [&](const Run& run, bool evaluated) {
+    double value = 0;
+    on_mesh(*source, run, [&](Rank& rank, Trainer& trainer) {
+      StepBatch batch = batch_of_step(0);
+      if (evaluated) {  // three sequences do not divide by two replicas
+        batch.tokens.batch = 3;
+        batch.tokens.ids.resize(24);
+        batch.targets.resize(24);
+      }
+      const double mine = trainer.evaluate(batch.tokens, batch.targets);
+      if (rank.global_index() == 0) value = mine;
+    });
+    return value;
+  };
+  for (const bool three : {false, true}) {
+    const double one = loss({"", 1, 1, {.dtype = DType::f64}}, three);
+    const TrainerOptions other{
+        .dtype = DType::f64, .zero = Zero::states, .sp = true, .dropout = 0.5};
+    CHECK(std::abs(loss({"", 2, 2, other}, three) / one - 1) <= kSame);
+    CHECK(std::abs(loss({"", 2, 4, other}, three) / one - 1) <= kSame);  // one replica has none
+  }
+}
+
+TEST_CASE("trainer: a batch that does not divide is refused, and what would is named") {
+  const auto refused = [](int64_t sequences, int64_t length, int tp, int dp, TrainerOptions o) {
+    return message([&] { check_batch(sequences, length, tp, dp, o); }, ErrorKind::usage);
+  };
+  CHECK_NOTHROW(check_batch(12, 64, 4, 2, {.sp = true, .accumulation = 3}));
+  CHECK_THAT(refused(4, 8, 1, 1, {.accumulation = 0}), Catch::Contains("0 micro-batches"));
+  CHECK_THAT(refused(6, 8, 1, 2, {.accumulation = 2}),
+             Catch::Contains("6 sequences does not divide by 2 replicas and 2 micro-batches"));
+  CHECK_THAT(refused(0, 8, 1, 1, {}), Catch::Contains("0 sequences"));
+  CHECK_THAT(refused(4, 10, 4, 1, {.sp = true}), Catch::Contains("10 positions over 4 ranks"));
+  CHECK_NOTHROW(check_batch(4, 10, 4, 1, {}));
+}
+
+TEST_CASE("trainer: a step checks its batch") {
+  const auto source = small_weights();
+  const StepBatch batch = batch_of_step(0);
+  CHECK_THAT(message(
+                 [&] {
+                   on_mesh(*source, {"", 1, 3, {}}, [&](Rank&, Trainer& trainer) {
+                     (void)trainer.step(batch.tokens, batch.targets, 0, 1e-3);
+                   });
+                 },
+                 ErrorKind::usage),
+             Catch::Contains("4 sequences does not divide by 3 replicas"));
+}
+
+TEST_CASE("trainer: options that do not fit together are refused") {
+  const auto source = small_weights();
+  const auto refused = [&](const TrainerOptions& options) {
+    return message(
+        [&] {
+          on_mesh(*source, {"", 2, 1, options}, [](Rank&, Trainer&) {});
+        },
+        ErrorKind::usage);
+  };
+  for (double rate : {-0.1, 1.0, std::nan("")})
+    CHECK_THAT(refused({.dropout = rate}), Catch::Contains("is no rate"));
+  CHECK_THAT(refused({.sp_regather = true}), Catch::Contains("--sp-regather"));
+}
+
+TEST_CASE(
+    "trainer: a NaN stops the step, which is named with the first site, and changes nothing") {
+  for (const Run& run : std::vector<Run>{
+           {"tp 1", 1, 1, {}},
+           {"tp 2", 2, 1, {}},
+           {"tp 2, dp 2, SP, ZeRO 1", 2, 2, {.zero = Zero::states, .sp = true, .accumulation = 2}},
+           {"tp 2, dp 2, ZeRO 2", 2, 2, {.zero = Zero::gradients, .dropout = 0.1}}}) {
+    for (const auto& [parameter, site] :
+         {std::pair<std::string, std::string>{"transformer.h.1.ln_2.weight", "block 1/ln_2"},
+          {"transformer.h.0.mlp.c_fc.bias", "block 0/mlp/fc"}}) {
+      INFO(run.text << ", " << parameter);
+      const OneNan source(parameter);
+      std::atomic<bool> untouched = true;
+      const std::string problem = message(
+          [&] {
+            on_mesh(source, run, [&](Rank& rank, Trainer& trainer) {
+              const StepBatch batch = batch_of_step(0);
+              const auto bits = [&](const Array& x) {
+                const auto* from = static_cast<const char*>(x.data());
+                return std::string(from, from + x.bytes());
+              };
+              const auto all = [&] {
+                return bits(trainer.parameters().values) + bits(trainer.optimizer().m()) +
+                       bits(trainer.optimizer().v());
+              };
+              const std::string before = all();
+              try {
+                (void)trainer.step(batch.tokens, batch.targets, 17, 1e-3);
+              } catch (const Error&) {
+                if (all() != before) untouched = false;
+                throw;
+              }
+            });
+          },
+          ErrorKind::run);
+      CHECK_THAT(problem, Catch::Contains("step 17: the loss is not a finite number"));
+      CHECK_THAT(problem, Catch::EndsWith("first at " + site));
+      CHECK(untouched);
+    }
+  }
+}
+
+TEST_CASE("trainer: parameters of a step that does not stop do change") {
+  const auto source = small_weights();
+  on_mesh(*source, {"", 1, 1, {}}, [](Rank& rank, Trainer& trainer) {
+    const auto before = on_host(rank.device(), trainer.parameters().values);
+    const StepBatch batch = batch_of_step(0);
+    (void)trainer.step(batch.tokens, batch.targets, 17, 1e-3);
+    CHECK(on_host(rank.device(), trainer.parameters().values) != before);
+  });
+}
