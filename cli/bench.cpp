@@ -192,15 +192,17 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
 
 void add_bench(CLI::App& app, int&) {
   CLI::App* sub = app.add_subcommand(
-      "bench", "Measure forward, decode and collectives against the machine's limits");
+      "bench", "Measure forward, decode, training and collectives against the machine's limits");
   sub->footer(R"(Examples:
   tplab bench forward --preset gpt2 --tp 1,2
   tplab bench decode --preset gpt2 --tp 1,2,4
+  tplab bench train --preset nano-cpu
   tplab bench collectives --tp 2,4 --op all_reduce
 Rates are those of the best time; the median beside it shows how quiet the machine was.)");
   sub->require_subcommand(1);
   add_bench_forward(*sub);
   add_bench_decode(*sub);
+  add_bench_train(*sub);
   add_bench_collectives(*sub);
 }
 

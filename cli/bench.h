@@ -1,4 +1,4 @@
-// What the three benchmarks share: their options, timings and limits.
+// What the benchmarks share: their options, timings and limits.
 #pragma once
 
 #include <functional>
@@ -21,6 +21,7 @@ class Timing {
   void add(double seconds) { seconds_.push_back(seconds); }
   void clear() { seconds_.clear(); }
   bool empty() const { return seconds_.empty(); }
+  size_t count() const { return seconds_.size(); }
   double best() const;
   double median() const;
 
@@ -55,7 +56,7 @@ struct ModelRun {
   double ratio_best, ratio_median;            // to the first tp of the list
 };
 
-// A benchmark of a model: `tplab bench forward` and `decode`.
+// A benchmark of a model: `tplab bench forward`, `decode` and `train`.
 struct ModelBench {
   ModelChoice model;
   MachineChoice machine;
@@ -102,6 +103,7 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
 
 void add_bench_forward(CLI::App& bench);
 void add_bench_decode(CLI::App& bench);
+void add_bench_train(CLI::App& bench);
 void add_bench_collectives(CLI::App& bench);
 
 }  // namespace tplab::cli

@@ -167,25 +167,29 @@ void add_tp(CLI::App& app, int& tp) {
   app.add_option("--tp", tp, "ranks to split over")->capture_default_str();
 }
 
-void add_tps(CLI::App& app, std::vector<int>& tps) {
+void add_counts(CLI::App& app, const std::string& name, std::vector<int>& counts,
+                const std::string& help) {
   // Not CLI11's delimiter, which passes over an empty place, as in 1,,2.
-  const auto read = [&tps](const std::vector<std::string>& lists) {
-    tps.clear();
+  const auto read = [name, &counts](const std::vector<std::string>& lists) {
+    counts.clear();
     for (const std::string& list : lists) {
       for (size_t at = 0; at <= list.size();) {
         const size_t end = std::min(list.find(',', at), list.size());
         std::string number = list.substr(at, end - at);
         const std::string problem = whole_number(1)(number);
-        if (!problem.empty()) throw CLI::ValidationError("--tp", problem);
-        tps.push_back(std::stoi(number));
+        if (!problem.empty()) throw CLI::ValidationError(name, problem);
+        counts.push_back(std::stoi(number));
         at = end + 1;
       }
     }
   };
-  app.add_option_function<std::vector<std::string>>("--tp", read,
-                                                    "numbers of ranks to split over, as 1,2,4")
+  app.add_option_function<std::vector<std::string>>(name, read, help)
       ->type_name("INT")
-      ->default_str(fmt::format("[{}]", fmt::join(tps, ",")));
+      ->default_str(fmt::format("[{}]", fmt::join(counts, ",")));
+}
+
+void add_tps(CLI::App& app, std::vector<int>& tps) {
+  add_counts(app, "--tp", tps, "numbers of ranks to split over, as 1,2,4");
 }
 
 void add_dtype(CLI::App& app, std::string& dtype) {

@@ -64,6 +64,9 @@ CLI::Validator whole_number(int32_t least);
 // Options that several commands have; each adds the ones it uses.
 void add_tp(CLI::App& app, int& tp);
 void add_tps(CLI::App& app, std::vector<int>& tps);  // 1,2,4
+// A list like --tp's under another name.
+void add_counts(CLI::App& app, const std::string& name, std::vector<int>& counts,
+                const std::string& help);
 void add_dtype(CLI::App& app, std::string& dtype);
 void add_algorithm(CLI::App& app, std::string& algorithm);
 void add_seed(CLI::App& app, uint64_t& seed);

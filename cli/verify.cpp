@@ -165,9 +165,7 @@ void add_verify(CLI::App& app, int& exit_code) {
       ->type_name("FILE.safetensors");
   sub->add_flag("--backward", command->backward,
                 "gradients and optimizer steps, with SP off and on, and ZeRO 0 to 2");
-  sub->add_option("--dp", command->dps, "with --backward: numbers of replicas, as 1,2")
-      ->delimiter(',')
-      ->capture_default_str();
+  add_counts(*sub, "--dp", command->dps, "with --backward: numbers of replicas, as 1,2");
   sub->add_option("--steps", command->steps, "with --backward: optimizer steps")
       ->check(whole_number(0))
       ->capture_default_str();

@@ -36,7 +36,8 @@ void WorldsInTurn::body(size_t world, Rank& rank) {
     if (!turn) turn = prepare_(world, rank);
     turn();
     rank.comm().barrier();  // fails if a peer failed, which then will not come to another turn
-    if (rank.index() > 0) continue;
+    rank.dp_comm().barrier();
+    if (rank.global_index() > 0) continue;
     const std::lock_guard lock(mutex_);
     ++entries_[world].turns_done;
     changed_.notify_all();

@@ -18,6 +18,10 @@ double forward_flops(const GptConfig& c, int64_t batch, int64_t length) {
   return 2 * tokens * (layers * block_weights(c) + head) + attention;
 }
 
+double training_flops(const GptConfig& config, int64_t batch, int64_t length) {
+  return 3 * forward_flops(config, batch, length);
+}
+
 double decode_bytes(const GptConfig& c, int64_t past, DType dtype) {
   const double layers = static_cast<double>(c.n_layer);
   const double vectors =  // ln_1, ln_2 and, with biases, qkv, proj, fc, proj and the norms' own

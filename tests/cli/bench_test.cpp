@@ -1,4 +1,5 @@
 // tplab bench and doctor: what they report is there and hangs together. How fast is not tested.
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "run_tplab.h"
@@ -70,6 +71,58 @@ TEST_CASE("bench decode: each tp beside the machine's limit, and the ledger's co
                          "bytes_per_second", "limit_bytes_per_second", "of_limit", "ratio_best"});
   CHECK(doc["runs"][0]["ledger_cost"].is_null());
   CHECK(doc["runs"][1]["ledger_cost"].is_number());
+}
+
+TEST_CASE("bench train: a row for each mesh, with and without SP") {
+  const json doc = tplab({"bench", "train", "--preset", "nano-cpu", "--tp", "1,2", "--dp", "1,2",
+                          "--batch", "2", "--seq", "8", "--steps", "2", "--repeat", "1", "--json"})
+                       .json();
+  CHECK(doc["bench"] == "train");
+  CHECK(doc["together"] == true);
+  CHECK(doc["batch"] == 2);
+  // Forward, 4 layers 128 wide: 2 * 16 tokens * (4 * 12 * 128^2 + 65 * 128) and attention's
+  // 2 * 4 * 128 * 16 * 9.
+  CHECK(doc["flops"] == 3 * (2.0 * 16 * (4 * 12 * 128 * 128 + 65 * 128) + 2 * 4 * 128 * 16 * 9));
+  REQUIRE(doc["runs"].size() == 6);
+  const std::vector<std::array<int, 3>> meshes = {{1, 1, 0}, {2, 1, 0}, {2, 1, 1},
+                                                  {1, 2, 0}, {2, 2, 0}, {2, 2, 1}};
+  for (size_t i = 0; i < 6; ++i) {
+    const json& run = doc["runs"][i];
+    const auto [tp, dp, sp] = meshes[i];
+    CAPTURE(tp, dp, sp);
+    CHECK(run["tp"] == tp);
+    CHECK(run["dp"] == dp);
+    CHECK(run["sp"] == (sp == 1));
+    check_positive(run, {"threads", "best_seconds", "median_seconds", "tokens_per_second",
+                         "flops_per_second", "limit_flops_per_second", "of_limit", "ratio_best",
+                         "ratio_median", "peak_bytes", "predicted_bytes"});
+    CHECK((run["tp_bytes_per_step"] > 0) == (tp > 1));
+    CHECK((run["dp_bytes_per_step"] > 0) == (dp > 1));
+    CHECK((run["communication"] > 0) == (tp * dp > 1));
+    CHECK(run["communication"] < 1.0);
+    // The prediction that training is refused by.
+    CHECK(run["peak_bytes"].get<double>() ==
+          Approx(run["predicted_bytes"].get<double>()).epsilon(0.05));
+  }
+  CHECK(doc["runs"][0]["ratio_best"] == 1.0);
+}
+
+TEST_CASE("bench train: a batch or length that a mesh cannot divide is refused before the work") {
+  const auto refused = [](const std::vector<std::string>& options, const std::string& why) {
+    std::vector<std::string> arguments = {"bench", "train", "--preset", "nano-cpu"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const Ran ran = tplab(arguments);
+    CHECK(ran.exit_code == 2);
+    CHECK(ran.out.empty());
+    CHECK_THAT(ran.err, Catch::Contains(why) && Catch::Contains("fix:"));
+  };
+  refused({"--batch", "3"}, "3 sequences does not divide");
+  refused({"--seq", "65"}, "context of 64");
+  refused({"--seq", "7", "--tp", "2"}, "7 positions over 2 ranks");
+  refused({"--tp", "3"}, "3");
+  refused({"--dp", "1,,2"}, "--dp");
+  refused({"--dp", "65"}, "64");
+  refused({"--zero", "3"}, "3");
 }
 
 TEST_CASE("bench: lengths that the model does not have are refused") {

@@ -1,0 +1,319 @@
+// tplab bench train: optimizer steps on several meshes side by side.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cli/bench.h"
+#include "model/costs.h"
+#include "model/training/memory.h"
+#include "model/training/results.h"
+#include "model/training/trainer.h"
+#include "sim/error.h"
+#include "sim/measure.h"
+#include "viz/table.h"
+
+namespace tplab::cli {
+
+namespace {
+
+struct TrainMesh {
+  int tp, dp;
+  bool sp;
+  int ranks() const { return tp * dp; }
+  std::string text() const { return fmt::format("tp {}, dp {}{}", tp, dp, sp ? ", SP" : ""); }
+};
+
+// What was measured of one mesh. The use is each rank's own.
+struct MeshTiming {
+  Timing steps;
+  std::vector<RankUse> use;
+  std::vector<int64_t> peak_bytes;
+};
+
+struct TrainRun : ModelRun {
+  TrainMesh mesh;
+  double communication;                 // part of the ranks' time, waiting included
+  int64_t tp_bytes, dp_bytes;           // a step, all ranks together
+  int64_t peak_bytes, predicted_bytes;  // of the rank that has most
+};
+
+struct TrainBench : ModelBench {
+  std::vector<int> dps = {1, 2};
+  int64_t steps = 0;  // 0: as many as take a fifth of a second
+  int zero = 0;
+  bool no_sp = false;
+  TrainerOptions trainer;
+
+  void run();
+
+ private:
+  std::vector<TrainMesh> meshes_;
+  bool together_ = true;  // all loaded at once
+
+  void check_meshes(const WeightSource& source);
+  TrainerOptions options(const TrainMesh& mesh) const;
+  TrainingMemory memory(const TrainMesh& mesh, const WeightSource& source) const;
+  WorldOptions world(const TrainMesh& mesh) const;
+  void choose_together(const WeightSource& source);
+  void measure(size_t first, size_t count, const WeightSource& source,
+               std::vector<MeshTiming>& timings);
+  TrainRun judge_mesh(size_t i, const std::vector<MeshTiming>& timings, const WeightSource& source,
+                      const Limits& limits) const;
+  std::string text(const std::vector<TrainRun>& runs, const WeightSource& source) const;
+  nlohmann::ordered_json document(const std::vector<TrainRun>& runs,
+                                  const WeightSource& source) const;
+};
+
+TrainerOptions TrainBench::options(const TrainMesh& mesh) const {
+  TrainerOptions options = trainer;
+  options.dtype = parse_dtype(dtype);
+  options.zero = parse_zero(zero);
+  options.sp = mesh.sp;
+  options.seed = seed;
+  return options;
+}
+
+TrainingMemory TrainBench::memory(const TrainMesh& mesh, const WeightSource& source) const {
+  return training_memory(ShardPlan(source.config(), mesh.tp), mesh.dp, batch / mesh.dp, seq,
+                         options(mesh));
+}
+
+WorldOptions TrainBench::world(const TrainMesh& mesh) const {
+  return {.tp = mesh.tp,
+          .dp = mesh.dp,
+          .device = machine.device,
+          .comm = machine.comm,
+          .algorithm = parse_algorithm(algorithm)};
+}
+
+// Every mesh is refused before anything is loaded.
+void TrainBench::check_meshes(const WeightSource& source) {
+  const int64_t longest = source.config().block_size;
+  if (seq == 0) seq = longest;
+  if (seq > longest)
+    fail(fmt::format("--seq {} is longer than the model's context of {}", seq, longest),
+         fmt::format("use at most {}", longest));
+  for (int dp : dps)
+    for (int tp : tps)
+      for (bool sp : {false, true})
+        if (!sp || (tp > 1 && !no_sp)) meshes_.push_back({tp, dp, sp});
+  for (const TrainMesh& mesh : meshes_) {
+    static_cast<void>(World(world(mesh)));
+    check_batch(batch, seq, mesh.tp, mesh.dp, options(mesh));
+  }
+}
+
+// Side by side if this machine's memory allows, so that a slow second hits all; else one by one.
+void TrainBench::choose_together(const WeightSource& source) {
+  double all = 0;
+  for (const TrainMesh& mesh : meshes_) {
+    const double bytes = static_cast<double>(memory(mesh, source).total()) * mesh.ranks();
+    require_memory("training at " + mesh.text(), bytes,
+                   "use a smaller model or batch, --recompute, or fewer meshes: --tp, --dp");
+    all += bytes;
+  }
+  try {
+    require_memory("every mesh at once", all, "");
+  } catch (const Error&) {
+    together_ = false;
+  }
+}
+
+// What one rank does in a turn: each step from a barrier until every rank has updated its weights.
+void take_steps(Rank& rank, Trainer& trainer, const Tokens& tokens,
+                const std::vector<int32_t>& targets, int64_t steps, MeshTiming& timing) {
+  const auto barrier = [&] {
+    rank.comm().barrier();
+    rank.dp_comm().barrier();
+  };
+  RankUse& use = timing.use[static_cast<size_t>(rank.global_index())];
+  for (int64_t i = 0; i < steps; ++i) {
+    barrier();
+    rank.ledger().clear();
+    const int64_t start = now_ns();
+    static_cast<void>(trainer.step(tokens, targets, i, 1e-4));
+    barrier();
+    const double seconds = static_cast<double>(now_ns() - start) * 1e-9;
+    use.step_time_s += seconds;
+    use.add(rank.ledger().events());
+    if (rank.global_index() == 0) timing.steps.add(seconds);
+  }
+  timing.peak_bytes[static_cast<size_t>(rank.global_index())] = rank.device().memory().peak_bytes;
+}
+
+// Meshes first .. first + count - 1 in turn, all of them loaded. A first round loads and warms up.
+void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
+                         std::vector<MeshTiming>& timings) {
+  constexpr double kTurnSeconds = 0.2;
+  const Tokens tokens = random_tokens(source.config(), seq);
+  std::vector<int32_t> targets(tokens.ids.begin() + 1, tokens.ids.end());
+  targets.push_back(tokens.ids.front());
+  std::vector<WorldOptions> worlds;
+  for (size_t i = first; i < first + count; ++i) worlds.push_back(world(meshes_[i]));
+  std::vector<int64_t> times(count, 1);
+  WorldsInTurn turns(worlds, [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
+    const TrainMesh& mesh = meshes_[first + w];
+    auto learner = std::shared_ptr<Trainer>(
+        make_trainer(rank, source, ShardPlan(source.config(), mesh.tp), options(mesh)));
+    return [&, w, learner = std::move(learner)] {
+      take_steps(rank, *learner, tokens, targets, times[w], timings[first + w]);
+    };
+  });
+  const auto total = static_cast<double>(static_cast<size_t>(repeat + 1) * meshes_.size());
+  double done = static_cast<double>(first * static_cast<size_t>(repeat + 1));
+  for (int64_t round = 0; round <= repeat; ++round)
+    for (size_t w = 0; w < count; ++w) {
+      const TrainMesh& mesh = meshes_[first + w];
+      progress.show(mesh.text(), done++ / total);
+      const auto ranks = static_cast<size_t>(mesh.ranks());
+      MeshTiming& timing = timings[first + w];
+      if (round == 0) timing = {{}, std::vector<RankUse>(ranks), std::vector<int64_t>(ranks)};
+      turns.run(w);
+      if (round > 0) continue;
+      const double wanted = std::ceil(kTurnSeconds / timing.steps.best());
+      times[w] = steps ? steps : std::clamp(static_cast<int64_t>(wanted), int64_t{1}, int64_t{100});
+      timing.steps.clear();
+      timing.use.assign(ranks, {});
+    }
+  progress.erase();
+}
+
+TrainRun TrainBench::judge_mesh(size_t i, const std::vector<MeshTiming>& timings,
+                                const WeightSource& source, const Limits& limits) const {
+  const TrainMesh& mesh = meshes_[i];
+  const MeshTiming& timing = timings[i];
+  TrainRun run{judge(mesh.ranks(), timing.steps, timings[0].steps, static_cast<double>(batch * seq),
+                     training_flops(source.config(), batch, seq), limits),
+               mesh,
+               0,
+               0,
+               0,
+               *std::max_element(timing.peak_bytes.begin(), timing.peak_bytes.end()),
+               memory(mesh, source).total()};
+  double all = 0, communicating = 0;
+  for (const RankUse& use : timing.use) {
+    all += use.step_time_s;
+    communicating += use.communication_time_s;
+    run.tp_bytes += use.tp_bytes;
+    run.dp_bytes += use.dp_bytes;
+  }
+  run.tp = mesh.tp;
+  run.communication = communicating / all;
+  run.tp_bytes /= static_cast<int64_t>(timing.steps.count());
+  run.dp_bytes /= static_cast<int64_t>(timing.steps.count());
+  return run;
+}
+
+std::string TrainBench::text(const std::vector<TrainRun>& runs, const WeightSource& source) const {
+  using enum Table::Align;
+  Table table({{"mesh"},
+               {"threads", right},
+               {"best ms", right},
+               {"median ms", right},
+               {"tokens/s", right},
+               {"GFLOP/s", right},
+               {"reached", right},
+               {"time", right},
+               {"comm", right},
+               {"bytes a step", right},
+               {"memory", right},
+               {"predicted", right}});
+  const auto bytes = [](int64_t n) { return human_bytes(static_cast<double>(n)); };
+  for (const TrainRun& r : runs)
+    table.row({{r.mesh.text()},
+               {fmt::format("{}", r.threads)},
+               {fmt::format("{:.2f}", r.best_seconds * 1e3)},
+               {fmt::format("{:.2f}", r.median_seconds * 1e3)},
+               {fmt::format("{:.0f}", r.tokens_per_second)},
+               {fmt::format("{:.1f}", r.work_per_second * 1e-9)},
+               {fmt::format("{:.1f} %", 100 * r.work_per_second / r.limit)},
+               {fmt::format("{:.3f}", r.ratio_best)},
+               {fmt::format("{:.1f} %", 100 * r.communication)},
+               {bytes(r.tp_bytes + r.dp_bytes)},
+               {bytes(r.peak_bytes)},
+               {bytes(r.predicted_bytes)}});
+  return fmt::format("train: {}, {} x {} tokens a step, {}, ZeRO {}{}; meshes {}\n",
+                     model.describe(source), batch, seq, dtype, zero,
+                     trainer.recompute ? ", recomputing" : "",
+                     together_ ? "in turn" : "one after the other: they do not fit together") +
+         table.text(output.colour());
+}
+
+nlohmann::ordered_json TrainBench::document(const std::vector<TrainRun>& runs,
+                                            const WeightSource& source) const {
+  nlohmann::ordered_json doc = header("train", source);
+  doc["seq"] = seq;
+  doc["zero"] = zero;
+  doc["recompute"] = trainer.recompute;
+  doc["flops"] = training_flops(source.config(), batch, seq);
+  doc["together"] = together_;
+  doc["runs"] = nlohmann::ordered_json::array();
+  for (const TrainRun& r : runs) {
+    nlohmann::ordered_json row = json(r, "flops");
+    row["dp"] = r.mesh.dp;
+    row["sp"] = r.mesh.sp;
+    row["communication"] = r.communication;
+    row["tp_bytes_per_step"] = r.tp_bytes;
+    row["dp_bytes_per_step"] = r.dp_bytes;
+    row["peak_bytes"] = r.peak_bytes;
+    row["predicted_bytes"] = r.predicted_bytes;
+    doc["runs"].push_back(row);
+  }
+  return doc;
+}
+
+void TrainBench::run() {
+  const std::unique_ptr<WeightSource> source = open();
+  check_meshes(*source);
+  choose_together(*source);
+  std::vector<int> counts;
+  for (const TrainMesh& mesh : meshes_) counts.push_back(threads(mesh.ranks()));
+  Limits limits(
+      counts, [&](Crew& crew) { return measure_matmul_flops(crew, parse_dtype(dtype)); }, progress);
+  std::vector<MeshTiming> timings(meshes_.size());
+  const size_t group = together_ ? meshes_.size() : 1;
+  for (size_t first = 0; first < meshes_.size(); first += group)
+    measure(first, group, *source, timings);
+  limits.measure_again();
+  std::vector<TrainRun> runs;
+  for (size_t i = 0; i < meshes_.size(); ++i)
+    runs.push_back(judge_mesh(i, timings, *source, limits));
+  print(text(runs, *source), document(runs, *source));
+}
+
+}  // namespace
+
+void add_bench_train(CLI::App& bench) {
+  auto command = std::make_shared<TrainBench>();
+  command->tps = {1, 2, 4};
+  command->batch = 4;
+  CLI::App* sub = bench.add_subcommand("train", "Training steps on meshes side by side");
+  sub->footer(R"(Examples:
+  tplab bench train --preset nano-cpu                    tp 1, 2, 4 and dp 1, 2, with and without SP
+  tplab bench train --preset gpt2 --seq 64 --tp 1,2 --dp 1 --no-sp
+  tplab bench train --preset nano --tp 2 --dp 2,4 --batch 8 --zero 2 --json
+A step is timed from a barrier until every rank has updated its weights. All meshes are loaded at
+once and run in turn, so "time", that of the first mesh being 1, is of one run; where they do not
+fit in memory together they run one after the other. FLOPs are the model's own, three times those
+of a forward pass, without what --recompute does again; "reached" is their part of the best product
+of square matrices with as many threads. "comm" is the ranks' time in collectives, waiting included;
+bytes are all ranks' together; memory is that of the rank that has most.)");
+  command->add_options(*sub);
+  add_counts(*sub, "--dp", command->dps, "numbers of replicas, as 1,2");
+  sub->add_option("--seq", command->seq, "tokens a sequence (the model's context)")
+      ->check(whole_number(1));
+  sub->add_option("--steps", command->steps, "steps a turn (as many as take a fifth of a second)")
+      ->check(whole_number(1));
+  sub->add_flag("--no-sp", command->no_sp, "leave out sequence parallelism");
+  sub->add_flag("--sp-regather", command->trainer.sp_regather,
+                "gather inputs again in the backward pass");
+  sub->add_option("--zero", command->zero,
+                  "what replicas share out: 1 optimizer states, 2 gradients too")
+      ->capture_default_str();
+  sub->add_flag("--recompute", command->trainer.recompute,
+                "keep only each block's input, and compute it twice");
+  sub->callback([command] { command->run(); });
+}
+
+}  // namespace tplab::cli
