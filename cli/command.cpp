@@ -201,7 +201,7 @@ void add_algorithm(CLI::App& app, std::string& algorithm) {
       ->capture_default_str();
 }
 
-void add_seed(CLI::App& app, uint64_t& seed) {
+CLI::Validator seed_number() {
   const auto check = [](const std::string& text) {
     uint64_t value = 0;
     const char* const end = text.data() + text.size();
@@ -209,8 +209,12 @@ void add_seed(CLI::App& app, uint64_t& seed) {
     if (error == std::errc() && stop == end) return std::string();
     return fmt::format("{} is not a whole number from 0 to 2^64 - 1", in_quotes(text));
   };
+  return {check, ""};
+}
+
+void add_seed(CLI::App& app, uint64_t& seed) {
   app.add_option("--seed", seed, "of everything random")
-      ->check(CLI::Validator(check, ""))
+      ->check(seed_number())
       ->capture_default_str();
 }
 

@@ -60,6 +60,7 @@ struct ModelChoice {
 
 // Refuses what is not a whole number from `least` to 2^31 - 1, so that the product of two fits.
 CLI::Validator whole_number(int32_t least);
+CLI::Validator seed_number();  // from 0 to 2^64 - 1
 
 // Options that several commands have; each adds the ones it uses.
 void add_tp(CLI::App& app, int& tp);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -22,6 +23,10 @@ class Settings {
     return remember(name, value, app.add_flag("--" + name + ",!--no-" + name, value, help));
   }
 
+  bool given(const std::string& name) const {  // on the command line
+    return std::any_of(settings_.begin(), settings_.end(),
+                       [&](const Setting& s) { return s.name == name && s.option->count() > 0; });
+  }
   nlohmann::json to_json() const {
     nlohmann::json json;
     for (const Setting& s : settings_) json[s.name] = s.get();

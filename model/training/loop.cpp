@@ -1,5 +1,11 @@
 #include "model/training/loop.h"
 
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "sim/error.h"
+
 namespace tplab {
 
 namespace {
@@ -10,13 +16,21 @@ double communication_seconds(const Ledger& ledger) {
   return static_cast<double>(total_ns) * 1e-9;
 }
 
-double mean_loss(Trainer& trainer, const Dataset& data, Part part, const LoopOptions& options) {
+double mean_loss(Trainer& trainer, const Dataset& data, Part part, const LoopOptions& options,
+                 int64_t done) {
   double total = 0;
   for (int64_t i = 0; i < options.eval_batches; ++i) {
     // Another seed than the training's, so that the batches are others.
     const Batch batch =
         sample(data, part, i, {0, options.sequences}, options.length, options.seed + 1);
-    total += trainer.evaluate(batch.x, batch.y.ids);
+    const double loss = trainer.evaluate(batch.x, batch.y.ids);
+    if (!std::isfinite(loss))  // what came to this must not be saved over what was good
+      throw Error(ErrorKind::run,
+                  fmt::format("after step {}: the {} loss is not a finite number; first at {}",
+                              done - 1, name(part), trainer.first_not_finite(batch.x, batch.y.ids)),
+                  "lower --lr, raise --warmup, or train in --dtype f64; the last checkpoint is "
+                  "intact");
+    total += loss;
   }
   return total / static_cast<double>(options.eval_batches);
 }
@@ -45,15 +59,16 @@ StepRecord take_step(Rank& rank, Trainer& trainer, const Dataset& data, const Lo
 
 }  // namespace
 
-Evaluation evaluate(Trainer& trainer, const Dataset& data, const LoopOptions& options) {
-  return {mean_loss(trainer, data, Part::train, options),
-          mean_loss(trainer, data, Part::val, options)};
+Evaluation evaluate(Trainer& trainer, const Dataset& data, const LoopOptions& options,
+                    int64_t steps_done) {
+  return {mean_loss(trainer, data, Part::train, options, steps_done),
+          mean_loss(trainer, data, Part::val, options, steps_done)};
 }
 
 int64_t train_loop(Rank& rank, Trainer& trainer, const Dataset& data, const LoopOptions& options,
                    const LoopHooks& hooks) {
   const auto evaluate_and_save = [&](int64_t done) {
-    if (hooks.on_evaluation) hooks.on_evaluation(done, evaluate(trainer, data, options));
+    if (hooks.on_evaluation) hooks.on_evaluation(done, evaluate(trainer, data, options, done));
     if (hooks.save) hooks.save(done);
   };
   int64_t done = options.first_step;

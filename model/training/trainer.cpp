@@ -78,6 +78,21 @@ class TrainerOf final : public Trainer {
     return over_replicas(loss);
   }
 
+  // Runs the forward pass once more, looking at every site.
+  std::string first_not_finite(const Tokens& tokens, const std::vector<int32_t>& targets) override {
+    std::string first;
+    const Observer look = [&](const Sighting& s, Device& device) {
+      if (!first.empty()) return;
+      std::vector<double> values(static_cast<size_t>(s.array.count()));
+      to_host(device, s.array, values);
+      if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
+        first = s.site;
+    };
+    auto watching = rank_.watched_by(&look);
+    (void)evaluate(tokens, targets);
+    return first.empty() ? "no site of the forward pass: the loss or the backward pass" : first;
+  }
+
   const ShardPlan& plan() const override { return gpt_.plan(); }
   const FlatParameters& parameters() const override { return gpt_.parameters(); }
   Optimizer& optimizer() override { return optimizer_; }
@@ -124,27 +139,13 @@ class TrainerOf final : public Trainer {
     return share;
   }
 
-  // Runs the forward pass once more, looking at every site.
   [[noreturn]] void explain_nan(const Tokens& tokens, const std::vector<int32_t>& targets,
                                 int64_t step, const StepResult& result) {
-    std::string first;
-    const Observer look = [&](const Sighting& s, Device& device) {
-      if (!first.empty()) return;
-      std::vector<double> values(static_cast<size_t>(s.array.count()));
-      to_host(device, s.array, values);
-      if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
-        first = s.site;
-    };
-    {
-      auto watching = rank_.watched_by(&look);
-      (void)evaluate(tokens, targets);
-    }
     throw Error(
         ErrorKind::run,
-        fmt::format(
-            "step {}: the {} is not a finite number; first at {}", step,
-            std::isfinite(result.loss) ? "gradients' norm" : "loss",
-            first.empty() ? "no site of the forward pass: the loss or the backward pass" : first),
+        fmt::format("step {}: the {} is not a finite number; first at {}", step,
+                    std::isfinite(result.loss) ? "gradients' norm" : "loss",
+                    first_not_finite(tokens, targets)),
         "lower --lr, raise --warmup, or train in --dtype f64; the last checkpoint is intact");
   }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "model/gpt.h"
@@ -49,6 +50,10 @@ class Trainer {
 
   // The mean loss of these sequences, without dropout. Replicas share them out.
   virtual double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) = 0;
+
+  // The first site of their forward pass with a number that is not finite, for people.
+  virtual std::string first_not_finite(const Tokens& tokens,
+                                       const std::vector<int32_t>& targets) = 0;
 
   virtual const ShardPlan& plan() const = 0;
   virtual const FlatParameters& parameters() const = 0;
