@@ -12,11 +12,15 @@ namespace {
 constexpr const char* kExamples = R"(Examples:
   tplab verify --preset nano-cpu --tp 1,2,4        split a model, prove it right, count its bytes
   tplab verify --checkpoint ckpt.pt --tp 2         the same for a checkpoint of yours
+  tplab verify --backward --preset nano-cpu        the same for gradients and optimizer steps
   tplab info --preset gpt2 --tp 4                  how each tensor is split, what a rank holds
   tplab generate --checkpoint ckpt.pt --prompt "To be"
+  tplab train --text input.txt --tp 2              train a character model; Ctrl-C saves
   tplab export --checkpoint ckpt.pt -o exported    for programs that load Hugging Face's GPT-2
   tplab bench decode --preset gpt2                 how close to the memory's limit
-Exit codes: 0 good, 1 verification failed, 2 usage, 3 bad input file, 4 not available here.)";
+  tplab bench train --preset nano-cpu              training steps on meshes side by side
+Exit codes: 0 good, 1 verification failed, 2 usage, 3 bad input file, 4 not available here; 130
+after Ctrl-C.)";
 
 // Help that leads with the examples, which CLI11 would put last.
 class ExamplesFirst : public CLI::Formatter {
