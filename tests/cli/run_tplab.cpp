@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,9 +59,17 @@ struct Terminal {
   }
 };
 
-Ran spawn(std::vector<std::string> command, const How& how) {
-  const TemporaryFolder folder;
-  const std::string in = folder / "in", out = folder / "out", err = folder / "err";
+}  // namespace
+
+nlohmann::json Ran::json() const {
+  INFO(err);
+  nlohmann::json document = nlohmann::json::parse(out, nullptr, false);
+  REQUIRE(!document.is_discarded());
+  return document;
+}
+
+Started::Started(std::vector<std::string> command, const How& how) {
+  const std::string in = folder_ / "in";
   write_file(in, how.input);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -71,42 +80,59 @@ Ran spawn(std::vector<std::string> command, const How& how) {
   std::optional<Terminal> terminal;
   if (how.terminal) terminal.emplace();
   redirect(STDIN_FILENO, in, O_RDONLY);
-  redirect(STDOUT_FILENO, terminal ? terminal->slave : out,
+  redirect(STDOUT_FILENO, terminal ? terminal->slave : folder_ / "out",
            terminal ? O_WRONLY | O_NOCTTY : kWrite);
-  redirect(STDERR_FILENO, err, kWrite);
+  redirect(STDERR_FILENO, folder_ / "err", kWrite);
+  posix_spawnattr_t attributes;  // whatever runs the tests may ignore these
+  posix_spawnattr_init(&attributes);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  posix_spawnattr_setsigdefault(&attributes, &signals);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   std::vector<std::string> env = environment(how.env);
-  pid_t pid = 0;
-  const int error = posix_spawn(&pid, command[0].c_str(), &actions, nullptr,
+  const int error = posix_spawn(&pid_, command[0].c_str(), &actions, &attributes,
                                 pointers(command).data(), pointers(env).data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   REQUIRE(error == 0);
-  Ran ran;
-  if (terminal) ran.out = terminal->read_all();
-  int status = 0;
-  REQUIRE(waitpid(pid, &status, 0) == pid);
-  ran.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  if (!terminal) ran.out = file_text(out);
-  ran.err = file_text(err);
-  return ran;
+  if (terminal) ran_.out = terminal->read_all();
+  has_terminal_ = how.terminal;
 }
 
-}  // namespace
+Started::~Started() {
+  if (pid_ == 0) return;
+  ::kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+}
 
-nlohmann::json Ran::json() const {
-  INFO(err);
-  nlohmann::json document = nlohmann::json::parse(out, nullptr, false);
-  REQUIRE(!document.is_discarded());
-  return document;
+void Started::send(int signal) const { REQUIRE(::kill(pid_, signal) == 0); }
+
+std::string Started::err() const { return file_text(folder_ / "err"); }
+
+Ran Started::wait() {
+  int status = 0;
+  REQUIRE(waitpid(pid_, &status, 0) == pid_);
+  pid_ = 0;
+  ran_.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  if (!has_terminal_) ran_.out = file_text(folder_ / "out");
+  ran_.err = err();
+  return ran_;
+}
+
+Started start_tplab(const std::vector<std::string>& arguments, const How& how) {
+  std::vector<std::string> command = {TPLAB_COMMAND};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return Started(command, how);
 }
 
 Ran tplab(const std::vector<std::string>& arguments, const How& how) {
-  std::vector<std::string> command = {TPLAB_COMMAND};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return spawn(command, how);
+  return start_tplab(arguments, how).wait();
 }
 
 Ran shell(const std::string& line) {
-  return spawn({"/bin/sh", "-c", line}, {.env = {std::string("TPLAB=") + TPLAB_COMMAND}});
+  return Started({"/bin/sh", "-c", line}, {.env = {std::string("TPLAB=") + TPLAB_COMMAND}}).wait();
 }
 
 std::string fixture(const std::string& name) {

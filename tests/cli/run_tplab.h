@@ -1,6 +1,8 @@
 // Runs the tplab command as a user does, and catches what it prints.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -20,14 +22,6 @@ struct How {
   bool terminal = false;              // stdout is a terminal
 };
 
-Ran tplab(const std::vector<std::string>& arguments, const How& how = {});
-// A shell's command line, in which $TPLAB is the command.
-Ran shell(const std::string& line);
-
-std::string fixture(const std::string& name);  // tests/fixtures/<name>
-// A file or folder of ../shared/data, or empty with a warning where that is absent.
-std::string shared_data(const std::string& name);
-
 // A folder that is gone at the end of the test.
 class TemporaryFolder {
  public:
@@ -40,6 +34,33 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+// A program that runs beside the test. The destructor kills it if it was not waited for.
+class Started {
+ public:
+  explicit Started(std::vector<std::string> command, const How& how = {});
+  ~Started();
+  Started(const Started&) = delete;
+  Started& operator=(const Started&) = delete;
+  void send(int signal) const;
+  std::string err() const;  // what it has printed so far
+  Ran wait();               // once
+
+ private:
+  TemporaryFolder folder_;
+  pid_t pid_ = 0;
+  bool has_terminal_ = false;
+  Ran ran_;
+};
+
+Started start_tplab(const std::vector<std::string>& arguments, const How& how = {});
+Ran tplab(const std::vector<std::string>& arguments, const How& how = {});
+// A shell's command line, in which $TPLAB is the command.
+Ran shell(const std::string& line);
+
+std::string fixture(const std::string& name);  // tests/fixtures/<name>
+// A file or folder of ../shared/data, or empty with a warning where that is absent.
+std::string shared_data(const std::string& name);
 
 std::string file_text(const std::string& path);
 void write_file(const std::string& path, const std::string& text);

@@ -1,0 +1,191 @@
+// tplab train: what it refuses, with which exit code and advice, and that nothing is lost by it.
+#include <catch2/catch.hpp>
+
+#include "train_runs.h"
+
+namespace tplab {
+namespace {
+
+using namespace testing;
+using Catch::Contains;
+
+void refused(const Arguments& arguments, int exit_code, const std::string& problem,
+             const std::string& fix = "fix: ") {
+  CAPTURE(arguments);
+  const Ran ran = tplab(arguments);
+  CHECK(ran.exit_code == exit_code);
+  CHECK(ran.out.empty());
+  CHECK_THAT(ran.err, Contains(problem) && Contains(fix));
+}
+
+TEST_CASE("train: a text or token file that cannot be learned is a bad file, and makes no folder") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run", text = folder / "text", data = folder / "data";
+  const auto with_text = [&](const std::string& content, const std::string& problem,
+                             const std::string& fix) {
+    write_file(text, content);
+    refused(tiny(out, {"--text", text, "--steps", "2"}), 3, problem, fix);
+  };
+  with_text("abcabcabc", "a block of 16 needs 17", "a longer text, or a block of at most");
+  with_text(std::string(100, 'a') + std::string(10, 'b'), "to be tested on (val) has 11", "longer");
+  with_text(std::string(500, 'a'), "nothing to learn", "two different characters");
+  with_text("some text \xff\xfe", "is not UTF-8 text: byte 10", "iconv");
+  with_text("", "is empty", "give a text");
+  refused(tiny(out, {"--text", folder / "absent"}), 3, "absent: cannot be opened");
+  refused(tiny(out, {"--data", folder / "absent"}), 3, "absent");
+
+  std::filesystem::create_directory(data);
+  refused(tiny(out, {"--data", data}), 3, "a folder without train.bin", "val.bin");
+  write_file(folder / "data/val.bin", std::string(200, '\0'));
+  write_file(folder / "data/train.bin", std::string(201, '\0'));
+  refused(tiny(out, {"--data", data}), 3, "has 201 bytes, an odd number");
+  write_file(folder / "data/train.bin", std::string(200, '\0') + "\xff\xff");
+  refused(tiny(out, {"--data", data}), 3, "token 65535 (number 100, from 0) is outside");
+  write_file(folder / "data/train.bin", std::string(200, '\0') + std::string("\x60\0", 2));
+  refused({"train", "--data", data, "--checkpoint", fixture("nanogpt-tiny/ckpt.pt"), "--out", out},
+          3, "token 96 (number 100, from 0) is outside the vocabulary of 96");
+  CHECK_FALSE(std::filesystem::exists(out));
+}
+
+TEST_CASE("train: a model does not learn characters that its tokenizer has not") {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "naïve ";
+  write_file(folder / "text", text);
+  const Arguments options = {"--text", folder / "text", "--out", folder / "run"};
+  refused(Arguments{"train", "--checkpoint", fixture("nanogpt-tiny")} + options, 3, "ï");
+  refused(tiny(folder / "run", {"--text", folder / "text", "--tokenizer", fixture("nanogpt-tiny")}),
+          3, "ï");
+  // GPT-2's ids, 264 of them, for a model that knows 96.
+  write_file(folder / "text", std::string(500, 'x') + "yz");
+  refused(Arguments{"train", "--checkpoint", fixture("nanogpt-tiny"), "--tokenizer",
+                    fixture("gpt2-tiny")} +
+              options,
+          2, "the data has 264 tokens and the model knows 96", "--tokenizer PATH");
+}
+
+TEST_CASE("train: a mesh that does not fit is refused before anything is made") {
+  const TemporaryFolder folder;
+  const auto mesh = [&](const Arguments& options, const std::string& problem,
+                        const std::string& fix) {
+    refused(tiny(folder / "run", options), 2, problem, fix);
+  };
+  mesh({"--tp", "3"}, "n_head 2 does not divide by tp 3", "use --tp 1 or 2");
+  mesh({"--tp", "65"}, "tp 65 is out of range", "1 to 64");
+  mesh({"--tp", "2", "--dp", "33"}, "dp 33 is out of range at tp 2", "use 1 to 32");
+  mesh({"--dp", "3"}, "4 sequences does not divide by 3 replicas", "a multiple of 3");
+  mesh({"--dp", "2", "--accumulate", "4"}, "2 replicas and 4 micro-batches", "a multiple of 8");
+  mesh({"--tp", "2", "--sp", "--seq", "15"}, "splits 15 positions over 2", "a multiple of 2");
+  mesh({"--zero", "3"}, "no ZeRO stage 3", "0, 1 or 2");
+  mesh({"--algorithm", "star"}, "star", "ring");
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST_CASE("train: a number out of its range is refused, NaN too") {
+  const TemporaryFolder folder;
+  const auto number = [&](const std::string& option, const std::string& value) {
+    refused(tiny(folder / "run", {option, value}), 2, option + " " + value + " is not possible",
+            "use ");
+  };
+  for (const char* option : {"--lr", "--min-lr", "--weight-decay", "--grad-clip"})
+    for (const char* value : {"-1", "nan", "inf"}) number(option, value);
+  for (const char* option : {"--beta1", "--beta2", "--dropout"})
+    for (const char* value : {"1", "-0.5", "nan"}) number(option, value);
+  const auto other = [&](const Arguments& options, const std::string& problem) {
+    refused(tiny(folder / "run", options), 2, problem);
+  };
+  other({"--seq", "17"}, "longer than the model's context of 16");
+  other({"--heads", "3"}, "n_head 3 does not divide n_embd 16");
+  other({"--steps", "0"}, "--steps");
+  other({"--batch", "-4"}, "--batch");
+  other({"--seed", "-1"}, "--seed");
+  other({"--dtype", "f16"}, "f16");
+  other({"--preset", "huge"}, "huge");
+  other({"--text", "a", "--data", "b"}, "both --text and --data");
+  other({"--checkpoint", fixture("nanogpt-tiny")}, "--layers describes a new model");
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST_CASE("train: a loss that is no number names step and site, and the checkpoint stays") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  trained(tiny(out, {"--steps", "2"}));
+  const std::string before = file_text(checkpoint(out));
+  for (const Arguments& mesh : {Arguments{}, Arguments{"--tp", "2", "--dp", "2"}}) {
+    const Arguments wild = Arguments{"train", "--resume", out, "--lr", "1e30"} + mesh;
+    // At the next step, and in an evaluation, which would otherwise save what is ruined.
+    refused(wild + Arguments{"--steps", "9", "--eval-interval", "0"}, 1,
+            "step 3: the loss is not a finite number; first at ", "lower --lr");
+    refused(wild + Arguments{"--steps", "3", "--decay-steps", "9"}, 1,
+            "after step 2: the train loss is not a finite number; first at ", "lower --lr");
+    CHECK((file_text(checkpoint(out)) == before));
+  }
+  trained({"train", "--resume", out, "--steps", "3"});
+}
+
+TEST_CASE("train: only a run of tplab's can be resumed, and only as the model that it is") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  trained(tiny(out, {"--steps", "2"}));
+  const std::string before = file_text(checkpoint(out));
+  const auto resume = [&](const std::string& run, const Arguments& more, int exit_code,
+                          const std::string& problem, const std::string& fix) {
+    refused(Arguments{"train", "--resume", run} + more, exit_code, problem, fix);
+  };
+  resume(fixture("nanogpt-tiny/ckpt.pt"), {}, 3, "is no training run", "--checkpoint");
+  resume(fixture("gpt2-tiny"), {}, 3, "is no training run", "--checkpoint");
+  resume(folder / "absent", {}, 3, "absent", "fix: ");
+  resume(out, {}, 2, "has taken 2 of 2 steps already", "--steps N");
+  for (const auto& [option, value] : {std::pair{"--layers", "2"},
+                                      {"--heads", "4"},
+                                      {"--width", "32"},
+                                      {"--block", "8"},
+                                      {"--preset", "gpt2"},
+                                      {"--checkpoint", "ckpt.pt"}})
+    resume(out, {"--steps", "3", option, value}, 2, "is of another model", "drop --");
+  resume(out, {"--steps", "3", "--bias"}, 2, "is of another model", "drop --bias");
+
+  write_file(folder / "cut", before.substr(0, before.size() - 8));
+  std::filesystem::create_directory(folder / "cut_run");
+  std::filesystem::rename(folder / "cut", checkpoint(folder / "cut_run"));
+  resume(folder / "cut_run", {"--steps", "3"}, 3, "ckpt.safetensors", "fix: ");
+  CHECK((file_text(checkpoint(out)) == before));
+  trained({"train", "--resume", out, "--steps", "3", "--layers", "1", "--width", "16"});
+}
+
+TEST_CASE("train: a folder that cannot be made is refused before the work") {
+  const TemporaryFolder folder;
+  write_file(folder / "file", "");
+  for (const char* out : {"file", "file/run"})
+    refused(tiny(folder / out, {"--steps", "2"}), 2, out, "--out");
+}
+
+TEST_CASE("train: a full disk leaves the old checkpoint, which goes on when there is room") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  trained(tiny(out, {"--steps", "2"}));
+  const std::string before = file_text(checkpoint(out));
+  const Ran ran = shell("ulimit -f 8; $TPLAB train --resume " + out + " --steps 4");
+  CHECK(ran.exit_code == 2);
+  CHECK_THAT(ran.err, Contains("ckpt.safetensors") && Contains("free some space") &&
+                          Contains("the file that was there is as it was"));
+  CHECK((file_text(checkpoint(out)) == before));
+  CHECK_FALSE(std::filesystem::exists(checkpoint(out) + ".part"));
+  trained({"train", "--resume", out, "--steps", "4"});
+  CHECK(steps_done(out) == 4);
+}
+
+TEST_CASE("train: results that cannot be written are printed, and the run is saved") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  std::filesystem::create_directories(out + "/results_tp1_dp1.json/in the way");
+  const Ran ran = tplab(tiny(out, {"--steps", "2", "--json"}));
+  CHECK(ran.exit_code == 2);
+  CHECK_THAT(ran.err, Contains("results_tp1_dp1.json") &&
+                          Contains("the run is saved: " + checkpoint(out)) && Contains("fix:"));
+  CHECK(ran.json()["steps"].size() == 2);
+  CHECK(steps_done(out) == 2);
+}
+
+}  // namespace
+}  // namespace tplab
