@@ -15,6 +15,7 @@ namespace {
 template <class Real>
 struct Parameter {
   std::vector<Real> value, m, v;
+  std::vector<double> gain;
   bool decays = false;
 };
 
@@ -33,8 +34,11 @@ Parameter<Real>& find(Parameters<Real>& parameters, const Weights& weights,
   const auto at = parameters.find(name);
   if (at != parameters.end()) return at->second;
   const std::vector<double> whole = weights(name);
-  Parameter<Real> p{
-      .value = {}, .m = std::vector<Real>(whole.size()), .v = {}, .decays = is_matrix(name)};
+  Parameter<Real> p{.value = {},
+                    .m = std::vector<Real>(whole.size()),
+                    .v = {},
+                    .gain = std::vector<double>(whole.size()),
+                    .decays = is_matrix(name)};
   p.v = p.m;
   for (const double value : whole) p.value.push_back(static_cast<Real>(value));
   return parameters.emplace(name, std::move(p)).first->second;
@@ -74,7 +78,9 @@ void update(Parameter<Real>& p, const std::vector<double>& gradient, Real clip, 
     const Real g = static_cast<Real>(gradient[i]) * clip;
     p.m[i] = beta1 * p.m[i] + rest1 * g;
     p.v[i] = beta2 * p.v[i] + rest2 * g * g;
-    p.value[i] = p.value[i] * keep - size * p.m[i] / (std::sqrt(p.v[i]) / root + eps);
+    const Real divisor = std::sqrt(p.v[i]) / root + eps;
+    p.value[i] = p.value[i] * keep - size * p.m[i] / divisor;
+    if (p.v[i] != 0) p.gain[i] += 2 * step.learning_rate * clip / static_cast<double>(divisor);
   }
 }
 
@@ -113,7 +119,10 @@ ReferenceTraining train_reference(const GptConfig& config, const Weights& weight
                        .bias_correction2 = 1 - std::pow(recipe.beta2, t)};
     for (auto& [name, p] : parameters) update(p, d.parameters.at(name), clip, step, recipe);
   }
-  for (const auto& [name, p] : parameters) out.parameters[name] = {p.value.begin(), p.value.end()};
+  for (const auto& [name, p] : parameters) {
+    out.parameters[name] = {p.value.begin(), p.value.end()};
+    out.gains[name] = p.gain;
+  }
   return out;
 }
 

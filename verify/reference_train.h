@@ -21,6 +21,10 @@ struct ReferenceTraining {
   std::vector<double> losses;                             // of each batch, before its step
   std::vector<double> grad_norms;                         // global, before clipping
   std::map<std::string, std::vector<double>> parameters;  // after the last step
+  // How far an error of e in each step's gradient of an element moves that element, over e:
+  //   2 Σ lr clip / (√v̂ + eps), once for m̂ and once for √v̂;  0 where the gradient is exactly 0,
+  // as a sum of no terms is.
+  std::map<std::string, std::vector<double>> gains;
 };
 
 // One step of AdamW a batch (Loshchilov and Hutter 2019), from a fresh optimizer state:
@@ -30,7 +34,7 @@ struct ReferenceTraining {
 //   p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)          t = 1, 2, ...
 // as torch.optim.AdamW and torch.nn.utils.clip_grad_norm_ compute them in nanoGPT's train.py. All
 // state is in Real: double is the truth; float, whose sums run left to right, shows what rounding
-// alone costs. The whole model is in memory four times: p, g, m, v.
+// alone costs. The whole model is in memory five times: p, g, m, v and the gains.
 // Throws as Reference::backward does, and Error(usage) for no batches or for learning_rates that
 // are not one a batch.
 template <class Real>

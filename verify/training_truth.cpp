@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "verify/compare.h"
 #include "verify/truth.h"
@@ -17,12 +18,6 @@ TokenBatch as_reference(const TrainingBatch& batch) {
           batch.tokens.length,
           {batch.tokens.ids.begin(), batch.tokens.ids.end()},
           {batch.targets.begin(), batch.targets.end()}};
-}
-
-double norm_of(const std::vector<double>& x) {
-  double squares = 0;
-  for (double v : x) squares += v * v;
-  return std::sqrt(squares);
 }
 
 }  // namespace
@@ -49,21 +44,25 @@ TrainingTruth::Values TrainingTruth::run(const GptConfig& config, const Weights&
     values[fmt::format("step {}/norm", i + 1)] = {training.grad_norms[i]};
   }
   for (const auto& [name, numbers] : training.parameters) values["after." + name] = numbers;
+  if constexpr (std::is_same_v<Real, double>) gains_ = training.gains;
   return values;
 }
 
 TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
                              const TrainRecipe& recipe,
-                             const std::function<void(const std::string&)>& progress)
-    : recipe_(recipe), steps_(static_cast<double>(batches.size() - 1)) {
+                             const std::function<void(const std::string&)>& progress) {
   const Weights weights = [&](const std::string& name) { return whole_parameter(source, name); };
-  for (const TrainingBatch& batch : batches)
-    positions_ = std::max(positions_, static_cast<double>(batch.targets.size()));
   progress("reference training, f64");
   values_ = run<double>(source.config(), weights, batches, recipe);
   progress("reference training, f32, for the bounds");
   const Values rounded = run<float>(source.config(), weights, batches, recipe);
   measure_errors(rounded);
+  for (size_t i = 0; i < batches.size(); ++i) {
+    positions_ = std::max(positions_, std::ssize(batches[i].targets));
+    if (i > 0)
+      turned_round_ +=
+          5 * (recipe.learning_rates.empty() ? recipe.learning_rate : recipe.learning_rates[i - 1]);
+  }
 
   const std::vector<ParameterInfo> all = parameters(source.config());
   names_ = {"loss", "head/grad"};
@@ -109,32 +108,34 @@ double TrainingTruth::error_of_number(const std::string& name) const {
   return gradient_error_ * norm + norm_error_;
 }
 
+Bound TrainingTruth::error_of_updates(const std::string& parameter, DType dtype) const {
+  const double of_gradient = bound("grad." + parameter, dtype).max_abs;
+  double largest = 0, squares = 0, size = 0;
+  for (double gain : gains_.at(parameter)) {
+    const double error = std::min(gain * of_gradient, turned_round_);
+    largest = std::max(largest, error);
+    squares += error * error;
+  }
+  for (double p : values("after." + parameter)) size += p * p;
+  return {std::sqrt(squares / size), largest};
+}
+
 Bound TrainingTruth::bound(const std::string& name, DType dtype) const {
   const double scale = kMargin * unit_roundoff(dtype) / unit_roundoff(DType::f32);
   if (name == "loss" || name.starts_with("step ")) {
     double error = scale * error_of_number(name);
-    if (name.ends_with("loss")) error += positions_ * unit_roundoff(DType::f64) * values(name)[0];
+    if (name.ends_with("loss"))
+      error += static_cast<double>(positions_) * unit_roundoff(DType::f64) * values(name)[0];
     return {error / std::abs(values(name)[0]), error};
   }
   const Bound& dense = dense_error_.at(name);
   Bound bound{scale * dense.rms, scale * dense.max_abs};
   if (name.starts_with("after.")) {
-    const Bound adams = adams_share(name.substr(6), scale);
-    bound = {std::max(bound.rms, adams.rms), std::max(bound.max_abs, adams.max_abs)};
+    const Bound updates = error_of_updates(name.substr(6), dtype);
+    bound.rms += updates.rms;
+    bound.max_abs += updates.max_abs;
   }
   return bound;
-}
-
-Bound TrainingTruth::adams_share(const std::string& parameter, double scale) const {
-  const std::vector<double>&gradient = values("grad." + parameter),
-        &after = values("after." + parameter);
-  const Bound& error = dense_error_.at("grad." + parameter);
-  const double most = 2 * steps_ * recipe_.learning_rate;
-  const double max_abs = most * std::min(1.0, scale * error.max_abs / recipe_.eps);
-  const double norm_error = scale * error.rms * norm_of(gradient);  // of all its numbers
-  const double all =
-      most * std::min(std::sqrt(static_cast<double>(after.size())), norm_error / recipe_.eps);
-  return {all / norm_of(after), max_abs};
 }
 
 }  // namespace tplab

@@ -40,30 +40,29 @@ class TrainingTruth {
   //   step's norm  |ε| / |g| of the first batch's gradients, times the norm (||g + ε| - |g|| <=
   //                |ε|), and the largest error of any step's norm, for what δ does to it
   // A loss is added up in double at any dtype: a roundoff of f64 more for each of its B T terms.
-  //
-  // Adam divides by the gradient's own size, so where that is as small as eps, rounding becomes a
-  // step. With errors of at most d in every gradient, m̂ is off by at most d, and so is √v̂, a norm;
-  // m̂ / (√v̂ + eps) is off by at most 2 d / eps, and by 2 whatever d is. So after K steps a
-  // parameter is off by at most 2 K lr min(1, d / eps), if that is more than the reference in f32
-  // shows: where f32 has come to the 2, f64 is still far from it, and the two do not scale.
+  // AdamW divides a gradient by its own size, so of the smallest gradients an update is mostly
+  // error, and the error of a whole parameter that of its unluckiest elements: one draw each. An
+  // element gets, beside the reference's error, its gain (see ReferenceTraining) times the bound
+  // of its parameter's gradient, and no more than turning its updates round can do: 5 lr a step,
+  // since by Cauchy and Schwarz |m̂ / √v̂| <= (Σ a² / b)^½, a and b the weights of gradients in m̂
+  // and of their squares in v̂: at most 2.4 for nanoGPT's betas.
   Bound bound(const std::string& name, DType dtype) const;
   const std::vector<std::string>& names() const { return names_; }  // in the order of the network
 
  private:
   using Values = std::map<std::string, std::vector<double>>;
   template <class Real>
-  static Values run(const GptConfig& config, const Weights& weights,
-                    const std::vector<TrainingBatch>& batches, const TrainRecipe& recipe);
+  Values run(const GptConfig& config, const Weights& weights,
+             const std::vector<TrainingBatch>& batches, const TrainRecipe& recipe);
 
   void measure_errors(const Values& rounded);
+  Bound error_of_updates(const std::string& parameter, DType dtype) const;
   double error_of_number(const std::string& name) const;
-  Bound adams_share(const std::string& parameter, double scale) const;
 
-  Values values_;
+  Values values_, gains_;
+  double turned_round_ = 0;                   // 5 lr, over all steps
+  int64_t positions_ = 0;                     // B T of the largest batch
   std::map<std::string, Bound> dense_error_;  // of the reference in f32
-  TrainRecipe recipe_;
-  double steps_ = 0;
-  double positions_ = 0;  // B T of the largest batch
   double logit_error_ = 0, gradient_error_ = 0, parameter_error_ = 0, norm_error_ = 0;
   std::vector<std::string> names_;
 };
