@@ -1,6 +1,6 @@
 // A training run is the same on every mesh, and stops where numbers are no numbers.
-#include <catch2/catch.hpp>
 #include <atomic>
+#include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
 
@@ -225,7 +225,7 @@ TEST_CASE(
       std::atomic<bool> untouched = true;
       const std::string problem = message(
           [&] {
-            on_mesh(source, run, [&](Rank& rank, Trainer& trainer) {
+            on_mesh(source, run, [&](Rank&, Trainer& trainer) {
               const StepBatch batch = batch_of_step(0);
               const auto bits = [&](const Array& x) {
                 const auto* from = static_cast<const char*>(x.data());

@@ -40,6 +40,9 @@ class WrappedTrainer : public Trainer {
   double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) override {
     return inner_->evaluate(tokens, targets);
   }
+  std::string first_not_finite(const Tokens& tokens, const std::vector<int32_t>& targets) override {
+    return inner_->first_not_finite(tokens, targets);
+  }
   const ShardPlan& plan() const override { return inner_->plan(); }
   const FlatParameters& parameters() const override { return inner_->parameters(); }
   Optimizer& optimizer() override { return inner_->optimizer(); }

@@ -70,7 +70,7 @@ TEST_CASE("verify_training: what does not fit is refused before anything runs") 
   CHECK_THROWS_WITH(verify(small_options({{.tp = 1}, {.tp = 3}})), Catch::Contains("tp 3"));
   CHECK_THROWS_WITH(verify(small_options({{.tp = 1, .dp = 3}})), Catch::Contains("4 sequences"));
   TrainingVerifyOptions odd = small_options({{.tp = 2, .sp = true}});
-  odd.batches[1] = {{2, 5, std::vector<int32_t>(10, 3)}, std::vector<int32_t>(10, 4)};
+  odd.batches.back().tokens.length = 5;
   CHECK_THROWS_WITH(verify(odd), Catch::Contains("5 positions"));
   TrainingVerifyOptions none = small_options({{.tp = 1}});
   none.batches.clear();
