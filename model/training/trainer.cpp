@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "sim/error.h"
@@ -78,19 +79,27 @@ class TrainerOf final : public Trainer {
     return over_replicas(loss);
   }
 
-  // Runs the forward pass once more, looking at every site.
+  // Runs the forward pass once more, looking at every site. Ranks see the same sites in the same
+  // order, each its own part of them: the first of all ranks is what they agree on.
   std::string first_not_finite(const Tokens& tokens, const std::vector<int32_t>& targets) override {
-    std::string first;
+    std::vector<std::string> sites;  // up to this rank's first
+    double bad = std::numeric_limits<double>::infinity();
     const Observer look = [&](const Sighting& s, Device& device) {
-      if (!first.empty()) return;
+      if (std::isfinite(bad)) return;
+      sites.push_back(s.site);
       std::vector<double> values(static_cast<size_t>(s.array.count()));
       to_host(device, s.array, values);
       if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
-        first = s.site;
+        bad = static_cast<double>(sites.size() - 1);
     };
-    auto watching = rank_.watched_by(&look);
-    (void)evaluate(tokens, targets);
-    return first.empty() ? "no site of the forward pass: the loss or the backward pass" : first;
+    {
+      auto watching = rank_.watched_by(&look);
+      (void)evaluate(tokens, targets);
+    }
+    const double first = least_of_all_ranks(bad);
+    if (std::isinf(first)) return "no site of the forward pass: the loss or the backward pass";
+    if (first >= static_cast<double>(sites.size())) return "a site of another replica";
+    return sites[static_cast<size_t>(first)];
   }
 
   const ShardPlan& plan() const override { return gpt_.plan(); }
@@ -137,6 +146,18 @@ class TrainerOf final : public Trainer {
     rank_.dp_comm().all_reduce(sum);
     rank_.device().download(sum, {DType::f64, &share, 1});
     return share;
+  }
+
+  // comm: a scalar all-reduce over each axis of the mesh
+  double least_of_all_ranks(double number) {
+    auto scope = rank_.at("first site");
+    Array largest = rank_.device().allocate(DType::f64, Shape{1});
+    number = -number;
+    rank_.device().upload({DType::f64, &number, 1}, largest);
+    rank_.comm().all_reduce(largest, Reduce::max);
+    rank_.dp_comm().all_reduce(largest, Reduce::max);
+    rank_.device().download(largest, {DType::f64, &number, 1});
+    return -number;
   }
 
   [[noreturn]] void explain_nan(const Tokens& tokens, const std::vector<int32_t>& targets,

@@ -56,7 +56,7 @@ std::string message(const std::function<void()>& f, ErrorKind kind) {
   return "";
 }
 
-// small_weights(), of which one number of one parameter is NaN.
+// small_weights(), of which one number of one parameter is NaN, in the last rank's part of it.
 class OneNan : public WeightSource {
  public:
   explicit OneNan(std::string parameter) : parameter_(std::move(parameter)) {}
@@ -66,6 +66,8 @@ class OneNan : public WeightSource {
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     honest_->read(parameter, slice, out);
     if (parameter != parameter_) return;
+    for (const ParameterInfo& p : parameters(kSmall))
+      if (p.name == parameter && slice.rows.back().end != p.shape[0]) return;
     dispatch(out.dtype, [&](auto zero) {
       using Real = decltype(zero);
       static_cast<Real*>(out.data)[3] = std::numeric_limits<Real>::quiet_NaN();
