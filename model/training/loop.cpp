@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 
 #include "sim/error.h"
 
@@ -16,6 +17,9 @@ double communication_seconds(const Ledger& ledger) {
   return static_cast<double>(total_ns) * 1e-9;
 }
 
+constexpr const char* kNotThisFast =
+    "lower --lr, raise --warmup, or train in --dtype f64; the last checkpoint is intact";
+
 double mean_loss(Trainer& trainer, const Dataset& data, Part part, const LoopOptions& options,
                  int64_t done) {
   double total = 0;
@@ -28,11 +32,27 @@ double mean_loss(Trainer& trainer, const Dataset& data, Part part, const LoopOpt
       throw Error(ErrorKind::run,
                   fmt::format("after step {}: the {} loss is not a finite number; first at {}",
                               done - 1, name(part), trainer.first_not_finite(batch.x, batch.y.ids)),
-                  "lower --lr, raise --warmup, or train in --dtype f64; the last checkpoint is "
-                  "intact");
+                  kNotThisFast);
     total += loss;
   }
   return total / static_cast<double>(options.eval_batches);
+}
+
+// A layer norm of numbers whose squares overflow gives zeros, so that the loss of a ruined model
+// can be finite. It must not be saved over what was good.
+void check_weights(Rank& rank, const Trainer& trainer, int64_t done) {
+  const FlatParameters& parameters = trainer.parameters();
+  const DType dtype = parameters.values.dtype();
+  const double most = dtype == DType::f64 ? std::numeric_limits<double>::max()
+                                          : double{std::numeric_limits<float>::max()};
+  for (const FlatEntry& entry : parameters.layout.entries()) {
+    const Array values = parameters.values.part(entry.first, Shape{entry.count});
+    if (rank.device().sum_of_squares(values) <= most) continue;  // NaN is not
+    throw Error(ErrorKind::run,
+                fmt::format("after step {}: {} is so large that its squares overflow {}", done - 1,
+                            trainer.plan().rows()[entry.row].name, name(dtype)),
+                kNotThisFast);
+  }
 }
 
 StepRecord take_step(Rank& rank, Trainer& trainer, const Dataset& data, const LoopOptions& options,
@@ -67,14 +87,19 @@ Evaluation evaluate(Trainer& trainer, const Dataset& data, const LoopOptions& op
 
 int64_t train_loop(Rank& rank, Trainer& trainer, const Dataset& data, const LoopOptions& options,
                    const LoopHooks& hooks) {
+  const auto save = [&](int64_t done) {
+    if (!hooks.save) return;
+    check_weights(rank, trainer, done);
+    hooks.save(done);
+  };
   const auto evaluate_and_save = [&](int64_t done) {
     if (hooks.on_evaluation) hooks.on_evaluation(done, evaluate(trainer, data, options, done));
-    if (hooks.save) hooks.save(done);
+    save(done);
   };
   int64_t done = options.first_step;
   while (done < options.steps) {
     if (hooks.should_stop && hooks.should_stop(done)) {
-      if (hooks.save) hooks.save(done);
+      save(done);
       return done;
     }
     const StepRecord record = take_step(rank, trainer, data, options, done);

@@ -29,7 +29,8 @@ struct Evaluation {
 struct LoopHooks {
   std::function<void(const StepRecord& record)> on_step;
   std::function<void(int64_t steps_done, const Evaluation& evaluation)> on_evaluation;
-  std::function<void(int64_t steps_done)> save;  // after each evaluation, at the end, at a stop
+  // After each evaluation, at the end, at a stop; never once the weights overflow, which throws.
+  std::function<void(int64_t steps_done)> save;
   // Must give every rank the same answer before the same step; see cli/train.cpp.
   std::function<bool(int64_t steps_done)> should_stop;
 };

@@ -106,17 +106,20 @@ TEST_CASE("train: a number out of its range is refused, NaN too") {
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
 
-TEST_CASE("train: a loss that is no number names step and site, and the checkpoint stays") {
+TEST_CASE("train: numbers that overflow end the run by step and site, and the checkpoint stays") {
   const TemporaryFolder folder;
   const std::string out = folder / "run";
   trained(tiny(out, {"--steps", "2"}));
   const std::string before = file_text(checkpoint(out));
   for (const Arguments& mesh : {Arguments{}, Arguments{"--tp", "2", "--dp", "2"}}) {
-    const Arguments wild = Arguments{"train", "--resume", out, "--lr", "1e30"} + mesh;
-    // At the next step, and in an evaluation, which would otherwise save what is ruined.
-    refused(wild + Arguments{"--steps", "9", "--eval-interval", "0"}, 1,
-            "step 3: the loss is not a finite number; first at ", "lower --lr");
-    refused(wild + Arguments{"--steps", "3", "--decay-steps", "9"}, 1,
+    const Arguments wild = Arguments{"train", "--resume", out} + mesh;
+    refused(wild + Arguments{"--lr", "1e30", "--steps", "9", "--eval-interval", "0"}, 1,
+            "step 3: the gradients' norm is not a finite number; first at ", "lower --lr");
+    // A save would come first, of weights whose loss is finite still, and then of others.
+    refused(wild + Arguments{"--lr", "1e30", "--steps", "3", "--decay-steps", "9"}, 1,
+            "after step 2: transformer.wte.weight is so large that its squares overflow f32",
+            "lower --lr");
+    refused(wild + Arguments{"--lr", "1e60", "--steps", "3", "--decay-steps", "9"}, 1,
             "after step 2: the train loss is not a finite number; first at ", "lower --lr");
     CHECK((file_text(checkpoint(out)) == before));
   }
