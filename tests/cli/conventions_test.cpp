@@ -50,7 +50,7 @@ const Arguments kCommands[] = {
 TEST_CASE("exit code 2: a request that cannot be met") {
   check_refused({}, 2, "subcommand is required");
   check_refused({"dance"}, 2, "'dance' is no command of tplab");
-  check_refused({"dance", "--json"}, 2, "the commands of tplab are verify, generate, tokenize, ");
+  check_refused({"dance", "--json"}, 2, "the commands of tplab are verify, generate, train, ");
   check_refused({"bench", "dance"}, 2, "'dance' is no command of tplab bench");
   check_refused({"bench", "dance"}, 2, "the commands of tplab bench are forward, ");
   check_refused({"--dance"}, 2, "'--dance' is no command of tplab");

@@ -170,7 +170,7 @@ TEST_CASE("export: a tokenizer larger than the model is refused") {
   CHECK_FALSE(fs::exists(folder.path("out")));
 }
 
-TEST_CASE("export: an older export is replaced; a folder with anything else is left as it is") {
+TEST_CASE("export: an older export is replaced, and a folder with anything else is left as it is") {
   const TempFolder folder;
   const CharacterTokenizer tokenizer({"a", "b"}, "meta.pkl");
   const auto source = drawn(small(true, true, Gelu::erf));

@@ -38,7 +38,7 @@ Array numbers(Rank& rank, int64_t count, DType dtype = DType::f64) {
 
 }  // namespace
 
-TEST_CASE("each rank of a mesh runs once and knows its place; the tp index is the fastest") {
+TEST_CASE("each rank of a mesh runs once and knows its place, and the tp index is the fastest") {
   for (const Size mesh : kMeshes) {
     const int count = mesh.tp * mesh.dp;
     std::vector<int> ran(static_cast<size_t>(count));

@@ -173,7 +173,7 @@ TEST_CASE("split heads backward: each part's gradient goes where the part came f
   }
 }
 
-TEST_CASE("attention scores backward: q and k, against differences; what is masked pulls nothing") {
+TEST_CASE("attention scores backward: q and k, against differences, and what is masked pulls nothing") {
   const int64_t N = 2, T = 4, D = 3;
   const Numbers q = numbers(1, 24), k = numbers(2, 24);
   Numbers dscores = numbers(3, 32);  // where masked, too: a gradient there must not count
@@ -201,7 +201,7 @@ TEST_CASE("attention scores backward: q and k, against differences; what is mask
   CHECK(compare(masked.k, d.k, {24}).max_abs <= 1e-15);
 }
 
-TEST_CASE("softmax backward: against differences; a masked score has no gradient") {
+TEST_CASE("softmax backward: against differences, and a masked score has no gradient") {
   Numbers x = numbers(1, 3 * 5);
   const Numbers dy = numbers(2, 3 * 5);
   const auto forward = [](const Numbers& v) { return dense::softmax<double>(v, 5); };

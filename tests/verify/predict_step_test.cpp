@@ -116,7 +116,7 @@ TEST_CASE("predict_step: recomputing runs each block's forward collectives once 
   CHECK(count(sp, Phase::backward, Op::reduce_scatter, kStream) == 5 + 4);
 }
 
-TEST_CASE("predict_step: replicas sum gradients; ZeRO shares out parts and gathers them") {
+TEST_CASE("predict_step: replicas sum gradients, and ZeRO shares out parts and gathers them") {
   // At tp 1 the parameters of kSmall, the vocabulary padded to 128: wte 4096, wpe 512, two blocks
   // of 12 * 32 * 32 + 13 * 32 = 12704, and the last norm's 64: 30080 numbers, 120320 bytes.
   const int64_t numbers = 30080, bytes = 120320;

@@ -143,7 +143,7 @@ TEST_CASE("reference training: losses and norms are each batch's, before its ste
   CHECK(trained.losses[1] == Approx(second.backward(batches()[1]).loss).epsilon(1e-12));
 }
 
-TEST_CASE("reference training: a learning rate for each step; a clip that is not reached") {
+TEST_CASE("reference training: a learning rate for each step, and a clip that is not reached") {
   const GptConfig config = tiny();
   TrainRecipe r = recipe();
   r.learning_rates = {0.003, 0, 0.02};
