@@ -45,7 +45,8 @@ Scratch<Real> scratch_of(Real* from, int64_t T, int64_t D) {
           .factors = from + (2 * D + 2 * kBlock) * row};
 }
 
-// One head of one sequence: pointers to its first row, rows `stride` or `width` numbers apart.
+// One head of one sequence. q, k and v: [T, D], rows `stride` numbers apart; those of y are `width`
+// apart, those of scores `row`.
 template <class Real>
 struct Head {
   const Real *q, *k, *v;

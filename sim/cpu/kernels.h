@@ -8,19 +8,35 @@
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "sim/device.h"
 #include "sim/threads/crew.h"
 
 namespace tplab::cpu {
 
-// Calls task(i, lane) for each i in [0, count). A lane that is done takes the next, so that a lane
-// which is slowed down, by a longer task or by other programs, does fewer.
+// Calls task(i, lane) for each i in [0, count). Each lane has a part of the tasks, contiguous as in
+// parallel_for, so that the rows a lane has in its cache stay with it from operation to operation;
+// a lane that is done takes over what others have not begun, so that one which is slowed down, by a
+// longer task or by other programs, does fewer.
 template <class F>
 void for_each_task(Crew& crew, int64_t count, F&& task) {
-  std::atomic<int64_t> next{0};
-  crew.parallel_for(std::min<int64_t>(count, crew.lanes()), 1, [&](int64_t lane, int64_t) {
-    for (int64_t i = next++; i < count; i = next++) task(i, lane);
+  struct alignas(64) Part {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+  const int64_t lanes = std::min<int64_t>(count, crew.lanes());
+  if (lanes == 0) return;
+  std::vector<Part> parts(static_cast<size_t>(lanes));
+  for (int64_t l = 0; l < lanes; ++l) {
+    parts[static_cast<size_t>(l)].next = l * count / lanes;
+    parts[static_cast<size_t>(l)].end = (l + 1) * count / lanes;
+  }
+  crew.parallel_for(lanes, 1, [&](int64_t lane, int64_t) {
+    for (int64_t l = 0; l < lanes; ++l) {
+      Part& part = parts[static_cast<size_t>((lane + l) % lanes)];
+      for (int64_t i = part.next++; i < part.end; i = part.next++) task(i, lane);
+    }
   });
 }
 

@@ -94,7 +94,8 @@ void multiply_narrow(int64_t rows, int64_t cols, int64_t vectors, Tile<Real> t) 
   }
 }
 
-// b's columns [0, cols) as rows of kTileCols, the last register filled up with zeros.
+// b's columns [0, cols) as rows of kTileCols, the last register filled up with zeros: c has no
+// place for what comes of them, but what lies in memory might be denormal, and slow.
 template <class Real>
 void copy_columns(const Product<Real>& p, const Real* b, int64_t depth, int64_t cols, Real* to) {
   if (p.b_col != 1) {
@@ -168,9 +169,10 @@ int64_t piece(int64_t size, int64_t wanted, int64_t unit) {
 template <class Real>
 void multiply(Crew& crew, const Product<Real>& p, const Real* bias) {
   if (p.rows == 0 || p.cols == 0) return;
+  // Tiles as large as a core's own cache likes, then cut until the lanes can share them out.
   constexpr int64_t kRows = 192, kEnoughTasks = 6, kLeastRows = 48, kCols = kTileCols<Real>;
   const bool transposed = p.b_col != 1;  // then b is copied, for as many rows as possible
-  int64_t tile_rows = piece(p.rows, transposed ? 4 * kRows : kRows, kTileRows);
+  int64_t tile_rows = piece(p.rows, transposed ? 2 * kRows : kRows, kTileRows);
   int64_t tile_cols = piece(p.cols, 6 * kCols, kCols);
   const auto tasks = [&] { return pieces_of(p.rows, tile_rows) * pieces_of(p.cols, tile_cols); };
   while (tasks() < kEnoughTasks && (tile_cols > kCols || tile_rows > kLeastRows)) {
@@ -180,9 +182,9 @@ void multiply(Crew& crew, const Product<Real>& p, const Real* bias) {
       tile_rows = rounded_up(tile_rows / 2, kTileRows);
     }
   }
-  const int64_t down = pieces_of(p.rows, tile_rows);
-  for_each_task(crew, tasks(), [&](int64_t task, int64_t) {  // neighbours share b
-    const int64_t row = task % down * tile_rows, col = task / down * tile_cols;
+  const int64_t across = pieces_of(p.cols, tile_cols);
+  for_each_task(crew, tasks(), [&](int64_t task, int64_t) {  // neighbours share rows of a and c
+    const int64_t row = task / across * tile_rows, col = task % across * tile_cols;
     Product<Real> tile = p;
     tile.rows = std::min(tile_rows, p.rows - row);
     tile.cols = std::min(tile_cols, p.cols - col);
