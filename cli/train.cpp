@@ -206,11 +206,12 @@ void TrainCommand::run(int& exit_code) {
          "give more with --steps N");
   make_folder();
   fmt::print(stderr, "training on {}\n", dataset_.description);
-  TrainingResults empty{.model = config(),
-                        .options = settings.to_json(),
-                        .tp = settings.tp,
-                        .dp = settings.dp,
-                        .warmup_steps = warmup_steps};
+  TrainingResults empty;
+  empty.model = config();
+  empty.options = settings.to_json();
+  empty.tp = settings.tp;
+  empty.dp = settings.dp;
+  empty.warmup_steps = warmup_steps;
   TrainOutcome outcome(std::move(empty), first_step_, settings.steps);
   if (const int signal = train(outcome)) {
     exit_code = 128 + signal;  // what a shell expects

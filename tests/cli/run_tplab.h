@@ -44,7 +44,7 @@ class Started {
   Started& operator=(const Started&) = delete;
   void send(int signal) const;
   std::string err() const;  // what it has printed so far
-  Ran wait();               // once
+  Ran wait();               // once; fails a REQUIRE after five minutes
 
  private:
   TemporaryFolder folder_;
