@@ -5,6 +5,7 @@
 #include "sim/cpu/product.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "sim/cpu/kernels.h"
 #include "sim/cpu/transpose.h"
@@ -32,7 +33,11 @@ struct Tile {
   bool add;
 };
 
-// a_row: t.a_row, as a constant where that is 1.
+using Adjacent = std::integral_constant<int64_t, 1>;
+constexpr int64_t kAhead = 16;  // steps of the depth that take as long as a read past the caches
+
+// a_row: t.a_row, as a constant where that is 1. Then every step reads another row of a's memory,
+// which is what prefetchers do not see.
 template <class Real, int Rows, int Vectors, class Step>
 void multiply_tile(const Tile<Real>& t, Step a_row) {
   Packet<Real> sums[Rows][Vectors];
@@ -44,6 +49,7 @@ void multiply_tile(const Tile<Real>& t, Step a_row) {
   }
   const Real *a = t.a, *b = t.b;
   for (int64_t d = 0; d < t.depth; ++d, a += t.a_depth, b += t.b_depth) {
+    if constexpr (std::is_same_v<Step, Adjacent>) Eigen::internal::prefetch(a + kAhead * t.a_depth);
     Packet<Real> row[Vectors];
     for (int v = 0; v < Vectors; ++v) row[v] = load(b + v * kWidth<Real>);
     for (int r = 0; r < Rows; ++r) {
@@ -69,7 +75,7 @@ void multiply_up_to(int64_t rows, int64_t vectors, const Tile<Real>& t) {
     if (vectors < Vectors) return multiply_up_to<Real, Rows, Vectors - 1>(rows, vectors, t);
   }
   if (t.a_row == 1) {
-    multiply_tile<Real, Rows, Vectors>(t, std::integral_constant<int64_t, 1>());
+    multiply_tile<Real, Rows, Vectors>(t, Adjacent());
   } else {
     multiply_tile<Real, Rows, Vectors>(t, t.a_row);
   }
