@@ -183,7 +183,8 @@ ExportReport export_huggingface(const WeightSource& source, const Tokenizer* tok
          "give the tokenizer that belongs to the model");
   }
   NewFolder made(folder, {kConfig, kWeights, kVocab, kMerges}, is_older_export);
-  ExportReport report{.files = {kConfig, kWeights}};
+  ExportReport report;
+  report.files = {kConfig, kWeights};
   made.write(kConfig, config_of(config, tokenizer).dump(2) + "\n");
   report.bytes = write_weights(source, made.path(kWeights));
   if (tokenizer) write_tokenizer(*tokenizer, made, report);

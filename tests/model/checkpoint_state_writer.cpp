@@ -123,7 +123,7 @@ TEST_CASE(
     "state writer: the header is one that safetensors accepts, its values at multiples of 8") {
   const TempFolder folder;
   const std::string path = folder.path("a.safetensors");
-  for (const std::string& text : {"", "x", "xy", "\"\\\n\u00e9"}) {
+  for (const std::string text : {"", "x", "xy", "\"\\\n\u00e9"}) {
     StateWriter writer(path, {{"b", {3}}, {"a", {2, 1}}}, DType::f32, {{"key", text}});
     const float values[] = {1.5f, -2, 3};
     writer.write("b", {{kAll}, {0, 1}}, 0, 3, values);

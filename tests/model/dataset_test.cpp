@@ -33,9 +33,11 @@ std::vector<int32_t> counting(int32_t n) {
 }
 
 Dataset counting_dataset(int32_t n_train, int32_t n_val) {
-  return {.train = TokenList(counting(n_train)),
-          .val = TokenList(counting(n_val)),
-          .vocab_size = std::max(n_train, n_val)};
+  Dataset data;
+  data.train = TokenList(counting(n_train));
+  data.val = TokenList(counting(n_val));
+  data.vocab_size = std::max(n_train, n_val);
+  return data;
 }
 
 std::string bin(const std::vector<uint16_t>& ids) { return raw(ids); }
