@@ -6,7 +6,7 @@
 using namespace tplab;
 
 Tensor<VaryingT> f(const Tensor<VaryingT>& x, const Tensor<Invariant>& w,
-                  const Tensor<Invariant>& b) {
+                   const Tensor<Invariant>& b) {
 #ifdef REPAIRED
   return layer_norm(x, enter(w), enter(b), 1e-5);
 #else

@@ -104,7 +104,8 @@ TEST_CASE("results: the peak counts also where it was in the warm-up") {
   check_near(results_json(results)["summary"]["peak_memory_gb"], 3);
 }
 
-TEST_CASE("results: the breakdown adds up to 100 percent, and communication is a share of its own") {
+TEST_CASE(
+    "results: the breakdown adds up to 100 percent, and communication is a share of its own") {
   const Json summary = results_json(four_steps())["summary"];
   const Json& breakdown = summary["timing_breakdown"];
   check_near(breakdown["forward_percent"], 25);

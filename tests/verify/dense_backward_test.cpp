@@ -173,7 +173,8 @@ TEST_CASE("split heads backward: each part's gradient goes where the part came f
   }
 }
 
-TEST_CASE("attention scores backward: q and k, against differences, and what is masked pulls nothing") {
+TEST_CASE(
+    "attention scores backward: q and k, against differences, and what is masked pulls nothing") {
   const int64_t N = 2, T = 4, D = 3;
   const Numbers q = numbers(1, 24), k = numbers(2, 24);
   Numbers dscores = numbers(3, 32);  // where masked, too: a gradient there must not count
