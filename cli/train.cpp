@@ -45,6 +45,7 @@ struct TrainCommand {
   const WeightSource& weights() const;
   const GptConfig& config() const { return weights().config(); }
   void make_folder() const;
+  bool holds_another_run() const;
   int train(TrainOutcome& outcome);
   CheckpointFacts facts(int64_t done, double best) const;
   void report(const TrainOutcome& outcome);
@@ -114,6 +115,17 @@ void TrainCommand::make_folder() const {
          "choose another folder with --out");
 }
 
+bool TrainCommand::holds_another_run() const {
+  std::error_code error;
+  if (!std::filesystem::exists(checkpoint_path(), error)) return false;
+  if (resumed_ &&
+      std::filesystem::equivalent(*find_tplab_checkpoint(resume), checkpoint_path(), error))
+    return false;
+  fmt::print(stderr, "{} is of another run: it is kept as {}.old\n", checkpoint_path(),
+             checkpoint_path());
+  return true;
+}
+
 CheckpointFacts TrainCommand::facts(int64_t done, double best) const {
   return {.config = config(),
           .step = done,
@@ -127,7 +139,7 @@ int TrainCommand::train(TrainOutcome& outcome) {
   const ShardPlan plan(config(), settings.tp);
   const TrainerOptions options = settings.trainer();
   const LoopOptions loop = settings.loop(first_step_);
-  SharedSave save(checkpoint_path());
+  SharedSave save(checkpoint_path(), holds_another_run());
   const Interrupt interrupt;
   // The first rank to see the signal picks a step that no rank has begun: collectives keep ranks
   // less than one step apart.

@@ -1,7 +1,13 @@
 #include "model/training/checkpointing.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <utility>
 #include <vector>
+
+#include "sim/error.h"
 
 namespace tplab {
 
@@ -60,10 +66,26 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
 
   barrier_of_the_mesh(rank);
   if (rank.global_index() == 0) {
+    keep_other_run();
     writer_->commit();
     writer_.reset();
   }
   barrier_of_the_mesh(rank);  // nobody goes on with a save that failed
+}
+
+// A second name for the same file, so that there is one at `path` all the time.
+void SharedSave::keep_other_run() {
+  namespace fs = std::filesystem;
+  if (!std::exchange(keep_other_, false) || !fs::exists(path_)) return;
+  const std::string old = path_ + ".old";
+  std::error_code error;
+  fs::remove(old, error);
+  fs::create_hard_link(path_, old, error);
+  if (error) fs::copy_file(path_, old, error);
+  if (error)
+    fail(fmt::format("{}: the other run's checkpoint cannot be kept as {}: {}", path_, old,
+                     error.message()),
+         "train into another folder with --out");
 }
 
 void load_moments(Rank& rank, const TplabCheckpoint& checkpoint, Trainer& trainer) {

@@ -14,13 +14,18 @@ namespace tplab {
 // appears whole or not at all; until then the old one stays.
 class SharedSave {
  public:
-  explicit SharedSave(std::string path) : path_(std::move(path)) {}
+  // keep_other: what is at `path` belongs to another run; the first save leaves it as PATH.old.
+  explicit SharedSave(std::string path, bool keep_other = false)
+      : path_(std::move(path)), keep_other_(keep_other) {}
 
   // Called by every rank, with the same facts.   comm: 3 barriers over each axis of the mesh
   void write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts);
 
  private:
+  void keep_other_run();
+
   std::string path_;
+  bool keep_other_;
   std::unique_ptr<StateWriter> writer_;  // made and committed by global rank 0
 };
 

@@ -95,6 +95,21 @@ TEST_CASE("train: 3 steps and 3 more are the same bytes as 6") {
   }
 }
 
+TEST_CASE(
+    "train: a new run in another's folder keeps the other's checkpoint, a resumed one does not") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  trained(tiny(out, {"--steps", "2"}));
+  const std::string other = file_text(checkpoint(out));
+  const Ran fresh = trained(tiny(out, {"--steps", "2", "--seed", "7"}));
+  CHECK_THAT(fresh.err, Contains("is of another run: it is kept as " + checkpoint(out) + ".old"));
+  CHECK(file_text(checkpoint(out) + ".old") == other);
+  CHECK(file_text(checkpoint(out)) != other);
+  const Ran resumed = trained({"train", "--resume", out, "--steps", "4"});
+  CHECK_THAT(resumed.err, !Contains("another run"));
+  CHECK(file_text(checkpoint(out) + ".old") == other);
+}
+
 TEST_CASE("train: a run goes on at another mesh, within rounding") {
   const TemporaryFolder folder;
   const Arguments f64 = kVaried + Arguments{"--dtype", "f64"};
