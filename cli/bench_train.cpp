@@ -70,6 +70,7 @@ TrainerOptions TrainBench::options(const TrainMesh& mesh) const {
   options.dtype = parse_dtype(dtype);
   options.zero = parse_zero(zero);
   options.sp = mesh.sp;
+  options.sp_regather = mesh.sp && trainer.sp_regather;
   options.seed = seed;
   return options;
 }

@@ -256,7 +256,7 @@ std::vector<int32_t> parse_ids(std::string_view text) {
 Progress::Progress() : terminal_(isatty(STDERR_FILENO)), start_ns_(now_ns()) {}
 
 void Progress::erase() {
-  if (std::exchange(drawn_ns_, 0)) fmt::print(stderr, "\r\x1b[K");
+  if (std::exchange(drawn_ns_, 0)) to_stderr("\r\x1b[K");
 }
 
 void Progress::show(const std::string& what, double done) {
@@ -265,8 +265,8 @@ void Progress::show(const std::string& what, double done) {
   if (!terminal_ || now - start_ns_ < kPatience_ns || now - drawn_ns_ < kBetween_ns) return;
   constexpr int kWidth = 30;
   const int filled = static_cast<int>(done * kWidth);
-  fmt::print(stderr, "\r\x1b[K[{:#<{}}{:.<{}}] {:3.0f} %  {}", "", filled, "", kWidth - filled,
-             100 * done, what);
+  to_stderr("\r\x1b[K[{:#<{}}{:.<{}}] {:3.0f} %  {}", "", filled, "", kWidth - filled, 100 * done,
+            what);
   std::fflush(stderr);
   drawn_ns_ = now;
 }

@@ -1,6 +1,8 @@
 // What every subcommand shares: options with the same names and meaning, output, progress.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <memory>
@@ -77,6 +79,14 @@ struct MachineChoice {
   std::string device = "cpu", comm = "threads";
   void add_options(CLI::App& app);
 };
+
+// Writes a message. One that cannot be written (a full disk, a closed stderr) is dropped: it must
+// not cost the user the work it is about.
+template <class... Args>
+void to_stderr(fmt::format_string<Args...> format, Args&&... args) {
+  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
 
 // All of stdin, as bytes.
 std::string read_stdin();

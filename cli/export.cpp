@@ -63,7 +63,7 @@ void ExportCommand::run() {
   } else {
     output.text(fmt::format("{}: {} ({} bytes of weights)\n", folder, fmt::join(report.files, ", "),
                             report.bytes));
-    for (const std::string& note : report.notes) fmt::print(stderr, "tplab: note: {}\n", note);
+    for (const std::string& note : report.notes) to_stderr("tplab: note: {}\n", note);
   }
   output.close();
 }

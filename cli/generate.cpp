@@ -83,10 +83,10 @@ void note_other_vocabulary(const Tokenizer& tokenizer, const GptConfig& config) 
   constexpr int64_t kPadding = 1024;
   const int64_t known = tokenizer.vocab_size();
   if (known <= config.vocab_size && config.vocab_size < known + kPadding) return;
-  fmt::print(stderr,
-             "tplab: note: the model has {} tokens but the tokenizer is {}; do they belong "
-             "together?\n",
-             config.vocab_size, tokenizer.description());
+  to_stderr(
+      "tplab: note: the model has {} tokens but the tokenizer is {}; do they belong "
+      "together?\n",
+      config.vocab_size, tokenizer.description());
 }
 
 std::string text_of(const Tokenizer& tokenizer, int32_t token) {
@@ -234,8 +234,7 @@ void GenerateCommand::run() {
   output.close();
   const auto speed = result.tokens_per_second();
   if (speed && isatty(STDERR_FILENO))
-    fmt::print(stderr, "{} tokens, {:.1f} tokens/s (tp {}, {})\n", result.ids.size(), *speed, tp,
-               dtype);
+    to_stderr("{} tokens, {:.1f} tokens/s (tp {}, {})\n", result.ids.size(), *speed, tp, dtype);
 }
 
 }  // namespace

@@ -100,13 +100,13 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const tplab::Error& e) {
-    fmt::print(stderr, "tplab: {}\n", printable(e.what()));
+    tplab::cli::to_stderr("tplab: {}\n", printable(e.what()));
     return static_cast<int>(e.kind());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "tplab: out of memory\n  fix: use a smaller model, batch or sequence\n");
+    tplab::cli::to_stderr("tplab: out of memory\n  fix: use a smaller model, batch or sequence\n");
     return static_cast<int>(tplab::ErrorKind::unavailable);
   } catch (const std::exception& e) {
-    fmt::print(stderr, "tplab: {}\n  fix: this is a bug in tplab; please report it\n", e.what());
+    tplab::cli::to_stderr("tplab: {}\n  fix: this is a bug in tplab; please report it\n", e.what());
     return static_cast<int>(tplab::ErrorKind::run);
   }
 }

@@ -1,7 +1,10 @@
 // tplab train: trains a model on a mesh of virtual ranks, saves it, and shows what it has learned.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 
@@ -26,7 +29,7 @@ namespace {
 struct TrainCommand {
   TrainSettings settings;
   Output output;
-  std::string resume, out = "out";
+  std::string resume, out;
   bool no_sample = false;
   int64_t warmup_steps = 0;  // left out of the averages
 
@@ -60,7 +63,10 @@ const WeightSource& TrainCommand::weights() const {
 
 // --resume: the run's settings come from its checkpoint, and the command line may change some.
 void TrainCommand::take_up() {
-  if (resume.empty()) return;
+  if (resume.empty()) {
+    if (out.empty()) out = "out";
+    return;
+  }
   std::shared_ptr<const WeightSource> found = open_checkpoint(resume);
   resumed_ = std::dynamic_pointer_cast<const TplabCheckpoint>(found);
   if (!resumed_)
@@ -69,7 +75,9 @@ void TrainCommand::take_up() {
         "give the folder that `tplab train` wrote, or start from its weights with --checkpoint");
   settings.take_up(resume, *resumed_);
   first_step_ = resumed_->step();
-  if (out == "out" && std::filesystem::is_directory(resume)) out = resume;
+  if (!out.empty()) return;
+  const std::filesystem::path file = *find_tplab_checkpoint(resume);
+  out = file.has_parent_path() ? file.parent_path().string() : ".";
 }
 
 void TrainCommand::open_model() {
@@ -89,7 +97,9 @@ void TrainCommand::open_model() {
 void TrainCommand::open_data(const GptConfig* known) {
   DatasetOptions options{.block_size = settings.seq};
   if (known) options.vocab_size = known->vocab_size;
-  if (!settings.tokenizer.empty()) {
+  if (resumed_ && resumed_->has_tokenizer()) {
+    options.tokenizer = resumed_->tokenizer();  // what the ids meant when they were learned
+  } else if (!settings.tokenizer.empty()) {
     options.tokenizer = load_tokenizer(settings.tokenizer);
   } else if (known && settings.data.empty()) {
     options.tokenizer = load_tokenizer(find_tokenizer(resumed_ ? resume : settings.checkpoint));
@@ -107,12 +117,16 @@ void TrainCommand::open_data(const GptConfig* known) {
          "use the tokenizer that belongs to the model: --tokenizer PATH");
 }
 
+// Before the work, not at its first save.
 void TrainCommand::make_folder() const {
+  const std::string fix = "choose another folder with --out";
   std::error_code error;
   std::filesystem::create_directories(out, error);
-  if (error)
-    fail(fmt::format("{}: cannot be made: {}", out, error.message()),
-         "choose another folder with --out");
+  if (error) fail(fmt::format("{}: cannot be made: {}", in_quotes(out), error.message()), fix);
+  if (access(out.c_str(), W_OK | X_OK) != 0)
+    fail(fmt::format("{}: cannot be written to: {}", in_quotes(out), std::strerror(errno)), fix);
+  if (std::filesystem::is_directory(checkpoint_path(), error))
+    fail(fmt::format("{}: is a folder, and the checkpoint's name", checkpoint_path()), fix);
 }
 
 bool TrainCommand::holds_another_run() const {
@@ -121,8 +135,7 @@ bool TrainCommand::holds_another_run() const {
   if (resumed_ &&
       std::filesystem::equivalent(*find_tplab_checkpoint(resume), checkpoint_path(), error))
     return false;
-  fmt::print(stderr, "{} is of another run: it is kept as {}.old\n", checkpoint_path(),
-             checkpoint_path());
+  to_stderr("{} is of another run: it is kept as {}.old\n", checkpoint_path(), checkpoint_path());
   return true;
 }
 
@@ -217,7 +230,7 @@ void TrainCommand::run(int& exit_code) {
     fail(fmt::format("the run has taken {} of {} steps already", first_step_, settings.steps),
          "give more with --steps N");
   make_folder();
-  fmt::print(stderr, "training on {}\n", dataset_.description);
+  to_stderr("training on {}\n", dataset_.description);
   TrainingResults empty;
   empty.model = config();
   empty.options = settings.to_json();
@@ -227,20 +240,25 @@ void TrainCommand::run(int& exit_code) {
   TrainOutcome outcome(std::move(empty), first_step_, settings.steps);
   if (const int signal = train(outcome)) {
     exit_code = 128 + signal;  // what a shell expects
-    fmt::print(stderr,
-               "tplab: stopped after {} of {} steps, all saved; go on with\n  tplab train --resume "
-               "{}\n",
-               outcome.done(), settings.steps, out);
+    to_stderr(
+        "tplab: stopped after {} of {} steps, all saved; go on with\n  tplab train --resume "
+        "{}\n",
+        outcome.done(), settings.steps, out);
   }
   report(outcome);
   output.close();
 }
 
 void TrainCommand::add_options(CLI::App& app) {
-  app.add_option("--resume", resume, "go on with the run in this folder")->type_name("FOLDER");
-  app.add_option("-o,--out", out, "where checkpoints and results go")
-      ->capture_default_str()
-      ->type_name("FOLDER");
+  const CLI::Validator not_empty(
+      [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); }, "");
+  app.add_option("--resume", resume, "go on with the run in this folder")
+      ->type_name("FOLDER")
+      ->check(not_empty);
+  app.add_option("-o,--out", out,
+                 "where checkpoints and results go (out; the run's that is resumed)")
+      ->type_name("FOLDER")
+      ->check(not_empty);
   settings.add_options(app);
   app.add_option("--warmup-steps", warmup_steps, "first steps left out of the averages")
       ->check(whole_number(0));

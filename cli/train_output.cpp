@@ -57,8 +57,8 @@ void TrainOutcome::add(Rank& rank, const StepRecord& record) {
 
 void TrainOutcome::add_evaluation(int64_t done, const Evaluation& evaluation) {
   progress_.erase();
-  fmt::print(stderr, "step {}: train loss {:.4f}, val loss {:.4f}, {:.1f} ms a step\n", done,
-             evaluation.train_loss, evaluation.val_loss, 1e3 * recent_step_seconds(steps_[0]));
+  to_stderr("step {}: train loss {:.4f}, val loss {:.4f}, {:.1f} ms a step\n", done,
+            evaluation.train_loss, evaluation.val_loss, 1e3 * recent_step_seconds(steps_[0]));
   evaluations_.push_back({done, evaluation});
 }
 

@@ -20,7 +20,7 @@ struct Targets {
   double weight;  // of a position in the loss: 1 / how many count, in the whole batch of all ranks
 };
 
-// loss = weight * sum over positions of log(sum_j exp(l_j - m)) + m - l_target,  m = max_j l_j
+// loss = weight * sum over positions of (log(sum_j exp(l_j - m)) + m - l_target),  m = max_j l_j
 //   comm: exactly 3 all-reduces of [B, T] forward (m, l_target, the sum), none backward
 //   source: Shoeybi et al. 2019, section 3 ("fuse the output with the cross entropy loss")
 struct CrossEntropy {

@@ -2,8 +2,10 @@
 // parallelism.
 //
 // Stream<Invariant> is plain TP: every rank holds the whole stream. Stream<VaryingT> is SP: each
-// rank holds its positions, an all-gather replaces nothing and a reduce-scatter the all-reduce, so
-// the bytes are the same and the stream's memory is divided by tp.
+// rank holds its positions. Where TP all-reduces, SP reduce-scatters, and all-gathers before the
+// next product: an all-reduce cut in two, so a block sends the same bytes and the stream's memory
+// is divided by tp. (A step sends a little more: the embedding's gradient, and the small
+// parameters'.)
 //   source: Shoeybi et al. 2019, section 3; Korthikanti et al. 2022, section 4.2
 #pragma once
 

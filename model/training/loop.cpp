@@ -18,7 +18,7 @@ double communication_seconds(const Ledger& ledger) {
 }
 
 constexpr const char* kNotThisFast =
-    "lower --lr, raise --warmup, or train in --dtype f64; the last checkpoint is intact";
+    "lower --lr, raise --warmup, or train in --dtype f64; what was saved before is intact";
 
 double mean_loss(Trainer& trainer, const Dataset& data, Part part, const LoopOptions& options,
                  int64_t done) {

@@ -24,6 +24,7 @@ struct TrainingMemory {
 //   that is 16 S: Korthikanti et al. 2022's sbh(16 d + 2) without the dropout masks, which are not
 //   kept, and without as²b(2 d + 1): the probabilities are computed anew. With recompute a block
 //   keeps R.
+// Collectives are the direct ones: ring, tree and gather-and-sum keep copies of what they move.
 TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences, int64_t length,
                                const TrainerOptions& options);
 

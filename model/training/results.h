@@ -17,8 +17,8 @@ struct StepRecord {
   double loss = 0;                     // the mean over the whole batch
   double step_time_s = 0;              // all of it, batches and logging included
   double forward_time_s = 0;           // of all micro-batches
-  double backward_time_s = 0;          //   activations computed again included
-  double optimizer_time_s = 0;         // gradients summed over replicas, clipping and update
+  double backward_time_s = 0;          //   gradients summed over replicas included
+  double optimizer_time_s = 0;         // the norm and the update
   double communication_time_s = 0;     // part of the three above: in collectives, waiting included
   int64_t tokens = 0, samples = 0;     // of the whole batch, over all replicas and micro-batches
   int64_t memory_allocated_bytes = 0;  // on the rank that has most: when the step was over,

@@ -167,7 +167,7 @@ class TrainerOf final : public Trainer {
         fmt::format("step {}: the {} is not a finite number; first at {}", step,
                     std::isfinite(result.loss) ? "gradients' norm" : "loss",
                     first_not_finite(tokens, targets)),
-        "lower --lr, raise --warmup, or train in --dtype f64; the last checkpoint is intact");
+        "lower --lr, raise --warmup, or train in --dtype f64; what was saved before is intact");
   }
 
   Rank& rank_;
