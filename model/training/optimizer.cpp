@@ -31,6 +31,7 @@ double Optimizer::norm(const MeshGradients& gradients) const {
     const bool is_split = region == Region::split_matrices || region == Region::split_vectors;
     if (!is_split && rank_.index() > 0) continue;
     const Range r = intersection(parameters_.layout.range(region), gradients.part);
+    if (r.size() == 0) continue;
     squares += rank_.device().sum_of_squares(
         gradients.numbers.part(r.begin - gradients.part.begin, Shape{r.size()}));
   }
