@@ -232,13 +232,14 @@ inline Tensor<Partial> exp_rows(const Tensor<Varying>& x, int64_t cols,
 }
 
 // scale (x / sums - onehot(ids)) in x's memory: the gradient of a cross-entropy, from exp_rows' x.
-inline Grad<Varying> softmax_minus_onehot(const Tensor<Varying>& x, int64_t cols,
+inline Grad<Varying> softmax_minus_onehot(Tensor<Varying> x, int64_t cols,
                                           const Tensor<Invariant>& sums,
                                           std::span<const int32_t> ids, int64_t first,
                                           double scale) {
-  Array exps = x.array();
-  x.rank().device().softmax_minus_onehot(exps, cols, sums.array(), ids, first, scale);
-  return assume_placement<Varying>(x.rank(), exps);
+  Rank& rank = x.rank();
+  Array exps = std::move(x).take();
+  rank.device().softmax_minus_onehot(exps, cols, sums.array(), ids, first, scale);
+  return assume_placement<Varying>(rank, std::move(exps));
 }
 
 // Mean over positions of -log softmax(logits)[target]; targets below 0 are ignored.
