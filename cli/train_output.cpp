@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "viz/table.h"
 
@@ -11,7 +12,7 @@ namespace tplab::cli {
 namespace {
 
 std::string time_left(double seconds) {
-  const auto s = static_cast<int64_t>(seconds + 0.5);
+  const auto s = static_cast<int64_t>(std::llround(seconds));
   if (s < 60) return fmt::format("{} s", s);
   if (s < 3600) return fmt::format("{} min {:02d} s", s / 60, s % 60);
   return fmt::format("{} h {:02d} min", s / 3600, s / 60 % 60);

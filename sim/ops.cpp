@@ -140,7 +140,11 @@ void sum_rows(Rank& rank, const Array& dy, Array db) {
 Array gelu_backward(Rank& rank, Gelu kind, const Array& x, Array dy) {
   expect(dy.shape() == x.shape() && dy.dtype() == x.dtype(), rank, "gelu_backward", "dy like x",
          {&dy, &x});
-  Array dx = dy.unique() ? dy : rank.device().allocate(x.dtype(), x.shape());
+  if (dy.unique()) {
+    rank.device().gelu_backward(kind, x, dy, dy);
+    return dy;
+  }
+  Array dx = rank.device().allocate(x.dtype(), x.shape());
   rank.device().gelu_backward(kind, x, dy, dx);
   return dx;
 }
@@ -151,9 +155,13 @@ Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& wei
              dweight.shape() == weight.shape(),
          rank, "layer_norm_backward", "dy like x [.., C], weight and dweight [C]",
          {&dy, &x, &weight, &dweight});
-  Array dx = dy.unique() ? dy : rank.device().allocate(x.dtype(), x.shape());
-  rank.device().layer_norm_backward(x, weight, eps, dy, dx, dweight,
-                                    dbias.present() ? &dbias : nullptr);
+  Array* const with_bias = dbias.present() ? &dbias : nullptr;
+  if (dy.unique()) {
+    rank.device().layer_norm_backward(x, weight, eps, dy, dy, dweight, with_bias);
+    return dy;
+  }
+  Array dx = rank.device().allocate(x.dtype(), x.shape());
+  rank.device().layer_norm_backward(x, weight, eps, dy, dx, dweight, with_bias);
   return dx;
 }
 
@@ -167,7 +175,11 @@ void embedding_backward(Rank& rank, std::span<const int32_t> ids, const Array& d
 }
 
 Array dropout(Rank& rank, Array x, const DropoutMask& mask) {
-  Array y = x.unique() ? x : rank.device().allocate(x.dtype(), x.shape());
+  if (x.unique()) {
+    rank.device().dropout(x, mask, x);
+    return x;
+  }
+  Array y = rank.device().allocate(x.dtype(), x.shape());
   rank.device().dropout(x, mask, y);
   return y;
 }

@@ -106,6 +106,7 @@ std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
   // is d tp + t; groups are the rows and the columns of the mesh.
   const auto group_of = [&](int first, int step, int size, Axis axis) {
     std::vector<int> members;
+    members.reserve(static_cast<size_t>(size));
     for (int i = 0; i < size; ++i) members.push_back(first + i * step);
     return std::make_shared<ThreadGroup>(board, members, axis);
   };

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "model/costs.h"
 #include "sim/error.h"
@@ -50,7 +50,7 @@ TrainerOptions trainer_options(const TrainingMesh& mesh, DType dtype, const Trai
 Trace run_training(const WeightSource& source, const ShardPlan& plan,
                    const TrainingVerifyOptions& options, TrainingRun& run) {
   const TrainingMesh& mesh = run.mesh;
-  const auto ranks = static_cast<size_t>(mesh.tp * mesh.dp);
+  const auto ranks = static_cast<size_t>(mesh.tp) * static_cast<size_t>(mesh.dp);
   Trace trace{.gradients = std::vector<Flat>(ranks),
               .after = std::vector<Flat>(ranks),
               .steps = std::vector<std::vector<StepResult>>(ranks),
@@ -182,8 +182,9 @@ void Judge::operator()(const std::string& name, const std::vector<double>& got,
 
 // Whether every rank has this number, bit for bit.
 bool all_equal(const std::vector<double>& values) {
-  return std::all_of(values.begin(), values.end(),
-                     [&](double v) { return std::memcmp(&v, &values[0], sizeof v) == 0; });
+  return std::all_of(values.begin(), values.end(), [&](double v) {
+    return std::bit_cast<uint64_t>(v) == std::bit_cast<uint64_t>(values[0]);
+  });
 }
 
 void compare_run(const ShardPlan& plan, const Trace& trace, const Judge& judge) {

@@ -15,7 +15,7 @@ Zero parse_zero(int stage) {
 }
 
 MeshGradients sum_over_replicas(Rank& rank, const FlatParameters& parameters,
-                                [[maybe_unused]] Gradients gradients, Zero zero) {
+                                [[maybe_unused]] const Gradients& gradients, Zero zero) {
   auto scope = rank.at("replicas");
   const FlatLayout& layout = parameters.layout;
   const Array& all = parameters.gradients;

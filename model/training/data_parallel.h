@@ -28,8 +28,8 @@ inline constexpr int64_t kBucketBytes = 25 << 20;
 
 // Consumes what finish_gradients() returned. comm, over dp ranks, P the flat list's bytes:
 //   none, states: an all-reduce a bucket: 2 (dp-1)/dp P in all;  gradients: 1 reduce-scatter
-MeshGradients sum_over_replicas(Rank& rank, const FlatParameters& parameters, Gradients gradients,
-                                Zero zero);
+MeshGradients sum_over_replicas(Rank& rank, const FlatParameters& parameters,
+                                const Gradients& gradients, Zero zero);
 
 // After each rank has updated its part: everybody gets every part. comm: 1 all-gather of P.
 void gather_parts(Rank& rank, const FlatParameters& parameters);
