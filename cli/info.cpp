@@ -21,8 +21,7 @@ using Json = nlohmann::ordered_json;
 struct Training {
   int dp;
   int64_t batch, length;
-  TrainingMemory memory;
-  int64_t paper_activations;
+  MemoryForecast forecast;
 };
 
 struct InfoCommand {
@@ -119,7 +118,7 @@ std::string text(const Facts& f, bool split, bool colour) {
 }
 
 std::string training_text(const Training& t) {
-  const TrainingMemory& m = t.memory;
+  const TrainingMemory& m = t.forecast.memory;
   return fmt::format(
       "\ntraining on {} x {} tokens a step, dp {}: a rank needs {}\n"
       "  weights {}, gradients {}, AdamW {}, activations {}, working {}\n"
@@ -127,11 +126,11 @@ std::string training_text(const Training& t) {
       "al. 2022)\n",
       t.batch, t.length, t.dp, bytes_text(m.total()), bytes_text(m.weights),
       bytes_text(m.gradients), bytes_text(m.moments), bytes_text(m.activations),
-      bytes_text(m.working), bytes_text(t.paper_activations));
+      bytes_text(m.working), bytes_text(t.forecast.activations_of_the_paper));
 }
 
 Json training_json(const Training& t) {
-  const TrainingMemory& m = t.memory;
+  const TrainingMemory& m = t.forecast.memory;
   return {{"dp", t.dp},
           {"batch", t.batch},
           {"seq", t.length},
@@ -141,7 +140,8 @@ Json training_json(const Training& t) {
           {"moments_bytes", m.moments},
           {"activations_bytes", m.activations},
           {"working_bytes", m.working},
-          {"paper_activations_bytes", t.paper_activations}};
+          {"activations_kept_whole_bytes", t.forecast.activations_kept_whole},
+          {"paper_activations_bytes", t.forecast.activations_of_the_paper}};
 }
 
 Json parameters_json(const ShardPlan& plan, DType dtype) {
@@ -191,8 +191,7 @@ std::optional<Training> InfoCommand::training(const GptConfig& config) {
   trainer.dtype = parse_dtype(dtype);
   check_batch(batch, seq, plan.tp(), dp, trainer);
   const int64_t each = batch / (dp * trainer.accumulation);
-  return Training{dp, batch, seq, training_memory(plan, dp, each, seq, trainer),
-                  activation_bytes_of_the_paper(plan, each, seq, trainer)};
+  return Training{dp, batch, seq, forecast_memory(plan, dp, each, seq, trainer)};
 }
 
 void InfoCommand::run() {

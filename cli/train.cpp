@@ -205,7 +205,7 @@ void TrainCommand::report(const TrainOutcome& outcome) {
   if (output.json()) {
     output.document(outcome.document());
   } else {
-    output.text(outcome.text(settings.predicted_memory(config())));
+    output.text(outcome.text());
     output.text(fmt::format("saved {}\n", checkpoint_path()));
   }
   output.flush();
@@ -237,7 +237,7 @@ void TrainCommand::run(int& exit_code) {
   empty.tp = settings.tp;
   empty.dp = settings.dp;
   empty.warmup_steps = warmup_steps;
-  TrainOutcome outcome(std::move(empty), first_step_, settings.steps);
+  TrainOutcome outcome(std::move(empty), settings.forecast(config()), first_step_, settings.steps);
   if (const int signal = train(outcome)) {
     exit_code = 128 + signal;  // what a shell expects
     to_stderr(

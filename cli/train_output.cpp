@@ -28,8 +28,10 @@ double recent_step_seconds(const std::vector<StepRecord>& steps) {
 
 }  // namespace
 
-TrainOutcome::TrainOutcome(TrainingResults results, int64_t first_step, int64_t last_step)
-    : results_(std::move(results)),
+TrainOutcome::TrainOutcome(TrainingResults results, MemoryForecast forecast, int64_t first_step,
+                           int64_t last_step)
+    : forecast_(forecast),
+      results_(std::move(results)),
       first_step_(first_step),
       last_step_(last_step),
       done_(first_step),
@@ -75,29 +77,51 @@ TrainingResults TrainOutcome::merged() const {
   results.ranks = use_;
   for (const auto& steps : steps_)
     for (size_t i = 0; i < std::min(steps.size(), results.steps.size()); ++i) {
-      int64_t& allocated = results.steps[i].memory_allocated_bytes;
-      allocated = std::max(allocated, steps[i].memory_allocated_bytes);
-      int64_t& peak = results.steps[i].memory_peak_bytes;
-      peak = std::max(peak, steps[i].memory_peak_bytes);
+      StepRecord& most = results.steps[i];
+      for (const auto member : {&StepRecord::memory_allocated_bytes, &StepRecord::memory_peak_bytes,
+                                &StepRecord::activation_bytes})
+        most.*member = std::max(most.*member, steps[i].*member);
     }
   return results;
 }
 
 nlohmann::ordered_json TrainOutcome::document() const {
-  nlohmann::ordered_json document = results_json(merged());
-  document["evaluations"] = nlohmann::ordered_json::array();
+  using Json = nlohmann::ordered_json;
+  const TrainingResults results = merged();
+  Json document = results_json(results);
+  document["activations"] = {
+      {"measured_bytes",
+       results.steps.empty() ? Json() : Json(results.steps.back().activation_bytes)},
+      {"predicted_bytes", forecast_.memory.activations},
+      {"kept_whole_bytes", forecast_.activations_kept_whole},
+      {"paper_bytes", forecast_.activations_of_the_paper}};
+  document["evaluations"] = Json::array();
   for (const Eval& e : evaluations_)
     document["evaluations"].push_back(
         {{"step", e.done}, {"train_loss", e.losses.train_loss}, {"val_loss", e.losses.val_loss}});
   return document;
 }
 
-std::string TrainOutcome::text(const TrainingMemory& predicted) const {
+std::string TrainOutcome::memory_text(const StepRecord& last) const {
+  const auto bytes = [](int64_t n) { return human_bytes(static_cast<double>(n)); };
+  const TrainingMemory& m = forecast_.memory;
+  std::string text = fmt::format(
+      "memory of a rank: {} at most; predicted {}: weights {}, gradients {}, AdamW {}, "
+      "activations {}, working {}\n"
+      "activations kept: {} measured, {} predicted",
+      bytes(last.memory_peak_bytes), bytes(m.total()), bytes(m.weights), bytes(m.gradients),
+      bytes(m.moments), bytes(m.activations), bytes(m.working), bytes(last.activation_bytes),
+      bytes(m.activations));
+  if (m.activations != forecast_.activations_kept_whole)
+    text += fmt::format("; without --recompute {}", bytes(forecast_.activations_kept_whole));
+  return text + "\n";
+}
+
+std::string TrainOutcome::text() const {
   const nlohmann::ordered_json summary = results_json(merged())["summary"];
   const auto number = [&](const nlohmann::ordered_json& value, const char* form, double scale = 1) {
     return value.is_number() ? fmt::format(fmt::runtime(form), scale * value.get<double>()) : "-";
   };
-  const auto bytes = [](int64_t n) { return human_bytes(static_cast<double>(n)); };
   const nlohmann::ordered_json& parts = summary["timing_breakdown"];
   std::string text = fmt::format(
       "{} steps at tp {}, dp {}: {} ms a step, {} tokens a second\n"
@@ -107,13 +131,7 @@ std::string TrainOutcome::text(const TrainingMemory& predicted) const {
       number(parts["backward_percent"], "{:.0f}"), number(parts["optimizer_percent"], "{:.0f}"),
       number(parts["other_percent"], "{:.0f}"),
       number(summary["communication"]["percent"], "{:.1f}"));
-  if (!steps_[0].empty())
-    text += fmt::format(
-        "memory of a rank: {} at most; predicted {}: weights {}, gradients {}, AdamW {}, "
-        "activations {}, working {}\n",
-        bytes(merged().steps.back().memory_peak_bytes), bytes(predicted.total()),
-        bytes(predicted.weights), bytes(predicted.gradients), bytes(predicted.moments),
-        bytes(predicted.activations), bytes(predicted.working));
+  if (!steps_[0].empty()) text += memory_text(merged().steps.back());
   return text;
 }
 

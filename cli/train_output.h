@@ -16,7 +16,8 @@ namespace tplab::cli {
 // Threads: each rank adds its own steps; the rest is rank 0's or after the run.
 class TrainOutcome {
  public:
-  TrainOutcome(TrainingResults results, int64_t first_step, int64_t last_step);
+  TrainOutcome(TrainingResults results, MemoryForecast forecast, int64_t first_step,
+               int64_t last_step);
 
   void add(Rank& rank, const StepRecord& record);  // draws a progress bar on rank 0
   void add_evaluation(int64_t done, const Evaluation& evaluation);  // prints a line; rank 0
@@ -25,10 +26,12 @@ class TrainOutcome {
   int64_t done() const { return done_; }
   bool stopped() const { return done_ < last_step_; }  // before the last step
 
-  // The results file: model/training/results.h.
+  // The results file: model/training/results.h, with
+  // "evaluations": [{"step", "train_loss", "val_loss"}], and
+  // "activations": {"measured_bytes", "predicted_bytes", "kept_whole_bytes", "paper_bytes"}: of the
+  //   rank that has most, null if no step was taken, and model/training/memory.h's.
   nlohmann::ordered_json document() const;
-  // A summary for people. predicted: what training_memory() says of a rank.
-  std::string text(const TrainingMemory& predicted) const;
+  std::string text() const;  // a summary for people
 
  private:
   struct Eval {
@@ -36,7 +39,9 @@ class TrainOutcome {
     Evaluation losses;
   };
   TrainingResults merged() const;
+  std::string memory_text(const StepRecord& last) const;
 
+  const MemoryForecast forecast_;
   TrainingResults results_;  // all but the steps and the ranks' use
   int64_t first_step_, last_step_, done_;
   std::vector<std::vector<StepRecord>> steps_;  // by global rank

@@ -62,7 +62,8 @@ void TrainSettings::add_options(CLI::App& app) {
   s.add(app, "dtype", dtype, "f64 or f32");
   s.add(app, "algorithm", algorithm, "of the collectives: direct, ring, tree or gather");
   s.add(app, "seed", seed, "of everything random")->check(seed_number());
-  s.add(app, "eval-interval", eval_interval, "steps between evaluations, which also save")
+  s.add(app, "eval-interval", eval_interval,
+        "steps between evaluations, which also save (0: at the end)")
       ->check(whole_number(0));
   s.add(app, "eval-batches", eval_batches, "batches of an evaluation")->check(whole_number(1));
 }
@@ -141,7 +142,7 @@ void TrainSettings::check(const GptConfig& config) const {
   static_cast<void>(ShardPlan(config, tp));
   check_batch(batch, seq, tp, dp, trainer());
   require_memory(fmt::format("training at tp {}, dp {}", tp, dp),
-                 static_cast<double>(predicted_memory(config).total()) * tp * dp,
+                 static_cast<double>(forecast(config).memory.total()) * tp * dp,
                  "use a smaller model or batch, --accumulate, --recompute, or --zero with --dp");
 }
 
@@ -189,8 +190,8 @@ WorldOptions TrainSettings::world() const {
   return {.tp = tp, .dp = dp, .algorithm = parse_algorithm(algorithm)};
 }
 
-TrainingMemory TrainSettings::predicted_memory(const GptConfig& config) const {
-  return training_memory(ShardPlan(config, tp), dp, batch / (dp * accumulate), seq, trainer());
+MemoryForecast TrainSettings::forecast(const GptConfig& config) const {
+  return forecast_memory(ShardPlan(config, tp), dp, batch / (dp * accumulate), seq, trainer());
 }
 
 }  // namespace tplab::cli

@@ -42,7 +42,7 @@ struct TrainSettings {
   TrainerOptions trainer() const;
   LoopOptions loop(int64_t first_step) const;
   WorldOptions world() const;
-  TrainingMemory predicted_memory(const GptConfig& config) const;
+  MemoryForecast forecast(const GptConfig& config) const;
 
  private:
   void check_same_model(const std::string& path, const TplabCheckpoint& run) const;

@@ -13,9 +13,9 @@
 
 namespace tplab {
 
-// A tensor of a running model, shown to whoever watches the run. `placement` is "invariant",
-// "replicated", "varying" or "partial"; a varying array is this rank's part of the last dimension,
-// which is `fused` blocks, each split over the ranks (3 for [q|k|v]).
+// A tensor of a running model, shown to whoever watches the run. `placement` is placement_name()'s;
+// a "varying" array is this rank's part of the last dimension, which is `fused` blocks, each split
+// over the ranks (3 for [q|k|v]), a "varying over T" one its part of T in [B, T, C].
 struct Sighting {
   int rank;  // within its tensor-parallel group
   int dp;    // which replica

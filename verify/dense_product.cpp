@@ -93,12 +93,11 @@ void transposed_multiply(const Real* a, const Real* b, Real* c, int64_t m, int64
   }
 }
 
-#define TPLAB_INSTANTIATE(Real)                                                                  \
-  template void multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);            \
-  template void multiply_transposed(const Real*, const Real*, Real*, int64_t, int64_t, int64_t); \
-  template void transposed_multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);
-TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(float)
-#undef TPLAB_INSTANTIATE
+template void multiply(const double*, const double*, double*, int64_t, int64_t, int64_t);
+template void multiply_transposed(const double*, const double*, double*, int64_t, int64_t, int64_t);
+template void transposed_multiply(const double*, const double*, double*, int64_t, int64_t, int64_t);
+template void multiply(const float*, const float*, float*, int64_t, int64_t, int64_t);
+template void multiply_transposed(const float*, const float*, float*, int64_t, int64_t, int64_t);
+template void transposed_multiply(const float*, const float*, float*, int64_t, int64_t, int64_t);
 
 }  // namespace tplab::dense

@@ -113,8 +113,7 @@ ReferenceTraining train_reference(const GptConfig& config, const Weights& weight
       if (clip > 1) clip = 1;  // a NaN stays
     }
     const auto t = static_cast<double>(i + 1);
-    const Step step = {.learning_rate = recipe.learning_rates.empty() ? recipe.learning_rate
-                                                                      : recipe.learning_rates[i],
+    const Step step = {.learning_rate = recipe.learning_rate_at(i),
                        .bias_correction1 = 1 - std::pow(recipe.beta1, t),
                        .bias_correction2 = 1 - std::pow(recipe.beta2, t)};
     for (auto& [name, p] : parameters) update(p, d.parameters.at(name), clip, step, recipe);

@@ -15,6 +15,10 @@ struct TrainRecipe {
   double weight_decay = 0.1;                // of matrices; biases and layer norms do not decay
   double grad_clip = 1.0;                   // the largest global norm; 0 is none
   std::vector<double> learning_rates = {};  // one a step; empty: learning_rate at each
+
+  double learning_rate_at(size_t step) const {  // from 0
+    return learning_rates.empty() ? learning_rate : learning_rates[step];
+  }
 };
 
 struct ReferenceTraining {

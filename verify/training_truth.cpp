@@ -28,7 +28,7 @@ TrainingTruth::Values TrainingTruth::run(const GptConfig& config, const Weights&
                                          const TrainRecipe& recipe) {
   Values values;
   const ReferenceGradients gradients =
-      Reference<Real>(config, weights).backward(as_reference(batches[0]), [&](Activation a) {
+      Reference<Real>(config, weights).backward(as_reference(batches[0]), [&](const Activation& a) {
         if (a.site.ends_with("grad")) values[a.site] = a.values;
       });
   values["loss"] = {gradients.loss};
@@ -59,9 +59,7 @@ TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<Train
   measure_errors(rounded);
   for (size_t i = 0; i < batches.size(); ++i) {
     positions_ = std::max(positions_, std::ssize(batches[i].targets));
-    if (i > 0)
-      turned_round_ +=
-          5 * (recipe.learning_rates.empty() ? recipe.learning_rate : recipe.learning_rates[i - 1]);
+    if (i > 0) turned_round_ += 5 * recipe.learning_rate_at(i - 1);
   }
 
   const std::vector<ParameterInfo> all = parameters(source.config());

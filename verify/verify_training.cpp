@@ -78,7 +78,7 @@ Trace run_training(const WeightSource& source, const ShardPlan& plan,
       rank.ledger().clear();
       trace.steps[g].push_back(trainer->step(options.batches[i].tokens, options.batches[i].targets,
                                              static_cast<int64_t>(i) - 1,
-                                             options.recipe.learning_rate));
+                                             options.recipe.learning_rate_at(i - 1)));
       if (i == 1) trace.events[g] = rank.ledger().events();
     }
     trace.after[g] = on_host(rank.device(), trainer->parameters().values);

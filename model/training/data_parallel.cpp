@@ -34,14 +34,10 @@ MeshGradients sum_over_replicas(Rank& rank, const FlatParameters& parameters,
 }
 
 void gather_parts(Rank& rank, const FlatParameters& parameters) {
-  if (rank.dp_size() == 1) return;
   auto scope = rank.at("replicas");
   const Range mine = parameters.layout.part(rank.dp_index());
   Array all = parameters.values;
-  const Array part = all.part(mine.begin, Shape{mine.size()});
-  Array copy = rank.device().allocate(all.dtype(), part.shape());  // the sender's own, as MPI asks
-  rank.device().copy(part.data(), copy.data(), part.bytes());
-  rank.dp_comm().all_gather(copy, all);
+  if (rank.dp_size() > 1) rank.dp_comm().all_gather(all.part(mine.begin, Shape{mine.size()}), all);
 }
 
 }  // namespace tplab

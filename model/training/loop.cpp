@@ -74,7 +74,8 @@ StepRecord take_step(Rank& rank, Trainer& trainer, const Dataset& data, const Lo
           .tokens = options.sequences * options.length,
           .samples = options.sequences,
           .memory_allocated_bytes = memory.current_bytes,
-          .memory_peak_bytes = memory.peak_bytes};
+          .memory_peak_bytes = memory.peak_bytes,
+          .activation_bytes = result.activation_bytes};
 }
 
 }  // namespace

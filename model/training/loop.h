@@ -16,7 +16,7 @@ struct LoopOptions {
   int64_t sequences = 12;                // a step, the whole mesh's, all micro-batches together
   int64_t length = 64;                   // T
   Schedule schedule;
-  int64_t eval_interval = 250;  // 0: never
+  int64_t eval_interval = 250;  // 0: only at the end
   int64_t eval_batches = 20;    // of `sequences` each, for either part
   uint64_t seed = 1337;         // of the batches
 };

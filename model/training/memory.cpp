@@ -38,15 +38,15 @@ TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences,
   memory.moments = options.zero == Zero::none ? 2 * all : 2 * part;
   memory.activations = c.n_layer * kept + head;
   memory.working = std::max(at_head, in_block) - memory.activations;
-  if (dp > 1 && options.zero == Zero::gradients)  // the summed part, and a copy of the updated one
-    memory.working = std::max(memory.working, 2 * part - memory.activations);
-  if (dp > 1 && options.zero == Zero::states)
+  if (dp > 1 && options.zero == Zero::gradients)  // the part of the sum, when activations are gone
     memory.working = std::max(memory.working, part - memory.activations);
   return memory;
 }
 
-int64_t activation_bytes_of_the_paper(const ShardPlan& plan, int64_t sequences, int64_t length,
-                                      const TrainerOptions& options) {
+namespace {
+
+int64_t activations_of_the_paper(const ShardPlan& plan, int64_t sequences, int64_t length,
+                                 const TrainerOptions& options) {
   const GptConfig& c = plan.config();
   const auto tp = static_cast<double>(plan.tp()),
              d = static_cast<double>(size_bytes(options.dtype));
@@ -57,6 +57,17 @@ int64_t activation_bytes_of_the_paper(const ShardPlan& plan, int64_t sequences, 
   const double whole = stream * (4 * d + 2) / (sp ? tp : 1), split = stream * 12 * d / tp;
   return static_cast<int64_t>(static_cast<double>(c.n_layer) *
                               (whole + split + squares * (2 * d + 1) / tp));
+}
+
+}  // namespace
+
+MemoryForecast forecast_memory(const ShardPlan& plan, int dp, int64_t sequences, int64_t length,
+                               const TrainerOptions& options) {
+  TrainerOptions keeping = options;
+  keeping.recompute = false;
+  return {training_memory(plan, dp, sequences, length, options),
+          training_memory(plan, dp, sequences, length, keeping).activations,
+          activations_of_the_paper(plan, sequences, length, options)};
 }
 
 }  // namespace tplab

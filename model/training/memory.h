@@ -17,6 +17,13 @@ struct TrainingMemory {
   int64_t total() const { return weights + gradients + moments + activations + working; }
 };
 
+// What a training step is expected to need, to be held against what it took. Bytes on one rank.
+struct MemoryForecast {
+  TrainingMemory memory;
+  int64_t activations_kept_whole;    // what they would be without recompute
+  int64_t activations_of_the_paper;  // layers that keep attention's probabilities and masks too
+};
+
 // sequences: of one micro-batch of one replica.
 //   With d bytes a number, S = B T C d, and a stream of R = S (R = S/tp under SP), a block keeps
 //     2 R + 2 I + 4 S/tp + 2 (F/C) S/tp + B T H/tp d
@@ -28,9 +35,9 @@ struct TrainingMemory {
 TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences, int64_t length,
                                const TrainerOptions& options);
 
-// The same activations by Korthikanti et al. 2022, table 2, for layers that keep everything, the
-// probabilities and the masks included: a layer's sbh(16 d + 2) + as²b(2 d + 1), split as they say.
-int64_t activation_bytes_of_the_paper(const ShardPlan& plan, int64_t sequences, int64_t length,
-                                      const TrainerOptions& options);
+// activations_of_the_paper is Korthikanti et al. 2022, table 2: a layer's sbh(16 d + 2) +
+// as²b(2 d + 1), split as they say.
+MemoryForecast forecast_memory(const ShardPlan& plan, int dp, int64_t sequences, int64_t length,
+                               const TrainerOptions& options);
 
 }  // namespace tplab

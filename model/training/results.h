@@ -23,6 +23,7 @@ struct StepRecord {
   int64_t tokens = 0, samples = 0;     // of the whole batch, over all replicas and micro-batches
   int64_t memory_allocated_bytes = 0;  // on the rank that has most: when the step was over,
   int64_t memory_peak_bytes = 0;       // and at most since the run began
+  int64_t activation_bytes = 0;        // kept by the last forward pass for its backward pass
 };
 
 // What one rank did in the steps that count for the averages.

@@ -133,7 +133,7 @@ class TrainerOf final : public Trainer {
     }
     auto during = rank_.during(Phase::backward);
     result.loss = over_replicas(result.loss);
-    const Gradients gradients = gpt_.finish_gradients();
+    Gradients gradients = gpt_.finish_gradients();
     result.backward_s += seconds_since(clock);
     return gradients;
   }

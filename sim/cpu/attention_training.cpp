@@ -56,8 +56,8 @@ struct Head {
   int64_t first_number;  // of its dropout mask
 };
 
-template <class Real, class Args>
-Head<Real> head_of(const Args& a, int64_t b, int64_t h) {
+template <class Real>
+Head<Real> head_of(const CausalAttention<Real>& a, int64_t b, int64_t h) {
   const int64_t width = a.H * a.D;
   const Real* const q = a.qkv + b * a.T * 3 * width + h * a.D;
   int64_t first_number = 0;
@@ -222,13 +222,14 @@ int64_t causal_attention_scratch_count(int64_t T, int64_t D) {
 }
 
 template <class Real>
-void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* scratch) {
+void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, Real* log_sums,
+                      Real* scratch) {
   using Eigen::internal::plog;
   for_each_task(crew, a.B * a.H, [&](int64_t i, int64_t lane) {
-    const Head<Real> head = head_of<Real>(a, i / a.H, i % a.H);
+    const Head<Real> head = head_of(a, i / a.H, i % a.H);
     const Scratch<Real> mine =
         scratch_of(scratch + lane * causal_attention_scratch_count(a.T, a.D), a.T, a.D);
-    Real* const y = a.y + i / a.H * a.T * head.width + i % a.H * a.D;
+    Real* const y = all_y + i / a.H * a.T * head.width + i % a.H * a.D;
     transpose_head(head, head.k, mine.keys);
     for (int64_t begin = 0; begin < a.T; begin += kBlock) {
       const int64_t end = std::min(begin + kBlock, a.T);
@@ -248,7 +249,7 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* scratch)
       Real logs[kBlock];
       map_packets(sums, logs, end - begin, [](const auto& sum) { return plog(sum); });
       for (int64_t t = begin; t < end; ++t) {
-        a.log_sums[i * a.T + t] = shifts[t - begin] + logs[t - begin];
+        log_sums[i * a.T + t] = shifts[t - begin] + logs[t - begin];
       }
       weigh_rows(head, mine.scores, head.v, begin, end, y, head.width);
       for (int64_t t = begin; t < end; ++t) {
@@ -259,15 +260,16 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* scratch)
 }
 
 template <class Real>
-void causal_attention_backward(Crew& crew, const CausalAttentionBackward<Real>& a, Real* scratch) {
+void causal_attention_backward(Crew& crew, const CausalAttention<Real>& a,
+                               const AttentionGradient<Real>& g, Real* scratch) {
   using namespace Eigen::internal;
   for_each_task(crew, a.B * a.H, [&](int64_t i, int64_t lane) {
-    const Head<Real> head = head_of<Real>(a, i / a.H, i % a.H);
+    const Head<Real> head = head_of(a, i / a.H, i % a.H);
     const Scratch<Real> mine =
         scratch_of(scratch + lane * causal_attention_scratch_count(a.T, a.D), a.T, a.D);
     const int64_t at = i / a.H * a.T * head.width + i % a.H * a.D;
-    const Real *const y = a.y + at, *const dy = a.dy + at;
-    Real* const dq = a.dqkv + (head.q - a.qkv);
+    const Real *const y = g.y + at, *const dy = g.dy + at;
+    Real* const dq = g.dqkv + (head.q - a.qkv);
     Real *const dk = dq + head.width, *const dv = dk + head.width;
     transpose_head(head, head.k, mine.keys);
     transpose_head(head, head.v, mine.values);
@@ -281,7 +283,7 @@ void causal_attention_backward(Crew& crew, const CausalAttentionBackward<Real>& 
         Real dy_y;
         dot<Real, 1>(dy + t * head.width, 0, y + t * head.width, a.D, &dy_y, 0);
         const Packet<Real> delta = all(-dy_y), scale = all(head.scale);
-        const Packet<Real> shift = all(-a.log_sums[i * a.T + t]);
+        const Packet<Real> shift = all(-g.log_sums[i * a.T + t]);
         map_seen(p, t, [&](const auto& x, int64_t) { return exp(fma(x, scale, shift)); });
         const auto gradient = [&](const auto& dp, int64_t s) {
           return pmul(pmul(load(p + s), scale), padd(dp, delta));
@@ -303,10 +305,12 @@ void causal_attention_backward(Crew& crew, const CausalAttentionBackward<Real>& 
   });
 }
 
-template void causal_attention(Crew&, const CausalAttention<float>&, float*);
-template void causal_attention_backward(Crew&, const CausalAttentionBackward<float>&, float*);
+template void causal_attention(Crew&, const CausalAttention<float>&, float*, float*, float*);
+template void causal_attention_backward(Crew&, const CausalAttention<float>&,
+                                        const AttentionGradient<float>&, float*);
 
-template void causal_attention(Crew&, const CausalAttention<double>&, double*);
-template void causal_attention_backward(Crew&, const CausalAttentionBackward<double>&, double*);
+template void causal_attention(Crew&, const CausalAttention<double>&, double*, double*, double*);
+template void causal_attention_backward(Crew&, const CausalAttention<double>&,
+                                        const AttentionGradient<double>&, double*);
 
 }  // namespace tplab::cpu

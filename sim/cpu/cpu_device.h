@@ -68,6 +68,8 @@ class CpuDevice final : public Device {
   void copy(const void* from, void* to, int64_t bytes) override;
 
  private:
+  Array attention_scratch(DType dtype, int64_t T, int64_t D);  // of all lanes
+
   Crew& crew_;
   std::shared_ptr<CpuMemory> memory_;
 };

@@ -1,6 +1,7 @@
 // The CPU device's part in a training step: unwraps arrays and calls the kernels of
 // training_kernels.h.
 #include "sim/cpu/cpu_device.h"
+#include "sim/cpu/product.h"
 #include "sim/cpu/training_kernels.h"
 
 namespace tplab {
@@ -14,29 +15,63 @@ cpu::Logits<Real> logits_of(const Array& x, int64_t cols) {
           .cols = cols};
 }
 
+template <class Real>
+cpu::CausalAttention<Real> attention_of(const Array& qkv, int64_t heads, const DropoutMask* mask) {
+  return {.qkv = qkv.as<Real>(),
+          .mask = mask,
+          .B = qkv.shape()[0],
+          .T = qkv.shape()[1],
+          .H = heads,
+          .D = qkv.shape()[2] / (3 * heads)};
+}
+
 }  // namespace
 
+Array CpuDevice::attention_scratch(DType dtype, int64_t T, int64_t D) {
+  return allocate(dtype, Shape{crew_.lanes(), cpu::causal_attention_scratch_count(T, D)});
+}
+
+// dx = dy W
 void CpuDevice::linear_backward_input(const Array& dy, const Array& w, Array& dx) {
+  const int64_t N = dy.shape()[-1], K = dx.shape()[-1];
   dispatch(dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::linear_backward_input<Real>(crew_, {.dy = dy.as<Real>(),
-                                             .w = w.as<Real>(),
-                                             .dx = dx.as<Real>(),
-                                             .rows = dy.shape().rows(),
-                                             .k = dx.shape()[-1],
-                                             .n = dy.shape()[-1]});
+    cpu::multiply<Real>(crew_,
+                        {.a = dy.as<Real>(),
+                         .a_row = N,
+                         .a_depth = 1,
+                         .b = w.as<Real>(),
+                         .b_depth = K,
+                         .b_col = 1,
+                         .c = dx.as<Real>(),
+                         .c_row = K,
+                         .rows = dy.shape().rows(),
+                         .cols = K,
+                         .depth = N,
+                         .add = false},
+                        nullptr);
   });
 }
 
+// dW += dyᵀ x
 void CpuDevice::linear_backward_weight(const Array& dy, const Array& x, Array& dw) {
+  const int64_t N = dy.shape()[-1], K = x.shape()[-1];
   dispatch(dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::linear_backward_weight<Real>(crew_, {.dy = dy.as<Real>(),
-                                              .x = x.as<Real>(),
-                                              .dw = dw.as<Real>(),
-                                              .rows = dy.shape().rows(),
-                                              .k = x.shape()[-1],
-                                              .n = dy.shape()[-1]});
+    cpu::multiply<Real>(crew_,
+                        {.a = dy.as<Real>(),
+                         .a_row = 1,
+                         .a_depth = N,
+                         .b = x.as<Real>(),
+                         .b_depth = K,
+                         .b_col = 1,
+                         .c = dw.as<Real>(),
+                         .c_row = K,
+                         .rows = N,
+                         .cols = K,
+                         .depth = dy.shape().rows(),
+                         .add = true},
+                        nullptr);
   });
 }
 
@@ -86,17 +121,9 @@ void CpuDevice::causal_attention(const Array& qkv, int64_t heads, const DropoutM
                                  Array& log_sums) {
   dispatch(qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const cpu::CausalAttention<Real> a{.qkv = qkv.as<Real>(),
-                                       .mask = mask,
-                                       .y = y.as<Real>(),
-                                       .log_sums = log_sums.as<Real>(),
-                                       .B = qkv.shape()[0],
-                                       .T = qkv.shape()[1],
-                                       .H = heads,
-                                       .D = y.shape()[-1] / heads};
-    const Array scratch =
-        allocate(qkv.dtype(), Shape{crew_.lanes(), cpu::causal_attention_scratch_count(a.T, a.D)});
-    cpu::causal_attention(crew_, a, scratch.as<Real>());
+    const auto a = attention_of<Real>(qkv, heads, mask);
+    const Array scratch = attention_scratch(qkv.dtype(), a.T, a.D);
+    cpu::causal_attention(crew_, a, y.as<Real>(), log_sums.as<Real>(), scratch.as<Real>());
   });
 }
 
@@ -105,19 +132,13 @@ void CpuDevice::causal_attention_backward(const Array& qkv, int64_t heads, const
                                           Array& dqkv) {
   dispatch(qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const cpu::CausalAttentionBackward<Real> a{.qkv = qkv.as<Real>(),
-                                               .mask = mask,
-                                               .y = y.as<Real>(),
-                                               .log_sums = log_sums.as<Real>(),
-                                               .dy = dy.as<Real>(),
-                                               .dqkv = dqkv.as<Real>(),
-                                               .B = qkv.shape()[0],
-                                               .T = qkv.shape()[1],
-                                               .H = heads,
-                                               .D = y.shape()[-1] / heads};
-    const Array scratch =
-        allocate(qkv.dtype(), Shape{crew_.lanes(), cpu::causal_attention_scratch_count(a.T, a.D)});
-    cpu::causal_attention_backward(crew_, a, scratch.as<Real>());
+    const auto a = attention_of<Real>(qkv, heads, mask);
+    const cpu::AttentionGradient<Real> gradient{.y = y.as<Real>(),
+                                                .log_sums = log_sums.as<Real>(),
+                                                .dy = dy.as<Real>(),
+                                                .dqkv = dqkv.as<Real>()};
+    const Array scratch = attention_scratch(qkv.dtype(), a.T, a.D);
+    cpu::causal_attention_backward(crew_, a, gradient, scratch.as<Real>());
   });
 }
 

@@ -14,26 +14,6 @@
 namespace tplab::cpu {
 
 template <class Real>
-struct LinearBackwardInput {
-  const Real* dy;  // [rows, n]
-  const Real* w;   // [n, k]
-  Real* dx;        // [rows, k]
-  int64_t rows, k, n;
-};
-template <class Real>
-void linear_backward_input(Crew& crew, const LinearBackwardInput<Real>& a);
-
-template <class Real>
-struct LinearBackwardWeight {
-  const Real* dy;  // [rows, n]
-  const Real* x;   // [rows, k]
-  Real* dw;        // [n, k], added to
-  int64_t rows, k, n;
-};
-template <class Real>
-void linear_backward_weight(Crew& crew, const LinearBackwardWeight<Real>& a);
-
-template <class Real>
 void sum_rows(Crew& crew, const Real* dy, int64_t rows, int64_t C, Real* db);
 template <class Real>
 void gelu_backward(Crew& crew, Gelu kind, const Real* x, const Real* dy, Real* dx, int64_t count);
@@ -54,29 +34,29 @@ template <class Real>
 void embedding_backward(Crew& crew, std::span<const int32_t> ids, const Real* dy, int64_t first_row,
                         Real* dtable, int64_t table_rows, int64_t C);
 
+// What attention and its gradient read.
 template <class Real>
 struct CausalAttention {
   const Real* qkv;          // [B, T, 3 H D]
   const DropoutMask* mask;  // may be null
-  Real* y;                  // [B, T, H D]
-  Real* log_sums;           // [B, H, T]
-  int64_t B, T, H, D;
-};
-template <class Real>
-struct CausalAttentionBackward {
-  const Real* qkv;
-  const DropoutMask* mask;
-  const Real *y, *log_sums, *dy;
-  Real* dqkv;  // [B, T, 3 H D]
   int64_t B, T, H, D;
 };
 // Each lane needs room for this many numbers, in the backward pass too; `scratch` is that for all
 // lanes.
 int64_t causal_attention_scratch_count(int64_t T, int64_t D);
+// y: [B, T, H D]   log_sums: [B, H, T]
 template <class Real>
-void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* scratch);
+void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* y, Real* log_sums,
+                      Real* scratch);
 template <class Real>
-void causal_attention_backward(Crew& crew, const CausalAttentionBackward<Real>& a, Real* scratch);
+struct AttentionGradient {
+  const Real *y, *log_sums;  // of the forward pass
+  const Real* dy;            // [B, T, H D]
+  Real* dqkv;                // [B, T, 3 H D]
+};
+template <class Real>
+void causal_attention_backward(Crew& crew, const CausalAttention<Real>& a,
+                               const AttentionGradient<Real>& g, Real* scratch);
 
 // x, y: [B, T, C]
 template <class Real>

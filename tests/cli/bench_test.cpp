@@ -107,6 +107,22 @@ TEST_CASE("bench train: a row for each mesh, with and without SP") {
   CHECK(doc["runs"][0]["ratio_best"] == 1.0);
 }
 
+TEST_CASE("bench train: --sp-regather sends more and keeps less") {
+  const auto sp = [](const std::vector<std::string>& options) {
+    std::vector<std::string> arguments = {
+        "bench", "train",   "--preset", "nano-cpu", "--tp", "2",    "--batch", "2",     "--seq",
+        "8",     "--steps", "1",        "--repeat", "1",    "--dp", "1",       "--json"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const json doc = tplab(arguments).json();
+    REQUIRE(doc["runs"].size() == 2);
+    REQUIRE(doc["runs"][1]["sp"] == true);
+    return doc["runs"][1];
+  };
+  const json kept = sp({}), regathered = sp({"--sp-regather"});
+  CHECK(regathered["tp_bytes_per_step"] > kept["tp_bytes_per_step"]);
+  CHECK(regathered["predicted_bytes"] < kept["predicted_bytes"]);
+}
+
 TEST_CASE("bench train: a batch or length that a mesh cannot divide is refused before the work") {
   const auto refused = [](const std::vector<std::string>& options, const std::string& why) {
     std::vector<std::string> arguments = {"bench", "train", "--preset", "nano-cpu"};

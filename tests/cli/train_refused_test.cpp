@@ -161,6 +161,22 @@ TEST_CASE("train: a folder that cannot be made is refused before the work") {
   write_file(folder / "file", "");
   for (const char* out : {"file", "file/run"})
     refused(tiny(folder / out, {"--steps", "2"}), 2, out, "--out");
+  std::filesystem::create_directories(checkpoint(folder / "taken"));
+  refused(tiny(folder / "taken", {"--steps", "2"}), 2, "is a folder, and the checkpoint's name",
+          "--out");
+}
+
+TEST_CASE("train: an empty name is refused, not taken as none") {
+  const TemporaryFolder folder;
+  refused(tiny(folder / "run", {"--resume", ""}), 2, "--resume: is empty");
+  refused(tiny("", {"--steps", "2"}), 2, "--out: is empty");
+}
+
+TEST_CASE("verify --backward: a model whose gradients do not fit in memory is refused at once") {
+  // 1.56e9 parameters, of which the reference alone keeps weights, gradients and moments in f64:
+  // 50 GB; a machine with the memory for all of it would go to work.
+  refused({"verify", "--backward", "--preset", "gpt2-xl", "--tp", "1", "--batch", "64"}, 4,
+          "memory", "fix: ");
 }
 
 TEST_CASE("train: a full disk leaves the old checkpoint, which goes on when there is room") {

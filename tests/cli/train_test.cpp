@@ -81,6 +81,26 @@ TEST_CASE("train: the results file has the steps, the summary and every rank") {
   CHECK(summary["ranks"].size() == 4);
   CHECK(summary["communication"]["dp_bytes"] > 0);
   CHECK(doc["evaluations"].back()["step"] == 6);
+  const json& activations = doc["activations"];
+  CHECK(activations["measured_bytes"] > 0);
+  CHECK(activations["measured_bytes"] == activations["predicted_bytes"]);
+  CHECK(activations["kept_whole_bytes"] == activations["predicted_bytes"]);
+  CHECK(activations["paper_bytes"] > 0);
+}
+
+TEST_CASE("train: what --recompute saves is measured, and is what was predicted") {
+  const TemporaryFolder folder;
+  const auto kept = [&](const Arguments& options) {
+    const Ran ran = trained(
+        tiny(folder / "run", Arguments{"--steps", "2", "--layers", "3", "--json"} + options));
+    return ran.json()["activations"];
+  };
+  const json whole = kept({}), recomputed = kept({"--recompute"});
+  CHECK(recomputed["measured_bytes"] == recomputed["predicted_bytes"]);
+  CHECK(recomputed["measured_bytes"] < whole["measured_bytes"]);
+  CHECK(recomputed["kept_whole_bytes"] == whole["measured_bytes"]);
+  CHECK_THAT(trained(tiny(folder / "run", {"--steps", "2", "--recompute"})).out,
+             Contains("; without --recompute "));
 }
 
 TEST_CASE("train: 3 steps and 3 more are the same bytes as 6") {
@@ -108,6 +128,47 @@ TEST_CASE(
   const Ran resumed = trained({"train", "--resume", out, "--steps", "4"});
   CHECK_THAT(resumed.err, !Contains("another run"));
   CHECK(file_text(checkpoint(out) + ".old") == other);
+}
+
+TEST_CASE("train: a run goes on in its own folder, or in the one that --out names") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  trained(tiny(out, {"--steps", "2"}));
+  const std::string before = file_text(checkpoint(out));
+  trained({"train", "--resume", out, "--steps", "3", "--out", folder / "other", "--no-sample"});
+  CHECK((file_text(checkpoint(out)) == before));
+  CHECK(steps_done(folder / "other") == 3);
+  // The run's file, from elsewhere.
+  const Ran ran = shell("cd / && $TPLAB train --resume " + checkpoint(out) + " --steps 3");
+  INFO(ran.err);
+  CHECK(ran.exit_code == 0);
+  CHECK(steps_done(out) == 3);
+  CHECK((file_text(checkpoint(out)) == file_text(checkpoint(folder / "other"))));
+}
+
+TEST_CASE("train: a resumed run keeps its characters, whatever the new text begins with") {
+  const TemporaryFolder folder;
+  std::string text, other;
+  for (int i = 0; i < 300; ++i) text += "abcdefg"[i % 7];
+  for (int i = 0; i < 300; ++i) other += "gfe"[i % 3];  // a vocabulary of its own would have three
+  write_file(folder / "text", text);
+  write_file(folder / "other", other);
+  trained(tiny(folder / "run", {"--steps", "2", "--text", folder / "text"}));
+  const std::string meant = SafetensorsFile(checkpoint(folder / "run")).metadata().at("tokenizer");
+  trained({"train", "--resume", folder / "run", "--text", folder / "other", "--steps", "3"});
+  CHECK(SafetensorsFile(checkpoint(folder / "run")).metadata().at("tokenizer") == meant);
+  write_file(folder / "other", other + "z");
+  CHECK(tplab({"train", "--resume", folder / "run", "--text", folder / "other", "--steps", "4"})
+            .exit_code == 3);
+}
+
+TEST_CASE("train: messages that nobody can read cost nothing") {
+  const TemporaryFolder folder;
+  const Ran ran =
+      shell("$TPLAB train --layers 1 --width 16 --heads 2 --steps 2 --no-sample --out " +
+            folder / "run" + " 2>/dev/full");
+  CHECK(ran.exit_code == 0);
+  CHECK(steps_done(folder / "run") == 2);
 }
 
 TEST_CASE("train: a run goes on at another mesh, within rounding") {

@@ -106,11 +106,14 @@ TEST_CASE(
   CHECK(kept({.sp = true}) - kept({.sp = true, .sp_regather = true}) == (2 * 4 + 1) * (S - S / 4));
 }
 
-TEST_CASE("activation_bytes_of_the_paper: Korthikanti et al.'s numbers, worked out by hand") {
+TEST_CASE("activations_of_the_paper: Korthikanti et al.'s numbers, worked out by hand") {
+  const auto paper = [](int tp, const TrainerOptions& options) {
+    return forecast_memory(ShardPlan(kMiddle, tp), 1, 4, 64, options).activations_of_the_paper;
+  };
   // sbh = 4 * 64 * 64 = 16384, as²b = 4 * 64² * 4 = 65536, 4 layers, 4 bytes a number:
   // sbh (16 * 4 + 2) + as²b (2 * 4 + 1) = 1081344 + 589824.
-  CHECK(activation_bytes_of_the_paper(ShardPlan(kMiddle, 1), 4, 64, {}) == 4 * 1671168);
+  CHECK(paper(1, {}) == 4 * 1671168);
   // tp 4: sbh (4 * 4 + 2 + 12 * 4 / 4) + as²b 9 / 4 = 491520 + 147456; with SP a quarter of all.
-  CHECK(activation_bytes_of_the_paper(ShardPlan(kMiddle, 4), 4, 64, {}) == 4 * 638976);
-  CHECK(activation_bytes_of_the_paper(ShardPlan(kMiddle, 4), 4, 64, {.sp = true}) == 4 * 417792);
+  CHECK(paper(4, {}) == 4 * 638976);
+  CHECK(paper(4, {.sp = true}) == 4 * 417792);
 }

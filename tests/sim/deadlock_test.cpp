@@ -12,13 +12,6 @@ namespace {
 
 using Catch::Contains;
 
-// Sanitizers make all slower, and clang's do not say by a macro that they are there.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(__clang__)
-constexpr double kSoon = 20;
-#else
-constexpr double kSoon = 1;
-#endif
-
 const std::vector<int> kSizes = {2, 8, 64};
 
 // Runs `body` in the site "block <rank % 3>/attn" of each rank, and checks that every rank's line

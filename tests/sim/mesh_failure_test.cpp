@@ -12,13 +12,6 @@ namespace {
 
 using Catch::Contains;
 
-// Sanitizers make all slower, and clang's do not say by a macro that they are there.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(__clang__)
-constexpr double kSoon = 20;
-#else
-constexpr double kSoon = 1;
-#endif
-
 // Runs `body` at "head" on a mesh of 2 x 2, and checks that every rank's line is in the error.
 std::string stuck(const std::function<void(Rank&)>& body) {
   const Failure failure = failure_of({.tp = 2, .dp = 2}, [&](Rank& rank) {

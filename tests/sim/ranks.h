@@ -11,6 +11,14 @@
 
 namespace tplab {
 
+// Seconds within which a run that is stuck must be an error. Sanitizers make all slower, and
+// clang's do not say by a macro that they are there.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(__clang__)
+inline constexpr double kSoon = 20;
+#else
+inline constexpr double kSoon = 1;
+#endif
+
 // The number that `rank` contributes at `index`: a multiple of 1/8 and small, so that sums of 64 of
 // them are exact in f32 in any order, and different for every index and rank.
 inline double term(int rank, int64_t index) {
