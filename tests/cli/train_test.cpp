@@ -162,6 +162,19 @@ TEST_CASE("train: a resumed run keeps its characters, whatever the new text begi
             .exit_code == 3);
 }
 
+TEST_CASE("train: a resumed run does not need its tokenizer's file any more") {
+  const TemporaryFolder folder;
+  const std::string tokenizer = folder / "meta.pkl";
+  std::filesystem::copy_file(fixture("nanogpt-tiny/meta.pkl"), tokenizer);
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "To be, or not to be\n";
+  write_file(folder / "text", text);
+  trained(
+      tiny(folder / "run", {"--steps", "2", "--tokenizer", tokenizer, "--text", folder / "text"}));
+  std::filesystem::remove(tokenizer);
+  trained({"train", "--resume", folder / "run", "--steps", "3"});
+}
+
 TEST_CASE("train: messages that nobody can read cost nothing") {
   const TemporaryFolder folder;
   const Ran ran =
