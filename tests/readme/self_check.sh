@@ -82,5 +82,5 @@ for folder in work root tmp home; do
   paths bad "see /$folder/someone/x"
   paths bad "out=/$folder/x"
 done
-paths good 'homework/solutions, out/tmp, https://example.org/$folder/x, ../shared/data'
+paths good "homework/solutions, out/tmp, https://example.org/$folder/x, ../shared/data"
 printf 'the checks see each fault\n'
