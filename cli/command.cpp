@@ -219,7 +219,14 @@ void add_seed(CLI::App& app, uint64_t& seed) {
 }
 
 void MachineChoice::add_options(CLI::App& app) {
-  app.add_option("--device", device, "cpu (cuda is not in this build)")->capture_default_str();
+  const CLI::Validator has_numbers(
+      [](const std::string& text) -> std::string {
+        return text == "meta" ? "meta computes no numbers; use cpu" : "";
+      },
+      "");
+  app.add_option("--device", device, "cpu (cuda is not in this build)")
+      ->capture_default_str()
+      ->check(has_numbers);
   app.add_option("--comm", comm, "threads (nccl and mpi are not in this build)")
       ->capture_default_str();
 }

@@ -39,6 +39,10 @@ Loader::ValueAndGradient Loader::read(const std::string& parameter, bool sharded
   Array local = flat_.values.part(first, shape);
   Device& device = rank_.device();
 
+  Array gradient;
+  if (flat_.gradients.present()) gradient = flat_.gradients.part(first, shape);
+  if (!device.has_numbers()) return {local, gradient};
+
   const Slice slice = plan_.slice(row, rank_.index());
   if (slice.count() < local.count()) device.zero(local);  // rows past the vocabulary
   if (void* memory = device.host_memory(local)) {
@@ -48,8 +52,7 @@ Loader::ValueAndGradient Loader::read(const std::string& parameter, bool sharded
     source_.read(parameter, slice, {dtype_, staging.data(), slice.count()});
     device.upload({dtype_, staging.data(), local.count()}, local);
   }
-  if (!flat_.gradients.present()) return {local, {}};
-  return {local, flat_.gradients.part(first, shape)};
+  return {local, gradient};
 }
 
 }  // namespace tplab

@@ -120,7 +120,9 @@ Post Comm::make_post(Op op, int64_t elements, DType dtype) const {
 }
 
 template <class Move>
-void Comm::call(const Post& post, Move move) {
+void Comm::call(const Post& post, const Array& in, const Array& out, Move move) {
+  Recorder* const recorder = owner_.recorder();
+  if (recorder) recorder->before(post, in);
   Event event;
   event.start_ns = now_ns();
   current_ = post;
@@ -140,6 +142,7 @@ void Comm::call(const Post& post, Move move) {
   event.payload_bytes = post.elements * size_bytes(post.dtype);
   event.end_ns = now_ns();
   owner_.ledger().record(event);
+  if (recorder) recorder->after(event, out);
 }
 
 void Comm::all_reduce(Array& x, Reduce reduce) {
@@ -148,7 +151,7 @@ void Comm::all_reduce(Array& x, Reduce reduce) {
   Post post = make_post(Op::all_reduce, x.count(), x.dtype());
   post.reduce = reduce;
   post.in = post.out = x.data();
-  call(post, [&] { return do_all_reduce(x, reduce); });
+  call(post, x, x, [&] { return do_all_reduce(x, reduce); });
 }
 
 void Comm::all_gather(const Array& shard, Array& whole) {
@@ -158,7 +161,7 @@ void Comm::all_gather(const Array& shard, Array& whole) {
   Post post = make_post(Op::all_gather, whole.count(), whole.dtype());
   post.in = shard.data();
   post.out = whole.data();
-  call(post, [&] { return do_all_gather(shard, whole); });
+  call(post, shard, whole, [&] { return do_all_gather(shard, whole); });
 }
 
 void Comm::reduce_scatter(const Array& whole, Array& shard) {
@@ -168,7 +171,7 @@ void Comm::reduce_scatter(const Array& whole, Array& shard) {
   Post post = make_post(Op::reduce_scatter, whole.count(), whole.dtype());
   post.in = whole.data();
   post.out = shard.data();
-  call(post, [&] { return do_reduce_scatter(whole, shard); });
+  call(post, whole, shard, [&] { return do_reduce_scatter(whole, shard); });
 }
 
 void Comm::broadcast(Array& x, int root) {
@@ -182,7 +185,7 @@ void Comm::broadcast(Array& x, int root) {
   Post post = make_post(Op::broadcast, x.count(), x.dtype());
   post.root = root;
   post.in = post.out = x.data();
-  call(post, [&] { return do_broadcast(x, root); });
+  call(post, x, x, [&] { return do_broadcast(x, root); });
 }
 
 void Comm::all_to_all(const Array& in, Array& out) {
@@ -197,12 +200,12 @@ void Comm::all_to_all(const Array& in, Array& out) {
   Post post = make_post(Op::all_to_all, in.count(), in.dtype());
   post.in = in.data();
   post.out = out.data();
-  call(post, [&] { return do_all_to_all(in, out); });
+  call(post, in, out, [&] { return do_all_to_all(in, out); });
 }
 
 void Comm::barrier() {
   if (size_ == 1) return;
-  call(make_post(Op::barrier, 0, DType::f32), [] { return int64_t{0}; });
+  call(make_post(Op::barrier, 0, DType::f32), {}, {}, [] { return int64_t{0}; });
 }
 
 void Comm::send(const Array& x, int to) {
@@ -211,7 +214,7 @@ void Comm::send(const Array& x, int to) {
   Post post = make_post(Op::send, x.count(), x.dtype());
   post.root = to;
   post.in = x.data();
-  call(post, [&] { return do_send(x, to); });
+  call(post, x, x, [&] { return do_send(x, to); });
 }
 
 void Comm::recv(Array& x, int from) {
@@ -220,7 +223,7 @@ void Comm::recv(Array& x, int from) {
   Post post = make_post(Op::recv, x.count(), x.dtype());
   post.root = from;
   post.out = x.data();
-  call(post, [&] { return do_recv(x, from); });
+  call(post, x, x, [&] { return do_recv(x, from); });
 }
 
 std::unique_ptr<Comm> Comm::split(int color, int key) {
@@ -229,7 +232,7 @@ std::unique_ptr<Comm> Comm::split(int color, int key) {
     return do_split(color, key);
   }
   std::unique_ptr<Comm> group;
-  call(make_post(Op::split, 0, DType::f32), [&] {
+  call(make_post(Op::split, 0, DType::f32), {}, {}, [&] {
     group = do_split(color, key);
     return int64_t{0};
   });

@@ -87,9 +87,9 @@ class Comm {
 
  private:
   Post make_post(Op op, int64_t elements, DType dtype) const;
-  // Agrees with the other ranks, moves the data and records the event.
+  // Agrees with the other ranks, moves the data and records the event. in, out: for a recorder.
   template <class Move>
-  void call(const Post& post, Move move);
+  void call(const Post& post, const Array& in, const Array& out, Move move);
 
   // Returns once every rank of the group has posted the same; throws Error(run) on every rank if
   // they differ, or if one left, failed or waits for ever elsewhere.

@@ -53,6 +53,8 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual std::string_view name() const = 0;
+  // False for the meta device, which knows shapes only: loading into it would be in vain.
+  virtual bool has_numbers() const { return true; }
 
   // --- Memory. Owned by the arrays; freed memory is kept for the next allocation of its size.
 

@@ -10,6 +10,7 @@
 #include "sim/comm.h"
 #include "sim/device.h"
 #include "sim/ledger.h"
+#include "sim/recorder.h"
 
 namespace tplab {
 
@@ -37,7 +38,8 @@ struct MeshPlace {
 // replicas; what trains with several asks for dp_comm().
 class Rank {
  public:
-  Rank(const MeshPlace& place, std::unique_ptr<Device> device, const Observer* observer);
+  Rank(const MeshPlace& place, std::unique_ptr<Device> device, const Observer* observer,
+       Recorder* recorder = nullptr);
 
   int index() const { return place_.tp_index; }
   int size() const { return place_.tp; }
@@ -52,10 +54,18 @@ class Rank {
 
   // Shows a tensor at <current site>/<name> to the run's observer; costs nothing without one.
   void show(std::string_view name, std::string_view placement, const Array& array, int fused) {
-    if (!observer_ || !*observer_) return;
+    const bool observed = observer_ && *observer_;
+    if (!observed && !recorder_) return;
     const Site* here = ledger_.site(site(), name);
-    (*observer_)({index(), dp_index(), here->path(), placement, array, fused}, *device_);
+    const Sighting tensor{index(), dp_index(), here->path(), placement, array, fused};
+    if (observed) (*observer_)(tensor, *device_);
+    if (recorder_) recorder_->shown(tensor, *device_);
   }
+  // States how an array is placed from here on, for the run's recorder.
+  void note_placed(const Array& array, std::string_view placement) {
+    if (recorder_) recorder_->placed(array, placement);
+  }
+  Recorder* recorder() { return recorder_; }  // may be null
 
   // Where this rank is, readable by any thread (for error messages).
   const Site* site() const { return site_.load(std::memory_order_acquire); }
@@ -101,6 +111,7 @@ class Rank {
   std::unique_ptr<Comm> comm_, dp_comm_;  // set by World before the body runs
   Ledger ledger_;
   const Observer* observer_;
+  Recorder* const recorder_;
   Phase phase_ = Phase::forward;
   std::atomic<const Site*> site_;
 };

@@ -39,6 +39,7 @@ using Grad = Tensor<Dual<P>>;
 // so. Operations use it once their rule has compiled, loaders once the shard plan agrees.
 template <class P>
 Tensor<P> assume_placement(Rank& rank, Array array) {
+  rank.note_placed(array, placement_name<P>());
   return Tensor<P>(rank, std::move(array));
 }
 template <class P, class Q>

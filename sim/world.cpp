@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 #include <thread>
 
 #include "sim/error.h"
+#include "sim/meta/meta_device.h"
 #include "sim/threads/board.h"
 #include "sim/threads/crew.h"
 #include "sim/threads/threads_comm.h"
@@ -88,7 +90,7 @@ World::World(WorldOptions options) : options_(std::move(options)) {
     fail(fmt::format("a timeout of {} s is out of range", options_.timeout_s),
          "use more than 0 and at most 1e6 seconds");
   }
-  check_name("device", options_.device, "cpu", {"cuda"});
+  if (options_.device != "meta") check_name("device", options_.device, "cpu", {"cuda"});
   check_name("comm", options_.comm, "threads", {"nccl", "mpi"});
 }
 
@@ -98,7 +100,10 @@ int World::threads_per_rank() const {
 }
 
 std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
-  const int tp = options_.tp, dp = options_.dp, count = dp * tp, lanes = threads_per_rank();
+  const int tp = options_.tp, dp = options_.dp, count = dp * tp;
+  const bool meta = options_.device == "meta";  // has nothing to compute that lanes could share
+  const int lanes = meta ? 1 : threads_per_rank();
+  assert(options_.recorders.empty() || std::ssize(options_.recorders) == count);
   const bool oversubscribed = count * lanes > available_cores();
   const auto board = std::make_shared<Board>(count, tp, options_.timeout_s, oversubscribed);
 
@@ -120,7 +125,11 @@ std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
     const MeshPlace place{.tp_index = r % tp, .tp = tp, .dp_index = r / tp, .dp = dp};
     crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
     const Observer* observer = options_.observer ? &options_.observer : nullptr;
-    ranks.push_back(std::make_unique<Rank>(place, make_cpu_device(*crews.back()), observer));
+    Recorder* const recorder =
+        options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(r)];
+    ranks.push_back(std::make_unique<Rank>(
+        place, meta ? make_meta_device(recorder) : make_cpu_device(*crews.back()), observer,
+        recorder));
     Rank& rank = *ranks.back();
     rank.comm_ = make_comm(rows[static_cast<size_t>(r / tp)], rank, options_.algorithm);
     rank.dp_comm_ = make_comm(columns[static_cast<size_t>(r % tp)], rank, options_.algorithm);

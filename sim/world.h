@@ -22,12 +22,13 @@ inline constexpr int kMaxRanks = 64;
 struct WorldOptions {
   int tp = 1;  // ranks that share one model
   int dp = 1;  // replicas of it; dp * tp is 1 to kMaxRanks, and may exceed the cores
-  std::string device = "cpu";
+  std::string device = "cpu";  // or "meta": shapes only (meta/meta_device.h)
   std::string comm = "threads";
   Algorithm algorithm = Algorithm::direct;
-  int threads_per_rank = 0;  // 0: cores / (dp * tp), at least 1
-  double timeout_s = 300;    // a rank that keeps its peers waiting longer is an error
-  Observer observer = {};    // shown every watched tensor
+  int threads_per_rank = 0;               // 0: cores / (dp * tp), at least 1
+  double timeout_s = 300;                 // a rank that keeps its peers waiting longer is an error
+  Observer observer = {};                 // shown every watched tensor
+  std::vector<Recorder*> recorders = {};  // one a rank, by global index; or none
   CommFactory make_comm = {};
 };
 

@@ -1,0 +1,45 @@
+// What a rank tells, step by step, to whoever records its run: for traces and pictures.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "sim/array.h"
+
+namespace tplab {
+
+class Device;
+class Rank;
+struct Event;
+struct Post;
+struct Sighting;
+
+// An operation of the meta device, by its name in device.h: arrays that it read, and arrays that it
+// wrote or added to.
+struct Computation {
+  std::string_view operation;
+  std::span<const Array*const> reads, writes;
+};
+
+// One for each rank (WorldOptions::recorders), called on that rank's thread only. Arrays may be
+// kept: a handle keeps the memory. A recorder takes what it is interested in.
+class Recorder {
+ public:
+  virtual ~Recorder() = default;
+
+  // Before the rank does anything. Where it is, rank.site() and rank.phase(), holds for each of the
+  // calls that follow.
+  virtual void begin(const Rank& /*rank*/) {}
+  virtual void entered() {}  // a scope: rank.site() is its site already
+  virtual void left() {}     //   and is so still
+  // A tensor was made, or stated anew to be placed like this: enter() is such a statement.
+  virtual void placed(const Array& /*array*/, std::string_view /*placement*/) {}
+  virtual void shown(const Sighting& /*tensor*/, Device& /*device*/) {}
+  virtual void computed(const Computation& /*computation*/) {}  // the meta device alone tells this
+  // Around a collective: what this rank gives, and what it holds afterwards (absent for a barrier
+  // and a split; of send and recv, the one that there is).
+  virtual void before(const Post& /*call*/, const Array& /*in*/) {}
+  virtual void after(const Event& /*event*/, const Array& /*out*/) {}
+};
+
+}  // namespace tplab
