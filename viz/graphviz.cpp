@@ -1,0 +1,116 @@
+#include "viz/graphviz.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "sim/error.h"
+
+extern char** environ;
+
+namespace tplab {
+
+namespace {
+
+// A new file that is gone with this object.
+class TemporaryFile {
+ public:
+  TemporaryFile() : path_((std::filesystem::temp_directory_path() / "tplab-XXXXXX").string()) {
+    const int file = mkstemp(path_.data());
+    if (file < 0)
+      fail_unavailable(
+          fmt::format("no file can be made in {}: {}",
+                      std::filesystem::temp_directory_path().string(), std::strerror(errno)),
+          "free some space there, or set TMPDIR to a folder you can write to");
+    close(file);
+  }
+  ~TemporaryFile() { std::remove(path_.c_str()); }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string text() const {
+    std::ifstream file(path_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  std::string path_;
+};
+
+struct Ran {
+  int exit_code;
+  std::string out, err;
+};
+
+// Runs a program found on PATH with `input` as its stdin.
+Ran run(std::vector<std::string> command, const std::string& input) {
+  const TemporaryFile in, out, err;
+  std::ofstream(in.path(), std::ios::binary) << input;
+  std::vector<char*> arguments;
+  for (std::string& word : command) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, in.path().c_str(), O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.path().c_str(), O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err.path().c_str(), O_WRONLY, 0);
+  pid_t child = 0;
+  const int error =
+      posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  int status = 0;
+  if (error == 0)
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  // Some systems report a program that is not there by its exit code.
+  if (error != 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 127))
+    fail_unavailable("Graphviz is not installed: its program 'dot' was not found",
+                     "install the package graphviz, or draw to a .dot file, or leave -o out for "
+                     "text in the terminal");
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, out.text(), err.text()};
+}
+
+// From the first "<svg", so without what names the program's version; comments out.
+std::string plain_svg(const std::string& text) {
+  std::string out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+  size_t at = std::min(text.find("<svg"), text.size());
+  while (at < text.size()) {
+    const size_t comment = text.find("<!--", at);
+    out += text.substr(at, comment - at);
+    if (comment == std::string::npos) break;
+    at = text.find("-->", comment);
+    at = at == std::string::npos ? text.size() : at + 3;
+    if (at < text.size() && text[at] == '\n') ++at;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string drawn(const Graph& graph, std::string_view format) {
+  const std::string text = dot_text(graph);
+  if (format == "dot") return text;
+  std::vector<std::string> command = {"dot", fmt::format("-T{}", format)};
+  if (graph.to_scale()) command = {"neato", "-n2", command[1]};
+  if (format == "png") command.emplace_back("-Gdpi=144");
+  const Ran ran = run(command, text);
+  if (ran.exit_code != 0 || ran.out.empty()) {
+    const std::string said = ran.err.substr(0, ran.err.find('\n'));
+    fail_unavailable(fmt::format("Graphviz could not write '{}': {}", format, said),
+                     "use .svg, .png, .pdf or .dot, or leave -o out for text in the terminal");
+  }
+  return format == "svg" ? plain_svg(ran.out) : ran.out;
+}
+
+}  // namespace tplab
