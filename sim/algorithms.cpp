@@ -53,46 +53,53 @@ int64_t whole_unless_last(const Traffic& t) {
 }
 int64_t whole_unless_root(const Traffic& t) { return t.rank == t.root ? 0 : t.elements; }
 
+constexpr Sent kMineEachTwice{"2 (n-1)/n S", mine_each_twice};
+constexpr Sent kRingTwice{"2 (n-1)/n S", ring_all_reduce_sends};
+constexpr Sent kWholeUpAndDown{"2 (n-1)/n S", whole_up_and_down};
+constexpr Sent kWholeEach{"(n-1) S", whole_each};
+constexpr Sent kMineEach{"(n-1)/n S", mine_each};
+constexpr Sent kAllButTheNext{"(n-1)/n S", all_but_the_next};
+constexpr Sent kAllButMine{"(n-1)/n S", all_but_mine};
+constexpr Sent kWholeUnlessRoot{"(n-1)/n S", whole_unless_root};
+constexpr Sent kWholeUnlessLast{"(n-1)/n S", whole_unless_last};
+constexpr Sent kWholePerChild{"(n-1)/n S", whole_per_child};
+
 // A name in brackets: that algorithm has no meaning here, and this one runs instead.
 constexpr std::array kTable{
-    AlgorithmRow{Op::all_reduce, Algorithm::direct, "direct", two, mine_each_twice,
+    AlgorithmRow{Op::all_reduce, Algorithm::direct, "direct", two, kMineEachTwice,
                  direct_all_reduce},
-    AlgorithmRow{Op::all_reduce, Algorithm::ring, "ring", two_rounds, ring_all_reduce_sends,
-                 ring_all_reduce},
-    AlgorithmRow{Op::all_reduce, Algorithm::tree, "tree", up_and_down, whole_up_and_down,
+    AlgorithmRow{Op::all_reduce, Algorithm::ring, "ring", two_rounds, kRingTwice, ring_all_reduce},
+    AlgorithmRow{Op::all_reduce, Algorithm::tree, "tree", up_and_down, kWholeUpAndDown,
                  tree_all_reduce},
-    AlgorithmRow{Op::all_reduce, Algorithm::gather, "gather and sum", round, whole_each,
+    AlgorithmRow{Op::all_reduce, Algorithm::gather, "gather and sum", round, kWholeEach,
                  gather_all_reduce},
 
-    AlgorithmRow{Op::all_gather, Algorithm::direct, "direct", one, mine_each, direct_all_gather},
-    AlgorithmRow{Op::all_gather, Algorithm::ring, "ring", round, all_but_the_next, ring_all_gather},
-    AlgorithmRow{Op::all_gather, Algorithm::tree, "(ring)", round, all_but_the_next,
-                 ring_all_gather},
-    AlgorithmRow{Op::all_gather, Algorithm::gather, "gather", round, mine_each, gather_all_gather},
+    AlgorithmRow{Op::all_gather, Algorithm::direct, "direct", one, kMineEach, direct_all_gather},
+    AlgorithmRow{Op::all_gather, Algorithm::ring, "ring", round, kAllButTheNext, ring_all_gather},
+    AlgorithmRow{Op::all_gather, Algorithm::tree, "(ring)", round, kAllButTheNext, ring_all_gather},
+    AlgorithmRow{Op::all_gather, Algorithm::gather, "gather", round, kMineEach, gather_all_gather},
 
-    AlgorithmRow{Op::reduce_scatter, Algorithm::direct, "direct", one, mine_each,
+    AlgorithmRow{Op::reduce_scatter, Algorithm::direct, "direct", one, kMineEach,
                  direct_reduce_scatter},
-    AlgorithmRow{Op::reduce_scatter, Algorithm::ring, "ring", round, all_but_mine,
+    AlgorithmRow{Op::reduce_scatter, Algorithm::ring, "ring", round, kAllButMine,
                  ring_reduce_scatter},
-    AlgorithmRow{Op::reduce_scatter, Algorithm::tree, "(ring)", round, all_but_mine,
+    AlgorithmRow{Op::reduce_scatter, Algorithm::tree, "(ring)", round, kAllButMine,
                  ring_reduce_scatter},
-    AlgorithmRow{Op::reduce_scatter, Algorithm::gather, "gather and sum", round, all_but_mine,
+    AlgorithmRow{Op::reduce_scatter, Algorithm::gather, "gather and sum", round, kAllButMine,
                  gather_reduce_scatter},
 
-    AlgorithmRow{Op::broadcast, Algorithm::direct, "direct", one, whole_unless_root,
+    AlgorithmRow{Op::broadcast, Algorithm::direct, "direct", one, kWholeUnlessRoot,
                  direct_broadcast},
-    AlgorithmRow{Op::broadcast, Algorithm::ring, "chain", round, whole_unless_last,
-                 chain_broadcast},
-    AlgorithmRow{Op::broadcast, Algorithm::tree, "tree", depth, whole_per_child, tree_broadcast},
-    AlgorithmRow{Op::broadcast, Algorithm::gather, "(tree)", depth, whole_per_child,
-                 tree_broadcast},
+    AlgorithmRow{Op::broadcast, Algorithm::ring, "chain", round, kWholeUnlessLast, chain_broadcast},
+    AlgorithmRow{Op::broadcast, Algorithm::tree, "tree", depth, kWholePerChild, tree_broadcast},
+    AlgorithmRow{Op::broadcast, Algorithm::gather, "(tree)", depth, kWholePerChild, tree_broadcast},
 
-    AlgorithmRow{Op::all_to_all, Algorithm::direct, "direct", one, mine_each, direct_all_to_all},
-    AlgorithmRow{Op::all_to_all, Algorithm::ring, "(pairwise)", round, all_but_mine,
+    AlgorithmRow{Op::all_to_all, Algorithm::direct, "direct", one, kMineEach, direct_all_to_all},
+    AlgorithmRow{Op::all_to_all, Algorithm::ring, "(pairwise)", round, kAllButMine,
                  pairwise_all_to_all},
-    AlgorithmRow{Op::all_to_all, Algorithm::tree, "(pairwise)", round, all_but_mine,
+    AlgorithmRow{Op::all_to_all, Algorithm::tree, "(pairwise)", round, kAllButMine,
                  pairwise_all_to_all},
-    AlgorithmRow{Op::all_to_all, Algorithm::gather, "(pairwise)", round, all_but_mine,
+    AlgorithmRow{Op::all_to_all, Algorithm::gather, "(pairwise)", round, kAllButMine,
                  pairwise_all_to_all},
 };
 
@@ -112,7 +119,7 @@ int64_t predicted_wire_bytes(Op op, Algorithm algorithm, int rank, int n, int64_
   const bool moves_nothing = op == Op::barrier || op == Op::split || op == Op::recv || n == 1;
   if (moves_nothing) return 0;
   if (op == Op::send) return elements * size_bytes(dtype);
-  return find_algorithm(op, algorithm).elements_sent({rank, n, elements, root}) * size_bytes(dtype);
+  return find_algorithm(op, algorithm).sent.elements({rank, n, elements, root}) * size_bytes(dtype);
 }
 
 }  // namespace tplab

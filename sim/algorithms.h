@@ -17,13 +17,20 @@ struct Traffic {
   int root;
 };
 
+// What one rank sends in one call: for people, with S the whole tensor and n the ranks, and
+// exactly.
+struct Sent {
+  std::string_view formula;  // of an average rank, where n divides S
+  int64_t (*elements)(const Traffic& traffic);
+};
+
 // One way to run one collective. All leave identical bits on every rank, the same in every run.
 struct AlgorithmRow {
   Op op;
   Algorithm algorithm;    // what was asked for
   std::string_view name;  // what runs, which may be another where that one has no meaning
   int (*steps)(int n);    // messages, one after the other, until the last rank is done
-  int64_t (*elements_sent)(const Traffic& traffic);  // by this rank
+  Sent sent;
   void (*run)(Links& links, const Exchange& exchange);
 };
 
