@@ -192,6 +192,23 @@ CommFactory factory_of() {
   };
 }
 
+TEST_CASE("algorithms: a row's formula is what an average rank sends, where n divides the tensor") {
+  const std::map<std::string_view, double (*)(double, double)> formulas = {
+      {"2 (n-1)/n S", [](double n, double S) { return 2 * (n - 1) / n * S; }},
+      {"(n-1)/n S", [](double n, double S) { return (n - 1) / n * S; }},
+      {"(n-1) S", [](double n, double S) { return (n - 1) * S; }}};
+  for (const AlgorithmRow& row : algorithm_table()) {
+    for (int n : {2, 3, 4, 8}) {
+      CAPTURE(name(row.op), row.name, n);
+      const int64_t S = 24 * n;
+      double sent = 0;
+      for (int rank = 0; rank < n; ++rank)
+        sent += static_cast<double>(row.sent.elements({rank, n, S, 0}));
+      CHECK(sent / n == Approx(formulas.at(row.sent.formula)(n, static_cast<double>(S))));
+    }
+  }
+}
+
 }  // namespace
 
 TEST_CASE("all_reduce: every rank ends with identical bits, in every run") {
