@@ -73,7 +73,7 @@ TEST_CASE("bench decode: each tp beside the machine's limit, and the ledger's co
   CHECK(doc["runs"][1]["ledger_cost"].is_number());
 }
 
-TEST_CASE("bench train: a row for each mesh, with and without SP") {
+TEST_CASE("bench train: a row for each mesh, with and without SP", "[slow]") {
   const json doc = tplab({"bench", "train", "--preset", "nano-cpu", "--tp", "1,2", "--dp", "1,2",
                           "--batch", "2", "--seq", "8", "--steps", "2", "--repeat", "1", "--json"})
                        .json();
@@ -107,7 +107,7 @@ TEST_CASE("bench train: a row for each mesh, with and without SP") {
   CHECK(doc["runs"][0]["ratio_best"] == 1.0);
 }
 
-TEST_CASE("bench train: --sp-regather sends more and keeps less") {
+TEST_CASE("bench train: --sp-regather sends more and keeps less", "[slow]") {
   const auto sp = [](const std::vector<std::string>& options) {
     std::vector<std::string> arguments = {
         "bench", "train",   "--preset", "nano-cpu", "--tp", "2",    "--batch", "2",     "--seq",

@@ -67,17 +67,17 @@ void check_memory(const GptConfig& config, const Sizes& sizes, DType dtype) {
 
 }  // namespace
 
-TEST_CASE("training_memory: within 5 % of what a step takes, activations exactly") {
+TEST_CASE("training_memory: within 5 % of what a step takes, activations exactly", "[slow]") {
   check_memory(kMiddle, {4, 64}, DType::f32);
   check_memory(kMiddle, {1, 64}, DType::f64);
   check_memory(kMiddle, {8, 16}, DType::f32);
 }
 
-TEST_CASE("training_memory: within 5 % where the optimizer's copies are the peak") {
+TEST_CASE("training_memory: within 5 % where the optimizer's copies are the peak", "[slow]") {
   check_memory(kMiddle, {1, 4}, DType::f32);
 }
 
-TEST_CASE("training_memory: within 5 % where the logits are the peak") {
+TEST_CASE("training_memory: within 5 % where the logits are the peak", "[slow]") {
   GptConfig config = kMiddle;
   config.n_layer = 1;
   config.vocab_size = 4000;

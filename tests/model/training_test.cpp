@@ -85,7 +85,7 @@ class OneNan : public WeightSource {
 // what a step makes of it. 1e-12 leaves a factor of thousands; the least bug is 1e-4 (see below).
 constexpr double kSame = 1e-12;
 
-TEST_CASE("trainer: 20 steps are the same on every mesh") {
+TEST_CASE("trainer: 20 steps are the same on every mesh", "[slow]") {
   const Curve one = curve({"", 1, 1, {.dtype = DType::f64}});
   CHECK(one.losses.back() < one.losses.front());
   for (const Run& run : every_mesh({.dtype = DType::f64})) {

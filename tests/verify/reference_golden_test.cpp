@@ -125,7 +125,8 @@ TEST_CASE("reference backward: nanoGPT's own loss and gradients, to 1e-12") {
   CHECK_FALSE(worst(off.parameters, golden.gradients) <= 1e-4);
 }
 
-TEST_CASE("reference training: nanoGPT's own losses, gradient norms and parameters, to 1e-10") {
+TEST_CASE("reference training: nanoGPT's own losses, gradient norms and parameters, to 1e-10",
+          "[slow]") {
   const std::string folder = data("nanogpt-shakespeare-char");
   if (folder.empty()) return;
   const auto source = open_checkpoint(folder + "/ckpt.pt");
