@@ -62,7 +62,7 @@ std::string cell_markup(const GraphCell& cell, size_t columns) {
 std::string label_markup(const GraphNode& node) {
   size_t widest = 1;
   for (const auto& row : node.rows) widest = std::max(widest, row.size());
-  const bool table = node.rows.size() > 1 || widest > 1;
+  const bool table = widest > 1;  // of one column it is a text
   std::string out = fmt::format(
       "<<table border=\"0\" cellborder=\"{}\" cellspacing=\"0\" cellpadding=\"{}\" color=\"{}\">",
       table ? 1 : 0, node.at ? 0 : 3, node.border);
@@ -119,7 +119,7 @@ std::string edge_line(const GraphEdge& edge, size_t number) {
 
 std::string cluster_lines(const GraphCluster& cluster) {
   std::string out = fmt::format(
-      "  subgraph {} {{\n    id={}; label={}; tooltip={}; color=\"{}\"; penwidth={}; "
+      "  subgraph {} {{\n    id={}; label={}; labeljust=l; tooltip={}; color=\"{}\"; penwidth={}; "
       "style=\"rounded,filled\"; fillcolor=\"{}\";\n   ",
       quoted("cluster_" + cluster.id), quoted(cluster.id), quoted(cluster.label),
       quoted(cluster.label), cluster.border, cluster.border_width, cluster.fill);
@@ -158,7 +158,7 @@ std::string dot_text(const Graph& graph) {
   std::string out = fmt::format(
       "digraph {} {{\n"
       "  graph [charset=\"utf-8\", fontname=\"{}\", fontsize=12, tooltip={}, rankdir={}, "
-      "nodesep=0.2, ranksep=0.3, bgcolor=\"#ffffff\"{}];\n"
+      "newrank=true, nodesep=0.2, ranksep=0.3, bgcolor=\"#ffffff\"{}];\n"
       "  node [fontname=\"{}\", margin=\"0.06,0.03\"];\n"
       "  edge [fontname=\"{}\", fontsize=9, arrowsize=0.7];\n",
       quoted(graph.title), kFont, quoted(graph.title), graph.left_to_right ? "LR" : "TB",

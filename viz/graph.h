@@ -28,7 +28,8 @@ struct GraphNode {
   enum class Outline { box, ellipse, none };
 
   std::string id;
-  std::vector<std::vector<GraphCell>> rows;  // at least one cell; a row may have fewer than others
+  std::vector<std::vector<GraphCell>> rows = {};  // at least one cell; a row may have fewer than
+                                                  // others; several columns have lines between
   std::string tooltip = {};
   std::string fill = "#ffffff", border = "#000000", ink = "#000000";
   double border_width = 1;

@@ -1,0 +1,351 @@
+#include "viz/block_picture.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "sim/algorithms.h"
+#include "sim/error.h"
+#include "viz/palette.h"
+#include "viz/table.h"
+
+namespace tplab {
+
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+std::string slice_text(const ShardPlan& plan, const ShardRow& row, int rank) {
+  const Slice slice = plan.slice(row, rank);
+  if (row.split == Split::whole) return "whole";
+  std::vector<std::string> rows;
+  for (const Range& r : slice.rows) rows.push_back(fmt::format("{}:{}", r.begin, r.end));
+  if (row.split == Split::cols) return fmt::format("[:, {}:{}]", slice.cols.begin, slice.cols.end);
+  return fmt::format("[{}{}]", fmt::join(rows, "|"), row.shape.size() == 2 ? ", :" : "");
+}
+
+// "transformer.h.3.attn.c_attn.weight" -> "attn.c_attn.weight"
+std::string name_in_block(const std::string& name) {
+  const std::string start = "transformer.h.";
+  if (!name.starts_with(start)) return name;
+  return name.substr(name.find('.', start.size()) + 1);
+}
+
+// Operations that only put numbers in another order, as a part of a collective.
+bool only_moves(const std::string& operation) {
+  return operation == "join_shards" || operation == "cut_shards";
+}
+
+// Turns one rank's flow into the steps of one block.
+class BlockOfRank {
+ public:
+  BlockOfRank(const ShardPlan& plan, const Flow& flow, int rank, const BlockOptions& options)
+      : plan_(plan),
+        flow_(flow),
+        rank_(rank),
+        options_(options),
+        block_(fmt::format("block {}", options.layer)) {
+    for (const FlowStep& step : flow.steps)
+      if (drawn(step)) add(step);
+  }
+  std::vector<BlockStep> take() && { return std::move(steps_); }
+
+ private:
+  bool drawn(const FlowStep& step) const {
+    if (step.site != block_ && !step.site.starts_with(block_ + "/")) return false;
+    if (step.phase == Phase::forward) return options_.forward;
+    return step.phase == Phase::backward && options_.backward;
+  }
+  const FlowValue& value(int v) const { return flow_.values[static_cast<size_t>(v)]; }
+
+  void add(const FlowStep& flow_step) {
+    if (flow_step.reads.empty() && flow_step.weights.empty()) return;  // zeros
+    if (only_moves(flow_step.operation)) {  // what it makes is what it read, in order
+      const int read = flow_step.reads.front().value, made = flow_step.writes.front();
+      if (const auto maker = made_in_.find(read); maker != made_in_.end()) {
+        describe(steps_[maker->second], value(made));
+        made_in_[made] = maker->second;
+      }
+      return;
+    }
+    BlockStep step;
+    step.phase = flow_step.phase;
+    step.operation = flow_step.operation;
+    step.site = flow_step.site == block_ ? "" : flow_step.site.substr(block_.size() + 1);
+    step.collective = flow_step.collective;
+    for (const FlowWeight& weight : flow_step.weights) step.weights.push_back(described(weight));
+    for (const FlowRead& read : flow_step.reads) {
+      if (step.collective) step.before = read.placement;
+      connect(step, read);
+    }
+    if (!flow_step.writes.empty()) describe(step, value(flow_step.writes.front()));
+    for (const int made : flow_step.writes) made_in_[made] = steps_.size();
+    push(std::move(step));
+  }
+
+  void push(BlockStep step) {
+    step.id = fmt::format("{}-{}", name(step.phase), steps_.size());
+    steps_.push_back(std::move(step));
+  }
+
+  static void describe(BlockStep& step, const FlowValue& value) {
+    step.name = value.name;
+    step.shape = value.shape.text();
+    step.placement = value.placement;
+  }
+
+  BlockWeight described(const FlowWeight& weight) const {
+    const ShardRow& row = plan_.rows()[weight.row];
+    return {name_in_block(row.name),
+            slice_text(plan_, row, rank_),
+            shape_text(plan_.local_shape(row)),
+            shape_text(row.shape),
+            row.split,
+            weight.gradient};
+  }
+
+  // Draws an arrow from where the value was made, which may be outside the block; what a backward
+  // pass reads of the forward pass is named instead.
+  void connect(BlockStep& step, const FlowRead& read) {
+    const FlowValue& v = value(read.value);
+    auto maker = made_in_.find(read.value);
+    const bool of_forward = v.made_by >= 0 && step.phase == Phase::backward &&
+                            flow_.steps[static_cast<size_t>(v.made_by)].phase == Phase::forward;
+    if (of_forward) {
+      const std::string name =
+          v.name.empty() ? "a result of " + flow_.steps[static_cast<size_t>(v.made_by)].operation
+                         : v.name;
+      if (std::find(step.saved.begin(), step.saved.end(), name) == step.saved.end())
+        step.saved.push_back(name);
+      return;
+    }
+    if (maker == made_in_.end()) {  // made elsewhere
+      BlockStep source;
+      source.phase = step.phase;
+      source.operation =
+          v.made_by < 0 ? "input" : "from " + flow_.steps[static_cast<size_t>(v.made_by)].site;
+      describe(source, v);
+      maker = made_in_.emplace(read.value, steps_.size()).first;
+      push(std::move(source));
+    }
+    step.from.push_back({steps_[maker->second].id,
+                         read.placement == v.placement ? "" : std::string(read.placement)});
+  }
+
+  const ShardPlan& plan_;
+  const Flow& flow_;
+  const int rank_;
+  const BlockOptions& options_;
+  const std::string block_;
+  std::vector<BlockStep> steps_;
+  std::map<int, size_t> made_in_;  // value -> step
+};
+
+std::string title(const BlockOptions& options, size_t ranks) {
+  return fmt::format("block {} of {} on {} rank{}: {}", options.layer, options.model, ranks,
+                     ranks == 1 ? "" : "s",
+                     !options.backward  ? "forward"
+                     : !options.forward ? "backward"
+                                        : "forward and backward");
+}
+
+std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
+
+std::string formula(const Event& event) {
+  return std::string(find_algorithm(event.op, event.algorithm).sent.formula);
+}
+
+// --- The graph.
+
+std::string node_id(size_t rank, const std::string& step) {
+  return fmt::format("rank{}-{}", rank, step);
+}
+
+GraphNode step_node(size_t rank, const BlockStep& step) {
+  GraphNode node{.id = node_id(rank, step.id)};
+  node.rows.push_back({{step.operation, "", true}});
+  if (!step.shape.empty()) node.rows.push_back({{fmt::format("{} {}", step.name, step.shape)}});
+  if (!step.placement.empty()) node.rows.push_back({{step.placement}});
+  for (const BlockWeight& weight : step.weights)
+    if (weight.gradient) node.rows.push_back({{"+= gradient of " + weight.name}});
+  if (!step.saved.empty())
+    node.rows.push_back({{fmt::format("saved: {}", fmt::join(step.saved, ", "))}});
+  if (node.rows.size() == 1) node.rows.push_back({{"-"}});
+  node.tooltip =
+      fmt::format("rank {}, {}: {} {} {} {}", rank, step.site.empty() ? "block" : step.site,
+                  step.operation, step.name, step.shape, step.placement);
+  node.fill = placement_colour(step.placement);
+  node.border = rank_colour(static_cast<int>(rank));
+  node.border_width = 2;
+  node.dashed = step.operation.starts_with("from ") || step.operation == "input";
+  return node;
+}
+
+GraphNode weights_node(size_t rank, const BlockStep& step) {
+  GraphNode node{.id = node_id(rank, step.id + "-weights")};
+  node.outline = GraphNode::Outline::none;
+  node.font_size = 9;
+  node.border = rank_colour(static_cast<int>(rank));
+  node.rows.push_back({{"weight", "", true},
+                       {"global slice", "", true},
+                       {"local", "", true},
+                       {"placement", "", true}});
+  for (const BlockWeight& w : step.weights) {
+    if (w.gradient) continue;
+    const std::string placement = w.split == Split::whole ? "invariant" : "varying";
+    const std::string fill(placement_colour(placement));
+    node.rows.push_back({{w.name, fill, false, true},
+                         {fmt::format("{} of {}", w.slice, w.global), fill},
+                         {w.local, fill},
+                         {fmt::format("{} ({})", placement, name(w.split)), fill}});
+  }
+  node.tooltip = fmt::format("rank {}: weights of {}", rank, step.operation);
+  return node;
+}
+
+GraphNode collective_node(const std::string& id, const BlockStep& step) {
+  const Event& e = *step.collective;
+  GraphNode node{.id = id};
+  node.rows = {
+      {{fmt::format("{} ({})", step.operation, name(e.algorithm)), "", true}},
+      {{fmt::format("{}, {}", step.site.empty() ? "block" : step.site, name(e.phase))}},
+      {{fmt::format("S = {}: {} {}", bytes_text(e.payload_bytes), e.elements, name(e.dtype))}},
+      {{fmt::format("a rank sends {} = {}", bytes_text(e.wire_bytes), formula(e))}},
+      {{fmt::format("{} to {}", step.before, step.placement)}}};
+  node.tooltip = fmt::format("{} at {}, {}: {} bytes, {} sent by a rank", step.operation,
+                             e.site->path(), name(e.phase), e.payload_bytes, e.wire_bytes);
+  node.border_width = 2.5;
+  return node;
+}
+
+bool has_values(const BlockStep& step) {
+  return std::any_of(step.weights.begin(), step.weights.end(),
+                     [](const BlockWeight& w) { return !w.gradient; });
+}
+
+// --- The text.
+
+std::string line_of(const std::string& glyph, int columns) {
+  std::string line;
+  for (int i = 0; i < columns; ++i) line += glyph;
+  return line;
+}
+
+}  // namespace
+
+std::vector<std::vector<BlockStep>> block_steps(const ShardPlan& plan, const StepOnMeta& run,
+                                                const BlockOptions& options) {
+  const int64_t layers = plan.config().n_layer;
+  if (options.layer < 0 || options.layer >= layers)
+    fail(fmt::format("there is no block {}: the model has {}", options.layer, layers),
+         fmt::format("use 0 to {}", layers - 1));
+  check_same_plan(plan, run);
+  std::vector<std::vector<BlockStep>> ranks;
+  for (int rank = 0; rank < plan.tp(); ++rank)
+    ranks.push_back(BlockOfRank(plan, run.flows[static_cast<size_t>(rank)], rank, options).take());
+  return ranks;
+}
+
+Graph block_graph(const std::vector<std::vector<BlockStep>>& ranks, const BlockOptions& options) {
+  Graph graph{.title = title(options, ranks.size())};
+  std::map<std::string, std::string> collectives;  // a rank's node id -> the shared one's
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    GraphCluster cluster{.id = fmt::format("rank{}", rank),
+                         .label = fmt::format("rank {}", rank),
+                         .border = std::string(rank_colour(static_cast<int>(rank))),
+                         .fill = "#fbfbfb",
+                         .border_width = 2};
+    int calls = 0;
+    for (const BlockStep& step : ranks[rank]) {
+      const std::string id = node_id(rank, step.id);
+      if (step.collective) {
+        const std::string shared = fmt::format("collective{}", calls++);
+        collectives[id] = shared;
+        if (rank == 0) graph.add(collective_node(shared, step));
+      } else {
+        graph.add(step_node(rank, step));
+        cluster.nodes.push_back(id);
+      }
+      if (has_values(step) && step.phase == Phase::forward) {
+        const GraphNode& weights = graph.add(weights_node(rank, step));
+        cluster.nodes.push_back(weights.id);
+        graph.edges.push_back({.from = weights.id, .to = id, .colour = "#888888", .ranks = true});
+      }
+    }
+    graph.clusters.push_back(std::move(cluster));
+  }
+  const auto shown = [&](const std::string& id) {
+    const auto found = collectives.find(id);
+    return found == collectives.end() ? id : found->second;
+  };
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    const std::string colour(rank_colour(static_cast<int>(rank)));
+    const std::vector<BlockStep>& steps = ranks[rank];
+    const auto backward = std::find_if(steps.begin(), steps.end(), [](const BlockStep& step) {
+      return step.phase == Phase::backward;
+    });
+    if (backward != steps.begin() && backward != steps.end())  // the one stands below the other
+      graph.edges.push_back({.from = shown(node_id(rank, std::prev(backward)->id)),
+                             .to = shown(node_id(rank, backward->id)),
+                             .label = "the rest of the model",
+                             .colour = "#888888",
+                             .dashed = true});
+    for (const BlockStep& step : steps)
+      for (const BlockStep::From& from : step.from)
+        graph.edges.push_back({.from = shown(node_id(rank, from.id)),
+                               .to = shown(node_id(rank, step.id)),
+                               .label = from.placement.empty() ? "" : "as " + from.placement,
+                               .colour = colour,
+                               .width = 1.5});
+  }
+  return graph;
+}
+
+std::string block_text(const std::vector<std::vector<BlockStep>>& ranks,
+                       const BlockOptions& options, const TextStyle& style) {
+  std::string text =
+      ink(title(options, ranks.size()), Ink::bold, style.colour) + "\n" +
+      (ranks.size() > 1 ? "(rank 0; the others do the same with their own parts)\n" : "");
+  const std::string line = style.unicode ? "─" : "-", arrow = style.unicode ? "→" : "->";
+  const BlockStep* last = nullptr;
+  for (const BlockStep& step : ranks[0]) {
+    if (!last || last->phase != step.phase)
+      text += fmt::format("\n{}\n", ink(name(step.phase), Ink::bold, style.colour));
+    last = &step;
+    if (step.collective) {
+      const Event& e = *step.collective;
+      const std::string head = fmt::format("{} {} ", line_of(line, 2), step.operation);
+      text += ink(fmt::format("{}{}\n", head,
+                              line_of(line, style.columns - static_cast<int>(display_width(head)))),
+                  Ink::bold, style.colour);
+      text += fmt::format("   {} {} {}: S = {}, a rank sends {} = {}\n", step.before, arrow,
+                          step.placement, bytes_text(e.payload_bytes), bytes_text(e.wire_bytes),
+                          formula(e));
+      text += ink(line_of(line, style.columns), Ink::bold, style.colour) + "\n";
+      continue;
+    }
+    text += step.placement.empty()
+                ? step.operation + "\n"
+                : fmt::format("{:<26} {:<8} {:<16} {}\n", step.operation, step.name, step.shape,
+                              ink(step.placement, Ink::dim, style.colour));
+
+    for (const BlockStep::From& from : step.from)
+      if (!from.placement.empty())
+        text +=
+            ink(fmt::format("    reads its input as {}\n", from.placement), Ink::dim, style.colour);
+    if (!step.saved.empty())
+      text += ink(fmt::format("    saved by the forward pass: {}\n", fmt::join(step.saved, ", ")),
+                  Ink::dim, style.colour);
+    for (const BlockWeight& w : step.weights)
+      text += fmt::format("    {}{} {}: {} of {}\n", w.gradient ? "+= gradient of " : "", w.name,
+                          w.local, w.slice, w.global);
+  }
+  return text;
+}
+
+}  // namespace tplab

@@ -1,0 +1,56 @@
+#include "viz/step_on_meta.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "sim/error.h"
+
+namespace tplab {
+
+StepOnMeta step_on_meta(const WeightSource& source, const ShardPlan& plan, const StepToDraw& step) {
+  check_batch(step.batch, step.length, plan.tp(), step.dp, step.trainer);
+  const Tokens tokens{step.batch, step.length,
+                      std::vector<int32_t>(static_cast<size_t>(step.batch * step.length))};
+  std::vector<FlowRecorder> recorders(static_cast<size_t>(plan.tp() * step.dp));
+  WorldOptions world{.tp = plan.tp(), .dp = step.dp, .device = "meta", .algorithm = step.algorithm};
+  for (FlowRecorder& recorder : recorders) world.recorders.push_back(&recorder);
+
+  StepOnMeta run;
+  run.dtype = step.trainer.dtype;
+  run.records = World(world).run([&](Rank& rank) {
+    const auto trainer = make_trainer(rank, source, plan, step.trainer);
+    recorders[static_cast<size_t>(rank.global_index())].know(trainer->parameters());
+    (void)trainer->step(tokens, tokens.ids, 0, 1e-3);
+  });
+  for (FlowRecorder& recorder : recorders) run.flows.push_back(std::move(recorder).take());
+  return run;
+}
+
+void check_same_plan(const ShardPlan& plan, const StepOnMeta& run) {
+  const auto refuse = [](const std::string& why) {
+    throw Error(ErrorKind::run, fmt::format("the picture's plan is not the run's: {}", why),
+                "draw from the plan that the run was made with");
+  };
+  if (run.flows.size() % static_cast<size_t>(plan.tp()) != 0)
+    refuse(fmt::format("tp {}, and {} ranks ran", plan.tp(), run.flows.size()));
+  for (const Flow& flow : run.flows) {
+    std::vector<bool> used(plan.rows().size());
+    for (const FlowStep& step : flow.steps) {
+      for (const FlowWeight& weight : step.weights) {
+        if (weight.row >= used.size()) refuse("the run has more parameters");
+        used[weight.row] = true;
+        const ShardRow& row = plan.rows()[weight.row];
+        const std::vector<int64_t> planned = plan.local_shape(row);
+        std::vector<int64_t> shape;
+        for (int i = 0; i < weight.shape.dims(); ++i) shape.push_back(weight.shape[i]);
+        if (shape != planned)
+          refuse(fmt::format("a rank's part of {} was [{}], and is planned to be [{}]", row.name,
+                             fmt::join(shape, ", "), fmt::join(planned, ", ")));
+      }
+    }
+    for (size_t i = 0; i < used.size(); ++i)
+      if (!used[i]) refuse(fmt::format("{} was never used", plan.rows()[i].name));
+  }
+}
+
+}  // namespace tplab
