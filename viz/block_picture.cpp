@@ -5,146 +5,14 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "sim/algorithms.h"
-#include "sim/error.h"
 #include "viz/palette.h"
 #include "viz/table.h"
 
 namespace tplab {
 
 namespace {
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
-std::string slice_text(const ShardPlan& plan, const ShardRow& row, int rank) {
-  const Slice slice = plan.slice(row, rank);
-  if (row.split == Split::whole) return "whole";
-  std::vector<std::string> rows;
-  for (const Range& r : slice.rows) rows.push_back(fmt::format("{}:{}", r.begin, r.end));
-  if (row.split == Split::cols) return fmt::format("[:, {}:{}]", slice.cols.begin, slice.cols.end);
-  return fmt::format("[{}{}]", fmt::join(rows, "|"), row.shape.size() == 2 ? ", :" : "");
-}
-
-// "transformer.h.3.attn.c_attn.weight" -> "attn.c_attn.weight"
-std::string name_in_block(const std::string& name) {
-  const std::string start = "transformer.h.";
-  if (!name.starts_with(start)) return name;
-  return name.substr(name.find('.', start.size()) + 1);
-}
-
-// Operations that only put numbers in another order, as a part of a collective.
-bool only_moves(const std::string& operation) {
-  return operation == "join_shards" || operation == "cut_shards";
-}
-
-// Turns one rank's flow into the steps of one block.
-class BlockOfRank {
- public:
-  BlockOfRank(const ShardPlan& plan, const Flow& flow, int rank, const BlockOptions& options)
-      : plan_(plan),
-        flow_(flow),
-        rank_(rank),
-        options_(options),
-        block_(fmt::format("block {}", options.layer)) {
-    for (const FlowStep& step : flow.steps)
-      if (drawn(step)) add(step);
-  }
-  std::vector<BlockStep> take() && { return std::move(steps_); }
-
- private:
-  bool drawn(const FlowStep& step) const {
-    if (step.site != block_ && !step.site.starts_with(block_ + "/")) return false;
-    if (step.phase == Phase::forward) return options_.forward;
-    return step.phase == Phase::backward && options_.backward;
-  }
-  const FlowValue& value(int v) const { return flow_.values[static_cast<size_t>(v)]; }
-
-  void add(const FlowStep& flow_step) {
-    if (flow_step.reads.empty() && flow_step.weights.empty()) return;  // zeros
-    if (only_moves(flow_step.operation)) {  // what it makes is what it read, in order
-      const int read = flow_step.reads.front().value, made = flow_step.writes.front();
-      if (const auto maker = made_in_.find(read); maker != made_in_.end()) {
-        describe(steps_[maker->second], value(made));
-        made_in_[made] = maker->second;
-      }
-      return;
-    }
-    BlockStep step;
-    step.phase = flow_step.phase;
-    step.operation = flow_step.operation;
-    step.site = flow_step.site == block_ ? "" : flow_step.site.substr(block_.size() + 1);
-    step.collective = flow_step.collective;
-    for (const FlowWeight& weight : flow_step.weights) step.weights.push_back(described(weight));
-    for (const FlowRead& read : flow_step.reads) {
-      if (step.collective) step.before = read.placement;
-      connect(step, read);
-    }
-    if (!flow_step.writes.empty()) describe(step, value(flow_step.writes.front()));
-    for (const int made : flow_step.writes) made_in_[made] = steps_.size();
-    push(std::move(step));
-  }
-
-  void push(BlockStep step) {
-    step.id = fmt::format("{}-{}", name(step.phase), steps_.size());
-    steps_.push_back(std::move(step));
-  }
-
-  static void describe(BlockStep& step, const FlowValue& value) {
-    step.name = value.name;
-    step.shape = value.shape.text();
-    step.placement = value.placement;
-  }
-
-  BlockWeight described(const FlowWeight& weight) const {
-    const ShardRow& row = plan_.rows()[weight.row];
-    return {name_in_block(row.name),
-            slice_text(plan_, row, rank_),
-            shape_text(plan_.local_shape(row)),
-            shape_text(row.shape),
-            row.split,
-            weight.gradient};
-  }
-
-  // Draws an arrow from where the value was made, which may be outside the block; what a backward
-  // pass reads of the forward pass is named instead.
-  void connect(BlockStep& step, const FlowRead& read) {
-    const FlowValue& v = value(read.value);
-    auto maker = made_in_.find(read.value);
-    const bool of_forward = v.made_by >= 0 && step.phase == Phase::backward &&
-                            flow_.steps[static_cast<size_t>(v.made_by)].phase == Phase::forward;
-    if (of_forward) {
-      const std::string name =
-          v.name.empty() ? "a result of " + flow_.steps[static_cast<size_t>(v.made_by)].operation
-                         : v.name;
-      if (std::find(step.saved.begin(), step.saved.end(), name) == step.saved.end())
-        step.saved.push_back(name);
-      return;
-    }
-    if (maker == made_in_.end()) {  // made elsewhere
-      BlockStep source;
-      source.phase = step.phase;
-      source.operation =
-          v.made_by < 0 ? "input" : "from " + flow_.steps[static_cast<size_t>(v.made_by)].site;
-      describe(source, v);
-      maker = made_in_.emplace(read.value, steps_.size()).first;
-      push(std::move(source));
-    }
-    step.from.push_back({steps_[maker->second].id,
-                         read.placement == v.placement ? "" : std::string(read.placement)});
-  }
-
-  const ShardPlan& plan_;
-  const Flow& flow_;
-  const int rank_;
-  const BlockOptions& options_;
-  const std::string block_;
-  std::vector<BlockStep> steps_;
-  std::map<int, size_t> made_in_;  // value -> step
-};
 
 std::string title(const BlockOptions& options, size_t ranks) {
   return fmt::format("block {} of {} on {} rank{}: {}", options.layer, options.model, ranks,
@@ -237,19 +105,6 @@ std::string line_of(const std::string& glyph, int columns) {
 }
 
 }  // namespace
-
-std::vector<std::vector<BlockStep>> block_steps(const ShardPlan& plan, const StepOnMeta& run,
-                                                const BlockOptions& options) {
-  const int64_t layers = plan.config().n_layer;
-  if (options.layer < 0 || options.layer >= layers)
-    fail(fmt::format("there is no block {}: the model has {}", options.layer, layers),
-         fmt::format("use 0 to {}", layers - 1));
-  check_same_plan(plan, run);
-  std::vector<std::vector<BlockStep>> ranks;
-  for (int rank = 0; rank < plan.tp(); ++rank)
-    ranks.push_back(BlockOfRank(plan, run.flows[static_cast<size_t>(rank)], rank, options).take());
-  return ranks;
-}
 
 Graph block_graph(const std::vector<std::vector<BlockStep>>& ranks, const BlockOptions& options) {
   Graph graph{.title = title(options, ranks.size())};

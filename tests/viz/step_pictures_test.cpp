@@ -183,6 +183,29 @@ TEST_CASE("model: blocks that are alike are one, with their number; unfolded eac
   CHECK(flat.parts[1].parts.empty());
 }
 
+TEST_CASE("model: a block that communicates otherwise is not folded with its neighbours") {
+  auto [plan, run] = recorded(2, kPlain);
+  std::vector<FlowStep>& steps = run.flows[0].steps;
+  steps.erase(std::find_if(steps.begin(), steps.end(), [](const FlowStep& step) {
+    return step.site == "block 1/mlp" && step.collective;
+  }));
+  const Module root = module_tree(plan, run, {.model = "m"});
+  Strings names;
+  for (const Module& part : root.parts) names.push_back(part.name);
+  CHECK(Strings(names.begin() + 1, names.begin() + 4) == Strings{"block 0", "block 1", "block 2"});
+}
+
+TEST_CASE("model: what a module sends beside its parts is drawn too") {
+  const auto [plan, run] = recorded(2, kPlain);
+  const Module root = module_tree(plan, run, {.model = "m"});
+  const Module& head = root.parts[3];
+  REQUIRE(head.parts.size() == 2);
+  CHECK(head.parts[0].name == "head itself");  // the all-reduce of its input's gradient
+  CHECK(head.parts[0].traffic[0].sync_points() == 0);
+  CHECK(head.parts[0].traffic[1].calls == std::map<Op, int64_t>{{Op::all_reduce, 1}});
+  CHECK(head.parts[1].traffic[0].calls == std::map<Op, int64_t>{{Op::all_reduce, 3}});
+}
+
 TEST_CASE("model: more boxes than one can read are refused with their number") {
   Module root{.name = "in all"};
   for (int i = 0; i < 300; ++i) root.parts.push_back({.name = "m", .site = std::to_string(i)});
