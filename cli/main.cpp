@@ -16,6 +16,7 @@ constexpr const char* kExamples = R"(Examples:
   tplab info --preset gpt2 --tp 4                  how each tensor is split, what a rank holds
   tplab generate --checkpoint ckpt.pt --prompt "To be"
   tplab train --text input.txt --tp 2              train a character model; Ctrl-C saves
+  tplab trace --preset nano --tp 2 -o trace.json   who computes, waits and sends, for Perfetto
   tplab export --checkpoint ckpt.pt -o exported    for programs that load Hugging Face's GPT-2
   tplab bench decode --preset gpt2                 how close to the memory's limit
   tplab bench train --preset nano-cpu              training steps on meshes side by side
@@ -77,6 +78,7 @@ int run(int argc, char** argv) {
   tplab::cli::add_verify(app, exit_code);
   tplab::cli::add_generate(app, exit_code);
   tplab::cli::add_train(app, exit_code);
+  tplab::cli::add_trace(app, exit_code);
   tplab::cli::add_tokenize(app, exit_code);
   tplab::cli::add_info(app, exit_code);
   tplab::cli::add_export(app, exit_code);

@@ -1,0 +1,135 @@
+// tplab trace: one step of a model, as a trace for Perfetto or as a table of its collectives.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/step_settings.h"
+#include "cli/trace_table.h"
+#include "sim/error.h"
+#include "viz/trace_events.h"
+
+namespace tplab::cli {
+
+namespace {
+
+struct TraceCommand {
+  StepSettings settings;
+  Output output;
+  bool table = false, unfold = false;
+
+  void run(int& exit_code);
+
+ private:
+  void write_trace(const WeightSource& source);
+  void write_table(const WeightSource& source, int& exit_code);
+  TraceTable count(const WeightSource& source) const;
+  nlohmann::ordered_json header(const WeightSource& source) const;
+};
+
+void TraceCommand::write_trace(const WeightSource& source) {
+  if (output.terminal())
+    fail("a trace is for a program to read, not for the terminal",
+         "give -o FILE.json, or --table for what a person reads");
+  require_step_memory(settings.step, source.config());
+  const RecordedStep step = record_step(source, settings.step, settings.model.describe(source));
+  output.text(trace_text(step.run));
+  output.close();
+  size_t collectives = 0;
+  for (const RankRecord& rank : step.ranks) collectives += rank.ledger.events().size();
+  to_stderr("{}: {} ranks, {} collectives, {:.3f} ms; open it in https://ui.perfetto.dev\n",
+            describe(settings.step), step.ranks.size(), collectives,
+            static_cast<double>(step.run.end_ns()) * 1e-6);
+}
+
+// What each rank counts in a run without numbers, and what it must by the papers' counts.
+TraceTable TraceCommand::count(const WeightSource& source) const {
+  const StepOptions& step = settings.step;
+  const std::vector<RankRecord> ran = count_step(source, step);
+  const ShardPlan plan(source.config(), step.tp);
+  const StepShape shape{.dp = step.dp,
+                        .batch = step.micro_batch(),
+                        .length = step.seq,
+                        .micro_batches = step.trainer.accumulation,
+                        .sp = step.trainer.sp,
+                        .regather = step.trainer.sp_regather,
+                        .recompute = step.trainer.recompute,
+                        .zero = settings.zero,
+                        .dtype = step.trainer.dtype,
+                        .algorithm = step.algorithm};
+  std::vector<RankTraffic> ranks;
+  for (int r = 0; r < step.tp * step.dp; ++r) {
+    const auto& counted = ran[static_cast<size_t>(r)].ledger.events();
+    const int tp_index = r % step.tp, dp_index = r / step.tp;
+    ranks.push_back({step.forward_only
+                         ? predict_forward(plan, step.micro_batch(), step.seq, step.trainer.dtype,
+                                           step.algorithm, tp_index)
+                         : predict_step(plan, shape, dp_index, tp_index),
+                     counted});
+  }
+  return trace_table(ranks);
+}
+
+nlohmann::ordered_json TraceCommand::header(const WeightSource& source) const {
+  const StepOptions& step = settings.step;
+  return {{"model", settings.model.describe(source)},
+          {"forward_only", step.forward_only},
+          {"tp", step.tp},
+          {"dp", step.dp},
+          {"sp", step.trainer.sp},
+          {"zero", settings.zero},
+          {"recompute", step.trainer.recompute},
+          {"accumulate", step.trainer.accumulation},
+          {"batch", step.batch},
+          {"seq", step.seq},
+          {"dtype", settings.dtype},
+          {"algorithm", settings.algorithm}};
+}
+
+void TraceCommand::write_table(const WeightSource& source, int& exit_code) {
+  const TraceTable counted = count(source);
+  if (output.json()) {
+    nlohmann::ordered_json document = header(source);
+    counted.add_to(document);
+    output.document(document);
+  } else {
+    const std::string title = settings.model.describe(source) + "\n" + describe(settings.step);
+    output.text(counted.text(title, unfold, output.colour()));
+  }
+  output.close();
+  if (!counted.good()) exit_code = static_cast<int>(ErrorKind::run);
+}
+
+void TraceCommand::run(int& exit_code) {
+  if (unfold && !table) fail("--unfold is of the table", "add --table, or drop it");
+  output.open({settings.model.checkpoint});
+  const std::unique_ptr<WeightSource> source = settings.open();
+  if (table) {
+    write_table(*source, exit_code);
+  } else {
+    write_trace(*source);
+  }
+}
+
+}  // namespace
+
+void add_trace(CLI::App& app, int& exit_code) {
+  auto command = std::make_shared<TraceCommand>();
+  CLI::App* sub =
+      app.add_subcommand("trace", "One step of a model, as a trace for Perfetto or as a table");
+  sub->footer(R"(Examples:
+  tplab trace --preset nano-cpu --tp 2 -o trace.json       open it in https://ui.perfetto.dev
+  tplab trace --preset nano --tp 2 --dp 2 --sp --zero 2 -o trace.json
+  tplab trace --checkpoint ckpt.pt --tp 4 --forward -o trace.json
+  tplab trace --table --preset gpt2-xl --tp 5              collectives, expected beside counted
+A training step (or with --forward a forward pass) runs twice, and the second is recorded: phases,
+modules and collectives as slices, arrows from the rank that came last to those that waited for it,
+and the bytes sent. The table is of the same step without numbers, so its models may be of any size;
+exit code 1 if a rank counts other collectives than the papers say.)");
+  command->settings.add_options(*sub);
+  sub->add_flag("--table", command->table, "the module tree with collectives and bytes");
+  sub->add_flag("--unfold", command->unfold,
+                "with --table: every block, also those that are alike");
+  command->output.add_options(*sub);
+  sub->callback([command, &exit_code] { command->run(exit_code); });
+}
+
+}  // namespace tplab::cli

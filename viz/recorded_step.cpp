@@ -1,0 +1,159 @@
+#include "viz/recorded_step.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "model/gpt.h"
+#include "model/training/memory.h"
+#include "sim/error.h"
+#include "sim/measure.h"
+#include "sim/random.h"
+
+namespace tplab {
+
+namespace {
+
+// Random tokens, and the one after each as its target.
+struct StepData {
+  Tokens tokens;
+  std::vector<int32_t> targets;
+};
+
+StepData draw(const StepOptions& options, const GptConfig& config) {
+  const RandomStream stream(options.trainer.seed, "step tokens");
+  const auto count = static_cast<uint64_t>(options.batch * options.seq);
+  StepData data{{options.batch, options.seq, {}}, {}};
+  for (uint64_t i = 0; i <= count; ++i) {
+    const double u = stream.uniform(i);
+    const auto id = static_cast<int32_t>(u * static_cast<double>(config.vocab_size));
+    if (i < count) data.tokens.ids.push_back(id);
+    if (i > 0) data.targets.push_back(id);
+  }
+  return data;
+}
+
+Tokens part_of_replica(const Tokens& all, int dp, int dp_index) {
+  const int64_t each = all.batch / dp, count = each * all.length;
+  const auto begin = all.ids.begin() + dp_index * count;
+  return {each, all.length, std::vector<int32_t>(begin, begin + count)};
+}
+
+WorldOptions world(const StepOptions& options, const char* device) {
+  return {.tp = options.tp,
+          .dp = options.dp,
+          .device = device,
+          .comm = options.comm,
+          .algorithm = options.algorithm};
+}
+
+// A rank's model, loaded, as something that takes steps.
+using TakeStep = std::function<void(int64_t step)>;
+
+TakeStep load(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+              const StepOptions& options, const StepData& data) {
+  if (options.forward_only) {
+    const auto gpt = std::make_shared<const Gpt>(rank, source, plan, options.trainer.dtype);
+    const Tokens mine = part_of_replica(data.tokens, rank.dp_size(), rank.dp_index());
+    return [gpt, mine](int64_t) { (void)gpt->forward(mine); };
+  }
+  const std::shared_ptr<Trainer> trainer = make_trainer(rank, source, plan, options.trainer);
+  constexpr double kLearningRate = 1e-4;
+  return [trainer, &data](int64_t step) {
+    (void)trainer->step(data.tokens, data.targets, step, kLearningRate);
+  };
+}
+
+}  // namespace
+
+void complete(StepOptions& options, const GptConfig& config) {
+  static_cast<void>(World(world(options, "cpu")));
+  static_cast<void>(ShardPlan(config, options.tp));
+  const TrainerOptions& t = options.trainer;
+  if (t.accumulation < 1)
+    fail(fmt::format("{} micro-batches a step", t.accumulation), "use at least 1");
+  if (options.forward_only &&
+      (t.sp || t.recompute || t.accumulation > 1 || t.zero != Zero::none || t.sp_regather))
+    fail("a forward pass alone has no --sp, --zero, --recompute or --accumulate",
+         "drop them, or --forward");
+  if (options.batch == 0) options.batch = 2 * options.dp * t.accumulation;
+  if (options.seq == 0) options.seq = std::min<int64_t>(config.block_size, 64);
+  if (options.batch < 1 || options.seq < 1 || options.seq > config.block_size)
+    fail(fmt::format("--batch {} --seq {} is not possible", options.batch, options.seq),
+         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", config.block_size));
+  check_batch(options.batch, options.seq, options.tp, options.dp, t);
+  if (t.sp_regather && !t.sp)
+    fail("--sp-regather gathers again what only --sp splits", "add --sp, or drop it");
+  // What is drawn, and the ranks' copies of their parts: on any device.
+  const double tokens = static_cast<double>(options.batch) * static_cast<double>(options.seq);
+  require_memory(fmt::format("a step of {} x {} tokens", options.batch, options.seq), 16 * tokens,
+                 "use fewer or shorter sequences: --batch, --seq");
+}
+
+void require_step_memory(const StepOptions& options, const GptConfig& config) {
+  const ShardPlan plan(config, options.tp);
+  const int ranks = options.tp * options.dp;
+  auto bytes = static_cast<double>(
+      training_memory(plan, options.dp, options.micro_batch(), options.seq, options.trainer)
+          .total());
+  if (options.forward_only) {
+    // Weights; logits whole and in shards; of a block two streams, [q|k|v] and the hidden layer.
+    const auto tokens = static_cast<double>(options.batch / options.dp * options.seq);
+    const auto values = static_cast<double>(2 * plan.padded_vocab() + 4 * config.n_embd +
+                                            (3 * config.n_embd + 2 * config.n_inner) / options.tp);
+    bytes = static_cast<double>(size_bytes(options.trainer.dtype)) *
+            (static_cast<double>(plan.local_count()) + tokens * values);
+  }
+  require_memory(fmt::format("running it at tp {}, dp {}", options.tp, options.dp), bytes * ranks,
+                 "use a smaller model or batch, or look at its collectives alone: tplab trace "
+                 "--table needs no memory");
+}
+
+std::string describe(const StepOptions& options) {
+  const TrainerOptions& t = options.trainer;
+  std::string text = options.forward_only ? "forward pass" : "training step";
+  text += fmt::format(", tp {}, dp {}", options.tp, options.dp);
+  if (t.sp) text += t.sp_regather ? ", SP, gathered again" : ", SP";
+  if (t.zero != Zero::none) text += fmt::format(", ZeRO {}", static_cast<int>(t.zero));
+  if (t.recompute) text += ", recomputing";
+  text += fmt::format(", {} x {} tokens", options.batch, options.seq);
+  if (t.accumulation > 1) text += fmt::format(" in {} micro-batches", t.accumulation);
+  return text + fmt::format(", {}, {}", name(t.dtype), name(options.algorithm));
+}
+
+RecordedStep record_step(const WeightSource& source, const StepOptions& options,
+                         const std::string& model) {
+  const ShardPlan plan(source.config(), options.tp);
+  const StepData data = draw(options, source.config());
+  std::vector<RunRecorder> recorders(static_cast<size_t>(options.tp * options.dp));
+  WorldOptions on = world(options, "cpu");
+  for (RunRecorder& recorder : recorders) on.recorders.push_back(&recorder);
+  RecordedStep result;
+  result.ranks = World(on).run([&](Rank& rank) {
+    const TakeStep step = load(rank, source, plan, options, data);
+    step(0);
+    rank.comm().barrier();
+    rank.dp_comm().barrier();
+    rank.ledger().clear();
+    RunRecorder& recorder = recorders[static_cast<size_t>(rank.global_index())];
+    recorder.start();
+    step(1);
+    recorder.stop();
+  });
+  std::vector<RankRecording> ranks;
+  for (RunRecorder& recorder : recorders) ranks.push_back(recorder.take());
+  result.run = join(std::move(ranks), options.tp, options.dp,
+                    fmt::format("{}; {}", model, describe(options)));
+  return result;
+}
+
+std::vector<RankRecord> count_step(const WeightSource& source, const StepOptions& options) {
+  const ShardPlan plan(source.config(), options.tp);
+  const StepData data = draw(options, source.config());
+  return World(world(options, "meta")).run([&](Rank& rank) {
+    load(rank, source, plan, options, data)(0);
+  });
+}
+
+}  // namespace tplab
