@@ -27,8 +27,13 @@ constexpr const char* kAnyKind = " --help --json --no-color --out --ascii ";
 // To add a kind: its function (draw.h), and a row here.
 std::vector<DrawKind> make_kinds() {
   const std::string model = "--preset --checkpoint --tp --dtype";
+  const std::string step =
+      model + " --dp --sp --sp-regather --zero --recompute --accumulate --batch --seq --algorithm";
   return {
       {"shards", "which part of each matrix each rank holds, to scale", model, 2, draw_shards},
+      {"collective", "what an algorithm does, step by step", "--op --algorithm --tp", 4,
+       draw_collective},
+      {"mesh", "the ranks, their groups, and what each group sends in a step", step, 2, draw_mesh},
   };
 }
 
@@ -184,7 +189,9 @@ std::string footer() {
   for (const DrawKind& kind : kinds()) text += fmt::format("  {:<12}{}\n", kind.name, kind.help);
   return text + R"(Examples:
   tplab draw shards --preset nano-cpu --tp 4             as text, in the terminal
-  tplab draw shards --preset gpt2-xl --tp 5 -o xl.svg    or .png, .pdf, .dot, .txt)";
+  tplab draw shards --preset gpt2-xl --tp 5 -o xl.svg    or .png, .pdf, .dot, .txt
+  tplab draw collective --op all_reduce --algorithm ring --tp 4
+  tplab draw mesh --preset gpt2 --tp 4 --dp 2 --zero 2)";
 }
 
 void add_step_options(CLI::App& sub, DrawSettings& settings) {

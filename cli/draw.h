@@ -47,6 +47,8 @@ struct DrawKind {
   Drawing (*draw)(const DrawSettings& settings);
 };
 
+Drawing draw_collective(const DrawSettings& settings);
+Drawing draw_mesh(const DrawSettings& settings);
 Drawing draw_shards(const DrawSettings& settings);
 
 }  // namespace tplab::cli
