@@ -48,6 +48,7 @@ struct DrawKind {
 };
 
 Drawing draw_collective(const DrawSettings& settings);
+Drawing draw_compare(const DrawSettings& settings);
 Drawing draw_mesh(const DrawSettings& settings);
 Drawing draw_shards(const DrawSettings& settings);
 
