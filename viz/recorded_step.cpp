@@ -25,6 +25,8 @@ StepData draw(const StepOptions& options, const GptConfig& config) {
   const RandomStream stream(options.trainer.seed, "step tokens");
   const auto count = static_cast<uint64_t>(options.batch * options.seq);
   StepData data{{options.batch, options.seq, {}}, {}};
+  data.tokens.ids.reserve(count);
+  data.targets.reserve(count);
   for (uint64_t i = 0; i <= count; ++i) {
     const double u = stream.uniform(i);
     const auto id = static_cast<int32_t>(u * static_cast<double>(config.vocab_size));
@@ -85,10 +87,10 @@ void complete(StepOptions& options, const GptConfig& config) {
   check_batch(options.batch, options.seq, options.tp, options.dp, t);
   if (t.sp_regather && !t.sp)
     fail("--sp-regather gathers again what only --sp splits", "add --sp, or drop it");
-  // What is drawn, and the ranks' copies of their parts: on any device.
+  // On any device: ids and targets of 4 bytes, and the copy that every rank of a replica makes.
   const double tokens = static_cast<double>(options.batch) * static_cast<double>(options.seq);
-  require_memory(fmt::format("a step of {} x {} tokens", options.batch, options.seq), 16 * tokens,
-                 "use fewer or shorter sequences: --batch, --seq");
+  require_memory(fmt::format("a step of {} x {} tokens", options.batch, options.seq),
+                 8 * (1.0 + options.tp) * tokens, "use fewer or shorter sequences: --batch, --seq");
 }
 
 void require_step_memory(const StepOptions& options, const GptConfig& config) {
@@ -143,8 +145,7 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
   });
   std::vector<RankRecording> ranks;
   for (RunRecorder& recorder : recorders) ranks.push_back(recorder.take());
-  result.run = join(std::move(ranks), options.tp, options.dp,
-                    fmt::format("{}; {}", model, describe(options)));
+  result.run = join(std::move(ranks), options.tp, options.dp, model, describe(options));
   return result;
 }
 

@@ -27,7 +27,7 @@ struct Track : Interval {
 };
 
 struct Timeline {
-  std::string title;
+  std::string title;  // may have several lines
   int64_t end_ns = 0;
   std::vector<Track> tracks;
 };
