@@ -79,7 +79,7 @@ void complete(StepOptions& options, const GptConfig& config) {
       (t.sp || t.recompute || t.accumulation > 1 || t.zero != Zero::none || t.sp_regather))
     fail("a forward pass alone has no --sp, --zero, --recompute or --accumulate",
          "drop them, or --forward");
-  if (options.batch == 0) options.batch = 2 * options.dp * t.accumulation;
+  if (options.batch == 0) options.batch = int64_t{2} * options.dp * t.accumulation;
   if (options.seq == 0) options.seq = std::min<int64_t>(config.block_size, 64);
   if (options.batch < 1 || options.seq < 1 || options.seq > config.block_size)
     fail(fmt::format("--batch {} --seq {} is not possible", options.batch, options.seq),
@@ -101,11 +101,12 @@ void require_step_memory(const StepOptions& options, const GptConfig& config) {
           .total());
   if (options.forward_only) {
     // Weights; logits whole and in shards; of a block two streams, [q|k|v] and the hidden layer.
-    const auto tokens = static_cast<double>(options.batch / options.dp * options.seq);
-    const auto values = static_cast<double>(2 * plan.padded_vocab() + 4 * config.n_embd +
-                                            (3 * config.n_embd + 2 * config.n_inner) / options.tp);
+    const int64_t tokens = options.batch / options.dp * options.seq;
+    const int64_t values = 2 * plan.padded_vocab() + 4 * config.n_embd +
+                           (3 * config.n_embd + 2 * config.n_inner) / options.tp;
     bytes = static_cast<double>(size_bytes(options.trainer.dtype)) *
-            (static_cast<double>(plan.local_count()) + tokens * values);
+            (static_cast<double>(plan.local_count()) +
+             static_cast<double>(tokens) * static_cast<double>(values));
   }
   require_memory(fmt::format("running it at tp {}, dp {}", options.tp, options.dp), bytes * ranks,
                  "use a smaller model or batch, or look at its collectives alone: tplab trace "
@@ -144,6 +145,7 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
     recorder.stop();
   });
   std::vector<RankRecording> ranks;
+  ranks.reserve(recorders.size());
   for (RunRecorder& recorder : recorders) ranks.push_back(recorder.take());
   result.run = join(std::move(ranks), options.tp, options.dp, model, describe(options));
   return result;
