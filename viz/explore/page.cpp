@@ -193,8 +193,13 @@ Json page_data(const Recording& recording, const Sources& sources) {
 
 std::string page(const Recording& recording, const PageOptions& options) {
   std::string diagrams;
-  for (size_t i = 0; options.diagrams && i < recording.runs.size(); ++i)
-    diagrams += figure(recording.runs[i], i);
+  try {
+    for (size_t i = 0; options.diagrams && i < recording.runs.size(); ++i)
+      diagrams += figure(recording.runs[i], i);
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.problem(),
+                "install the package graphviz, or write the page without diagrams: --no-diagram");
+  }
   if (!options.diagrams) diagrams = "<p>This page was written without diagrams.</p>\n";
   std::string script;
   for (const char* const part : {"page", "quiz", "actions"})

@@ -129,7 +129,8 @@ function side(holding, s, when, hide) {
   chip.style.backgroundColor = data.colours.placements[holding.placement] || '#eeeeee';
   const title = make('h3', {}, when ? when[0].toUpperCase() + when.slice(1) : 'Each rank holds', chip,
                      make('span', {class: 'unit', text: unitText(unit)}));
-  const element = make('div', {class: 'side', 'data-side': when || 'tensor'}, title);
+  const ranks = make('div', {class: 'ranks'});
+  const element = make('div', {class: 'side', 'data-side': when || 'tensor'}, title, ranks);
   let most = 0;
   for (let r = 0; r < run().tp; ++r)
     for (const v of values(holding, r)) most = Math.max(most, Math.abs(v));
@@ -138,7 +139,7 @@ function side(holding, s, when, hide) {
                      make('h4', {text: `rank ${r}: ${shapeText(holding.shape)}`}),
                      grid(holding, s, r, when, unit, most || 1, hide));
     box.style.borderColor = data.colours.ranks[r];
-    element.append(box);
+    ranks.append(box);
   }
   return element;
 }
