@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <regex>
 #include <set>
 #include <sstream>
 
@@ -148,6 +149,15 @@ TEST_CASE("explore: a page whose numbers are not the run's is noticed") {
   write_file(look.path(), page);
   look.browser.open(look.path());
   CHECK_THAT(disagreement(look), Contains("tp 2, SP false"));
+  CHECK(look.browser.complaints().empty());
+  // Nor does a page stay unnoticed that asks for something or complains.
+  page = std::regex_replace(page, std::regex("<meta http-equiv[^>]*>"), "");
+  page.replace(page.find("</main>"), 7,
+               "</main><img src='absent.png' alt=''><script>console.error('so')</script>");
+  write_file(look.path(), page);
+  look.browser.open(look.path());
+  CHECK(look.browser.requests().size() == 2);
+  CHECK_FALSE(look.browser.complaints().empty());
 }
 
 TEST_CASE("explore: the line shown for a step is that line of the source") {
@@ -402,6 +412,11 @@ TEST_CASE("explore: pictures of the page for people to look at are left in the b
   look.choose(4, false);
   picture("light", 1280, "light", "block 0/attn");
   picture("narrow", 380, "light", "block 0/attn");
+  look.choose(1, false);
+  picture("wide", 1280, "light", "block 0/mlp/fc");
+  look.choose(4, true);
+  picture("small-gradients", 1280, "light", "small gradients");
+  picture("loss", 1280, "dark", "head/loss");
   look.choose(2, true);
   browser.key("p");
   picture("dark", 1280, "dark", "block 0/attn");

@@ -44,7 +44,8 @@ const std::vector<Anchor>& anchors() {
        "on a whole stream and on one split by positions, but not on one split by features."},
       {"attn", kForward, "all_gather", 0, kAttention, kAttend, "S::read(x)",
        "Each rank has its own positions, but its heads attend to all of them: every rank collects "
-       "the others' positions. This is the first half of what an all-reduce would have cost."},
+       "the others' positions. Together with the reduce-scatter below it costs what one "
+       "all-reduce does."},
       {"attn", kForward, "qkv", 0, kAttention, kAttend, "watch(\"qkv\"",
        "The weights are split by output features, head by head: each rank computes the queries, "
        "keys and values of its own heads from the whole input. Nothing is sent."},

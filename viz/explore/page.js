@@ -42,15 +42,21 @@ function globalIndex(holding, rank, index) {
   return global;
 }
 
-// The power of ten, a multiple of three, in whose units a step's cells are shown.
-function unitOf(s) {
+// The largest number of a step, in size, before and after.
+function mostOf(s) {
   let most = 0;
   for (const holding of [s.before, s.after]) {
     if (!holding) continue;
     for (let r = 0; r < run().tp; ++r)
       for (const v of values(holding, r)) most = Math.max(most, Math.abs(v));
   }
-  return most === 0 ? 0 : 3 * Math.floor((Math.log10(most) + 1) / 3);
+  return most;
+}
+// The power of ten, a multiple of three, in whose units a step's cells are shown: the largest is
+// then from 1 to 1000.
+function unitOf(s) {
+  const most = mostOf(s);
+  return most === 0 ? 0 : 3 * Math.floor(Math.log10(most) / 3);
 }
 function unitText(unit) {
   const raised = String(unit).replace('-', '⁻').replace(/\d/g, (d) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[d]);
@@ -125,19 +131,16 @@ function grid(holding, s, rank, when, unit, most, hide) {
 }
 
 function side(holding, s, when, hide) {
-  const unit = unitOf(s), chip = make('span', {class: 'chip', text: holding.placement});
+  const unit = unitOf(s), most = mostOf(s) || 1, chip = make('span', {class: 'chip', text: holding.placement});
   chip.style.backgroundColor = data.colours.placements[holding.placement] || '#eeeeee';
   const title = make('h3', {}, when ? when[0].toUpperCase() + when.slice(1) : 'Each rank holds', chip,
                      make('span', {class: 'unit', text: unitText(unit)}));
   const ranks = make('div', {class: 'ranks'});
   const element = make('div', {class: 'side', 'data-side': when || 'tensor'}, title, ranks);
-  let most = 0;
-  for (let r = 0; r < run().tp; ++r)
-    for (const v of values(holding, r)) most = Math.max(most, Math.abs(v));
   for (let r = 0; r < run().tp; ++r) {
     const box = make('div', {class: 'rank', 'data-rank': r, role: 'group', 'aria-label': 'rank ' + r},
                      make('h4', {text: `rank ${r}: ${shapeText(holding.shape)}`}),
-                     grid(holding, s, r, when, unit, most || 1, hide));
+                     grid(holding, s, r, when, unit, most, hide));
     box.style.borderColor = data.colours.ranks[r];
     ranks.append(box);
   }
