@@ -65,6 +65,8 @@ std::string disagreement(Look& look) {
         "[...document.querySelectorAll('#counters [data-bytes]')].map(e => ({sync_points:"
         "Number(document.querySelector('#sync b').textContent),"
         "bytes: Number(e.querySelector('b').textContent.replaceAll(',', ''))}))");
+    if (std::stod(look.browser.text("#loss")) != run["loss"].get<double>())
+      return fmt::format("the loss is shown as {}", look.browser.text("#loss"));
     if (look.steps() != run["steps"] || shown != run["ranks"])
       return fmt::format("tp {}, SP {}: shown {} in {} steps, counted {} in {}", run["tp"].dump(),
                          run["sp"].dump(), shown.dump(), look.steps(), run["ranks"].dump(),

@@ -118,10 +118,9 @@ function start() {
     $('tp').append(make('label', {title: 'Key: ' + tp}, input, String(tp)));
   }
   const m = data.model;
-  $('model').textContent = `${plural(m.layers, 'block')} of ${m.heads} heads, ${m.width} wide; ` +
+  $('model').prepend(`${plural(m.layers, 'block')} of ${m.heads} heads, ${m.width} wide; ` +
     `${m.length} tokens (${data.tokens.join(', ')}) of a vocabulary of ${m.vocabulary}; ` +
-    `weights drawn from seed ${m.seed}; numbers in ${m.dtype}; ` +
-    `loss ${data.runs[0].loss}. Every number was computed when this page was written.`;
+    `weights drawn from seed ${m.seed}; numbers in ${m.dtype}. `);
   for (const [name, meaning] of Object.entries(data.placements)) {
     const chip = make('span', {class: 'chip', text: name});
     chip.style.backgroundColor = data.colours.placements[name];

@@ -65,7 +65,7 @@ function unitText(unit) {
 function inUnits(value, unit) {
   const scaled = value / 10 ** unit, size = Math.abs(scaled);
   if (value === 0) return '0';
-  return minus(scaled.toFixed(size < 10 ? 2 : size < 100 ? 1 : 0));
+  return size < 0.005 ? '≈0' : minus(scaled.toFixed(size < 10 ? 2 : size < 100 ? 1 : 0));
 }
 
 // Rows of a rank's part: each its name and the flat indices of its cells.
@@ -224,8 +224,12 @@ function drawList() {
   const list = $('steps');
   if (list.dataset.run !== String(state.run)) {
     list.dataset.run = state.run;
-    list.replaceChildren(...run().steps.map((s, i) =>
-      make('option', {value: i, text: `${i + 1}. ${s.phase}, ${stepName(s)}`})));
+    const groups = {};
+    run().steps.forEach((s, i) => {
+      groups[s.phase] = groups[s.phase] || make('optgroup', {label: s.phase});
+      groups[s.phase].append(make('option', {value: i, text: `${i + 1}. ${stepName(s)}`}));
+    });
+    list.replaceChildren(...Object.values(groups));
   }
   list.value = state.step;
   $('first').disabled = $('previous').disabled = state.step === 0;
@@ -236,6 +240,7 @@ function drawControls() {
   const {tp, sp} = run();
   $('ranks-title').textContent = plural(tp, 'rank') + (sp ? ', with sequence parallelism' : '');
   for (const input of $('tp').querySelectorAll('input')) input.checked = Number(input.value) === tp;
+  $('loss').textContent = run().loss;
   $('sp').disabled = tp === 1;
   $('sp').setAttribute('aria-pressed', sp);
   $('sp').textContent = 'Sequence parallelism: ' + (sp ? 'on' : tp === 1 ? 'needs 2 ranks' : 'off');
