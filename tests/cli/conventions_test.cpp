@@ -40,6 +40,7 @@ const Arguments kCommands[] = {
     {"tokenize"},
     {"info"},
     {"export"},
+    {"explore"},
     {"doctor"},
     {"bench"},
     {"bench", "forward"},
