@@ -121,6 +121,7 @@ void add_bench(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
 void add_explore(CLI::App& app, int& exit_code);
 void add_trace(CLI::App& app, int& exit_code);
+void add_explore(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
 
 }  // namespace tplab::cli

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "sim/error.h"
 #include "viz/explore/page.h"
 
 namespace tplab::cli {
@@ -18,6 +19,8 @@ struct ExploreCommand {
 
 void ExploreCommand::run() {
   (void)explore::config_of(options);  // refuses sizes before a file is touched
+  if (output.terminal() && !output.json())
+    fail("a page is of no use in a terminal", "name a file, as in -o explore.html");
   output.open();
   const explore::Recording recording = explore::record(options);
   if (output.json())

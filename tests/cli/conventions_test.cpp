@@ -42,6 +42,7 @@ const Arguments kCommands[] = {
     {"tokenize"},
     {"info"},
     {"export"},
+    {"explore"},
     {"doctor"},
     {"bench"},
     {"bench", "forward"},

@@ -138,6 +138,12 @@ TEST_CASE("explore: switching tp and SP shows each run's numbers, which are the 
   look.browser.click("#tp input[value=\"2\"]");
   CHECK(ranks() == 2);
   CHECK_THAT(look.browser.text("#title"), Contains("reduce-scatter"));  // stays at the same step
+  for (const bool sp : {false, true, false}) {
+    look.choose(4, sp);
+    look.browser.value("go(run().steps.findIndex(s => s.site === 'block 0/mlp/fc'))");
+    look.choose(4, !sp);
+    CHECK_THAT(look.browser.text("#title"), Contains("block 0/mlp/fc"));
+  }
 }
 
 TEST_CASE("explore: a page whose numbers are not the run's is noticed") {
@@ -343,8 +349,11 @@ TEST_CASE("explore: everything that can be worked has a name, and the focus can 
   const json tree = browser.call("Accessibility.getFullAXTree");
   for (const json& node : tree["nodes"]) {
     if (node["ignored"] == true) continue;
-    const std::string role = node["role"].value("value", "");
-    if (worked.count(role) == 0) continue;
+    bool is_worked = worked.count(node["role"].value("value", "")) > 0;
+    for (const json& property : node.value("properties", json::array()))
+      is_worked =
+          is_worked || (property["name"] == "focusable" && property["value"]["value"] == true);
+    if (!is_worked) continue;
     CAPTURE(node.dump());
     CHECK_FALSE(node["name"].value("value", "").empty());
     ++named;
@@ -366,6 +375,23 @@ TEST_CASE("explore: everything that can be worked has a name, and the focus can 
     CHECK(reached.count(id) == 1);
 }
 
+// The least contrast between a number and its cell, WCAG 2.1's: (L1 + 0.05) / (L2 + 0.05).
+double least_contrast(Browser& browser) {
+  return browser.value(R"((() => {
+    const parse = (text) => text.match(/[\d.]+/g).map(Number);
+    const paper = parse(getComputedStyle(document.body).backgroundColor);
+    const light = (rgb) => rgb.slice(0, 3).map((c) => c / 255).map((c) =>
+      c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    return Math.min(...[...document.querySelectorAll('td')].map((td) => {
+      const style = getComputedStyle(td), [r, g, b, a = 1] = parse(style.backgroundColor);
+      const under = [r, g, b].map((c, i) => c * a + paper[i] * (1 - a));
+      const [high, low] = [light(under), light(parse(style.color))].sort((x, y) => y - x);
+      return (high + 0.05) / (low + 0.05);
+    }));
+  })())");
+}
+
 TEST_CASE("explore: a narrow screen, dark and light") {
   const std::string program = chromium();
   if (program.empty()) return;
@@ -379,6 +405,15 @@ TEST_CASE("explore: a narrow screen, dark and light") {
   const std::string dark = paper();
   CHECK(light == "rgb(255, 255, 255)");
   CHECK(dark != light);
+  // 4.5 is what WCAG 2.1 asks of text (AA).
+  look.choose(4, false);
+  for (const char* const scheme : {"light", "dark"}) {
+    browser.show_on(360, 700, scheme);
+    for (const int step : {2, 6, 9}) {
+      browser.value(fmt::format("go({})", step));
+      CHECK(least_contrast(browser) >= 4.5);
+    }
+  }
   browser.key("p");
   for (const int tp : {1, 4}) {
     look.choose(tp, tp > 1);
@@ -463,6 +498,9 @@ TEST_CASE("explore: sizes that it cannot show are refused, and Graphviz' absence
   refused({"--length", "6"}, "use --length 4 or 8");
   refused({"--layers", "0"}, "--layers");
   refused({"--layers", "4", "--width", "32", "--length", "8"}, "use fewer layers");
+  const Ran shown = tplab({"explore"}, {.terminal = true});
+  CHECK(shown.exit_code == 2);
+  CHECK_THAT(shown.err, Contains("-o explore.html"));
   const Ran bare = shell("PATH=/nowhere \"$TPLAB\" explore");
   CHECK(bare.exit_code == 4);
   CHECK(bare.out.empty());

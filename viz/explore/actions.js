@@ -82,6 +82,7 @@ document.addEventListener('keydown', (event) => {
       return;
     }
   }
+  if (at.matches('input[type="text"]') && event.key === 'Escape') $('panel').focus();
   // Where the key already means something: typing, choosing, pressing, scrolling.
   if (at.matches('select, input[type="text"]')) return;
   if (at.matches('input[type="radio"]') && /^(Arrow| )/.test(event.key)) return;

@@ -98,7 +98,7 @@ function cell(holding, rank, flat, when, unit, most, hide) {
     'data-value': hide ? undefined : value, 'data-flat': flat,
   });
   if (!hide && value !== 0) {
-    const alpha = Math.min(0.62, 0.06 + 0.56 * Math.abs(value) / most).toFixed(3);
+    const alpha = (0.06 + 0.56 * Math.abs(value) / most).toFixed(3);
     td.style.backgroundColor = `rgba(var(--${value > 0 ? 'plus' : 'minus'}), ${alpha})`;
   }
   return td;

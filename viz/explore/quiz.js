@@ -61,7 +61,7 @@ function askValue(s) {
     event.preventDefault();
     check();
   };
-  return make('fieldset', {'data-answer': truth / 10 ** unit}, make('legend', {text}), input, button,
+  return make('fieldset', {}, make('legend', {text}), input, button,
               show, line);
 }
 
