@@ -172,4 +172,28 @@ std::string timeline_text(const Timeline& timeline, const TextStyle& style) {
                             legend, margin, human_time(scale.end_ns / scale.columns));
 }
 
+nlohmann::ordered_json timeline_json(const Timeline& timeline) {
+  constexpr std::array kNames = {"computing", "waiting", "moving"};
+  using Json = nlohmann::ordered_json;
+  Json doc = {{"schema", 1},
+              {"kind", "timeline"},
+              {"title", timeline.title},
+              {"end_ns", timeline.end_ns},
+              {"ranks", Json::array()}};
+  for (const Track& track : timeline.tracks) {
+    Json rank = {{"name", track.name},
+                 {"computing_ns", track.total_ns(Doing::computing)},
+                 {"waiting_ns", track.total_ns(Doing::waiting)},
+                 {"moving_ns", track.total_ns(Doing::moving)},
+                 {"stretches", Json::array()}};
+    for (const Stretch& s : track.stretches)
+      rank["stretches"].push_back({{"doing", kNames[static_cast<size_t>(s.doing)]},
+                                   {"what", s.what},
+                                   {"start_ns", s.start_ns},
+                                   {"end_ns", s.end_ns}});
+    doc["ranks"].push_back(std::move(rank));
+  }
+  return doc;
+}
+
 }  // namespace tplab
