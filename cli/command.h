@@ -34,6 +34,7 @@ class Output {
   void open(const std::vector<std::string>& inputs = {});
   bool json() const { return json_; }
   bool terminal() const;  // a person is reading
+  const std::string& path() const { return path_; }  // -o's; empty: stdout
   bool colour() const;
 
   void text(const std::string& text);                // as it is
@@ -123,5 +124,6 @@ void add_explore(CLI::App& app, int& exit_code);
 void add_trace(CLI::App& app, int& exit_code);
 void add_explore(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
+void add_draw(CLI::App& app, int& exit_code);
 
 }  // namespace tplab::cli

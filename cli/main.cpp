@@ -18,6 +18,7 @@ constexpr const char* kExamples = R"(Examples:
   tplab train --text input.txt --tp 2              train a character model; Ctrl-C saves
   tplab trace --preset nano --tp 2 -o trace.json   who computes, waits and sends, for Perfetto
   tplab export --checkpoint ckpt.pt -o exported    for programs that load Hugging Face's GPT-2
+  tplab draw shards --preset gpt2 --tp 4           which part each rank holds, as a picture
   tplab bench decode --preset gpt2                 how close to the memory's limit
   tplab bench train --preset nano-cpu              training steps on meshes side by side
   tplab explore -o explore.html                    step through a pass, in a browser
@@ -83,6 +84,7 @@ int run(int argc, char** argv) {
   tplab::cli::add_tokenize(app, exit_code);
   tplab::cli::add_info(app, exit_code);
   tplab::cli::add_export(app, exit_code);
+  tplab::cli::add_draw(app, exit_code);
   tplab::cli::add_bench(app, exit_code);
   tplab::cli::add_explore(app, exit_code);
   tplab::cli::add_doctor(app, exit_code);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <string_view>
 
 namespace tplab {
@@ -13,6 +14,9 @@ inline constexpr std::array<std::string_view, 8> kRankColours = {
 inline std::string_view rank_colour(int rank) {
   return kRankColours[static_cast<size_t>(rank) % kRankColours.size()];
 }
+
+// The same mixed with white, to write on: three parts in ten.
+std::string rank_tint(int rank);
 
 // A tensor's fill, by the name of its placement (placement_name() in sim/placement.h): the
 // palette's colours mixed with white, so that black letters are legible on them.

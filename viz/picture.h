@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "viz/graph.h"
 
@@ -13,5 +14,9 @@ struct TextStyle {
   bool colour = false, unicode = true;
   int columns = 80;
 };
+
+// A text from outside (a path, a name in a checkpoint) as one line of at most style.columns: cut
+// short with a sign, and with '?' for what a terminal would obey or could not show.
+std::string one_line(std::string_view text, const TextStyle& style);
 
 }  // namespace tplab

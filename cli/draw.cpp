@@ -1,0 +1,235 @@
+// tplab draw: pictures of plans, algorithms and runs, as files or as text.
+#include "cli/draw.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <numeric>
+#include <sstream>
+
+#include "model/checkpoints/bytes.h"
+#include "model/training/data_parallel.h"
+#include "sim/error.h"
+#include "viz/graphviz.h"
+
+namespace tplab::cli {
+
+namespace {
+
+constexpr int kColumns = 80;  // of text that no terminal shows
+constexpr const char* kAnyKind = " --help --json --no-color --out --ascii ";
+
+// To add a kind: its function (draw.h), and a row here.
+std::vector<DrawKind> make_kinds() {
+  const std::string model = "--preset --checkpoint --tp --dtype";
+  return {
+      {"shards", "which part of each matrix each rank holds, to scale", model, 2, draw_shards},
+  };
+}
+
+const std::vector<DrawKind>& kinds() {
+  static const std::vector<DrawKind> kKinds = make_kinds();
+  return kKinds;
+}
+
+std::string names_of(const std::vector<DrawKind>& some) {
+  std::string names;
+  for (const DrawKind& kind : some)
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", kind.name);
+  return names;
+}
+
+// How many letters to change, put in or leave out.
+size_t spelling_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t changed = diagonal + (a[i] != b[j]);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+const DrawKind& find_kind(const std::string& name) {
+  const DrawKind* closest = &kinds().front();
+  for (const DrawKind& kind : kinds()) {
+    if (kind.name == name) return kind;
+    if (spelling_distance(kind.name, name) < spelling_distance(closest->name, name))
+      closest = &kind;
+  }
+  const bool is_close = spelling_distance(closest->name, name) <= 2;
+  fail(fmt::format("{} is no kind of picture", in_quotes(name)),
+       is_close ? fmt::format("did you mean {}? The kinds are {}", closest->name, names_of(kinds()))
+                : fmt::format("the kinds are {}", names_of(kinds())));
+}
+
+bool has_word(const std::string& words, const std::string& word) {
+  return (" " + words + " ").find(" " + word + " ") != std::string::npos;
+}
+
+// Refuses options that would change nothing.
+void check_options(const CLI::App& sub, const DrawKind& kind) {
+  for (const CLI::Option* option : sub.get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() == 0 || option->get_positional() || has_word(kAnyKind, name) ||
+        has_word(kind.options, name))
+      continue;
+    std::vector<DrawKind> others;
+    std::copy_if(kinds().begin(), kinds().end(), std::back_inserter(others),
+                 [&](const DrawKind& other) { return has_word(other.options, name); });
+    fail(fmt::format("{} is not used by {}", name, kind.name),
+         others.empty() ? "drop it"
+                        : fmt::format("drop it, or draw what has it: {}", names_of(others)));
+  }
+}
+
+// By what -o ends in: "svg"; "text" for .txt and for no file.
+std::string format_of(const std::string& path, bool json) {
+  if (path.empty()) return "text";
+  std::string ending = std::filesystem::path(path).extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (json) {
+    if (ending == ".json") return "text";
+    fail(fmt::format("--json writes numbers, and -o names {}", path),
+         "end -o in .json, or drop --json");
+  }
+  if (ending == ".txt") return "text";
+  if (ending.size() < 2)
+    fail(fmt::format("-o {}: a picture's format is told by the file's ending", path),
+         "end it in .svg, .png, .pdf, .dot or .txt");
+  return ending.substr(1);
+}
+
+// Before the work: a format that Graphviz cannot write here.
+void check_format(const std::string& format) {
+  if (format != "text" && format != "dot") static_cast<void>(drawn({.title = "test"}, format));
+}
+
+bool locale_is_utf8() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    const char* value = std::getenv(name);
+    if (!value || !*value) continue;
+    std::string text = value;
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text.find("utf-8") != std::string::npos || text.find("utf8") != std::string::npos;
+  }
+  return false;
+}
+
+int terminal_columns() {
+  winsize size = {};
+  const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  return std::max<int>(kColumns, known ? size.ws_col : 0);
+}
+
+struct DrawCommand {
+  std::string kind;
+  DrawSettings settings;
+  Output output;
+  bool ascii = false;
+
+  void run(const CLI::App& sub);
+
+ private:
+  void parse(const DrawKind& kind);
+  TextStyle style() const;
+};
+
+void DrawCommand::parse(const DrawKind& row) {
+  StepOptions& step = settings.step;
+  if (step.tp == 0) step.tp = row.tp;
+  step.algorithm = parse_algorithm(settings.algorithm);
+  step.trainer.dtype = parse_dtype(settings.dtype);
+  step.trainer.zero = parse_zero(settings.zero);
+}
+
+// A file's text is the same wherever it is written.
+TextStyle DrawCommand::style() const {
+  const bool file = !output.path().empty();
+  return {.colour = output.colour(),
+          .unicode = !ascii && (file || locale_is_utf8()),
+          .columns = output.terminal() ? terminal_columns() : kColumns};
+}
+
+void DrawCommand::run(const CLI::App& sub) {
+  if (kind.empty()) throw CLI::CallForHelp();
+  const DrawKind& row = find_kind(kind);
+  check_options(sub, row);
+  parse(row);
+  const std::string format = format_of(output.path(), output.json());
+  check_format(format);
+  output.open({settings.model.checkpoint});
+  const Drawing drawing = row.draw(settings);
+  if (output.json()) {
+    output.document(drawing.numbers());
+  } else {
+    output.text(format == "text" ? drawing.text(style()) : drawn(drawing.graph(), format));
+  }
+  output.close();
+}
+
+std::string footer() {
+  std::string text = "Kinds:\n";
+  for (const DrawKind& kind : kinds()) text += fmt::format("  {:<12}{}\n", kind.name, kind.help);
+  return text + R"(Examples:
+  tplab draw shards --preset nano-cpu --tp 4             as text, in the terminal
+  tplab draw shards --preset gpt2-xl --tp 5 -o xl.svg    or .png, .pdf, .dot, .txt)";
+}
+
+void add_step_options(CLI::App& sub, DrawSettings& settings) {
+  StepOptions& step = settings.step;
+  sub.add_option("--dp", step.dp, "replicas of the model")->check(whole_number(1));
+  sub.add_flag("--sp", step.trainer.sp, "sequence parallelism");
+  sub.add_flag("--sp-regather", step.trainer.sp_regather, "gather inputs again");
+  sub.add_option("--zero", settings.zero, "what replicas share out: 1 or 2");
+  sub.add_flag("--recompute", step.trainer.recompute, "keep only each block's input");
+  sub.add_option("--accumulate", step.trainer.accumulation, "micro-batches a step")
+      ->check(whole_number(1));
+  sub.add_option("--batch", step.batch, "sequences a step (2 a micro-batch of each replica)")
+      ->check(whole_number(1));
+  sub.add_option("--seq", step.seq, "tokens a sequence (64, or the context if shorter)")
+      ->check(whole_number(1));
+}
+
+}  // namespace
+
+void add_draw(CLI::App& app, int&) {
+  auto command = std::make_shared<DrawCommand>();
+  CLI::App* sub = app.add_subcommand("draw", "Pictures: as SVG, PNG, PDF, or text");
+  sub->footer(footer());
+  sub->add_option("KIND", command->kind, names_of(kinds()))->type_name("");
+  DrawSettings& settings = command->settings;
+  settings.model.add_options(*sub);
+  settings.step.tp = 0;  // not given
+  sub->add_option("--tp", settings.step.tp, "ranks to split over (2; a collective's: 4)")
+      ->check(whole_number(1));
+  add_step_options(*sub, settings);
+  add_dtype(*sub, settings.dtype);
+  add_algorithm(*sub, settings.algorithm);
+  sub->add_option("--phase", settings.phase, "forward, backward or both")
+      ->check(CLI::IsMember({"forward", "backward", "both"}))
+      ->capture_default_str();
+  sub->add_option("--op", settings.op,
+                  "all_reduce, all_gather, reduce_scatter, broadcast or all_to_all")
+      ->capture_default_str();
+  sub->add_option("--depth", settings.depth, "modules within modules that are shown")
+      ->check(whole_number(1))
+      ->capture_default_str();
+  sub->add_flag("--unfold", settings.unfold, "every block, also those that are alike");
+  sub->add_flag("--ascii", command->ascii, "text without Unicode");
+  command->output.add_options(*sub);
+  sub->callback([command, sub] { command->run(*sub); });
+}
+
+}  // namespace tplab::cli

@@ -1,0 +1,52 @@
+// `tplab draw`: what its kinds of picture share. A kind is a function from settings to a Drawing
+// and a row of the table in draw.cpp.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/command.h"
+#include "viz/picture.h"
+#include "viz/recorded_step.h"
+
+namespace tplab::cli {
+
+// Every option of every kind. What a kind does not use keeps its default.
+struct DrawSettings {
+  ModelChoice model;
+  StepOptions step;  // its tp, dp, batch, seq, algorithm and trainer
+  std::string dtype = "f32", algorithm = "direct";
+  int zero = 0;
+  std::string phase = "both";  // forward, backward or both
+  std::string op = "all_reduce";
+  int64_t depth = 2;
+  bool unfold = false;
+
+  bool forward() const { return phase != "backward"; }
+  bool backward() const { return phase != "forward"; }
+  // The model, whose weights are not read: pictures need its sizes and names alone.
+  std::unique_ptr<WeightSource> open() const { return model.open(step.trainer.seed); }
+};
+
+// A picture in each of its forms, made only if asked for.
+struct Drawing {
+  std::function<Graph()> graph;
+  std::function<std::string(const TextStyle&)> text;
+  std::function<nlohmann::ordered_json()> numbers;  // for --json
+};
+
+struct DrawKind {
+  std::string_view name, help;
+  std::string options;  // those that it uses, with spaces between them
+  int tp;               // unless --tp says otherwise
+  // Throws Error for what cannot be drawn.
+  Drawing (*draw)(const DrawSettings& settings);
+};
+
+Drawing draw_shards(const DrawSettings& settings);
+
+}  // namespace tplab::cli

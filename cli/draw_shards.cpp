@@ -1,0 +1,59 @@
+// tplab draw shards.
+#include "cli/draw.h"
+#include "viz/shards_picture.h"
+#include "viz/step_on_meta.h"
+
+namespace tplab::cli {
+
+namespace {
+
+nlohmann::ordered_json json(const Range& range) {
+  return nlohmann::ordered_json::array({range.begin, range.end});
+}
+
+nlohmann::ordered_json json(const ShardsPicture& picture) {
+  nlohmann::ordered_json doc = {{"schema", 1},
+                                {"kind", "shards"},
+                                {"model", picture.model},
+                                {"tp", picture.tp},
+                                {"dtype", name(picture.dtype)},
+                                {"rank_bytes", picture.rank_bytes},
+                                {"matrices", nlohmann::ordered_json::array()}};
+  for (const ShardMatrix& m : picture.matrices) {
+    nlohmann::ordered_json parts = nlohmann::ordered_json::array();
+    for (const ShardPart& part : m.parts) {
+      nlohmann::ordered_json one = {{"rank", part.rank},
+                                    {"rows", json(part.rows)},
+                                    {"cols", json(part.cols)},
+                                    {"padding", part.padding}};
+      if (part.rank == ShardPart::kEveryRank) one["rank"] = nullptr;
+      if (!part.block.empty()) one["block"] = part.block, one["heads"] = json(part.heads);
+      parts.push_back(std::move(one));
+    }
+    doc["matrices"].push_back({{"name", m.name},
+                               {"shape", m.shape},
+                               {"rank_shape", m.local_shape},
+                               {"split", name(m.split)},
+                               {"placement", m.placement},
+                               {"padding_rows", m.padding_rows},
+                               {"rank_bytes", m.rank_bytes},
+                               {"parts", std::move(parts)}});
+  }
+  return doc;
+}
+
+}  // namespace
+
+// The plan is held against a run first, so that the picture is of what runs.
+Drawing draw_shards(const DrawSettings& settings) {
+  const std::unique_ptr<WeightSource> source = settings.open();
+  const ShardPlan plan(source->config(), settings.step.tp);
+  check_same_plan(plan, step_on_meta(*source, plan, {.trainer = settings.step.trainer}));
+  const auto picture = std::make_shared<ShardsPicture>(
+      shards_picture(plan, settings.step.trainer.dtype, settings.model.describe(*source)));
+  return {[picture] { return shards_graph(*picture); },
+          [picture](const TextStyle& style) { return shards_text(*picture, style); },
+          [picture] { return json(*picture); }};
+}
+
+}  // namespace tplab::cli

@@ -1,0 +1,139 @@
+// The plan as rectangles, and checks that it leaves out nothing and gives nothing twice.
+#include "viz/shards_picture.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "sim/error.h"
+#include "sim/placement.h"
+
+namespace tplab {
+
+namespace {
+
+int64_t product(const std::vector<int64_t>& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+// A block's name without its number is the same in every block: only the first is drawn.
+bool is_drawn(const std::string& name) {
+  constexpr std::string_view kBlocks = "transformer.h.";
+  return !name.starts_with(kBlocks) || name.starts_with("transformer.h.0.");
+}
+
+bool overlap(const Range& a, const Range& b) { return a.begin < b.end && b.begin < a.end; }
+
+int64_t area(const ShardPart& part) { return part.rows.size() * part.cols.size(); }
+
+void check_parts(const ShardMatrix& matrix, int tp) {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorKind::run, fmt::format("the plan of {} {}", matrix.name, what),
+                "this is a bug in tplab's shard plan; please report it");
+  };
+  int64_t covered = 0;
+  std::vector<int64_t> held(static_cast<size_t>(tp));
+  for (size_t i = 0; i < matrix.parts.size(); ++i) {
+    const ShardPart& part = matrix.parts[i];
+    covered += area(part);
+    for (size_t r = 0; r < held.size(); ++r)
+      if (part.rank == ShardPart::kEveryRank || part.rank == static_cast<int>(r))
+        held[r] += area(part);
+    for (size_t j = 0; j < i; ++j)
+      if (overlap(part.rows, matrix.parts[j].rows) && overlap(part.cols, matrix.parts[j].cols))
+        refuse(fmt::format("gives the same numbers to ranks {} and {}", matrix.parts[j].rank,
+                           part.rank));
+  }
+  if (covered != matrix.rows * matrix.cols)
+    refuse(fmt::format("gives {} of its {} numbers to ranks", covered, matrix.rows * matrix.cols));
+  for (size_t r = 0; r < held.size(); ++r)
+    if (held[r] != product(matrix.local_shape))
+      refuse(fmt::format("gives rank {} {} numbers, where its shape says {}", r, held[r],
+                         product(matrix.local_shape)));
+}
+
+// One rank's rectangles, and the rows of padding below them.
+void add_parts(ShardMatrix& matrix, const ShardPlan& plan, const ShardRow& row, int rank) {
+  const Slice slice = plan.slice(row, rank);
+  const int64_t D = plan.config().head_size(), block = matrix.rows / 3;
+  for (size_t i = 0; i < slice.rows.size(); ++i) {
+    ShardPart part{.rank = rank, .rows = slice.rows[i], .cols = slice.cols};
+    if (row.split == Split::heads) {
+      const int64_t first = static_cast<int64_t>(i) * block;
+      part.block = std::string(1, "qkv"[i]);
+      part.heads = {(part.rows.begin - first) / D, (part.rows.end - first) / D};
+    }
+    if (area(part) > 0) matrix.parts.push_back(std::move(part));
+  }
+  if (row.split != Split::vocab) return;
+  const Range mine{rank * matrix.local_shape[0], (rank + 1) * matrix.local_shape[0]};
+  const int64_t real = mine.begin + slice.row_count();
+  if (real < mine.end)
+    matrix.parts.push_back(
+        {.rank = rank, .rows = {real, mine.end}, .cols = slice.cols, .padding = true});
+}
+
+ShardMatrix matrix_of(const ShardPlan& plan, const ShardRow& row, DType dtype) {
+  const bool whole = row.split == Split::whole;
+  const std::vector<int64_t> local = plan.local_shape(row);
+  const int64_t padded = row.split == Split::vocab ? local[0] * plan.tp() : row.shape[0];
+  ShardMatrix matrix{.name = row.name,
+                     .shape = row.shape,
+                     .local_shape = local,
+                     .split = row.split,
+                     .placement = whole ? placement_name<Invariant>() : placement_name<Varying>(),
+                     .rows = padded,
+                     .cols = row.shape.size() == 2 ? row.shape[1] : 1,
+                     .padding_rows = padded - row.shape[0],
+                     .rank_bytes = product(local) * size_bytes(dtype)};
+  if (whole) {
+    matrix.parts = {{.rows = {0, matrix.rows}, .cols = {0, matrix.cols}}};
+  } else {
+    for (int rank = 0; rank < plan.tp(); ++rank) add_parts(matrix, plan, row, rank);
+    std::stable_sort(matrix.parts.begin(), matrix.parts.end(),
+                     [](const ShardPart& a, const ShardPart& b) { return a.block < b.block; });
+    std::stable_sort(
+        matrix.parts.begin(), matrix.parts.end(), [](const ShardPart& a, const ShardPart& b) {
+          return std::string_view("qkv").find(a.block) < std::string_view("qkv").find(b.block);
+        });
+  }
+  check_parts(matrix, plan.tp());
+  return matrix;
+}
+
+}  // namespace
+
+ShardsPicture shards_picture(const ShardPlan& plan, DType dtype, std::string model) {
+  const GptConfig& c = plan.config();
+  ShardsPicture picture{.model = std::move(model),
+                        .tp = plan.tp(),
+                        .dtype = dtype,
+                        .layers = c.n_layer,
+                        .heads = c.n_head,
+                        .width = c.n_embd,
+                        .rank_bytes = plan.local_count() * size_bytes(dtype),
+                        .matrices = {}};
+  for (const ShardRow& row : plan.rows())
+    if (is_drawn(row.name)) picture.matrices.push_back(matrix_of(plan, row, dtype));
+  return picture;
+}
+
+std::string split_in_words(Split split) {
+  switch (split) {
+    case Split::whole:
+      return "whole, on every rank";
+    case Split::rows:
+      return "rows: output features";
+    case Split::cols:
+      return "columns: input features";
+    case Split::heads:
+      return "rows of its heads in Q, K and V";
+    case Split::vocab:
+      return "rows of the padded vocabulary";
+  }
+  return "?";
+}
+
+}  // namespace tplab

@@ -1,0 +1,55 @@
+// Which part of each parameter each rank holds, to scale: from the shard plan alone.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/shard_plan.h"
+#include "viz/picture.h"
+
+namespace tplab {
+
+// A rectangle of a parameter, and who holds it.
+struct ShardPart {
+  static constexpr int kEveryRank = -1;
+
+  int rank = kEveryRank;
+  Range rows, cols;
+  std::string block = {};  // of a fused [Q|K|V]: "q", "k" or "v"
+  Range heads = {};        //   and which heads
+  bool padding = false;    // rows past the real vocabulary, which are zeros
+};
+
+// A parameter seen as a matrix; a vector [n] is [n, 1].
+struct ShardMatrix {
+  std::string name;
+  std::vector<int64_t> shape, local_shape;
+  Split split;
+  std::string_view placement;         // placement_name()'s, of the ranks' parts
+  int64_t rows, cols, padding_rows;   // rows: with padding
+  int64_t rank_bytes;                 // with padding
+  std::vector<ShardPart> parts = {};  // block by block and rank by rank
+
+  bool is_vector() const { return shape.size() == 1; }
+};
+
+struct ShardsPicture {
+  std::string model;  // how people call it
+  int tp;
+  DType dtype;
+  int64_t layers, heads, width;       // of the model: L, H, C
+  int64_t rank_bytes;                 // of the whole model
+  std::vector<ShardMatrix> matrices;  // all of the plan, of blocks the first one's
+};
+
+// Throws Error(run) unless the plan gives every number of every parameter to one rank (or all of
+// them to all) and each rank what its local shape says.
+ShardsPicture shards_picture(const ShardPlan& plan, DType dtype, std::string model);
+
+Graph shards_graph(const ShardsPicture& picture);
+std::string shards_text(const ShardsPicture& picture, const TextStyle& style);
+
+// "rows of its heads in Q, K and V", "whole, on every rank".
+std::string split_in_words(Split split);
+
+}  // namespace tplab

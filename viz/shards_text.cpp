@@ -1,0 +1,196 @@
+// Shards in a terminal: each split matrix as bands or strips with their ranks written in them.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "viz/palette.h"
+#include "viz/shards_picture.h"
+#include "viz/table.h"
+
+namespace tplab {
+
+namespace {
+
+constexpr int kStrip = 3;    // characters: two digits and a space
+constexpr int kWidest = 72;  // of a drawing, in characters
+constexpr int kHighest = 4;  // of a drawing of strips, in lines
+
+std::string coloured(const std::string& text, int rank, bool colour) {
+  if (!colour) return text;
+  const std::string tint = rank_tint(rank);
+  const auto part = [&](size_t at) { return std::stoi(tint.substr(at, 2), nullptr, 16); };
+  return fmt::format("\x1b[30;48;2;{};{};{}m{}\x1b[0m", part(1), part(3), part(5), text);
+}
+
+// What fits of these, in the middle.
+std::string centred(const std::vector<std::string>& texts, int width) {
+  for (const std::string& text : texts)
+    if (std::ssize(text) <= width) return fmt::format("{:^{}}", text, width);
+  return std::string(static_cast<size_t>(width), ' ');
+}
+
+std::vector<std::string> ways_to_say(const ShardPart& part) {
+  const std::string rank = fmt::format("{}", part.rank);
+  if (part.padding) return {"rank " + rank + ": zeros", rank + ": zeros", rank + " 0"};
+  std::vector<std::string> ways;
+  if (part.heads.size() == 1)
+    ways = {fmt::format("rank {}: head {}", rank, part.heads.begin),
+            fmt::format("{}: h{}", rank, part.heads.begin)};
+  if (part.heads.size() > 1)
+    ways = {fmt::format("rank {}: heads {}-{}", rank, part.heads.begin, part.heads.end - 1),
+            fmt::format("{}: h{}-{}", rank, part.heads.begin, part.heads.end - 1)};
+  ways.push_back("rank " + rank);
+  ways.push_back(rank);
+  return ways;
+}
+
+struct Frame {
+  std::string_view side, line, corners[4];  // top left, top right, bottom left, bottom right
+  explicit Frame(bool unicode) {
+    if (unicode) {
+      side = "│", line = "─";
+      corners[0] = "┌", corners[1] = "┐", corners[2] = "└", corners[3] = "┘";
+    } else {
+      side = "|", line = "-";
+      for (auto& corner : corners) corner = "+";
+    }
+  }
+  std::string rule(int width, bool top) const {
+    std::string text(corners[top ? 0 : 2]);
+    for (int i = 0; i < width; ++i) text += line;
+    return text + std::string(corners[top ? 1 : 3]);
+  }
+};
+
+class ShardsText {
+ public:
+  ShardsText(const ShardsPicture& picture, const TextStyle& style)
+      : picture_(picture), style_(style), frame_(style.unicode) {
+    const int tp = picture.tp;
+    const int64_t each = (4 + tp - 1) / tp;
+    lines_of_width_ = picture.width % (each * tp) == 0 ? each * tp : tp;
+  }
+  std::string text() const;
+
+ private:
+  static bool is_drawn(const ShardMatrix& m) { return !m.is_vector() && m.split != Split::whole; }
+  double rows_a_line() const {
+    return static_cast<double>(picture_.width) / static_cast<double>(lines_of_width_);
+  }
+  int lines_of(int64_t rows) const {
+    return std::max(1, static_cast<int>(std::lround(static_cast<double>(rows) / rows_a_line())));
+  }
+  int width_of(int64_t cols) const { return std::clamp(2 * lines_of(cols), 8, kWidest / 2); }
+  std::string drawn(const ShardMatrix& matrix) const;
+  std::string bands(const ShardMatrix& matrix, int width) const;
+  std::string strips(const ShardMatrix& matrix) const;
+  std::string header(const ShardMatrix& matrix, const std::string& scale) const;
+  Table others() const;
+
+  const ShardsPicture& picture_;
+  const TextStyle& style_;
+  Frame frame_;
+  int64_t lines_of_width_;  // for C rows
+};
+
+std::string ShardsText::header(const ShardMatrix& m, const std::string& scale) const {
+  return fmt::format("\n{}\n[{}], a rank [{}]: {}\n{}, tp {}, {} a rank{}\n",
+                     ink(m.name, Ink::bold, style_.colour), fmt::join(m.shape, ", "),
+                     fmt::join(m.local_shape, ", "), split_in_words(m.split), m.placement,
+                     picture_.tp, human_bytes(static_cast<double>(m.rank_bytes)), scale);
+}
+
+// Rows are split: one band below the other, the blocks of a fused matrix named at their side.
+std::string ShardsText::bands(const ShardMatrix& m, int width) const {
+  std::string text = "  " + frame_.rule(width, true) + "\n", block;
+  for (const ShardPart& part : m.parts) {
+    const int lines = m.split == Split::vocab ? 1 : lines_of(part.rows.size());
+    for (int i = 0; i < lines; ++i) {
+      const bool begins = !part.block.empty() && part.block != block;
+      block = part.block;
+      text += fmt::format("{} {}{}{}\n", begins ? part.block : " ", frame_.side,
+                          coloured(centred(ways_to_say(part), width), part.rank, style_.colour),
+                          frame_.side);
+    }
+  }
+  return text + "  " + frame_.rule(width, false) + "\n";
+}
+
+// Columns are split: strips side by side, in several rows of them where there are too many ranks.
+std::string ShardsText::strips(const ShardMatrix& m) const {
+  const int tp = picture_.tp;
+  const int wanted = 2 * lines_of(m.cols) / tp;
+  const int strip = std::clamp(wanted, kStrip, std::max(kStrip, kWidest / tp));
+  const int a_row = std::min(tp, kWidest / strip);
+  const int lines = std::min(lines_of(m.rows), tp > a_row ? 1 : kHighest);
+  std::string text;
+  for (int first = 0; first < tp; first += a_row) {
+    const int count = std::min(a_row, tp - first);
+    text += "  " + frame_.rule(count * strip, true) + "\n";
+    for (int i = 0; i < lines; ++i) {
+      text += "  " + std::string(frame_.side);
+      for (int s = first; s < first + count; ++s) {
+        const ShardPart& part = m.parts[static_cast<size_t>(s)];
+        text += coloured(centred(ways_to_say(part), strip), part.rank, style_.colour);
+      }
+      text += std::string(frame_.side) + "\n";
+    }
+    text += "  " + frame_.rule(count * strip, false) + "\n";
+  }
+  const std::string scale = fmt::format(
+      "; a line is {:.4g} rows, a character {:.4g} columns", static_cast<double>(m.rows) / lines,
+      static_cast<double>(m.cols) / (static_cast<double>(tp) * strip));
+  return header(m, scale) + text;
+}
+
+std::string ShardsText::drawn(const ShardMatrix& m) const {
+  if (m.split == Split::cols) return strips(m);
+  const int width = width_of(m.cols);
+  const double columns = static_cast<double>(m.cols) / width;
+  if (m.split != Split::vocab) {
+    const ShardPart& part = m.parts.front();
+    const double rows = static_cast<double>(part.rows.size()) / lines_of(part.rows.size());
+    return header(m, fmt::format("; a line is {:.4g} rows, a character {:.4g} columns", rows,
+                                 columns)) +
+           bands(m, width);
+  }
+  const std::string padding =
+      m.padding_rows > 0 ? fmt::format("; the last {} rows are padding", m.padding_rows) : "";
+  return header(m, padding) + bands(m, 24);
+}
+
+// What needs no drawing: vectors, and what every rank holds.
+Table ShardsText::others() const {
+  using enum Table::Align;
+  Table table({{"not drawn"}, {"shape"}, {"a rank"}, {"bytes a rank", right}});
+  for (const ShardMatrix& m : picture_.matrices) {
+    if (is_drawn(m)) continue;
+    const std::string whole = m.split == Split::whole ? "all of it" : "";
+    table.row({{m.name},
+               {fmt::format("[{}]", fmt::join(m.shape, ", "))},
+               {whole.empty() ? fmt::format("[{}]", fmt::join(m.local_shape, ", ")) : whole},
+               {human_bytes(static_cast<double>(m.rank_bytes))}});
+  }
+  return table;
+}
+
+std::string ShardsText::text() const {
+  std::string text =
+      ink(one_line(picture_.model, style_), Ink::bold, style_.colour) +
+      fmt::format("\ntp {}, {}: a rank holds {}; of {} blocks that are alike, the first\n",
+                  picture_.tp, name(picture_.dtype),
+                  human_bytes(static_cast<double>(picture_.rank_bytes)), picture_.layers);
+  for (const ShardMatrix& matrix : picture_.matrices)
+    if (is_drawn(matrix)) text += drawn(matrix);
+  return text + "\n" + others().text(style_.colour);
+}
+
+}  // namespace
+
+std::string shards_text(const ShardsPicture& picture, const TextStyle& style) {
+  return ShardsText(picture, style).text();
+}
+
+}  // namespace tplab
