@@ -27,8 +27,16 @@ constexpr const char* kAnyKind = " --help --json --no-color --out --ascii ";
 // To add a kind: its function (draw.h), and a row here.
 std::vector<DrawKind> make_kinds() {
   const std::string model = "--preset --checkpoint --tp --dtype";
+  const std::string step =
+      model + " --dp --sp --sp-regather --zero --recompute --accumulate --batch --seq --algorithm";
   return {
+      {"block", "one block on its ranks: what each computes, holds and sends",
+       step + " --phase --layer", 2, draw_block},
+      {"model", "all modules, with their sync points and bytes", step + " --depth --unfold", 2,
+       draw_model},
       {"shards", "which part of each matrix each rank holds, to scale", model, 2, draw_shards},
+      {"timeline", "when each rank computes, waits and sends, as measured", step + " --seed", 2,
+       draw_timeline},
   };
 }
 
@@ -225,6 +233,9 @@ void add_draw(CLI::App& app, int&) {
       ->capture_default_str();
   sub->add_option("--depth", settings.depth, "modules within modules that are shown")
       ->check(whole_number(1))
+      ->capture_default_str();
+  sub->add_option("--layer", settings.layer, "which block")
+      ->check(whole_number(0))
       ->capture_default_str();
   sub->add_flag("--unfold", settings.unfold, "every block, also those that are alike");
   sub->add_flag("--ascii", command->ascii, "text without Unicode");
