@@ -95,7 +95,8 @@ document.addEventListener('keydown', (event) => {
 });
 
 function tell(event) {
-  if (event.target.tagName === 'TD') $('detail').textContent = event.target.getAttribute('aria-label');
+  const at = event.target;
+  if (at.tagName === 'TD') $('detail').textContent = at.getAttribute('aria-label');
 }
 $('values').addEventListener('mouseover', tell);
 $('values').addEventListener('focusin', tell);

@@ -47,7 +47,7 @@ GraphNode box(const Run& run, size_t i) {
   if (step.op) {
     node.fill = "#333333";
     node.ink = "#ffffff";
-    node.border = "#333333";
+    node.border = "#999999";
     node.rows = {
         {{.text = for_people(name(*step.op)) + (step.largest ? " (max)" : ""), .bold = true}},
         {{.text = fmt::format("{} to {}", step.before->placement, step.after.placement)}},
@@ -57,6 +57,7 @@ GraphNode box(const Run& run, size_t i) {
   }
   const std::string fill(placement_colour(step.after.placement));
   std::vector<GraphCell> ranks;
+  ranks.reserve(static_cast<size_t>(run.tp));
   for (int r = 0; r < run.tp; ++r)
     ranks.push_back({.text = fmt::format("rank {}", r), .fill = fill});
   if (run.tp > 2)

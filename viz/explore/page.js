@@ -106,7 +106,8 @@ function cell(holding, rank, flat, when, unit, most, hide) {
 
 function grid(holding, s, rank, when, unit, most, hide) {
   const rows = rowsOf(holding, s), dims = holding.shape.length;
-  const table = make('table', {role: 'grid', 'aria-label': `rank ${rank}${when ? ' ' + when : ''}`});
+  const label = `rank ${rank}${when ? ' ' + when : ''}`;
+  const table = make('table', {role: 'grid', 'aria-label': label});
   if (!rows[0].name) {
     const head = make('tr', {}, make('th', {text: dims === 3 ? 't \\ c' : ''}));
     for (let i = 0; i < rows[0].count; ++i) {
@@ -131,14 +132,16 @@ function grid(holding, s, rank, when, unit, most, hide) {
 }
 
 function side(holding, s, when, hide) {
-  const unit = unitOf(s), most = mostOf(s) || 1, chip = make('span', {class: 'chip', text: holding.placement});
+  const unit = unitOf(s), most = mostOf(s) || 1;
+  const chip = make('span', {class: 'chip', text: holding.placement});
   chip.style.backgroundColor = data.colours.placements[holding.placement] || '#eeeeee';
-  const title = make('h3', {}, when ? when[0].toUpperCase() + when.slice(1) : 'Each rank holds', chip,
-                     make('span', {class: 'unit', text: unitText(unit)}));
+  const heading = when ? when[0].toUpperCase() + when.slice(1) : 'Each rank holds';
+  const title = make('h3', {}, heading, chip, make('span', {class: 'unit', text: unitText(unit)}));
   const ranks = make('div', {class: 'ranks'});
   const element = make('div', {class: 'side', 'data-side': when || 'tensor'}, title, ranks);
   for (let r = 0; r < run().tp; ++r) {
-    const box = make('div', {class: 'rank', 'data-rank': r, role: 'group', 'aria-label': 'rank ' + r},
+    const attributes = {class: 'rank', 'data-rank': r, role: 'group', 'aria-label': 'rank ' + r};
+    const box = make('div', attributes,
                      make('h4', {text: `rank ${r}: ${shapeText(holding.shape)}`}),
                      grid(holding, s, r, when, unit, most, hide));
     box.style.borderColor = data.colours.ranks[r];
@@ -180,7 +183,8 @@ function drawCounters() {
 }
 
 function codeBlock(excerpt, line) {
-  const pre = make('pre', {tabindex: 0, 'aria-label': `${excerpt.file} from line ${excerpt.first}`});
+  const label = `${excerpt.file} from line ${excerpt.first}`;
+  const pre = make('pre', {tabindex: 0, 'aria-label': label});
   excerpt.lines.forEach((text, i) => {
     const row = make('span', i === line ? {class: 'line-here', 'aria-current': 'true'} : {},
       make('span', {class: 'number', text: excerpt.first + i}), text || ' ');
@@ -253,7 +257,8 @@ function draw() {
   const s = step(), here = `Step ${state.step + 1} of ${run().steps.length}`;
   drawControls();
   drawList();
-  $('title').replaceChildren(make('span', {class: 'phase', text: `${here}, ${s.phase}: `}), stepName(s));
+  const where = make('span', {class: 'phase', text: `${here}, ${s.phase}: `});
+  $('title').replaceChildren(where, stepName(s));
   $('why').textContent = s.why;
   drawCounters();
   drawValues(s);

@@ -40,7 +40,8 @@ function askValue(s) {
       return verdict(line, false, 'That is no number.');
     if (!isClose(typed, truth, unit)) {
       const hint = s.largest ? 'take the largest of the ranks\' numbers there'
-        : s.op === 'all_gather' ? 'find the rank that had it before' : 'add up what each rank had there';
+        : s.op === 'all_gather' ? 'find the rank that had it before'
+        : 'add up what each rank had there';
       return verdict(line, false, `Look at the cells before, and ${hint}.`);
     }
     state.solved.add(solveKey());
@@ -71,7 +72,8 @@ function askChoice(name, text, options, truth, explain) {
   const box = make('fieldset', {id: name}, make('legend', {text}));
   for (const option of options) {
     const button = make('button', {type: 'button', text: option});
-    button.addEventListener('click', () => verdict(line, option === truth, option === truth ? explain : ''));
+    const right = option === truth;
+    button.addEventListener('click', () => verdict(line, right, right ? explain : ''));
     box.append(button);
   }
   box.append(line);
@@ -82,7 +84,8 @@ function askShape(s) {
   const rank = (state.step + 1) % run().tp, tp = run().tp, held = s.after.shape;
   const before = s.before.shape;
   const positions = before.length === 3 ? [before[0], before[1] / tp, before[2]] : null;
-  const options = [held, before, [...before.slice(0, -1), before[before.length - 1] / tp], positions]
+  const features = [...before.slice(0, -1), before[before.length - 1] / tp];
+  const options = [held, before, features, positions]
     .filter((shape) => shape && shape.every(Number.isInteger)).map(shapeText);
   return askChoice('ask-shape', `What shape is rank ${rank}'s part afterwards?`,
                    [...new Set(options)].sort(), shapeText(held), `It is ${s.after.placement}.`);
@@ -92,15 +95,16 @@ function askBytes(s) {
   const tp = run().tp, rank = (state.step + 2) % tp, sent = s.wire[rank];
   const elements = Math.max(values(s.before, rank).length, values(s.after, rank).length);
   const whole = elements * data.model.bytes_each;
-  const options = new Set([sent, whole, 2 * whole, whole / tp].map(bytes));
-  const sorted = [...options].sort((a, b) => parseFloat(a.replace(/,/g, '')) - parseFloat(b.replace(/,/g, '')));
-  return askChoice('ask-bytes', `How much does rank ${rank} send to the others?`, sorted, bytes(sent),
+  const options = [...new Set([sent, whole, 2 * whole, whole / tp])].sort((a, b) => a - b);
+  return askChoice('ask-bytes', `How much does rank ${rank} send to the others?`,
+                   options.map(bytes), bytes(sent),
                    `The whole tensor is ${bytes(whole)}, and there are ${tp} ranks.`);
 }
 
 function markAsked(s) {
   const {rank, flat} = askedCell(s);
-  const td = document.querySelector(`[data-side="after"] [data-rank="${rank}"] [data-flat="${flat}"]`);
+  const td = document.querySelector(
+    `[data-side="after"] [data-rank="${rank}"] [data-flat="${flat}"]`);
   if (td) td.classList.add('asked');
 }
 

@@ -71,6 +71,7 @@ Run run_of(const Recording& recording, const WeightSource& source, int tp, bool 
   });
   run.loss = losses[0];
   std::vector<std::vector<RankStep>> steps;
+  steps.reserve(watchers.size());
   for (const auto& watcher : watchers) steps.push_back(watcher->steps());
   run.steps = put_together(steps);
   for (const RankRecord& record : records) {

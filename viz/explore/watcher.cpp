@@ -17,6 +17,7 @@ std::vector<float> numbers(const Array& array) {
 
 std::vector<int64_t> sizes(const Shape& shape) {
   std::vector<int64_t> sizes;
+  sizes.reserve(Shape::kMaxDims);
   for (int i = 0; i < shape.dims(); ++i) sizes.push_back(shape[i]);
   return sizes;
 }
