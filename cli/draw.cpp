@@ -35,6 +35,9 @@ std::vector<DrawKind> make_kinds() {
       {"model", "all modules, with their sync points and bytes", step + " --depth --unfold", 2,
        draw_model},
       {"shards", "which part of each matrix each rank holds, to scale", model, 2, draw_shards},
+      {"mesh", "the dp x tp mesh, its groups and what they send", step, 2, draw_mesh},
+      {"compare", "what TP, TP + SP, pipeline and naive splitting send",
+       model + " --batch --seq --algorithm", 2, draw_compare},
       {"timeline", "when each rank computes, waits and sends, as measured", step + " --seed", 2,
        draw_timeline},
   };

@@ -52,5 +52,7 @@ Drawing draw_shards(const DrawSettings& settings);
 Drawing draw_block(const DrawSettings& settings);
 Drawing draw_model(const DrawSettings& settings);
 Drawing draw_timeline(const DrawSettings& settings);
+Drawing draw_mesh(const DrawSettings& settings);
+Drawing draw_compare(const DrawSettings& settings);
 
 }  // namespace tplab::cli
