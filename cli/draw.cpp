@@ -35,7 +35,9 @@ std::vector<DrawKind> make_kinds() {
       {"model", "all modules, with their sync points and bytes", step + " --depth --unfold", 2,
        draw_model},
       {"shards", "which part of each matrix each rank holds, to scale", model, 2, draw_shards},
-      {"mesh", "the dp x tp mesh, its groups and what they send", step, 2, draw_mesh},
+      {"collective", "what an algorithm does, step by step", "--op --algorithm --tp", 4,
+       draw_collective},
+      {"mesh", "the ranks, their groups, and what each group sends in a step", step, 2, draw_mesh},
       {"compare", "what TP, TP + SP, pipeline and naive splitting send",
        model + " --batch --seq --algorithm", 2, draw_compare},
       {"timeline", "when each rank computes, waits and sends, as measured", step + " --seed", 2,
@@ -195,7 +197,9 @@ std::string footer() {
   for (const DrawKind& kind : kinds()) text += fmt::format("  {:<12}{}\n", kind.name, kind.help);
   return text + R"(Examples:
   tplab draw shards --preset nano-cpu --tp 4             as text, in the terminal
-  tplab draw shards --preset gpt2-xl --tp 5 -o xl.svg    or .png, .pdf, .dot, .txt)";
+  tplab draw shards --preset gpt2-xl --tp 5 -o xl.svg    or .png, .pdf, .dot, .txt
+  tplab draw collective --op all_reduce --algorithm ring --tp 4
+  tplab draw mesh --preset gpt2 --tp 4 --dp 2 --zero 2)";
 }
 
 void add_step_options(CLI::App& sub, DrawSettings& settings) {

@@ -1,4 +1,4 @@
-// tplab draw block, model, mesh, compare and timeline: pictures of one training step.
+// tplab draw block, model, compare and timeline: pictures of one training step.
 #include <fmt/format.h>
 
 #include "cli/draw.h"
@@ -6,7 +6,6 @@
 #include "sim/error.h"
 #include "viz/block_picture.h"
 #include "viz/compare_picture.h"
-#include "viz/mesh_picture.h"
 #include "viz/model_picture.h"
 #include "viz/timeline.h"
 
@@ -139,26 +138,6 @@ Drawing draw_timeline(const DrawSettings& settings) {
   return {[picture] { return timeline_graph(*picture); },
           [picture](const TextStyle& style) { return timeline_text(*picture, style); },
           [picture] { return timeline_json(*picture); }};
-}
-
-Drawing draw_mesh(const DrawSettings& settings) {
-  const Ran ran = run_step(settings);
-  const auto picture =
-      std::make_shared<const MeshPicture>(mesh_picture(ran.run, settings.step, ran.title));
-  return {[picture] { return mesh_graph(*picture); },
-          [picture](const TextStyle& style) { return mesh_text(*picture, style); },
-          [picture] {
-            Json doc = {{"schema", 1},       {"kind", "mesh"},    {"title", picture->title},
-                        {"tp", picture->tp}, {"dp", picture->dp}, {"traffic", Json::array()}};
-            for (const MeshTraffic& t : picture->traffic)
-              doc["traffic"].push_back({{"axis", name(t.axis)},
-                                        {"phase", name(t.phase)},
-                                        {"op", name(t.op)},
-                                        {"calls", t.calls},
-                                        {"payload_bytes", t.payload_bytes},
-                                        {"rank_sends_bytes", t.wire_bytes}});
-            return doc;
-          }};
 }
 
 Drawing draw_compare(const DrawSettings& settings) {

@@ -70,8 +70,14 @@ class Links {
   virtual std::byte* peer_out(int peer) const = 0;
   virtual void rendezvous() = 0;  // returns when every rank of the group has come to it
   void count_wire(size_t bytes) { wire_bytes_ += static_cast<int64_t>(bytes); }
+  // The same, saying whose bytes go where: one of the two is this rank.
+  void count_access(int from, int to, ConstBytes data) {
+    count_wire(data.size());
+    accessed(from, to, data);
+  }
 
  private:
+  virtual void accessed(int /*from*/, int /*to*/, ConstBytes /*data*/) {}  // for a picture
   virtual void do_send(int to, ConstBytes data) = 0;
   virtual void do_recv(int from, Bytes data) = 0;
   virtual void do_send_recv(int to, ConstBytes sent, int from, Bytes received) = 0;

@@ -1,10 +1,11 @@
 #include "viz/mesh_picture.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include <map>
-#include <tuple>
+#include <algorithm>
 
+#include "sim/error.h"
 #include "viz/palette.h"
 #include "viz/table.h"
 
@@ -12,132 +13,261 @@ namespace tplab {
 
 namespace {
 
-std::string rank_name(const MeshPicture& picture, int dp, int tp) {
-  return std::to_string(dp * picture.tp + tp);
+std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
+
+GroupTraffic& traffic_of(std::vector<GroupTraffic>& all, const Event& e) {
+  for (GroupTraffic& one : all)
+    if (one.phase == e.phase && one.op == e.op) return one;
+  return all.emplace_back(GroupTraffic{.phase = e.phase, .op = e.op});
 }
 
-std::string traffic_text(const MeshTraffic& t) {
-  return fmt::format("{} {} of {}, a rank sends {}", t.calls, name(t.op),
-                     human_bytes(static_cast<double>(t.payload_bytes)), human_bytes(t.wire_bytes));
+// Calls and payloads of the first rank, which the others must have made too; bytes of all.
+void count(MeshGroup& group, const std::vector<RankRecord>& ranks) {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ErrorKind::run,
+                fmt::format("the {} group of ranks {}: {}", name(group.axis),
+                            fmt::join(group.ranks, ", "), what),
+                "draw the mesh that the run was made on");
+  };
+  for (const int rank : group.ranks) {
+    std::vector<GroupTraffic> own;
+    for (const Event& e : ranks[static_cast<size_t>(rank)].ledger.events()) {
+      if (e.axis != group.axis) continue;
+      if (e.group_size != std::ssize(group.ranks))
+        refuse(fmt::format("{} ranks took part in a collective", e.group_size));
+      GroupTraffic& traffic = traffic_of(own, e);
+      ++traffic.calls;
+      traffic.payload_bytes += e.payload_bytes;
+      traffic.wire_bytes += e.wire_bytes;
+    }
+    if (rank == group.ranks.front()) {
+      group.traffic = std::move(own);
+      continue;
+    }
+    for (size_t i = 0; i < std::max(own.size(), group.traffic.size()); ++i) {
+      const bool both = i < own.size() && i < group.traffic.size();
+      if (!both || own[i].op != group.traffic[i].op || own[i].phase != group.traffic[i].phase ||
+          own[i].calls != group.traffic[i].calls ||
+          own[i].payload_bytes != group.traffic[i].payload_bytes)
+        refuse(fmt::format("rank {} made other calls than rank {}", rank, group.ranks.front()));
+      group.traffic[i].wire_bytes += own[i].wire_bytes;
+    }
+  }
+  std::stable_sort(group.traffic.begin(), group.traffic.end(),
+                   [](const auto& a, const auto& b) { return a.phase < b.phase; });
 }
 
-// What a group is for.
-std::string group_text(const MeshPicture& picture, Axis axis) {
-  const bool is_tp = axis == Axis::tp;
-  const int groups = is_tp ? picture.dp : picture.tp, size = is_tp ? picture.tp : picture.dp;
-  return fmt::format("{} {} group{} of {}: {}", groups, name(axis), groups == 1 ? "" : "s", size,
-                     is_tp ? "one model each, split over its ranks"
-                           : "ranks with equal shards, which sum gradients");
+// Groups of one axis that communicate alike, as nearly always all do, are told of together.
+struct Alike {
+  std::vector<const MeshGroup*> groups;
+  const MeshGroup& first() const { return *groups.front(); }
+};
+
+std::vector<Alike> alike(const MeshPicture& picture) {
+  std::vector<Alike> kinds;
+  for (const MeshGroup& group : picture.groups) {
+    const auto same = [&](const Alike& kind) {
+      return kind.first().axis == group.axis && kind.first().traffic == group.traffic;
+    };
+    const auto at = std::find_if(kinds.begin(), kinds.end(), same);
+    if (at == kinds.end()) {
+      kinds.push_back({{&group}});
+    } else {
+      at->groups.push_back(&group);
+    }
+  }
+  return kinds;
+}
+
+std::string heading(const Alike& kind) {
+  const MeshGroup& group = kind.first();
+  const std::string what =
+      group.axis == Axis::tp
+          ? fmt::format("{} ranks that share one model", group.ranks.size())
+          : fmt::format("{} ranks with the same part of it, in each replica", group.ranks.size());
+  if (kind.groups.size() == 1)
+    return fmt::format("The {} group of ranks {}: {}", name(group.axis),
+                       fmt::join(group.ranks, ", "), what);
+  return fmt::format("Each of {} {} groups: {}", kind.groups.size(), name(group.axis), what);
+}
+
+constexpr const char* kNothing = "One rank: it communicates with nobody.";
+
+// --- The graph.
+
+constexpr double kCell = 44, kCellHeight = 30, kBetween = 16, kFont = 9, kLine = 16;
+
+class MeshDrawing {
+ public:
+  explicit MeshDrawing(const MeshPicture& picture);
+  Graph take() && { return std::move(graph_); }
+
+ private:
+  void text(std::string id, const std::string& text, double x, double y, bool bold);
+  void grid();
+  void frame(const MeshGroup& group, double reach);
+  void tables();
+  Box box_of(int rank) const {
+    return {x0_ + (kCell + kBetween) * (rank % picture_.tp),
+            y0_ + (kCellHeight + kBetween) * (rank / picture_.tp), kCell, kCellHeight};
+  }
+
+  const MeshPicture& picture_;
+  Graph graph_;
+  double x0_ = 70, y0_ = 80;
+};
+
+void MeshDrawing::text(std::string id, const std::string& text, double x, double y, bool bold) {
+  const double width = 0.7 * kFont * static_cast<double>(display_width(text)) + 4;
+  graph_.add({.id = std::move(id),
+              .rows = {{{text, "", bold}}},
+              .tooltip = text,
+              .fill = "transparent",
+              .border = "transparent",
+              .font_size = kFont,
+              .at = Box{x, y, width, kLine}});
+}
+
+// Around the boxes of its ranks, which lie in one row or one column.
+void MeshDrawing::frame(const MeshGroup& group, double reach) {
+  const Box first = box_of(group.ranks.front()), last = box_of(group.ranks.back());
+  const bool tp = group.axis == Axis::tp;
+  const std::string label = fmt::format("{} group", name(group.axis));
+  graph_.add({.id = fmt::format("{} of rank {}", label, group.ranks.front()),
+              .rows = {{{""}}},
+              .tooltip = fmt::format("{}: ranks {}", label, fmt::join(group.ranks, ", ")),
+              .fill = "transparent",
+              .border = tp ? "#0072b2" : "#d55e00",
+              .border_width = 1.2,
+              .dashed = !tp,
+              .at = Box{first.x - reach, first.y - reach, last.x + kCell - first.x + 2 * reach,
+                        last.y + kCellHeight - first.y + 2 * reach}});
+}
+
+void MeshDrawing::grid() {
+  for (const MeshGroup& group : picture_.groups) frame(group, group.axis == Axis::tp ? 6 : 3);
+  for (int rank = 0; rank < picture_.tp * picture_.dp; ++rank) {
+    const int tp_index = rank % picture_.tp, dp_index = rank / picture_.tp;
+    graph_.add(
+        {.id = fmt::format("rank {}", rank),
+         .rows = {{{fmt::format("{}", rank), "", true}}},
+         .tooltip = fmt::format("rank {}: tp index {}, dp index {}", rank, tp_index, dp_index),
+         .fill = rank_tint(tp_index),
+         .border = std::string(rank_colour(tp_index)),
+         .border_width = 1.5,
+         .at = box_of(rank)});
+    const Box box = box_of(rank);
+    if (dp_index == 0)
+      text(fmt::format("column {}", tp_index), fmt::format("tp {}", tp_index), box.x + 6,
+           box.y - 26, false);
+    if (tp_index == 0)
+      text(fmt::format("row {}", dp_index), fmt::format("dp {}", dp_index), box.x - 48, box.y + 7,
+           false);
+  }
+}
+
+void MeshDrawing::tables() {
+  double y = box_of(picture_.tp * picture_.dp - 1).y + kCellHeight + 24;
+  size_t number = 0;
+  for (const Alike& kind : alike(picture_)) {
+    const MeshGroup& group = kind.first();
+    const bool tp = group.axis == Axis::tp;
+    GraphNode node{.id = fmt::format("traffic {}", number++),
+                   .rows = {{{heading(kind), "#eeeeee", true}},
+                            {{"phase", "", true, true},
+                             {"collectives", "", true, true},
+                             {"tensors, in all", "", true, true},
+                             {"sent, all its ranks", "", true, true}}},
+                   .tooltip = heading(kind),
+                   .border = tp ? "#0072b2" : "#d55e00",
+                   .outline = GraphNode::Outline::box,
+                   .dashed = !tp,
+                   .font_size = kFont};
+    for (const GroupTraffic& t : group.traffic)
+      node.rows.push_back({{std::string(name(t.phase)), "", false, true},
+                           {fmt::format("{} {}", t.calls, name(t.op)), "", false, true},
+                           {bytes_text(t.payload_bytes), "", false, true},
+                           {bytes_text(t.wire_bytes), "", false, true}});
+    const double height = kLine * static_cast<double>(node.rows.size()) + 10;
+    node.at = Box{0, y, 460, height};
+    graph_.add(std::move(node));
+    y += height + 12;
+  }
+  if (picture_.groups.empty()) text("nothing", kNothing, 0, y, false);
+}
+
+MeshDrawing::MeshDrawing(const MeshPicture& picture) : picture_(picture) {
+  graph_.title = fmt::format("{}: mesh, tp {}, dp {}", picture.model, picture.tp, picture.dp);
+  text("title", picture.model, 0, 0, true);
+  text("step", picture.step, 0, kLine, false);
+  grid();
+  tables();
+}
+
+// --- The text.
+
+std::string grid_text(const MeshPicture& picture, const TextStyle& style) {
+  constexpr int kAtOnce = 16;  // columns, of 4 characters
+  std::string text;
+  for (int first = 0; first < picture.tp; first += kAtOnce) {
+    const int last = std::min(picture.tp, first + kAtOnce);
+    text += "      ";
+    for (int t = first; t < last; ++t) text += fmt::format("{:>4}", fmt::format("t{}", t));
+    for (int d = 0; d < picture.dp; ++d) {
+      text += fmt::format("\n  d{:<2} {}", d, style.unicode ? "│" : "|");
+      for (int t = first; t < last; ++t)
+        text += ink(fmt::format("{:>4}", d * picture.tp + t), Ink::bold, style.colour);
+      text += style.unicode ? " │" : " |";
+    }
+    text += "\n";
+  }
+  return text;
 }
 
 }  // namespace
 
-MeshPicture mesh_picture(const StepOnMeta& run, const StepOptions& options,
-                         const std::string& title) {
-  std::map<std::tuple<Axis, Phase, Op>, MeshTraffic> sums;
-  for (size_t rank = 0; rank < run.records.size(); ++rank) {
-    for (const Event& event : run.records[rank].ledger.events()) {
-      MeshTraffic& t = sums[{event.axis, event.phase, event.op}];
-      t.axis = event.axis;
-      t.phase = event.phase;
-      t.op = event.op;
-      t.wire_bytes +=
-          static_cast<double>(event.wire_bytes) / static_cast<double>(run.records.size());
-      if (rank > 0) continue;  // all ranks make the same calls
-      ++t.calls;
-      t.payload_bytes += event.payload_bytes;
-    }
+MeshPicture mesh_picture(const std::vector<RankRecord>& ranks, const StepOptions& options,
+                         std::string model) {
+  MeshPicture picture{.model = std::move(model),
+                      .step = describe(options),
+                      .tp = options.tp,
+                      .dp = options.dp,
+                      .groups = {}};
+  if (std::ssize(ranks) != options.tp * options.dp)
+    throw Error(ErrorKind::run,
+                fmt::format("a mesh of {} x {} is drawn, and {} ranks ran", options.dp, options.tp,
+                            ranks.size()),
+                "draw the mesh that the run was made on");
+  for (int d = 0; d < options.dp && options.tp > 1; ++d) {
+    MeshGroup group{.axis = Axis::tp, .ranks = {}};
+    for (int t = 0; t < options.tp; ++t) group.ranks.push_back(d * options.tp + t);
+    picture.groups.push_back(std::move(group));
   }
-  MeshPicture picture{title, options.tp, options.dp, {}};
-  for (const auto& [key, traffic] : sums) picture.traffic.push_back(traffic);
+  for (int t = 0; t < options.tp && options.dp > 1; ++t) {
+    MeshGroup group{.axis = Axis::dp, .ranks = {}};
+    for (int d = 0; d < options.dp; ++d) group.ranks.push_back(d * options.tp + t);
+    picture.groups.push_back(std::move(group));
+  }
+  for (MeshGroup& group : picture.groups) count(group, ranks);
   return picture;
 }
 
-Graph mesh_graph(const MeshPicture& picture) {
-  constexpr double kCell = 44, kGap = 16, kLeft = 60, kTop = 70, kText = 430;
-  Graph graph{.title = picture.title};
-  const auto write = [&](const std::string& id, const std::string& text, const Box& at, bool left,
-                         bool bold = false) {
-    graph.add({.id = id,
-               .rows = {{{text, "", bold, left}}},
-               .outline = GraphNode::Outline::none,
-               .font_size = 10,
-               .at = at});
-  };
-  const double step = kCell + kGap;
-  const double right = kLeft + picture.tp * step, bottom = kTop + picture.dp * step;
-  write("title", picture.title, {0, 0, kText, 30}, true, true);
-  for (int dp = 0; dp < picture.dp; ++dp) {
-    write(fmt::format("dp{}", dp), fmt::format("dp {}", dp),
-          {0, kTop + dp * step, kLeft - 14, kCell}, true);
-    graph.add({.id = fmt::format("tp-group{}", dp),
-               .rows = {{{""}}},
-               .tooltip = fmt::format("tp group of replica {}", dp),
-               .fill = "#eaf4fb",
-               .border = "#0072b2",
-               .at = Box{kLeft - 6, kTop + dp * step - 6, right - kLeft - kGap + 12, kCell + 12}});
-  }
-  for (int tp = 0; tp < picture.tp; ++tp) {
-    write(fmt::format("tp{}", tp), fmt::format("tp {}", tp),
-          {kLeft + tp * step, kTop - 28, kCell, 14}, false);
-    graph.add({.id = fmt::format("dp-group{}", tp),
-               .rows = {{{""}}},
-               .tooltip = fmt::format("dp group of tp index {}", tp),
-               .fill = "#ffffff00",
-               .border = "#d55e00",
-               .dashed = true,
-               .at = Box{kLeft + tp * step - 3, kTop - 12, kCell + 6, bottom - kTop - kGap + 24}});
-  }
-  for (int dp = 0; dp < picture.dp; ++dp)
-    for (int tp = 0; tp < picture.tp; ++tp)
-      graph.add(
-          {.id = "rank" + rank_name(picture, dp, tp),
-           .rows = {{{rank_name(picture, dp, tp), "", true}}},
-           .tooltip = fmt::format("rank {}: dp {}, tp {}", rank_name(picture, dp, tp), dp, tp),
-           .border = std::string(rank_colour(tp)),
-           .border_width = 2,
-           .at = Box{kLeft + tp * step, kTop + dp * step, kCell, kCell}});
-  double y = bottom + 20;
-  for (const Axis axis : {Axis::tp, Axis::dp}) {
-    write(fmt::format("{} groups", name(axis)), group_text(picture, axis), {0, y, kText, 14}, true,
-          true);
-    for (const MeshTraffic& t : picture.traffic) {
-      if (t.axis != axis) continue;
-      y += 15;
-      write(fmt::format("{} {} {}", name(axis), name(t.phase), name(t.op)),
-            fmt::format("{}: {}", name(t.phase), traffic_text(t)), {16, y, kText - 16, 14}, true);
-    }
-    y += 22;
-  }
-  return graph;
-}
+Graph mesh_graph(const MeshPicture& picture) { return MeshDrawing(picture).take(); }
 
 std::string mesh_text(const MeshPicture& picture, const TextStyle& style) {
-  std::string text = ink(picture.title, Ink::bold, style.colour) + "\n\n";
-  const int per_line = (style.columns - 8) / 6;  // a wide mesh goes on below
-  for (int first = 0; first < picture.tp; first += per_line) {
-    const int last = std::min(first + per_line, picture.tp);
-    text += std::string(8, ' ');
-    for (int tp = first; tp < last; ++tp) text += fmt::format("{:>6}", fmt::format("tp {}", tp));
-    text += "\n";
-    for (int dp = 0; dp < picture.dp; ++dp) {
-      text += fmt::format("{:<8}", fmt::format("dp {}", dp));
-      for (int tp = first; tp < last; ++tp)
-        text += fmt::format("{:>6}", rank_name(picture, dp, tp));
-      text += "\n";
-    }
-    text += "\n";
-  }
-  for (const Axis axis : {Axis::tp, Axis::dp}) {
-    text += fmt::format("{} ({})\n", ink(group_text(picture, axis), Ink::bold, style.colour),
-                        axis == Axis::tp ? "a row" : "a column");
-    bool any = false;
-    for (const MeshTraffic& t : picture.traffic) {
-      if (t.axis != axis) continue;
-      any = true;
-      text += fmt::format("  {:<10}{}\n", name(t.phase), traffic_text(t));
-    }
-    if (!any) text += "  nothing to send\n";
+  using enum Table::Align;
+  std::string text = ink(one_line(picture.model, style), Ink::bold, style.colour) + "\n" +
+                     picture.step + "\n\n" + grid_text(picture, style);
+  if (picture.groups.empty()) text += std::string("\n") + kNothing + "\n";
+  for (const Alike& kind : alike(picture)) {
+    text += "\n" + ink(heading(kind), Ink::bold, style.colour) + "\n";
+    Table table({{"phase"}, {"collectives"}, {"tensors", right}, {"sent by the group", right}});
+    for (const GroupTraffic& t : kind.first().traffic)
+      table.row({{std::string(name(t.phase))},
+                 {fmt::format("{} {}", t.calls, name(t.op))},
+                 {bytes_text(t.payload_bytes)},
+                 {bytes_text(t.wire_bytes)}});
+    text += table.text(style.colour);
   }
   return text;
 }

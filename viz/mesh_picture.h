@@ -1,35 +1,41 @@
-// The dp x tp mesh: its ranks, its groups, and what each kind of group communicates in one training
-// step, counted in a run on the meta device.
+// The dp x tp mesh: its ranks, its groups, and what each group communicates in a training step.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "viz/picture.h"
-#include "viz/step_on_meta.h"
+#include "viz/recorded_step.h"
 
 namespace tplab {
 
-// The collectives of one operation over one axis in one phase; what a rank takes part in.
-struct MeshTraffic {
-  Axis axis;
+// The collectives of one kind that a group made in a step.
+struct GroupTraffic {
   Phase phase;
   Op op;
   int64_t calls = 0;
-  int64_t payload_bytes = 0;
-  double wire_bytes = 0;  // a rank, on average
+  int64_t payload_bytes = 0;  // of the tensors, each counted once
+  int64_t wire_bytes = 0;     // sent by all ranks of the group together
+  bool operator==(const GroupTraffic&) const = default;
+};
+
+struct MeshGroup {
+  Axis axis;
+  std::vector<int> ranks;                  // by global index
+  std::vector<GroupTraffic> traffic = {};  // by phase, in the order of first calls
 };
 
 struct MeshPicture {
-  std::string title;  // one or more lines
+  std::string model, step;  // how people call them
   int tp, dp;
-  std::vector<MeshTraffic> traffic;  // by axis, phase, operation
+  std::vector<MeshGroup> groups;  // tp groups, then dp groups; none of a single rank
 };
 
-// REQUIRES: the run is of options.
-MeshPicture mesh_picture(const StepOnMeta& run, const StepOptions& options,
-                         const std::string& title);
+// What the ranks of a run made with these options counted, by global index (count_step).
+// Throws Error(run) if the ranks of a group did not make the same calls, or another number of
+// ranks than the group has took part.
+MeshPicture mesh_picture(const std::vector<RankRecord>& ranks, const StepOptions& options,
+                         std::string model);
 
 Graph mesh_graph(const MeshPicture& picture);
 std::string mesh_text(const MeshPicture& picture, const TextStyle& style);

@@ -14,9 +14,9 @@ namespace tplab {
 namespace {
 
 // In points.
-constexpr double kShelf = 780, kGap = 16, kBar = 13, kFont = 8, kLine = 11;
+constexpr double kShelf = 900, kGap = 16, kBar = 13, kFont = 8, kLine = 11;
 constexpr double kLetter = 0.64;    // of the font's size: DejaVu Sans, wide letters
-constexpr int64_t kMostHeads = 32;  // drawn one by one
+constexpr int64_t kMostHeads = 16;  // drawn one by one
 
 double text_width(const std::string& text, double font) {
   return kLetter * font * static_cast<double>(display_width(text));
@@ -76,17 +76,19 @@ ShardsDrawing::ShardsDrawing(const ShardsPicture& picture) : picture_(picture) {
   graph_.title = fmt::format("{}: shards, tp {}", picture.model, picture.tp);
   heading(fmt::format("{}, tp {}, {}: a rank holds {}", picture.model, picture.tp,
                       name(picture.dtype), human_bytes(static_cast<double>(picture.rank_bytes))));
-  std::string group;
-  for (const ShardMatrix& matrix : picture.matrices) {
-    const bool in_block = matrix.name.starts_with("transformer.h.");
-    const std::string_view last = matrix.name;
-    const std::string its = in_block ? fmt::format("block 0 of {} that are alike", picture.layers)
-                            : last.starts_with("transformer.w") ? "embedding"
-                                                                : "head";
-    if (its != group) heading(its);
-    group = its;
-    card(matrix);
-  }
+  const auto draw = [&](std::string_view heading_text, const auto& belongs) {
+    heading(std::string(heading_text));
+    for (const bool vectors : {false, true})  // small ones last: they fill a shelf
+      for (const ShardMatrix& matrix : picture.matrices)
+        if (matrix.is_vector() == vectors && belongs(matrix)) card(matrix);
+  };
+  const auto in_block = [](const ShardMatrix& m) { return m.name.starts_with("transformer.h."); };
+  const auto in_embedding = [](const ShardMatrix& m) {
+    return m.name.starts_with("transformer.w");
+  };
+  draw("embedding", in_embedding);
+  draw(fmt::format("block 0 of {} that are alike", picture.layers), in_block);
+  draw("head", [&](const ShardMatrix& m) { return !in_block(m) && !in_embedding(m); });
 }
 
 void ShardsDrawing::heading(const std::string& text) {
@@ -173,7 +175,7 @@ void ShardsDrawing::card(const ShardMatrix& matrix) {
 std::pair<std::string, double> fitting(const std::vector<std::string>& texts, const Box& box) {
   for (const std::string& text : texts) {
     const double font = std::min({kFont, box.height - 1.5, (box.width - 2) / text_width(text, 1)});
-    if (font >= 5.5 || text == texts.back()) return {text, std::max(font, 4.5)};
+    if (font >= (text == texts.back() ? 4.5 : 5.5)) return {text, font};
   }
   return {"", kFont};
 }
@@ -191,9 +193,9 @@ void ShardsDrawing::draw_part(const ShardMatrix& matrix, const ShardPart& part,
     heads = fmt::format("heads {}-{}", part.heads.begin, part.heads.end - 1);
   std::vector<std::string> texts;
   if (!heads.empty()) texts.push_back(who + ": " + heads);
-  if (part.padding) texts = {who + ": zeros", "0", ""};
+  if (part.padding) texts = {who + ": zeros", fmt::format("{}: zeros", part.rank)};
   if (!part.padding) texts.push_back(who);
-  if (!part.padding) texts.push_back(all ? "all" : fmt::format("{}", part.rank));
+  texts.push_back(all ? "all" : fmt::format("{}", part.rank));
   const auto [text, font] = fitting(texts, box);
   const std::string colour(all ? "#777777" : rank_colour(part.rank));
   graph_.add(

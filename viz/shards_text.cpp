@@ -133,7 +133,10 @@ std::string ShardsText::strips(const ShardMatrix& m) const {
       text += "  " + std::string(frame_.side);
       for (int s = first; s < first + count; ++s) {
         const ShardPart& part = m.parts[static_cast<size_t>(s)];
-        text += coloured(centred(ways_to_say(part), strip), part.rank, style_.colour);
+        // Where there is no colour, a line between strips.
+        const bool line = !style_.colour && s + 1 < first + count;
+        text += coloured(centred(ways_to_say(part), strip - line), part.rank, style_.colour);
+        if (line) text += frame_.side;
       }
       text += std::string(frame_.side) + "\n";
     }

@@ -16,12 +16,13 @@ constexpr size_t kPieceBytes = 128 << 10;
 
 // Bytes [begin, begin + size) of a peer's input.
 ConstBytes read_from(Links& links, int peer, size_t begin, size_t size) {
-  if (peer != links.rank()) links.count_wire(size);
-  return {links.peer_in(peer) + begin, size};
+  const ConstBytes data(links.peer_in(peer) + begin, size);
+  if (peer != links.rank()) links.count_access(peer, links.rank(), data);
+  return data;
 }
 
 void write_to(Links& links, int peer, size_t begin, ConstBytes data) {
-  links.count_wire(data.size());
+  links.count_access(links.rank(), peer, data);
   copy(links, data, {links.peer_out(peer) + begin, data.size()});
 }
 
