@@ -120,7 +120,9 @@ void add_info(CLI::App& app, int& exit_code);
 void add_export(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_train(CLI::App& app, int& exit_code);
+void add_explore(CLI::App& app, int& exit_code);
 void add_trace(CLI::App& app, int& exit_code);
+void add_explore(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
 void add_draw(CLI::App& app, int& exit_code);
 

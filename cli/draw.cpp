@@ -30,12 +30,18 @@ std::vector<DrawKind> make_kinds() {
   const std::string step =
       model + " --dp --sp --sp-regather --zero --recompute --accumulate --batch --seq --algorithm";
   return {
+      {"block", "one block on its ranks: what each computes, holds and sends",
+       step + " --phase --layer", 2, draw_block},
+      {"model", "all modules, with their sync points and bytes", step + " --depth --unfold", 2,
+       draw_model},
       {"shards", "which part of each matrix each rank holds, to scale", model, 2, draw_shards},
       {"collective", "what an algorithm does, step by step", "--op --algorithm --tp", 4,
        draw_collective},
       {"mesh", "the ranks, their groups, and what each group sends in a step", step, 2, draw_mesh},
       {"compare", "sync points and bytes of TP, TP + SP, pipeline and naive splitting",
        model + " --recompute --accumulate --batch --seq --algorithm", 2, draw_compare},
+      {"timeline", "when each rank computes, waits and sends, as measured", step + " --seed", 2,
+       draw_timeline},
   };
 }
 
@@ -235,6 +241,9 @@ void add_draw(CLI::App& app, int&) {
       ->capture_default_str();
   sub->add_option("--depth", settings.depth, "modules within modules that are shown")
       ->check(whole_number(1))
+      ->capture_default_str();
+  sub->add_option("--layer", settings.layer, "which block")
+      ->check(whole_number(0))
       ->capture_default_str();
   sub->add_flag("--unfold", settings.unfold, "every block, also those that are alike");
   sub->add_flag("--ascii", command->ascii, "text without Unicode");

@@ -23,7 +23,7 @@ struct DrawSettings {
   int zero = 0;
   std::string phase = "both";  // forward, backward or both
   std::string op = "all_reduce";
-  int64_t depth = 2;
+  int64_t depth = 2, layer = 0;
   bool unfold = false;
 
   bool forward() const { return phase != "backward"; }
@@ -51,5 +51,9 @@ Drawing draw_collective(const DrawSettings& settings);
 Drawing draw_compare(const DrawSettings& settings);
 Drawing draw_mesh(const DrawSettings& settings);
 Drawing draw_shards(const DrawSettings& settings);
+// draw_step.cpp. Throw Error(run) for a step that did not run as planned.
+Drawing draw_block(const DrawSettings& settings);
+Drawing draw_model(const DrawSettings& settings);
+Drawing draw_timeline(const DrawSettings& settings);
 
 }  // namespace tplab::cli

@@ -48,7 +48,9 @@ nlohmann::ordered_json json(const ShardsPicture& picture) {
 Drawing draw_shards(const DrawSettings& settings) {
   const std::unique_ptr<WeightSource> source = settings.open();
   const ShardPlan plan(source->config(), settings.step.tp);
-  check_same_plan(plan, step_on_meta(*source, plan, {.trainer = settings.step.trainer}));
+  StepOptions step = settings.step;
+  complete(step, source->config());
+  check_same_plan(plan, step_on_meta(*source, plan, step));
   const auto picture = std::make_shared<ShardsPicture>(
       shards_picture(plan, settings.step.trainer.dtype, settings.model.describe(*source)));
   return {[picture] { return shards_graph(*picture); },

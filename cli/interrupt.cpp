@@ -13,7 +13,7 @@ namespace {
 std::atomic<int> caught{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 std::atomic<bool> installed{false};
-struct sigaction before_int, before_term;
+struct sigaction before_int, before_term, before_hup;
 
 // Calls nothing but sigaction, which is async-signal-safe (POSIX, signal-safety(7)).
 extern "C" void on_signal(int signal) {
@@ -32,6 +32,7 @@ void install(int signal, struct sigaction& before) {
   action.sa_flags = SA_RESTART;  // no read or write of the command fails because of it
   sigaddset(&action.sa_mask, SIGINT);
   sigaddset(&action.sa_mask, SIGTERM);
+  sigaddset(&action.sa_mask, SIGHUP);
   sigaction(signal, &action, nullptr);
 }
 
@@ -43,11 +44,13 @@ Interrupt::Interrupt() {
   caught = 0;
   sigaction(SIGINT, nullptr, &before_int);  // before any handler that would put it back
   install(SIGTERM, before_term);
+  install(SIGHUP, before_hup);
   install(SIGINT, before_int);
 }
 
 Interrupt::~Interrupt() {
   sigaction(SIGTERM, &before_term, nullptr);
+  sigaction(SIGHUP, &before_hup, nullptr);
   sigaction(SIGINT, &before_int, nullptr);
   installed = false;
 }

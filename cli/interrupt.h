@@ -3,10 +3,10 @@
 
 namespace tplab::cli {
 
-// While one exists, the first SIGINT or SIGTERM only sets a flag, which the command looks at where
-// it can stop cleanly. From then on SIGINT does what it did before, so that a second Ctrl-C ends a
-// command that does not get there. What was ignored before (as under nohup, or behind a shell
-// script's &) stays ignored. The destructor puts all back.
+// While one exists, the first SIGINT, SIGTERM or SIGHUP (a closed terminal) only sets a flag, which
+// the command looks at where it can stop cleanly. From then on SIGINT does what it did before, so
+// that a second Ctrl-C ends a command that does not get there. What was ignored before (as under
+// nohup, or behind a shell script's &) stays ignored. The destructor puts all back.
 //
 // At most one at a time. Threads: the flag may be read by any. Ranks that look at different moments
 // see different things, so let one look and tell the others.

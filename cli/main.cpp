@@ -21,6 +21,7 @@ constexpr const char* kExamples = R"(Examples:
   tplab draw shards --preset gpt2 --tp 4           which part each rank holds, as a picture
   tplab bench decode --preset gpt2                 how close to the memory's limit
   tplab bench train --preset nano-cpu              training steps on meshes side by side
+  tplab explore -o explore.html                    step through a pass, in a browser
 Exit codes: 0 good, 1 verification failed, 2 usage, 3 bad input file, 4 not available here; 130
 after Ctrl-C.)";
 
@@ -85,6 +86,7 @@ int run(int argc, char** argv) {
   tplab::cli::add_export(app, exit_code);
   tplab::cli::add_draw(app, exit_code);
   tplab::cli::add_bench(app, exit_code);
+  tplab::cli::add_explore(app, exit_code);
   tplab::cli::add_doctor(app, exit_code);
   try {
     app.parse(argc, argv);

@@ -4,6 +4,26 @@
 
 namespace tplab::cli {
 
+std::vector<PredictedEvent> predict(const ShardPlan& plan, const StepOptions& step, int rank) {
+  const int tp_index = rank % step.tp, dp_index = rank / step.tp;
+  const TrainerOptions& trainer = step.trainer;
+  if (step.forward_only)
+    return predict_forward(plan, step.micro_batch(), step.seq, trainer.dtype, step.algorithm,
+                           tp_index);
+  return predict_step(plan,
+                      {.dp = step.dp,
+                       .batch = step.micro_batch(),
+                       .length = step.seq,
+                       .micro_batches = trainer.accumulation,
+                       .sp = trainer.sp,
+                       .regather = trainer.sp_regather,
+                       .recompute = trainer.recompute,
+                       .zero = static_cast<int>(trainer.zero),
+                       .dtype = trainer.dtype,
+                       .algorithm = step.algorithm},
+                      dp_index, tp_index);
+}
+
 void StepSettings::add_options(CLI::App& app) {
   model.add_options(app);
   add_tp(app, step.tp);

@@ -6,9 +6,13 @@
 #include <string>
 
 #include "cli/command.h"
+#include "verify/predict.h"
 #include "viz/recorded_step.h"
 
 namespace tplab::cli {
+
+// What the rank of this global index must send in such a step, by the papers' counts.
+std::vector<PredictedEvent> predict(const ShardPlan& plan, const StepOptions& step, int rank);
 
 struct StepSettings {
   ModelChoice model;

@@ -5,6 +5,7 @@
 #include "cli/step_settings.h"
 #include "cli/trace_table.h"
 #include "sim/error.h"
+#include "viz/table.h"
 #include "viz/trace_events.h"
 
 namespace tplab::cli {
@@ -45,26 +46,9 @@ TraceTable TraceCommand::count(const WeightSource& source) const {
   const StepOptions& step = settings.step;
   const std::vector<RankRecord> ran = count_step(source, step);
   const ShardPlan plan(source.config(), step.tp);
-  const StepShape shape{.dp = step.dp,
-                        .batch = step.micro_batch(),
-                        .length = step.seq,
-                        .micro_batches = step.trainer.accumulation,
-                        .sp = step.trainer.sp,
-                        .regather = step.trainer.sp_regather,
-                        .recompute = step.trainer.recompute,
-                        .zero = settings.zero,
-                        .dtype = step.trainer.dtype,
-                        .algorithm = step.algorithm};
   std::vector<RankTraffic> ranks;
-  for (int r = 0; r < step.tp * step.dp; ++r) {
-    const auto& counted = ran[static_cast<size_t>(r)].ledger.events();
-    const int tp_index = r % step.tp, dp_index = r / step.tp;
-    ranks.push_back({step.forward_only
-                         ? predict_forward(plan, step.micro_batch(), step.seq, step.trainer.dtype,
-                                           step.algorithm, tp_index)
-                         : predict_step(plan, shape, dp_index, tp_index),
-                     counted});
-  }
+  for (int r = 0; r < step.tp * step.dp; ++r)
+    ranks.push_back({predict(plan, step, r), ran[static_cast<size_t>(r)].ledger.events()});
   return trace_table(ranks);
 }
 
@@ -92,10 +76,10 @@ void TraceCommand::write_table(const WeightSource& source, int& exit_code) {
     output.document(document);
   } else {
     const std::string title = settings.model.describe(source) + "\n" + describe(settings.step);
-    output.text(counted.text(title, unfold, output.colour()));
+    output.text(counted.text(wrapped(title, 80), unfold, output.colour()));
   }
   output.close();
-  if (!counted.good()) exit_code = static_cast<int>(ErrorKind::run);
+  exit_code = counted.exit_code();
 }
 
 void TraceCommand::run(int& exit_code) {

@@ -22,13 +22,13 @@ std::vector<Communication> counted_of(const RankTraffic& rank) {
   return all;
 }
 
-Traffic total(const std::vector<Communication>& all) {
-  Traffic sum;
+TrafficSum total(const std::vector<Communication>& all) {
+  TrafficSum sum;
   for (const Communication& c : all) sum += {1, c.payload_bytes, c.wire_bytes};
   return sum;
 }
 
-nlohmann::ordered_json json(const Traffic& t) {
+nlohmann::ordered_json json(const TrafficSum& t) {
   return {{"calls", t.calls}, {"payload_bytes", t.payload_bytes}, {"wire_bytes", t.wire_bytes}};
 }
 
@@ -57,7 +57,7 @@ std::string TraceTable::text(const std::string& title, bool unfold, bool colour)
       fmt::format("{}\ncollectives, and the bytes that rank {} sends in them\n\n", title, rank);
   text += sites.empty() ? "nothing is sent\n" : traffic_text(sites, unfold, colour);
   if (!good()) return text + "\n" + ink("differs: " + disagreement, Ink::bad, colour) + "\n";
-  const Traffic& sent = ranks[0].counted;
+  const TrafficSum& sent = ranks[0].counted;
   const std::string verdict =
       fmt::format("counted = expected on {}: {} collectives, {} sent by rank 0",
                   ranks.size() == 1 ? "the rank" : fmt::format("all {} ranks", ranks.size()),

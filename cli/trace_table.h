@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/error.h"
 #include "sim/ledger.h"
 #include "verify/predict.h"
 #include "viz/module_traffic.h"
@@ -23,6 +24,7 @@ struct TraceTable {
   std::vector<TrafficPair> ranks;  // totals of each
 
   bool good() const { return disagreement.empty(); }
+  int exit_code() const { return good() ? 0 : static_cast<int>(ErrorKind::run); }
   std::string text(const std::string& title, bool unfold, bool colour) const;
   // Appends to a document that says what ran.
   void add_to(nlohmann::ordered_json& document) const;

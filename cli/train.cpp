@@ -1,8 +1,12 @@
 // tplab train: trains a model on a mesh of virtual ranks, saves it, and shows what it has learned.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -26,6 +30,39 @@ namespace tplab::cli {
 
 namespace {
 
+// As a shell takes it for one word.
+std::string shell_word(const std::string& text) {
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) ||
+           std::string_view("_./-+").find(c) != std::string_view::npos;
+  };
+  if (std::all_of(text.begin(), text.end(), plain)) return text;
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return word + "'";
+}
+
+// A folder that only one run may write to, for as long as this exists. The system gives it free
+// however the run ends.
+class OwnFolder {
+ public:
+  OwnFolder() = default;
+  ~OwnFolder() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  OwnFolder(const OwnFolder&) = delete;
+  OwnFolder& operator=(const OwnFolder&) = delete;
+
+  // False if another run has it. A disk that knows no locks has none.
+  bool lock(const std::string& path) {
+    descriptor_ = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+  }
+
+ private:
+  int descriptor_ = -1;
+};
+
 struct TrainCommand {
   TrainSettings settings;
   Output output;
@@ -41,13 +78,14 @@ struct TrainCommand {
   std::unique_ptr<WeightSource> source_;            // null when resumed
   Dataset dataset_;
   int64_t first_step_ = 0;
+  OwnFolder folder_;
 
   void take_up();
   void open_model();
   void open_data(const GptConfig* known);
   const WeightSource& weights() const;
   const GptConfig& config() const { return weights().config(); }
-  void make_folder() const;
+  void make_folder();
   bool holds_another_run() const;
   int train(TrainOutcome& outcome);
   CheckpointFacts facts(int64_t done, double best) const;
@@ -118,7 +156,7 @@ void TrainCommand::open_data(const GptConfig* known) {
 }
 
 // Before the work, not at its first save.
-void TrainCommand::make_folder() const {
+void TrainCommand::make_folder() {
   const std::string fix = "choose another folder with --out";
   std::error_code error;
   std::filesystem::create_directories(out, error);
@@ -127,6 +165,8 @@ void TrainCommand::make_folder() const {
     fail(fmt::format("{}: cannot be written to: {}", in_quotes(out), std::strerror(errno)), fix);
   if (std::filesystem::is_directory(checkpoint_path(), error))
     fail(fmt::format("{}: is a folder, and the checkpoint's name", checkpoint_path()), fix);
+  if (!folder_.lock(out))
+    fail(fmt::format("{}: another run is at work there", in_quotes(out)), "wait for it, or " + fix);
 }
 
 bool TrainCommand::holds_another_run() const {
@@ -243,7 +283,7 @@ void TrainCommand::run(int& exit_code) {
     to_stderr(
         "tplab: stopped after {} of {} steps, all saved; go on with\n  tplab train --resume "
         "{}\n",
-        outcome.done(), settings.steps, out);
+        outcome.done(), settings.steps, shell_word(out));
   }
   report(outcome);
   output.close();

@@ -15,7 +15,7 @@ namespace tplab {
 namespace {
 
 std::string title(const BlockOptions& options, size_t ranks) {
-  return fmt::format("block {} of {} on {} rank{}: {}", options.layer, options.model, ranks,
+  return fmt::format("{}\nblock {} on {} rank{}: {}", options.model, options.layer, ranks,
                      ranks == 1 ? "" : "s",
                      !options.backward  ? "forward"
                      : !options.forward ? "backward"

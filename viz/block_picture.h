@@ -11,7 +11,7 @@
 namespace tplab {
 
 struct BlockOptions {
-  std::string model;  // how people call it, for the title
+  std::string model;  // what ran, for the title: one or more lines
   int64_t layer = 0;
   bool forward = true, backward = false;
   Algorithm algorithm = Algorithm::direct;

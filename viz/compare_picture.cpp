@@ -50,10 +50,10 @@ double text_width(const std::string& text) {
 void ComparisonDrawing::text(std::string id, const std::string& text, double x, double width,
                              bool bold) {
   graph_.add({.id = std::move(id),
-              .rows = {{{text, "", bold}}},
+              .rows = {{{text, "", bold, true}}},
               .tooltip = text,
-              .fill = "transparent",
-              .border = "transparent",
+              .border = "#ffffff",
+              .outline = GraphNode::Outline::none,
               .font_size = kFont,
               .at = Box{x, y_, width, kBar}});
 }
@@ -191,8 +191,8 @@ std::string comparison_text(const Comparison& comparison, const TextStyle& style
   }
   text += table.text(style.colour);
   text +=
-      "\nOf one rank: its collectives and the messages it waits for; bytes sent by the rank\n"
-      "that sends most; what it keeps for the backward pass, as predicted.\n";
+      "\nOf the rank that sends most: its collectives and the messages that it waits for, and\n"
+      "what it sends. What a rank keeps for its backward pass is predicted.\n";
   return text + notes;
 }
 

@@ -7,6 +7,7 @@
 #include "sim/algorithms.h"
 #include "sim/error.h"
 #include "viz/compare_picture.h"
+#include "viz/step_on_meta.h"
 
 namespace tplab {
 
@@ -67,8 +68,10 @@ Scheme counted(const std::string& name, const WeightSource& source, StepOptions 
   try {
     complete(options, source.config());
     const ShardPlan plan(source.config(), options.tp);
+    const StepOnMeta run = step_on_meta(source, plan, options);
+    check_same_plan(plan, run);
     std::vector<RankPhases> ranks;
-    for (const RankRecord& rank : count_step(source, options)) {
+    for (const RankRecord& rank : run.records) {
       ranks.emplace_back();
       for (const Event& e : rank.ledger.events()) {
         SchemePhase& phase = phase_of(ranks.back(), e.phase);

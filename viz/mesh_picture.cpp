@@ -121,10 +121,10 @@ class MeshDrawing {
 void MeshDrawing::text(std::string id, const std::string& text, double x, double y, bool bold) {
   const double width = 0.7 * kFont * static_cast<double>(display_width(text)) + 4;
   graph_.add({.id = std::move(id),
-              .rows = {{{text, "", bold}}},
+              .rows = {{{text, "", bold, true}}},
               .tooltip = text,
-              .fill = "transparent",
-              .border = "transparent",
+              .border = "#ffffff",
+              .outline = GraphNode::Outline::none,
               .font_size = kFont,
               .at = Box{x, y, width, kLine}});
 }

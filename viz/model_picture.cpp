@@ -137,10 +137,6 @@ std::string calls_text(const ModuleTraffic& traffic) {
   return text;
 }
 
-std::string title(const ModelOptions& options) {
-  return fmt::format("{}, one step", options.model);
-}
-
 // --- The graph.
 
 GraphNode module_node(const Module& module, const std::string& heading) {
@@ -247,21 +243,21 @@ Graph model_graph(const Module& root, const ModelOptions& options) {
     fail(fmt::format("the picture would have {} boxes, more than the {} one can read", count,
                      kMostBoxes),
          options.depth > 1 ? "leave out --unfold, or give --depth 1" : "leave out --unfold");
-  Graph graph{.title = title(options)};
+  Graph graph{.title = options.model};
   std::string last;
   for (const Module& module : root.parts) {
     const auto [begin, end] = draw(graph, module);
     if (!last.empty()) graph.edges.push_back({.from = last, .to = begin, .width = 1.5});
     last = end;
   }
-  graph.add(module_node(root, title(options) + ": in all"));
+  graph.add(module_node(root, "in all"));
   if (!last.empty())
     graph.edges.push_back({.from = last, .to = "total", .dashed = true, .arrow = false});
   return graph;
 }
 
 std::string model_text(const Module& root, const ModelOptions& options, const TextStyle& style) {
-  std::string text = ink(title(options), Ink::bold, style.colour) + "\n";
+  std::string text = ink(options.model, Ink::bold, style.colour) + "\n";
   for (const Module& module : root.parts) add_lines(text, module, 1, style);
   Module total = root;
   total.parts.clear();

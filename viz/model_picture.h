@@ -13,7 +13,7 @@
 namespace tplab {
 
 struct ModelOptions {
-  std::string model;    // how people call it, for the title
+  std::string model;    // what ran, for the title: one or more lines
   int64_t depth = 2;    // 1: embed, blocks, head; 2: with what is in them
   bool unfold = false;  // every block, else those alike as one
 };

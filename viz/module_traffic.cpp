@@ -7,7 +7,7 @@
 
 namespace tplab {
 
-Traffic& Traffic::operator+=(const Traffic& other) {
+TrafficSum& TrafficSum::operator+=(const TrafficSum& other) {
   calls += other.calls;
   payload_bytes += other.payload_bytes;
   wire_bytes += other.wire_bytes;
@@ -21,7 +21,7 @@ bool SiteTraffic::agrees() const {
 std::vector<SiteTraffic> compare_traffic(const std::vector<Communication>& expected,
                                          const std::vector<Communication>& counted) {
   std::vector<SiteTraffic> sites;
-  const auto add = [&](const Communication& c, Traffic TrafficPair::*side) {
+  const auto add = [&](const Communication& c, TrafficSum TrafficPair::*side) {
     auto at = std::find_if(sites.begin(), sites.end(), [&](const SiteTraffic& s) {
       return s.site == c.site && s.axis == c.axis && s.op == c.op;
     });
@@ -151,7 +151,7 @@ class TreeTable {
     for (Phase phase : phases_) {
       const TrafficPair& pair = traffic[static_cast<size_t>(phase)];
       good = good && pair.agrees();
-      const auto add_cell = [&](const Traffic& t, Ink how) {
+      const auto add_cell = [&](const TrafficSum& t, Ink how) {
         if (pair == TrafficPair{}) return cells.push_back({});
         cells.push_back({fmt::format("{} {:>8}", t.calls,
                                      pair.agrees() ? human_bytes(static_cast<double>(t.wire_bytes))

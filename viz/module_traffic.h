@@ -20,14 +20,14 @@ struct Communication {
   int64_t payload_bytes, wire_bytes;
 };
 
-struct Traffic {
+struct TrafficSum {
   int64_t calls = 0, payload_bytes = 0, wire_bytes = 0;
-  bool operator==(const Traffic&) const = default;
-  Traffic& operator+=(const Traffic& other);
+  bool operator==(const TrafficSum&) const = default;
+  TrafficSum& operator+=(const TrafficSum& other);
 };
 
 struct TrafficPair {
-  Traffic expected, counted;
+  TrafficSum expected, counted;
   bool operator==(const TrafficPair&) const = default;
   bool agrees() const { return expected == counted; }
 };

@@ -25,6 +25,8 @@ StepData draw(const StepOptions& options, const GptConfig& config) {
   const RandomStream stream(options.trainer.seed, "step tokens");
   const auto count = static_cast<uint64_t>(options.batch * options.seq);
   StepData data{{options.batch, options.seq, {}}, {}};
+  data.tokens.ids.reserve(count);
+  data.targets.reserve(count);
   for (uint64_t i = 0; i <= count; ++i) {
     const double u = stream.uniform(i);
     const auto id = static_cast<int32_t>(u * static_cast<double>(config.vocab_size));
@@ -77,7 +79,7 @@ void complete(StepOptions& options, const GptConfig& config) {
       (t.sp || t.recompute || t.accumulation > 1 || t.zero != Zero::none || t.sp_regather))
     fail("a forward pass alone has no --sp, --zero, --recompute or --accumulate",
          "drop them, or --forward");
-  if (options.batch == 0) options.batch = 2 * options.dp * t.accumulation;
+  if (options.batch == 0) options.batch = int64_t{2} * options.dp * t.accumulation;
   if (options.seq == 0) options.seq = std::min<int64_t>(config.block_size, 64);
   if (options.batch < 1 || options.seq < 1 || options.seq > config.block_size)
     fail(fmt::format("--batch {} --seq {} is not possible", options.batch, options.seq),
@@ -85,10 +87,10 @@ void complete(StepOptions& options, const GptConfig& config) {
   check_batch(options.batch, options.seq, options.tp, options.dp, t);
   if (t.sp_regather && !t.sp)
     fail("--sp-regather gathers again what only --sp splits", "add --sp, or drop it");
-  // What is drawn, and the ranks' copies of their parts: on any device.
+  // On any device: ids and targets of 4 bytes, and the copy that every rank of a replica makes.
   const double tokens = static_cast<double>(options.batch) * static_cast<double>(options.seq);
-  require_memory(fmt::format("a step of {} x {} tokens", options.batch, options.seq), 16 * tokens,
-                 "use fewer or shorter sequences: --batch, --seq");
+  require_memory(fmt::format("a step of {} x {} tokens", options.batch, options.seq),
+                 8 * (1.0 + options.tp) * tokens, "use fewer or shorter sequences: --batch, --seq");
 }
 
 void require_step_memory(const StepOptions& options, const GptConfig& config) {
@@ -99,11 +101,12 @@ void require_step_memory(const StepOptions& options, const GptConfig& config) {
           .total());
   if (options.forward_only) {
     // Weights; logits whole and in shards; of a block two streams, [q|k|v] and the hidden layer.
-    const auto tokens = static_cast<double>(options.batch / options.dp * options.seq);
-    const auto values = static_cast<double>(2 * plan.padded_vocab() + 4 * config.n_embd +
-                                            (3 * config.n_embd + 2 * config.n_inner) / options.tp);
+    const int64_t tokens = options.batch / options.dp * options.seq;
+    const int64_t values = 2 * plan.padded_vocab() + 4 * config.n_embd +
+                           (3 * config.n_embd + 2 * config.n_inner) / options.tp;
     bytes = static_cast<double>(size_bytes(options.trainer.dtype)) *
-            (static_cast<double>(plan.local_count()) + tokens * values);
+            (static_cast<double>(plan.local_count()) +
+             static_cast<double>(tokens) * static_cast<double>(values));
   }
   require_memory(fmt::format("running it at tp {}, dp {}", options.tp, options.dp), bytes * ranks,
                  "use a smaller model or batch, or look at its collectives alone: tplab trace "
@@ -142,9 +145,9 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
     recorder.stop();
   });
   std::vector<RankRecording> ranks;
+  ranks.reserve(recorders.size());
   for (RunRecorder& recorder : recorders) ranks.push_back(recorder.take());
-  result.run = join(std::move(ranks), options.tp, options.dp,
-                    fmt::format("{}; {}", model, describe(options)));
+  result.run = join(std::move(ranks), options.tp, options.dp, model, describe(options));
   return result;
 }
 

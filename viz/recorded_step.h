@@ -40,7 +40,7 @@ struct RecordedStep {
 };
 
 // The second of two steps, so that its times are not those of first touching memory. Its recording
-// is titled with `model` and the options.   REQUIRES: complete()
+// says `model` and describe(options).   REQUIRES: complete()
 RecordedStep record_step(const WeightSource& source, const StepOptions& options,
                          const std::string& model);
 

@@ -124,7 +124,8 @@ void check_call(const std::vector<Member>& call) {
 
 }  // namespace
 
-RunRecording join(std::vector<RankRecording> ranks, int tp, int dp, std::string title) {
+RunRecording join(std::vector<RankRecording> ranks, int tp, int dp, std::string model,
+                  std::string what) {
   shift_to_zero(ranks);
   // A group's calls have one order: {over tp or dp, which group of these, which call}.
   std::map<std::tuple<Axis, int, uint64_t>, std::vector<Member>> calls;
@@ -151,7 +152,7 @@ RunRecording join(std::vector<RankRecording> ranks, int tp, int dp, std::string 
       member.span->members = members;
     }
   }
-  return {std::move(title), tp, dp, std::move(ranks)};
+  return {std::move(model), std::move(what), tp, dp, std::move(ranks)};
 }
 
 }  // namespace tplab

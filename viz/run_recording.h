@@ -47,7 +47,7 @@ struct RankRecording : Interval {
 };
 
 struct RunRecording {
-  std::string title;  // of what ran, for people
+  std::string model, what;  // that ran, for people
   int tp = 1, dp = 1;
   std::vector<RankRecording> ranks;  // by global index
   int64_t end_ns() const;
@@ -82,6 +82,7 @@ class RunRecorder final : public Recorder {
 
 // Puts what the ranks recorded on one clock and joins the ranks of each collective.
 // Throws Error(run) if the ranks of one disagree about what it was, or if one of them is missing.
-RunRecording join(std::vector<RankRecording> ranks, int tp, int dp, std::string title);
+RunRecording join(std::vector<RankRecording> ranks, int tp, int dp, std::string model,
+                  std::string what);
 
 }  // namespace tplab

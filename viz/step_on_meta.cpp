@@ -7,18 +7,19 @@
 
 namespace tplab {
 
-StepOnMeta step_on_meta(const WeightSource& source, const ShardPlan& plan, const StepToDraw& step) {
-  check_batch(step.batch, step.length, plan.tp(), step.dp, step.trainer);
-  const Tokens tokens{step.batch, step.length,
-                      std::vector<int32_t>(static_cast<size_t>(step.batch * step.length))};
-  std::vector<FlowRecorder> recorders(static_cast<size_t>(plan.tp() * step.dp));
-  WorldOptions world{.tp = plan.tp(), .dp = step.dp, .device = "meta", .algorithm = step.algorithm};
+StepOnMeta step_on_meta(const WeightSource& source, const ShardPlan& plan,
+                        const StepOptions& options) {
+  const Tokens tokens{options.batch, options.seq,
+                      std::vector<int32_t>(static_cast<size_t>(options.batch * options.seq))};
+  std::vector<FlowRecorder> recorders(static_cast<size_t>(plan.tp() * options.dp));
+  WorldOptions world{
+      .tp = plan.tp(), .dp = options.dp, .device = "meta", .algorithm = options.algorithm};
   for (FlowRecorder& recorder : recorders) world.recorders.push_back(&recorder);
 
   StepOnMeta run;
-  run.dtype = step.trainer.dtype;
+  run.dtype = options.trainer.dtype;
   run.records = World(world).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, source, plan, step.trainer);
+    const auto trainer = make_trainer(rank, source, plan, options.trainer);
     recorders[static_cast<size_t>(rank.global_index())].know(trainer->parameters());
     (void)trainer->step(tokens, tokens.ids, 0, 1e-3);
   });

@@ -58,6 +58,25 @@ std::string Table::text(bool colour) const {
   return text;
 }
 
+std::string wrapped(std::string_view text, size_t columns) {
+  std::string lines;
+  size_t width = 0;  // of the last line, its space included
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of(" \n"), text.size());
+    const std::string_view word = text.substr(0, end);
+    if (width > 0 && width + display_width(word) > columns) {
+      lines.back() = '\n';  // in place of the space
+      width = 0;
+    }
+    lines += word;
+    width += display_width(word);
+    if (end < text.size()) lines += text[end];
+    width = end < text.size() && text[end] == '\n' ? 0 : width + 1;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
 std::string human_bytes(double bytes) {
   constexpr std::array<std::string_view, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
   size_t unit = 0;

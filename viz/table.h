@@ -37,6 +37,9 @@ class Table {
 // How many columns of a terminal UTF-8 text takes, for the characters used here: its code points.
 size_t display_width(std::string_view text);
 
+// The text with spaces made into ends of lines, so that none is wider, if its words allow.
+std::string wrapped(std::string_view text, size_t columns);
+
 // 1.5 KiB, 24.9 MiB: three digits and a binary unit.
 std::string human_bytes(double bytes);
 

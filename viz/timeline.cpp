@@ -29,7 +29,7 @@ std::string human_time(int64_t ns) {
 }
 
 Timeline timeline(const RunRecording& run) {
-  Timeline result{run.title, run.end_ns(), {}};
+  Timeline result{run.model + "\n" + run.what, run.end_ns(), {}};
   for (size_t r = 0; r < run.ranks.size(); ++r) {
     const RankRecording& rank = run.ranks[r];
     Track track{
@@ -61,8 +61,8 @@ struct Look {
   const char* name;
 };
 constexpr std::array<Look, 3> kLooks = {{{"█", "#", Ink::good, "computing"},
-                                         {"░", ".", Ink::dim, "waiting"},
-                                         {"▓", "=", Ink::bold, "moving data"}}};
+                                         {"·", ".", Ink::dim, "waiting"},
+                                         {"▒", "=", Ink::bold, "moving data"}}};
 const Look& look(Doing doing) { return kLooks[static_cast<size_t>(doing)]; }
 
 // How columns of text stand for time.
@@ -134,31 +134,31 @@ std::string scale_line(const Scale& scale) {
 }
 
 std::string percent(int64_t part, int64_t whole) {
-  return fmt::format("{:5.1f} %", 100 * static_cast<double>(part) /
-                                      static_cast<double>(std::max<int64_t>(whole, 1)));
+  return fmt::format("{:.1f} %", 100 * static_cast<double>(part) /
+                                     static_cast<double>(std::max<int64_t>(whole, 1)));
 }
 
 }  // namespace
 
 std::string timeline_text(const Timeline& timeline, const TextStyle& style) {
   constexpr std::array kAll = {Doing::computing, Doing::waiting, Doing::moving};
-  constexpr int kPercents = 3 * 9;  // "  12.3 %" and a space before
+  constexpr int kPercents = 3 * 8;  // " 100.0 %"
   size_t widest = 0;
   for (const Track& track : timeline.tracks) widest = std::max(widest, track.name.size());
   const int columns = std::max(20, style.columns - static_cast<int>(widest) - 1 - kPercents);
   const Scale scale{columns, std::max<int64_t>(timeline.end_ns, 1)};
   const std::string margin(widest + 1, ' ');
 
-  std::string text = timeline.title + "\n";
+  std::string text = wrapped(timeline.title, static_cast<size_t>(style.columns)) + "\n";
   if (!timeline.tracks.empty())
-    text += ink(fmt::format("{}{} {:>8} {:>8} {:>8}", margin, phase_line(timeline.tracks[0], scale),
+    text += ink(fmt::format("{}{} {:>7} {:>7} {:>7}", margin, phase_line(timeline.tracks[0], scale),
                             "compute", "wait", "move"),
                 Ink::dim, style.colour) +
             "\n";
   for (const Track& track : timeline.tracks) {
     text += fmt::format("{:<{}}{}", track.name, widest + 1, bar(track, scale, style));
     for (Doing doing : kAll)
-      text += fmt::format(" {:>8}", percent(track.total_ns(doing), track.length_ns()));
+      text += fmt::format(" {:>7}", percent(track.total_ns(doing), track.length_ns()));
     text += "\n";
   }
   text += ink(margin + scale_line(scale), Ink::dim, style.colour) + "\n";
@@ -170,6 +170,30 @@ std::string timeline_text(const Timeline& timeline, const TextStyle& style) {
         look(doing).name);
   return text + fmt::format("{}{}\n{}one column is {}; it shows what took most of it\n", margin,
                             legend, margin, human_time(scale.end_ns / scale.columns));
+}
+
+nlohmann::ordered_json timeline_json(const Timeline& timeline) {
+  constexpr std::array kNames = {"computing", "waiting", "moving"};
+  using Json = nlohmann::ordered_json;
+  Json doc = {{"schema", 1},
+              {"kind", "timeline"},
+              {"title", timeline.title},
+              {"end_ns", timeline.end_ns},
+              {"ranks", Json::array()}};
+  for (const Track& track : timeline.tracks) {
+    Json rank = {{"name", track.name},
+                 {"computing_ns", track.total_ns(Doing::computing)},
+                 {"waiting_ns", track.total_ns(Doing::waiting)},
+                 {"moving_ns", track.total_ns(Doing::moving)},
+                 {"stretches", Json::array()}};
+    for (const Stretch& s : track.stretches)
+      rank["stretches"].push_back({{"doing", kNames[static_cast<size_t>(s.doing)]},
+                                   {"what", s.what},
+                                   {"start_ns", s.start_ns},
+                                   {"end_ns", s.end_ns}});
+    doc["ranks"].push_back(std::move(rank));
+  }
+  return doc;
 }
 
 }  // namespace tplab

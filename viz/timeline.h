@@ -1,6 +1,7 @@
 // The timeline of a run: a track a rank, with what it did when, from measured times.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,7 @@ struct Track : Interval {
 };
 
 struct Timeline {
-  std::string title;
+  std::string title;  // may have several lines
   int64_t end_ns = 0;
   std::vector<Track> tracks;
 };
@@ -41,6 +42,10 @@ std::string timeline_text(const Timeline& timeline, const TextStyle& style);
 // The same as boxes to scale (see viz/graph.h), with a tooltip for each collective. Stretches too
 // short to be seen are left out.
 Graph timeline_graph(const Timeline& timeline);
+
+// The same numbers: {"title", "end_ns", "ranks": [{"name", "computing_ns", "waiting_ns",
+// "moving_ns", "stretches": [{"doing", "what", "start_ns", "end_ns"}]}]}.
+nlohmann::ordered_json timeline_json(const Timeline& timeline);
 
 // 850 ns, 12.3 us, 4.56 ms, 1.20 s: three digits.
 std::string human_time(int64_t ns);

@@ -12,9 +12,14 @@ namespace tplab {
 namespace {
 
 // In points. An A4 page lies 842 wide.
-constexpr double kLeft = 60, kWidth = 640, kTop = 52, kBar = 22, kGap = 10, kTick = 4;
+constexpr double kLeft = 60, kWidth = 640, kTop = 64, kBar = 22, kGap = 10, kTick = 4;
 constexpr double kVisible = 0.1;  // narrower boxes are left out
 constexpr double kPercent = 52;   // width of a column of percentages
+
+// About what a text takes in the pictures' font, and rather more.
+double text_width(const std::string& text, double font_size) {
+  return 0.62 * font_size * static_cast<double>(text.size()) + 2;
+}
 
 struct Look {
   Doing doing;
@@ -30,7 +35,7 @@ class Drawing {
  public:
   explicit Drawing(const Timeline& timeline) : timeline_(timeline) {
     graph_.title = timeline.title;
-    label("title", {0, 0, kLeft + kWidth, 16}, timeline.title);
+    label("title", {kLeft, 0, kWidth, 26}, timeline.title);
     if (timeline.tracks.empty()) return;
     draw_phases();
     for (size_t i = 0; i < timeline.tracks.size(); ++i) draw_track(i);
@@ -72,7 +77,7 @@ class Drawing {
       const std::string text(name(phases[i].phase));
       const std::string tooltip = fmt::format("{}, {}", text, human_time(phases[i].length_ns()));
       GraphNode node{.id = fmt::format("phase_{}", i),
-                     .rows = {{{.text = at.width > 55 ? text : ""}}},
+                     .rows = {{{.text = text_width(text, 10) < at.width ? text : ""}}},
                      .tooltip = tooltip};
       node.border = "#999999";
       node.font_size = 10;
@@ -125,10 +130,9 @@ class Drawing {
     const double top = y(timeline_.tracks.size()) + 24;
     for (size_t d = 0; d < kLooks.size(); ++d) {
       const double left = kLeft + 110 * static_cast<double>(d);
-      box(fmt::format("legend_{}", d), {left, top, 14, 14}, kLooks[d].fill, "#333333",
-          std::string(kLooks[d].name));
-      label(fmt::format("legend_{}_name", d), {left + 16, top, 86, 14},
-            std::string(kLooks[d].name));
+      const std::string name(kLooks[d].name);
+      box(fmt::format("legend_{}", d), {left, top, 14, 14}, kLooks[d].fill, "#333333", name);
+      label(fmt::format("legend_{}_name", d), {left + 18, top, text_width(name, 11), 14}, name);
       label(fmt::format("legend_{}_part", d),
             {kLeft + kWidth + 4 + kPercent * static_cast<double>(d), kTop - 24, kPercent, 16},
             d == 0   ? "compute"

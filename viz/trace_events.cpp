@@ -39,7 +39,8 @@ class Writer {
   }
 
   std::string text() const {
-    const Json facts = {{"run", run_.title}, {"tp", run_.tp}, {"dp", run_.dp}};
+    const Json facts = {
+        {"model", run_.model}, {"run", run_.what}, {"tp", run_.tp}, {"dp", run_.dp}};
     std::string out = fmt::format(
         "{{\"displayTimeUnit\":\"ms\",\n\"otherData\":{},\n\"traceEvents\":[\n", one_line(facts));
     for (const Json& name : names_) out += one_line(name) + ",\n";

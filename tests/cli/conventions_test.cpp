@@ -31,15 +31,18 @@ void check_refused(const Arguments& arguments, int exit_code, const std::string&
 
 // The ways to name a model, and a command that takes one.
 const Arguments kModelCommands[] = {
-    {"info"}, {"verify"}, {"generate", "--tokens", "1"}, {"bench", "forward"}, {"bench", "decode"}};
+    {"info"}, {"verify"}, {"generate", "--tokens", "1"}, {"bench", "forward"}, {"bench", "decode"},
+    {"trace"}};
 
 const Arguments kCommands[] = {
     {},
     {"verify"},
     {"generate"},
+    {"trace"},
     {"tokenize"},
     {"info"},
     {"export"},
+    {"explore"},
     {"doctor"},
     {"bench"},
     {"bench", "forward"},
@@ -120,6 +123,7 @@ TEST_CASE("a file that the command reads is no place for its --out") {
   refused(with({"info"}, nano), "nano/ckpt.pt");
   refused(with({"info"}, nano), "link");
   refused(with({"verify"}, nano), "nano/ckpt.pt");
+  refused(with({"trace"}, nano), "nano/ckpt.pt");
   refused(with({"bench", "decode"}, hf), "hf/model.safetensors");
   refused(with({"generate"}, hf), "hf/vocab.json");
   refused(with({"generate"}, nano), "nano/meta.pkl");

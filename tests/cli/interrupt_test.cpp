@@ -20,6 +20,7 @@ int outcome(const std::function<int()>& body) {
   if (child == 0) {
     ::signal(SIGINT, SIG_DFL);  // whatever runs the tests may ignore them
     ::signal(SIGTERM, SIG_DFL);
+    ::signal(SIGHUP, SIG_DFL);
     alarm(20);  // a mutant that waits for ever
     _exit(body());
   }
@@ -30,8 +31,8 @@ int outcome(const std::function<int()>& body) {
 
 }  // namespace
 
-TEST_CASE("interrupt: the first SIGINT or SIGTERM is remembered and ends nothing") {
-  for (const int signal : {SIGINT, SIGTERM}) {
+TEST_CASE("interrupt: the first SIGINT, SIGTERM or SIGHUP is remembered and ends nothing") {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     CHECK(outcome([signal] {
             const Interrupt interrupt;
             if (interrupt.requested() || interrupt.signal() != 0) return 1;

@@ -230,6 +230,24 @@ TEST_CASE("train: Ctrl-C and SIGTERM save, say how to go on, and nothing is lost
   }
 }
 
+TEST_CASE("train: a folder that another run writes to is refused, and free when that has ended") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "it's a run";
+  Started first = start_tplab(tiny(out, {"--steps", "1000000", "--eval-interval", "50"}));
+  wait_for(first, "step 50:");
+  const Ran second = tplab(tiny(out, {"--steps", "2"}));
+  CHECK(second.exit_code == 2);
+  CHECK_THAT(second.err, Contains("another run is at work there") && Contains("--out"));
+  first.send(SIGHUP);  // its terminal is closed
+  const Ran ended = first.wait();
+  CHECK(ended.exit_code == 128 + SIGHUP);
+  CHECK_THAT(ended.err,
+             Contains("--resume '" + (folder / "it'\\''s a run") + "'\n"));  // for a shell
+  const int64_t done = steps_done(out);
+  CHECK(done >= 50);
+  trained({"train", "--resume", out, "--steps", std::to_string(done + 1), "--no-sample"});
+}
+
 TEST_CASE("train: killed at 50 random moments it always goes on, bit-identical", "[slow]") {
   const TemporaryFolder folder;
   const std::string out = folder / "run";

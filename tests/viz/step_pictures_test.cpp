@@ -26,13 +26,13 @@ struct Recorded {
   StepOnMeta run;
 };
 
-Recorded recorded(int tp, const StepToDraw& step) {
+Recorded recorded(int tp, const StepOptions& step) {
   const auto source = initial_weights(kConfig, {.seed = 1});
   ShardPlan plan(kConfig, tp);
   return {plan, step_on_meta(*source, plan, step)};
 }
-const StepToDraw kPlain{.batch = 1, .length = 8};
-const StepToDraw kSp{.batch = 1, .length = 8, .trainer = {.sp = true}};
+const StepOptions kPlain{.batch = 1, .seq = 8};
+const StepOptions kSp{.batch = 1, .seq = 8, .trainer = {.sp = true}};
 
 // "linear -> varying"; collectives in capitals' stead with a star.
 Strings lines(const std::vector<BlockStep>& steps) {
@@ -144,7 +144,7 @@ TEST_CASE("block: text is ASCII where that is asked for, and never wider than 80
 }
 
 TEST_CASE("model: sync points and bytes are the ledger's, module by module and in all") {
-  for (const StepToDraw& step : {kPlain, kSp}) {
+  for (const StepOptions& step : {kPlain, kSp}) {
     const auto [plan, run] = recorded(4, step);
     for (const int64_t depth : {1, 2, 3}) {
       const Module root = module_tree(plan, run, {.model = "m", .depth = depth, .unfold = true});

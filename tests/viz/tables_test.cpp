@@ -41,6 +41,15 @@ TEST_CASE("table: colour changes nothing but the codes, and characters count, no
   CHECK(table.text(true) == "\x1b[1mé\x1b[0m    \x1b[1mx\x1b[0m\n\x1b[32mété\x1b[0m  1\n");
 }
 
+TEST_CASE("wrapped: lines end at spaces, before they are too wide, and where they ended already") {
+  CHECK(wrapped("one two three", 7) == "one two\nthree");
+  CHECK(wrapped("one two three", 6) == "one\ntwo\nthree");
+  CHECK(wrapped("one\ntwo three four", 9) == "one\ntwo three\nfour");
+  CHECK(wrapped("été été", 7) == "été été");
+  CHECK(wrapped("longer-than-that a", 6) == "longer-than-that\na");
+  CHECK(wrapped("", 6).empty());
+}
+
 TEST_CASE("bytes: three digits and a binary unit") {
   CHECK(human_bytes(0) == "0 B");
   CHECK(human_bytes(1023) == "1023 B");

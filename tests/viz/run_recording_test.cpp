@@ -1,0 +1,104 @@
+// What a run's recorders keep of it, and how the ranks of a collective are joined.
+#include "viz/run_recording.h"
+
+#include <catch2/catch.hpp>
+
+#include "sim/error.h"
+#include "tests/model/training_runs.h"
+#include "tests/viz/fixed_run.h"
+#include "viz/recorded_step.h"
+
+using namespace tplab;
+using namespace tplab::testing;
+
+namespace {
+
+bool within(const Interval& inner, const Interval& outer) {
+  return outer.start_ns <= inner.start_ns && inner.start_ns <= inner.end_ns &&
+         inner.end_ns <= outer.end_ns;
+}
+
+TEST_CASE("recording: phases follow each other without a gap, and hold the scopes of their phase") {
+  const auto source = small_weights();
+  StepOptions options{.tp = 2};
+  options.trainer.accumulation = 2;
+  complete(options, source->config());
+  const RecordedStep step = record_step(*source, options, "a small model");
+  for (const RankRecording& rank : step.run.ranks) {
+    std::vector<Phase> phases;
+    int64_t now = rank.start_ns;
+    for (const PhaseSpan& span : rank.phases) {
+      CHECK(span.start_ns == now);
+      now = span.end_ns;
+      phases.push_back(span.phase);
+    }
+    CHECK(now == rank.end_ns);
+    using enum Phase;
+    CHECK(phases == std::vector{forward, backward, forward, backward, optimizer});
+    for (const ScopeSpan& scope : rank.scopes)
+      CHECK(std::any_of(rank.phases.begin(), rank.phases.end(), [&](const PhaseSpan& span) {
+        return within(scope, span) && scope.phase == span.phase;
+      }));
+    for (const CollectiveSpan& call : rank.collectives) {
+      CHECK(within(call, rank));
+      CHECK(call.start_ns <= call.arrived_ns);
+      CHECK(call.arrived_ns <= call.end_ns);
+      CHECK(call.members == std::vector{0, 1});
+    }
+  }
+}
+
+TEST_CASE("recording: only the last step's collectives, as many as a run without numbers counts") {
+  const auto source = small_weights();
+  StepOptions options{.tp = 2, .dp = 2};
+  complete(options, source->config());
+  const RecordedStep step = record_step(*source, options, "a small model");
+  const std::vector<RankRecord> counted = count_step(*source, options);
+  for (size_t r = 0; r < 4; ++r) {
+    CHECK(step.run.ranks[r].collectives.size() == counted[r].ledger.events().size());
+    CHECK(step.ranks[r].ledger.events().size() == counted[r].ledger.events().size());
+  }
+}
+
+TEST_CASE("join: a rank waits until the last of a call has come, on one clock from 0") {
+  const RunRecording run = fixed_run();
+  CHECK(run.end_ns() == 100000);
+  const CollectiveSpan &a = run.ranks[0].collectives[0], &b = run.ranks[1].collectives[0];
+  CHECK(a.start_ns == 15000);
+  CHECK(a.arrived_ns == 25000);
+  CHECK(b.arrived_ns == b.start_ns);
+  CHECK(a.last_rank == 1);
+  CHECK(b.last_rank == 1);
+  CHECK(run.ranks[1].collectives[1].arrived_ns == 80000);
+  CHECK(run.ranks[1].collectives[1].last_rank == 0);
+}
+
+TEST_CASE("join: recordings that are not of one run are refused") {
+  const auto refused = [](const std::function<void(std::vector<RankRecording>&)>& change) {
+    std::vector<RankRecording> ranks = fixed_ranks();
+    change(ranks);
+    CHECK_THROWS_WITH(join(ranks, 2, 1, "", ""),
+                      Catch::Contains("or not the same of each") && Catch::Contains("fix:"));
+  };
+  refused([](auto& ranks) { ranks.pop_back(); });
+  refused([](auto& ranks) { ranks[0].collectives.pop_back(); });
+  refused([](auto& ranks) { ranks[1].collectives[0].site = "block 1/attn"; });
+  refused([](auto& ranks) { ranks[1].collectives[0].event.elements = 255; });
+  refused([](auto& ranks) { ranks[1].collectives[0].sequence = 9; });
+}
+
+TEST_CASE("a step that is not possible is refused before anything runs") {
+  const GptConfig config = kSmall;
+  const auto refused = [&](StepOptions options, const std::string& why) {
+    CHECK_THROWS_WITH(complete(options, config), Catch::Contains(why) && Catch::Contains("fix:"));
+  };
+  refused({.tp = 3}, "3");
+  refused({.dp = 65}, "out of range");
+  refused({.dp = 2, .batch = 3}, "does not divide");
+  refused({.seq = 17}, "use a batch of at least 1 and a sequence of 1 to 16");
+  StepOptions sp{.tp = 2, .forward_only = true};
+  sp.trainer.sp = true;
+  refused(sp, "a forward pass alone");
+}
+
+}  // namespace
