@@ -161,9 +161,10 @@ void CollectiveDrawing::make_cells(const std::vector<std::vector<Arrival>>& step
 void CollectiveDrawing::write(std::string id, const std::string& text, double x, double y) {
   const double width = kLetter * static_cast<double>(text.size()) * 1.1;
   graph_.add({.id = std::move(id),
-              .rows = {{{text, "", true}}},
+              .rows = {{{text, "", true, true}}},
               .tooltip = text,
               .border = "#ffffff",
+              .outline = GraphNode::Outline::none,
               .font_size = kFont,
               .at = Box{x, y, width, kLine}});
 }
@@ -216,6 +217,7 @@ CollectiveDrawing::CollectiveDrawing(const CollectiveRecord& record) : record_(r
        .rows = {{{about, "", true, true}}},
        .tooltip = title(record),
        .border = "#ffffff",
+       .outline = GraphNode::Outline::none,
        .font_size = kFont,
        .at = Box{0, 0, 1.1 * kLetter * static_cast<double>(costs(record).size()), 3 * kLine + 4}});
   double y = 3 * kLine + 12;

@@ -161,7 +161,7 @@ Graph comparison_graph(const Comparison& comparison) {
 std::string comparison_text(const Comparison& comparison, const TextStyle& style) {
   using enum Table::Align;
   std::string text = ink(one_line(comparison.model, style), Ink::bold, style.colour) + "\n" +
-                     comparison.step + "\n\n";
+                     in_lines(comparison.step, style.columns) + "\n";
   Table table({{"", left},
                {"syncs", right},
                {"fwd+bwd", right},
@@ -174,7 +174,8 @@ std::string comparison_text(const Comparison& comparison, const TextStyle& style
   for (const Scheme& scheme : comparison.schemes) {
     if (!scheme.refused.empty()) {
       table.row({{scheme.name}, {"-"}});
-      notes += fmt::format("{}: not possible: {}\n", scheme.name, scheme.refused);
+      notes +=
+          in_lines(fmt::format("{}: not possible: {}", scheme.name, scheme.refused), style.columns);
       continue;
     }
     const SchemePhase &forward = phase_of(scheme, Phase::forward),
@@ -187,12 +188,15 @@ std::string comparison_text(const Comparison& comparison, const TextStyle& style
                {bytes_text(backward.wire_bytes)},
                {scheme.activation_bytes < 0 ? "-" : bytes_text(scheme.activation_bytes)},
                {source_of(scheme)}});
-    if (!scheme.note.empty()) notes += fmt::format("{}: {}\n", scheme.name, scheme.note);
+    if (!scheme.note.empty())
+      notes += in_lines(fmt::format("{}: {}", scheme.name, scheme.note), style.columns);
   }
   text += table.text(style.colour);
-  text +=
-      "\nOf the rank that sends most: its collectives and the messages that it waits for, and\n"
-      "what it sends. What a rank keeps for its backward pass is predicted.\n";
+  text += "\n" + in_lines(
+                     "Of the rank that sends most: its collectives and the messages that it "
+                     "waits for, and what it sends. What a rank keeps for its backward pass "
+                     "is predicted.",
+                     style.columns);
   return text + notes;
 }
 

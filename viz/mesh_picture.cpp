@@ -259,7 +259,7 @@ Graph mesh_graph(const MeshPicture& picture) { return MeshDrawing(picture).take(
 std::string mesh_text(const MeshPicture& picture, const TextStyle& style) {
   using enum Table::Align;
   std::string text = ink(one_line(picture.model, style), Ink::bold, style.colour) + "\n" +
-                     picture.step + "\n\n" + grid_text(picture, style);
+                     in_lines(picture.step, style.columns) + "\n" + grid_text(picture, style);
   if (picture.groups.empty()) text += std::string("\n") + kNothing + "\n";
   for (const Alike& kind : alike(picture)) {
     text += "\n" + ink(heading(kind), Ink::bold, style.colour) + "\n";

@@ -25,4 +25,16 @@ std::string one_line(std::string_view text, const TextStyle& style) {
   return line;
 }
 
+std::string in_lines(std::string_view text, int columns) {
+  std::string lines;
+  while (display_width(text) > static_cast<size_t>(columns)) {
+    size_t end = text.rfind(' ', static_cast<size_t>(columns));
+    if (end == std::string_view::npos || end == 0) end = text.find(' ');
+    if (end == std::string_view::npos) break;
+    lines += std::string(text.substr(0, end)) + "\n";
+    text.remove_prefix(end + 1);
+  }
+  return lines + std::string(text) + "\n";
+}
+
 }  // namespace tplab

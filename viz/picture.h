@@ -19,4 +19,7 @@ struct TextStyle {
 // short with a sign, and with '?' for what a terminal would obey or could not show.
 std::string one_line(std::string_view text, const TextStyle& style);
 
+// The text in lines of at most `columns`, broken at spaces; each ends in '\n'.
+std::string in_lines(std::string_view text, int columns);
+
 }  // namespace tplab

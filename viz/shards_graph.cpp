@@ -95,8 +95,13 @@ ShardsDrawing::ShardsDrawing(const ShardsPicture& picture) : picture_(picture) {
 void ShardsDrawing::heading(const std::string& text) {
   y_ += shelf_height_ + (boxes_ == 0 ? 0 : kGap);
   x_ = shelf_height_ = 0;
-  graph_.add(label(fmt::format("heading {}", boxes_++), text,
-                   {0, y_, std::max(text_width(text, 11), 40.0), 16}, true, 11));
+  graph_.add({.id = fmt::format("heading {}", boxes_++),
+              .rows = {{{text, "", true, true}}},
+              .tooltip = text,
+              .border = "#ffffff",
+              .outline = GraphNode::Outline::none,
+              .font_size = 11,
+              .at = Box{0, y_, std::max(text_width(text, 11), 40.0), 16}});
   y_ += 16 + kGap / 2;
 }
 

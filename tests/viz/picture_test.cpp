@@ -1,0 +1,28 @@
+// Text that comes from outside, made fit for a terminal.
+#include "viz/picture.h"
+
+#include <catch2/catch.hpp>
+
+using namespace tplab;
+
+namespace {
+
+TEST_CASE("one_line: cut at the columns, and nothing that a terminal would obey") {
+  CHECK(one_line("abc", {.columns = 3}) == "abc");
+  CHECK(one_line("abcd", {.columns = 3}) == "ab…");
+  CHECK(one_line("abcd", {.unicode = false, .columns = 3}) == "ab>");
+  CHECK(one_line("a\x1b[0m\n\x7f\xc3", {}) == "a?[0m???");
+  CHECK(one_line("\xc2\x9b", {}) == "?");  // a control character of two bytes
+  CHECK(one_line("é漢𝄞", {}) == "é漢𝄞");
+  CHECK(one_line("é漢𝄞", {.unicode = false}) == "???");
+}
+
+TEST_CASE("in_lines: broken at spaces, long words left whole") {
+  CHECK(in_lines("a bc def", 8) == "a bc def\n");
+  CHECK(in_lines("a bc def", 4) == "a bc\ndef\n");
+  CHECK(in_lines("abcdef gh", 3) == "abcdef\ngh\n");
+  CHECK(in_lines("abcdef", 3) == "abcdef\n");
+  CHECK(in_lines("", 3) == "\n");
+}
+
+}  // namespace
