@@ -72,8 +72,8 @@ std::string in_words(const Holding& chunks, const CollectiveRecord& record) {
   return text;
 }
 
-// What the sum became, where something was added.
-std::string made(const Arrival& arrival) {
+// Whose terms the receiver has then, where something was added.
+std::string has(const Arrival& arrival) {
   if (arrival.held == arrival.chunks) return "";
   return in_braces(arrival.held.begin()->second);
 }
@@ -96,7 +96,7 @@ std::string legend(const CollectiveRecord& record) {
     return fmt::format("Each rank's tensor is cut into {} chunks, one for each rank.", record.n);
   if (record.row->op == Op::broadcast || record.row->op == Op::all_gather)
     return fmt::format("The tensor is cut into {} chunks. {{2}}: of rank 2.", record.n);
-  return fmt::format("The tensor is cut into {} chunks. {{0,1}}: the sum of ranks 0 and 1.",
+  return fmt::format("The tensor is cut into {} chunks. {{0,1}}: with the terms of ranks 0 and 1.",
                      record.n);
 }
 
@@ -152,7 +152,7 @@ void CollectiveDrawing::make_cells(const std::vector<std::vector<Arrival>>& step
       Cell& cell = cells_[s][arrival.to];
       cell.lines.push_back(
           fmt::format("{} from {}", in_words(arrival.chunks, record_), list(arrival.senders)));
-      if (!made(arrival).empty()) cell.lines.push_back("makes " + made(arrival));
+      if (!has(arrival).empty()) cell.lines.push_back("has " + has(arrival));
       cell.complete = !sums || arrival.held.begin()->second == all;
     }
   }
@@ -281,10 +281,10 @@ std::string collective_text(const CollectiveRecord& record, const TextStyle& sty
   for (size_t s = 1; s < steps.size(); ++s) {
     text += bold(fmt::format("step {}", s));
     for (const Arrival& arrival : steps[s]) {
-      const std::string sum = made(arrival);
+      const std::string sum = has(arrival);
       text += fmt::format("  {:>4} {} {:<3} {}{}\n", list(arrival.senders),
                           style.unicode ? "→" : "->", arrival.to, in_words(arrival.chunks, record),
-                          sum.empty() ? "" : ", which makes " + ink(sum, Ink::good, style.colour));
+                          sum.empty() ? "" : ", then has " + ink(sum, Ink::good, style.colour));
     }
   }
   text += bold("at the end");
