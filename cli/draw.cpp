@@ -38,8 +38,8 @@ std::vector<DrawKind> make_kinds() {
       {"collective", "what an algorithm does, step by step", "--op --algorithm --tp", 4,
        draw_collective},
       {"mesh", "the ranks, their groups, and what each group sends in a step", step, 2, draw_mesh},
-      {"compare", "what TP, TP + SP, pipeline and naive splitting send",
-       model + " --batch --seq --algorithm", 2, draw_compare},
+      {"compare", "sync points and bytes of TP, TP + SP, pipeline and naive splitting",
+       model + " --recompute --accumulate --batch --seq --algorithm", 2, draw_compare},
       {"timeline", "when each rank computes, waits and sends, as measured", step + " --seed", 2,
        draw_timeline},
   };
@@ -199,7 +199,8 @@ std::string footer() {
   tplab draw shards --preset nano-cpu --tp 4             as text, in the terminal
   tplab draw shards --preset gpt2-xl --tp 5 -o xl.svg    or .png, .pdf, .dot, .txt
   tplab draw collective --op all_reduce --algorithm ring --tp 4
-  tplab draw mesh --preset gpt2 --tp 4 --dp 2 --zero 2)";
+  tplab draw mesh --preset gpt2 --tp 4 --dp 2 --zero 2
+  tplab draw compare --preset gpt2-large --tp 4 --batch 8 --seq 1024 -o a.svg)";
 }
 
 void add_step_options(CLI::App& sub, DrawSettings& settings) {

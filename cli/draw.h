@@ -48,12 +48,12 @@ struct DrawKind {
 };
 
 Drawing draw_collective(const DrawSettings& settings);
-Drawing draw_shards(const DrawSettings& settings);
+Drawing draw_compare(const DrawSettings& settings);
 Drawing draw_mesh(const DrawSettings& settings);
+Drawing draw_shards(const DrawSettings& settings);
 // draw_step.cpp. Throw Error(run) for a step that did not run as planned.
 Drawing draw_block(const DrawSettings& settings);
 Drawing draw_model(const DrawSettings& settings);
 Drawing draw_timeline(const DrawSettings& settings);
-Drawing draw_compare(const DrawSettings& settings);
 
 }  // namespace tplab::cli

@@ -1,11 +1,10 @@
-// tplab draw block, model, compare and timeline: pictures of one training step.
+// tplab draw block, model and timeline: pictures of one training step.
 #include <fmt/format.h>
 
 #include "cli/draw.h"
 #include "cli/step_settings.h"
 #include "sim/error.h"
 #include "viz/block_picture.h"
-#include "viz/compare_picture.h"
 #include "viz/model_picture.h"
 #include "viz/timeline.h"
 
@@ -138,33 +137,6 @@ Drawing draw_timeline(const DrawSettings& settings) {
   return {[picture] { return timeline_graph(*picture); },
           [picture](const TextStyle& style) { return timeline_text(*picture, style); },
           [picture] { return timeline_json(*picture); }};
-}
-
-Drawing draw_compare(const DrawSettings& settings) {
-  const std::unique_ptr<WeightSource> source = settings.open();
-  StepOptions step = settings.step;
-  complete(step, source->config());
-  const auto picture = std::make_shared<const ComparePicture>(
-      compare_picture(*source, step, settings.model.describe(*source) + "\n" + describe(step)));
-  return {[picture] { return compare_graph(*picture); },
-          [picture](const TextStyle& style) { return compare_text(*picture, style); },
-          [picture] {
-            Json doc = {{"schema", 1},
-                        {"kind", "compare"},
-                        {"title", picture->title},
-                        {"ranks", picture->ranks},
-                        {"ways", Json::array()}};
-            for (const WayToSplit& way : picture->ways) {
-              Json one = {{"name", way.name}, {"how", way.how}, {"counted", way.counted}};
-              if (!way.why_not.empty()) one["why_not"] = way.why_not;
-              for (const auto& [phase, traffic] :
-                   {std::pair{"forward", way.forward}, {"backward", way.backward}})
-                one[phase] = {{"sync_points", traffic.sync_points},
-                              {"rank_sends_bytes", traffic.bytes}};
-              doc["ways"].push_back(std::move(one));
-            }
-            return doc;
-          }};
 }
 
 }  // namespace tplab::cli

@@ -1,231 +1,199 @@
+// Ways of splitting side by side: a table in the terminal, bars in a picture.
 #include "viz/compare_picture.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
-#include "sim/algorithms.h"
-#include "sim/error.h"
-#include "viz/palette.h"
 #include "viz/table.h"
 
 namespace tplab {
 
 namespace {
 
-constexpr std::string_view kForwardColour = "#aadaf4", kBackwardColour = "#f5d08a";
+std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
-// What the step takes its numbers from.
-struct Sizes {
-  int64_t stream, inner, logits, table;  // B T C, B T F, B T V, V C
-  int64_t layers;
-  int n;
-  Algorithm algorithm;
-  DType dtype;
+const SchemePhase& phase_of(const Scheme& scheme, Phase phase) {
+  return scheme.phases[static_cast<size_t>(phase)];
+}
+
+constexpr std::array kPhases = {Phase::forward, Phase::backward, Phase::optimizer};
+constexpr std::array<std::string_view, 3> kPhaseFills = {"#aadaf4", "#f5d08a", "#cccccc"};
+
+std::string source_of(const Scheme& scheme) { return scheme.counted ? "counted" : "by formula"; }
+
+constexpr double kLabel = 110, kBars = 420, kBar = 18, kStep = 24, kFont = 9;
+
+class ComparisonDrawing {
+ public:
+  explicit ComparisonDrawing(const Comparison& comparison);
+  Graph take() && { return std::move(graph_); }
+
+ private:
+  void text(std::string id, const std::string& text, double x, double width, bool bold);
+  void box(std::string id, const std::string& label, const std::string& tooltip,
+           std::string_view fill, double x, double width);
+  template <class Value, class Say>
+  void chart(const std::string& heading, Value value, Say say);
+  void memory();
+  void legend();
+
+  const Comparison& comparison_;
+  Graph graph_;
+  double y_ = 0;
 };
 
-// What a rank sends on average in `count` such collectives.
-SplitTraffic& add(SplitTraffic& traffic, const Sizes& s, Op op, int64_t elements, int64_t count) {
-  double bytes = 0;
-  for (int rank = 0; rank < s.n; ++rank)
-    bytes +=
-        static_cast<double>(predicted_wire_bytes(op, s.algorithm, rank, s.n, elements, s.dtype));
-  if (s.n > 1) traffic.sync_points += count;
-  traffic.bytes += static_cast<double>(count) * bytes / s.n;
-  return traffic;
+double text_width(const std::string& text) {
+  return 0.66 * kFont * static_cast<double>(display_width(text)) + 4;
 }
 
-WayToSplit naive(const Sizes& s) {
-  WayToSplit way{.name = "naive",
-                 .how = "every linear split by output features, its output gathered at once",
-                 .counted = false,
-                 .why_not = ""};
-  for (const int64_t output : {3 * s.stream, s.stream, s.inner, s.stream})
-    add(way.forward, s, Op::all_gather, output, s.layers);
-  add(way.forward, s, Op::all_gather, s.logits, 1);
-  for (const int64_t input : {s.stream, s.stream, s.stream, s.inner})
-    add(way.backward, s, Op::all_reduce, input, s.layers);
-  add(way.backward, s, Op::all_reduce, s.stream, 1);
-  return way;
+void ComparisonDrawing::text(std::string id, const std::string& text, double x, double width,
+                             bool bold) {
+  graph_.add({.id = std::move(id),
+              .rows = {{{text, "", bold, true}}},
+              .tooltip = text,
+              .border = "#ffffff",
+              .outline = GraphNode::Outline::none,
+              .font_size = kFont,
+              .at = Box{x, y_, width, kBar}});
 }
 
-WayToSplit pipeline(const Sizes& s, bool tied) {
-  WayToSplit way{.name = "pipeline",
-                 .how = "stages of whole blocks, one after the other; one works while others wait",
-                 .counted = false,
-                 .why_not = ""};
-  if (s.layers < s.n) {
-    way.why_not = fmt::format("{} blocks make no {} stages", s.layers, s.n);
-    return way;
-  }
-  const double message = static_cast<double>(s.stream * size_bytes(s.dtype));
-  const int64_t links = s.n - 1;
-  way.forward = {std::min<int64_t>(links, 2), static_cast<double>(links) * message / s.n};
-  way.backward = way.forward;  // an inner stage receives and sends
-  if (tied && s.n > 1) {
-    ++way.backward.sync_points;
-    way.backward.bytes += 2.0 *
-                          static_cast<double>(predicted_wire_bytes(Op::all_reduce, s.algorithm, 0,
-                                                                   2, s.table, s.dtype)) /
-                          s.n;
-  }
-  return way;
+void ComparisonDrawing::box(std::string id, const std::string& label, const std::string& tooltip,
+                            std::string_view fill, double x, double width) {
+  const bool fits = text_width(label) <= width;
+  graph_.add({.id = std::move(id),
+              .rows = {{{fits ? label : ""}}},
+              .tooltip = tooltip,
+              .fill = std::string(fill),
+              .border = "#555555",
+              .border_width = 0.7,
+              .font_size = kFont,
+              .at = Box{x, y_, width, kBar}});
 }
 
-WayToSplit tensor_parallel(const WeightSource& source, StepOptions options, bool sp) {
-  WayToSplit way{.name = sp ? "TP + SP" : "TP",
-                 .how = sp ? "and the stream between layers split by positions"
-                           : "linears in pairs, by output and then by input features",
-                 .counted = true,
-                 .why_not = ""};
-  options.trainer.sp = sp;
-  options.trainer.sp_regather = false;
-  try {
-    complete(options, source.config());
-  } catch (const Error& error) {
-    if (!sp) throw;
-    way.why_not = error.problem();
-    return way;
+// A bar a scheme, with a part for each phase.
+template <class Value, class Say>
+void ComparisonDrawing::chart(const std::string& heading, Value value, Say say) {
+  y_ += kStep / 2;
+  text("heading " + heading, heading, 0, text_width(heading), true);
+  y_ += kStep;
+  int64_t most = 1;
+  for (const Scheme& scheme : comparison_.schemes) {
+    int64_t sum = 0;
+    for (const Phase phase : kPhases) sum += value(phase_of(scheme, phase));
+    most = std::max(most, sum);
   }
-  const ShardPlan plan(source.config(), options.tp);
-  const StepOnMeta run = step_on_meta(source, plan, options);
-  check_same_plan(plan, run);
-  for (const RankRecord& rank : run.records) {
-    SplitTraffic forward, backward;
-    for (const Event& event : rank.ledger.events()) {
-      if (event.phase == Phase::optimizer) continue;
-      SplitTraffic& traffic = event.phase == Phase::forward ? forward : backward;
-      ++traffic.sync_points;
-      traffic.bytes += static_cast<double>(event.wire_bytes) / options.tp;
+  for (const Scheme& scheme : comparison_.schemes) {
+    text(heading + " of " + scheme.name, scheme.name, 0, kLabel - 10, true);
+    double x = kLabel;
+    int64_t sum = 0;
+    for (size_t i = 0; i < kPhases.size(); ++i) {
+      const int64_t part = value(phase_of(scheme, kPhases[i]));
+      const double width = kBars * static_cast<double>(part) / static_cast<double>(most);
+      sum += part;
+      if (width >= 0.5)
+        box(fmt::format("{} of {} {}", heading, scheme.name, name(kPhases[i])), say(part),
+            fmt::format("{}, {}: {} ({})", scheme.name, name(kPhases[i]), say(part),
+                        source_of(scheme)),
+            kPhaseFills[i], x, width);
+      x += width;
     }
-    for (const auto& [total, mine] :
-         {std::pair{&way.forward, forward}, {&way.backward, backward}}) {
-      total->sync_points = std::max(total->sync_points, mine.sync_points);
-      total->bytes += mine.bytes;
-    }
+    const std::string all = scheme.refused.empty()
+                                ? fmt::format("{}, {}", say(sum), source_of(scheme))
+                                : "not possible: " + scheme.refused;
+    text(heading + " of " + scheme.name + " in all", all, x + 8, text_width(all), false);
+    y_ += kStep;
   }
-  return way;
 }
 
-std::string sent_text(const SplitTraffic& traffic) {
-  return fmt::format("{} sync points, {}", traffic.sync_points, human_bytes(traffic.bytes));
+void ComparisonDrawing::memory() {
+  const std::string heading = "Activations that a rank keeps for its backward pass, predicted";
+  y_ += kStep / 2;
+  text("heading memory", heading, 0, text_width(heading), true);
+  y_ += kStep;
+  int64_t most = 1;
+  for (const Scheme& scheme : comparison_.schemes) most = std::max(most, scheme.activation_bytes);
+  for (const Scheme& scheme : comparison_.schemes) {
+    if (scheme.activation_bytes < 0) continue;
+    text("memory of " + scheme.name, scheme.name, 0, kLabel - 10, true);
+    const double width =
+        kBars * static_cast<double>(scheme.activation_bytes) / static_cast<double>(most);
+    const std::string bytes = bytes_text(scheme.activation_bytes);
+    box("memory of " + scheme.name + " bar", "", scheme.name + ": " + bytes, "#99d8c7", kLabel,
+        width);
+    text("memory of " + scheme.name + " bytes", bytes, kLabel + width + 8, text_width(bytes),
+         false);
+    y_ += kStep;
+  }
 }
 
-double most_bytes(const ComparePicture& picture) {
-  double most = 1;
-  for (const WayToSplit& way : picture.ways) most = std::max(most, way.bytes());
-  return most;
+void ComparisonDrawing::legend() {
+  double x = kLabel;
+  for (size_t i = 0; i < kPhases.size(); ++i) {
+    const std::string phase(name(kPhases[i]));
+    box("legend " + phase, phase, phase, kPhaseFills[i], x, text_width(phase) + 8);
+    x += text_width(phase) + 16;
+  }
+  y_ += kStep;
 }
 
-std::string repeated(std::string_view glyph, int64_t count) {
-  std::string text;
-  for (int64_t i = 0; i < count; ++i) text += glyph;
-  return text;
+ComparisonDrawing::ComparisonDrawing(const Comparison& comparison) : comparison_(comparison) {
+  graph_.title = comparison.model + ": ways of splitting";
+  text("title", comparison.model, 0, text_width(comparison.model), true);
+  y_ += kBar;
+  text("step", comparison.step, 0, text_width(comparison.step), false);
+  y_ += kStep;
+  legend();
+  chart(
+      "Sync points of the rank that sends most", [](const SchemePhase& p) { return p.sync_points; },
+      [](int64_t count) { return fmt::format("{}", count); });
+  chart(
+      "Bytes that it sends", [](const SchemePhase& p) { return p.wire_bytes; }, bytes_text);
+  memory();
 }
 
 }  // namespace
 
-ComparePicture compare_picture(const WeightSource& source, const StepOptions& options,
-                               const std::string& title) {
-  const GptConfig& c = source.config();
-  const int64_t tokens = options.batch * options.seq;
-  const Sizes sizes{.stream = tokens * c.n_embd,
-                    .inner = tokens * c.n_inner,
-                    .logits = tokens * c.vocab_size,
-                    .table = c.vocab_size * c.n_embd,
-                    .layers = c.n_layer,
-                    .n = options.tp,
-                    .algorithm = options.algorithm,
-                    .dtype = options.trainer.dtype};
-  return {title,
-          options.tp,
-          {naive(sizes), tensor_parallel(source, options, false),
-           tensor_parallel(source, options, true), pipeline(sizes, c.tied_head)}};
+Graph comparison_graph(const Comparison& comparison) {
+  return ComparisonDrawing(comparison).take();
 }
 
-Graph compare_graph(const ComparePicture& picture) {
-  constexpr double kBar = 300, kHeight = 26, kNames = 90, kLine = 44, kTop = 64;
-  Graph graph{.title = picture.title};
-  const auto write = [&](const std::string& id, const std::string& text, const Box& at, bool left,
-                         bool bold) {
-    graph.add({.id = id,
-               .rows = {{{text, "", bold, left}}},
-               .outline = GraphNode::Outline::none,
-               .font_size = 10,
-               .at = at});
-  };
-  write("title", picture.title, {0, 0, kNames + kBar + 180, 30}, true, true);
-  write("legend", "bytes that a rank sends in a step: forward, then backward",
-        {0, 36, kNames + kBar + 180, 14}, true, false);
-  const double scale = kBar / most_bytes(picture);
-  double y = kTop;
-  for (const WayToSplit& way : picture.ways) {
-    write(way.name + " name", way.name, {0, y, kNames, kHeight}, true, true);
-    if (!way.why_not.empty()) {
-      write(way.name + " why not", way.why_not, {kNames, y, kBar + 180, kHeight}, true, false);
-    } else {
-      double x = kNames;
-      for (const auto& [phase, traffic, fill] : {std::tuple{"forward", way.forward, kForwardColour},
-                                                 {"backward", way.backward, kBackwardColour}}) {
-        const double width = std::max(0.5, traffic.bytes * scale);
-        graph.add({.id = fmt::format("{} {}", way.name, phase),
-                   .rows = {{{""}}},
-                   .tooltip = fmt::format("{}, {}: {}", way.name, phase, sent_text(traffic)),
-                   .fill = std::string(fill),
-                   .border = "#555555",
-                   .at = Box{x, y, width, kHeight}});
-        x += width;
-      }
-      write(way.name + " sent",
-            fmt::format("{}: {} + {} sync points", human_bytes(way.bytes()),
-                        way.forward.sync_points, way.backward.sync_points),
-            {x + 6, y, 174, kHeight}, true, false);
-    }
-    y += kLine;
-  }
-  return graph;
-}
-
-std::string compare_text(const ComparePicture& picture, const TextStyle& style) {
-  std::string text = ink(picture.title, Ink::bold, style.colour) + "\n\n";
-  Table table({{"", Table::Align::left},
-               {"forward", Table::Align::right},
-               {"", Table::Align::right},
-               {"backward", Table::Align::right},
-               {"", Table::Align::right},
-               {"", Table::Align::left}});
-  for (const WayToSplit& way : picture.ways) {
-    if (!way.why_not.empty()) {
-      table.row({{way.name}, {"-"}, {"-"}, {"-"}, {"-"}, {"not these sizes", Ink::dim}});
+std::string comparison_text(const Comparison& comparison, const TextStyle& style) {
+  using enum Table::Align;
+  std::string text = ink(one_line(comparison.model, style), Ink::bold, style.colour) + "\n" +
+                     comparison.step + "\n\n";
+  Table table({{"", left},
+               {"syncs", right},
+               {"fwd+bwd", right},
+               {"sent", right},
+               {"forward", right},
+               {"backward", right},
+               {"activations", right},
+               {"figures"}});
+  std::string notes;
+  for (const Scheme& scheme : comparison.schemes) {
+    if (!scheme.refused.empty()) {
+      table.row({{scheme.name}, {"-"}});
+      notes += fmt::format("{}: not possible: {}\n", scheme.name, scheme.refused);
       continue;
     }
-    table.row({{way.name},
-               {std::to_string(way.forward.sync_points)},
-               {human_bytes(way.forward.bytes)},
-               {std::to_string(way.backward.sync_points)},
-               {human_bytes(way.backward.bytes)},
-               {way.counted ? "counted" : "computed", Ink::dim}});
+    const SchemePhase &forward = phase_of(scheme, Phase::forward),
+                      &backward = phase_of(scheme, Phase::backward);
+    table.row({{scheme.name},
+               {fmt::format("{}", scheme.sync_points()), Ink::bold},
+               {fmt::format("{}+{}", forward.sync_points, backward.sync_points)},
+               {bytes_text(scheme.wire_bytes()), Ink::bold},
+               {bytes_text(forward.wire_bytes)},
+               {bytes_text(backward.wire_bytes)},
+               {scheme.activation_bytes < 0 ? "-" : bytes_text(scheme.activation_bytes)},
+               {source_of(scheme)}});
+    if (!scheme.note.empty()) notes += fmt::format("{}: {}\n", scheme.name, scheme.note);
   }
-  text += table.text(style.colour) + "\n";
-  const auto columns = static_cast<double>(style.columns - 22);
-  for (const WayToSplit& way : picture.ways) {
-    if (!way.why_not.empty()) {
-      text += fmt::format("{:<10}{}\n", way.name,
-                          one_line(way.why_not, {false, style.unicode, style.columns - 10}));
-      continue;
-    }
-    const double scale = columns / most_bytes(picture);
-    const auto forward = static_cast<int64_t>(std::lround(way.forward.bytes * scale));
-    const auto whole = static_cast<int64_t>(std::lround(way.bytes() * scale));
-    text +=
-        fmt::format("{:<10}{}{} {}\n", way.name, repeated(style.unicode ? "█" : "#", forward),
-                    repeated(style.unicode ? "▒" : "=", whole - forward), human_bytes(way.bytes()));
-  }
-  text += fmt::format("\n{} forward   {} backward: what a rank sends in a step, on average\n",
-                      style.unicode ? "█" : "#", style.unicode ? "▒" : "=");
-  for (const WayToSplit& way : picture.ways) text += fmt::format("{:<10}{}\n", way.name, way.how);
-  return text;
+  text += table.text(style.colour);
+  text +=
+      "\nOf the rank that sends most: its collectives and the messages that it waits for, and\n"
+      "what it sends. What a rank keeps for its backward pass is predicted.\n";
+  return text + notes;
 }
 
 }  // namespace tplab

@@ -1,57 +1,68 @@
-// Four ways to share a model out over n ranks, by what they send in one training step: how often
-// ranks must meet, and how many bytes. Tensor parallelism, with and without sequence parallelism,
-// is counted in a run; the others, which tplab does not run, are computed from the sizes.
+// One training step split over n ranks in four ways: how often ranks wait for each other, what a
+// rank sends, and what it keeps.
+//
+// TP and TP + SP are counted in a run on the meta device. The other two are not in tplab; their
+// figures are these, with d bytes a number, B T of one micro-batch, L layers:
+//   pipeline  n stages of L/n blocks. For each micro-batch a stage hands [B, T, C] on to the next
+//             one, and gets its gradient back: B T C d sent each way, by all but the last and the
+//             first. Ends: the first stage has the embedding, the last one the head; tied, they sum
+//             their gradients of that matrix, V C numbers, once a step. Of m micro-batches' time a
+//             stage is idle for (n-1)/(m+n-1).
+//             source: Huang et al. 2019 (GPipe), section 2; Narayanan et al. 2021, section 2.2
+//   naive     every linear splits its output features, and its output is gathered at once: forward
+//             an all-gather of [B, T, 3C], [B, T, C], [B, T, F] and [B, T, C] a block, and of the
+//             padded logits; backward each gather's dual, a reduce-scatter of the same size, but
+//             for the logits, whose gradient every rank has whole. The embedding is TP's: one
+//             all-reduce of [B, T, C] each way. The norms' gradients, one term on each rank, are
+//             summed once a step.   source: the duals are those of sim/placement.h; Shoeybi et al.
+//             2019 section 3 avoids these gathers by pairing columns with rows
+// Both clip the gradients' norm, which is one all-reduce of a number.
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "model/weights.h"
 #include "viz/picture.h"
-#include "viz/step_on_meta.h"
+#include "viz/recorded_step.h"
 
 namespace tplab {
 
-// What one rank does in one phase.
-struct SplitTraffic {
-  int64_t sync_points = 0;  // collectives, or messages to another stage, at most of any rank
-  double bytes = 0;         // sent, on average over the ranks
+// What one rank does in one phase: the rank that sends most in the whole step.
+struct SchemePhase {
+  int64_t sync_points = 0;  // its collectives, and messages that it waits for
+  int64_t wire_bytes = 0;
+  bool operator==(const SchemePhase&) const = default;
 };
 
-struct WayToSplit {
+struct Scheme {
   std::string name;
-  std::string how;      // a sentence
-  bool counted;         // else computed
-  std::string why_not;  // if these sizes cannot be split like this; then nothing below holds
-  SplitTraffic forward = {}, backward = {};
+  bool counted = false;                    // in a run; else by the formulas above
+  std::array<SchemePhase, 3> phases = {};  // by Phase
+  int64_t activation_bytes = -1;           // kept for the backward pass, a rank; -1: not predicted
+  std::string note = {};
+  std::string refused = {};  // why this model cannot be split so; then the rest has no meaning
 
-  double bytes() const { return forward.bytes + backward.bytes; }
+  int64_t sync_points() const;
+  int64_t wire_bytes() const;
 };
 
-struct ComparePicture {
-  std::string title;  // one or more lines
+struct Comparison {
+  std::string model, step;  // how people call them
   int ranks;
-  std::vector<WayToSplit> ways;
+  std::vector<Scheme> schemes;
 };
 
-// Of a step with options.tp ranks, one replica and one micro-batch; forward and backward, without
-// the optimizer. With S = B T C numbers, n ranks, L blocks and all-gathers and all-reduces by
-// options.algorithm:
-//   TP, TP + SP   counted on the meta device, and held against the plan
-//   pipeline      n stages of L/n blocks (Huang et al. 2019, GPipe): a stage sends S to the next,
-//   and
-//                 its gradient back; with a tied head the first and the last all-reduce the
-//                 embedding's gradient, V C (Narayanan et al. 2021, section 3.3)
-//   naive         every linear split by output features and gathered at once, so that each of 4 a
-//                 block all-gathers its output (3 S, S, S F/C, S) and, backward, all-reduces its
-//                 input's gradient (S, S, S, S F/C); the head gathers the logits, B T V, and
-//                 all-reduces S
-// Throws Error(usage) where not even TP can be.   REQUIRES: complete(options)
-ComparePicture compare_picture(const WeightSource& source, const StepOptions& options,
-                               const std::string& title);
+// `options`: tp ranks, its batch, seq, dtype, algorithm, recompute and micro-batches. Whether a
+// scheme is possible is said in its row.   Throws Error(usage) for a step that no scheme can take.
+Comparison compare_schemes(const WeightSource& source, StepOptions options, std::string model);
 
-Graph compare_graph(const ComparePicture& picture);
-std::string compare_text(const ComparePicture& picture, const TextStyle& style);
+// Each of the formulas, for a model that divides. Throws Error(usage) for one that does not.
+Scheme pipeline_scheme(const GptConfig& config, const StepOptions& options);
+Scheme naive_scheme(const GptConfig& config, const StepOptions& options);
+
+Graph comparison_graph(const Comparison& comparison);
+std::string comparison_text(const Comparison& comparison, const TextStyle& style);
 
 }  // namespace tplab

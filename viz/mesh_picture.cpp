@@ -95,7 +95,8 @@ constexpr const char* kNothing = "One rank: it communicates with nobody.";
 
 // --- The graph.
 
-constexpr double kCell = 44, kCellHeight = 30, kBetween = 16, kFont = 9, kLine = 16;
+constexpr double kCell = 44, kCellHeight = 30, kBetween = 16, kFont = 9, kLine = 16,
+                 kTableLine = 13;
 
 class MeshDrawing {
  public:
@@ -121,10 +122,10 @@ class MeshDrawing {
 void MeshDrawing::text(std::string id, const std::string& text, double x, double y, bool bold) {
   const double width = 0.7 * kFont * static_cast<double>(display_width(text)) + 4;
   graph_.add({.id = std::move(id),
-              .rows = {{{text, "", bold}}},
+              .rows = {{{text, "", bold, true}}},
               .tooltip = text,
-              .fill = "transparent",
-              .border = "transparent",
+              .border = "#ffffff",
+              .outline = GraphNode::Outline::none,
               .font_size = kFont,
               .at = Box{x, y, width, kLine}});
 }
@@ -181,16 +182,17 @@ void MeshDrawing::tables() {
                              {"sent, all its ranks", "", true, true}}},
                    .tooltip = heading(kind),
                    .border = tp ? "#0072b2" : "#d55e00",
-                   .outline = GraphNode::Outline::box,
-                   .dashed = !tp,
+                   .outline = GraphNode::Outline::none,
                    .font_size = kFont};
     for (const GroupTraffic& t : group.traffic)
       node.rows.push_back({{std::string(name(t.phase)), "", false, true},
                            {fmt::format("{} {}", t.calls, name(t.op)), "", false, true},
                            {bytes_text(t.payload_bytes), "", false, true},
                            {bytes_text(t.wire_bytes), "", false, true}});
-    const double height = kLine * static_cast<double>(node.rows.size()) + 10;
-    node.at = Box{0, y, 460, height};
+    for (auto& row : node.rows)
+      for (GraphCell& cell : row) cell.text = " " + cell.text + " ";
+    const double height = kTableLine * static_cast<double>(node.rows.size());
+    node.at = Box{0, y, 400, height};
     graph_.add(std::move(node));
     y += height + 12;
   }

@@ -88,7 +88,8 @@ ShardsDrawing::ShardsDrawing(const ShardsPicture& picture) : picture_(picture) {
   };
   draw("embedding", in_embedding);
   draw(fmt::format("block 0 of {} that are alike", picture.layers), in_block);
-  draw("head", [&](const ShardMatrix& m) { return !in_block(m) && !in_embedding(m); });
+  draw(picture.tied_head ? "head, whose matrix is the embedding's" : "head",
+       [&](const ShardMatrix& m) { return !in_block(m) && !in_embedding(m); });
 }
 
 void ShardsDrawing::heading(const std::string& text) {
@@ -103,7 +104,8 @@ Layout ShardsDrawing::layout_of(const ShardMatrix& matrix) const {
   if (matrix.is_vector()) return {scale_, true, kBar};
   if (matrix.name.starts_with("transformer.h.")) return {scale_, false};
   const auto rows = static_cast<double>(matrix.rows);
-  return {std::max(std::min(scale_, 480 / rows), 9.0 * picture_.tp / rows), true};
+  const double least = matrix.split == Split::whole ? 0 : 9.0 * picture_.tp / rows;
+  return {std::max(std::min(scale_, 480 / rows), least), true};
 }
 
 // A part of several heads as that many, if there are few enough to be seen.

@@ -112,6 +112,7 @@ ShardsPicture shards_picture(const ShardPlan& plan, DType dtype, std::string mod
                         .heads = c.n_head,
                         .width = c.n_embd,
                         .rank_bytes = plan.local_count() * size_bytes(dtype),
+                        .tied_head = c.tied_head,
                         .matrices = {}};
   for (const ShardRow& row : plan.rows())
     if (is_drawn(row.name)) picture.matrices.push_back(matrix_of(plan, row, dtype));

@@ -39,6 +39,7 @@ struct ShardsPicture {
   DType dtype;
   int64_t layers, heads, width;       // of the model: L, H, C
   int64_t rank_bytes;                 // of the whole model
+  bool tied_head;                     // the head's matrix is the embedding's
   std::vector<ShardMatrix> matrices;  // all of the plan, of blocks the first one's
 };
 

@@ -187,6 +187,7 @@ std::string ShardsText::text() const {
                   human_bytes(static_cast<double>(picture_.rank_bytes)), picture_.layers);
   for (const ShardMatrix& matrix : picture_.matrices)
     if (is_drawn(matrix)) text += drawn(matrix);
+  if (picture_.tied_head) text += "\nThe head's matrix is the embedding's.\n";
   return text + "\n" + others().text(style_.colour);
 }
 
