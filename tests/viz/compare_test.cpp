@@ -12,60 +12,71 @@ namespace {
 const GptConfig kConfig{
     .n_layer = 4, .n_head = 4, .n_embd = 16, .block_size = 8, .vocab_size = 50, .n_inner = 64};
 
-ComparePicture compared(int tp, int64_t seq) {
-  StepOptions options{.tp = tp, .batch = 2, .seq = seq};
-  const auto source = initial_weights(kConfig, {.seed = 1});
-  complete(options, kConfig);
-  return compare_picture(*source, options, "t");
+Comparison compared(const GptConfig& config, int tp, int64_t seq) {
+  return compare_schemes(*initial_weights(config, {.seed = 1}), {.tp = tp, .batch = 2, .seq = seq},
+                         "m");
 }
 
-TEST_CASE("compare: each way's sync points and bytes, by hand") {
-  const ComparePicture picture = compared(4, 8);
-  REQUIRE(picture.ways.size() == 4);
-  const WayToSplit &naive = picture.ways[0], &tp = picture.ways[1], &sp = picture.ways[2],
-                   &pipeline = picture.ways[3];
-  // S = 2 * 8 * 16 = 256 numbers of 4 bytes; n = 4, so a gather sends 3/4 and a sum 3/2 of it.
-  constexpr double kS = 256 * 4;
-  // A block gathers 3 S + S + 4 S + S; the head 16 rows of 50 logits.
-  CHECK(naive.forward.sync_points == 4 * 4 + 1);
-  CHECK(naive.forward.bytes == Approx(0.75 * (4 * 9 * kS + 16 * 50 * 4)));
-  // A block sums S + S + S + 4 S; the head S.
-  CHECK(naive.backward.sync_points == 4 * 4 + 1);
-  CHECK(naive.backward.bytes == Approx(1.5 * (4 * 7 * kS + kS)));
+const Scheme& scheme(const Comparison& comparison, const std::string& name) {
+  for (const Scheme& one : comparison.schemes)
+    if (one.name == name) return one;
+  FAIL("no " << name);
+  return comparison.schemes.front();
+}
+
+void check(const Scheme& scheme, Phase phase, int64_t sync_points, int64_t wire_bytes) {
+  INFO(scheme.name << ", " << name(phase));
+  const SchemePhase& got = scheme.phases[static_cast<size_t>(phase)];
+  CHECK(got.sync_points == sync_points);
+  CHECK(got.wire_bytes == wire_bytes);
+}
+
+TEST_CASE("compare: each scheme's sync points and bytes, by hand") {
+  const Comparison all = compared(kConfig, 4, 8);
+  // S = 2 * 8 * 16 numbers of 4 bytes; n = 4, so a gather sends 3/4 and a sum 3/2 of it.
+  constexpr int64_t kS = 256 * 4;
   // Shoeybi et al.: 2 a block, the embedding, and the loss' three sums of 16 numbers.
+  const Scheme& tp = scheme(all, "TP");
   CHECK(tp.counted);
-  CHECK(tp.forward.sync_points == 2 * 4 + 1 + 3);
-  CHECK(tp.forward.bytes == Approx(1.5 * (9 * kS + 3 * 16 * 4)));
-  CHECK(tp.backward.sync_points == 2 * 4 + 1);
-  CHECK(tp.backward.bytes == Approx(1.5 * 9 * kS));
-  // Korthikanti et al.: two gathers and two scatters a block, half the bytes each.
+  check(tp, Phase::forward, 2 * 4 + 1 + 3, 3 * (9 * kS + 3 * 16 * 4) / 2);
+  check(tp, Phase::backward, 2 * 4 + 1, 3 * 9 * kS / 2);
+  // Korthikanti et al.: two gathers and two scatters a block, half the bytes each, and the head's
+  // gather; the embedding and the loss as in TP.
+  const Scheme& sp = scheme(all, "TP + SP");
   CHECK(sp.counted);
-  CHECK(sp.forward.sync_points == 4 * 4 + 1 + 1 + 3);
-  CHECK(sp.forward.bytes == Approx(0.75 * 17 * kS + 1.5 * (kS + 3 * 16 * 4)));
-  // 3 of 4 stages send S; and back, with the tied embedding's 50 * 16 summed between two.
-  CHECK(pipeline.forward.sync_points == 2);
-  CHECK(pipeline.forward.bytes == Approx(3 * kS / 4));
-  CHECK(pipeline.backward.sync_points == 3);
-  CHECK(pipeline.backward.bytes == Approx(3 * kS / 4 + 2 * 50 * 16 * 4 / 4.0));
+  check(sp, Phase::forward, 4 * 4 + 1 + 1 + 3, 3 * 17 * kS / 4 + 3 * (kS + 3 * 16 * 4) / 2);
+  // The last of 4 stages gets S, sends its gradient, and sums the tied embedding's, 50 * 16
+  // numbers, with the first.
+  const Scheme& pipeline = scheme(all, "pipeline");
+  CHECK_FALSE(pipeline.counted);
+  check(pipeline, Phase::forward, 1, 0);
+  check(pipeline, Phase::backward, 1, kS + 50 * 16 * 4);
+  CHECK(pipeline.note == "idle 75 % of the time, waiting for other stages");
+  // A block gathers 3 S + S + 4 S + S and scatters their gradients; the head gathers 16 rows of
+  // logits, padded to 256; the embedding sums S each way, the 9 norms' two gradients once.
+  const Scheme& naive = scheme(all, "naive");
+  CHECK_FALSE(naive.counted);
+  check(naive, Phase::forward, 4 * 4 + 2, 3 * 4 * 9 * kS / 4 + 3 * kS / 2 + 3 * 16 * 256 * 4 / 4);
+  check(naive, Phase::backward, 4 * 4 + 2,
+        3 * 4 * 9 * kS / 4 + 3 * kS / 2 + 3 * 2 * 9 * 16 * 4 / 2);
 }
 
-TEST_CASE("compare: what these sizes cannot be split into is said, in its row") {
-  CHECK_THAT(compared(4, 6).ways[2].why_not, Contains("--sp splits 6 positions over 4 ranks"));
+TEST_CASE("compare: what a model cannot be split into is said, in its row") {
+  const Comparison odd = compared(kConfig, 4, 6);
+  CHECK_THAT(scheme(odd, "TP + SP").refused, Contains("--sp splits 6 positions over 4 ranks"));
+  CHECK(scheme(odd, "TP").refused.empty());
   GptConfig shallow = kConfig;
   shallow.n_layer = 2;
-  StepOptions options{.tp = 4, .batch = 1, .seq = 8};
-  complete(options, shallow);
-  const ComparePicture picture =
-      compare_picture(*initial_weights(shallow, {.seed = 1}), options, "t");
-  CHECK(picture.ways[3].why_not == "2 blocks make no 4 stages");
-  CHECK_THAT(compare_text(picture, {}), Contains("2 blocks make no 4 stages"));
+  const Comparison all = compared(shallow, 4, 8);
+  CHECK_THAT(scheme(all, "pipeline").refused, Contains("2 layers do not divide into 4 stages"));
+  CHECK_THAT(comparison_text(all, {}), Contains("2 layers do not divide into 4 stages"));
 }
 
 TEST_CASE("compare: one rank sends nothing") {
-  for (const WayToSplit& way : compared(1, 8).ways) {
-    INFO(way.name);
-    CHECK(way.forward.sync_points + way.backward.sync_points == 0);
-    CHECK(way.bytes() == 0);
+  for (const Scheme& one : compared(kConfig, 1, 8).schemes) {
+    INFO(one.name);
+    CHECK(one.sync_points() == 0);
+    CHECK(one.wire_bytes() == 0);
   }
 }
 
