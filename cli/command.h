@@ -33,7 +33,7 @@ class Output {
   // nor a file of a model that lies there, nor what stdin comes from.
   void open(const std::vector<std::string>& inputs = {});
   bool json() const { return json_; }
-  bool terminal() const;  // a person is reading
+  bool terminal() const;                             // a person is reading
   const std::string& path() const { return path_; }  // -o's; empty: stdout
   bool colour() const;
 

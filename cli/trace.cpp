@@ -47,6 +47,7 @@ TraceTable TraceCommand::count(const WeightSource& source) const {
   const std::vector<RankRecord> ran = count_step(source, step);
   const ShardPlan plan(source.config(), step.tp);
   std::vector<RankTraffic> ranks;
+  ranks.reserve(ran.size());
   for (int r = 0; r < step.tp * step.dp; ++r)
     ranks.push_back({predict(plan, step, r), ran[static_cast<size_t>(r)].ledger.events()});
   return trace_table(ranks);

@@ -152,6 +152,7 @@ std::vector<std::vector<BlockStep>> block_steps(const ShardPlan& plan, const Ste
          fmt::format("use 0 to {}", layers - 1));
   check_same_plan(plan, run);
   std::vector<std::vector<BlockStep>> ranks;
+  ranks.reserve(static_cast<size_t>(plan.tp()));
   for (int rank = 0; rank < plan.tp(); ++rank)
     ranks.push_back(BlockOfRank(plan, run.flows[static_cast<size_t>(rank)], rank, options).take());
   return ranks;

@@ -95,9 +95,9 @@ class PostOffice {
 
 // What the ranks share while the algorithm runs.
 struct Shared {
-  PostOffice office;
   std::vector<const std::byte*> in;
   std::vector<std::byte*> out;
+  PostOffice office = {};
 };
 
 class RecordingLinks final : public Links {
@@ -153,7 +153,7 @@ void fill(Array& in, const CollectiveRecord& record, int rank) {
   const int64_t chunks = in.count() / kNumbers;
   std::fill_n(in.as<double>(), in.count(), 0);
   for (int c = 0; c < chunks; ++c) {
-    double* at = in.as<double>() + kNumbers * c;
+    double* at = in.as<double>() + int64_t{kNumbers} * c;
     switch (record.row->op) {
       case Op::all_gather:
         put(at, rank, rank);

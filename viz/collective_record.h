@@ -31,9 +31,10 @@ struct Transfer {
 struct CollectiveRecord {
   const AlgorithmRow* row;
   int n = 0, root = 0;
-  std::vector<Transfer> transfers;   // by step, from and to
-  std::vector<Holding> begin, end;   // by rank: what it was given, and what its output was
-  std::vector<int64_t> chunks_sent;  // by rank: counted where bytes are moved, over a chunk's size
+  std::vector<Transfer> transfers = {};       // by step, from and to
+  std::vector<Holding> begin = {}, end = {};  // by rank: what it was given, and what its output was
+  std::vector<int64_t> chunks_sent =
+      {};  // by rank: counted where bytes are moved, over a chunk's size
   int steps() const { return transfers.empty() ? 0 : transfers.back().step; }
 };
 

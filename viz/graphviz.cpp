@@ -59,6 +59,7 @@ Ran run(std::vector<std::string> command, const std::string& input) {
   const TemporaryFile in, out, err;
   std::ofstream(in.path(), std::ios::binary) << input;
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions;
@@ -99,7 +100,7 @@ std::string plain_svg(const std::string& text) {
 }  // namespace
 
 std::string drawn(const Graph& graph, std::string_view format) {
-  const std::string text = dot_text(graph);
+  std::string text = dot_text(graph);
   if (format == "dot") return text;
   std::vector<std::string> command = {"dot", fmt::format("-T{}", format)};
   if (graph.to_scale()) command = {"neato", "-n2", command[1]};

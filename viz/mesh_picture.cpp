@@ -109,8 +109,9 @@ class MeshDrawing {
   void frame(const MeshGroup& group, double reach);
   void tables();
   Box box_of(int rank) const {
-    return {x0_ + (kCell + kBetween) * (rank % picture_.tp),
-            y0_ + (kCellHeight + kBetween) * (rank / picture_.tp), kCell, kCellHeight};
+    const int column = rank % picture_.tp, row = rank / picture_.tp;
+    return {x0_ + (kCell + kBetween) * column, y0_ + (kCellHeight + kBetween) * row, kCell,
+            kCellHeight};
   }
 
   const MeshPicture& picture_;
@@ -235,7 +236,7 @@ MeshPicture mesh_picture(const std::vector<RankRecord>& ranks, const StepOptions
                       .tp = options.tp,
                       .dp = options.dp,
                       .groups = {}};
-  if (std::ssize(ranks) != options.tp * options.dp)
+  if (ranks.size() != static_cast<size_t>(options.tp) * static_cast<size_t>(options.dp))
     throw Error(ErrorKind::run,
                 fmt::format("a mesh of {} x {} is drawn, and {} ranks ran", options.dp, options.tp,
                             ranks.size()),

@@ -14,7 +14,7 @@ namespace tplab {
 namespace {
 
 constexpr std::array kPhases = {Phase::forward, Phase::backward, Phase::optimizer};
-constexpr int64_t kMostBoxes = 250;
+constexpr int64_t kMostBoxes = 120;
 
 ModuleTraffic& traffic_of(Module& module, Phase phase) {
   return module.traffic[static_cast<size_t>(phase)];

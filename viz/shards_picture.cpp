@@ -92,8 +92,6 @@ ShardMatrix matrix_of(const ShardPlan& plan, const ShardRow& row, DType dtype) {
     matrix.parts = {{.rows = {0, matrix.rows}, .cols = {0, matrix.cols}}};
   } else {
     for (int rank = 0; rank < plan.tp(); ++rank) add_parts(matrix, plan, row, rank);
-    std::stable_sort(matrix.parts.begin(), matrix.parts.end(),
-                     [](const ShardPart& a, const ShardPart& b) { return a.block < b.block; });
     std::stable_sort(
         matrix.parts.begin(), matrix.parts.end(), [](const ShardPart& a, const ShardPart& b) {
           return std::string_view("qkv").find(a.block) < std::string_view("qkv").find(b.block);

@@ -14,6 +14,7 @@ StepOnMeta step_on_meta(const WeightSource& source, const ShardPlan& plan,
   std::vector<FlowRecorder> recorders(static_cast<size_t>(plan.tp() * options.dp));
   WorldOptions world{
       .tp = plan.tp(), .dp = options.dp, .device = "meta", .algorithm = options.algorithm};
+  world.recorders.reserve(recorders.size());
   for (FlowRecorder& recorder : recorders) world.recorders.push_back(&recorder);
 
   StepOnMeta run;
@@ -23,6 +24,7 @@ StepOnMeta step_on_meta(const WeightSource& source, const ShardPlan& plan,
     recorders[static_cast<size_t>(rank.global_index())].know(trainer->parameters());
     (void)trainer->step(tokens, tokens.ids, 0, 1e-3);
   });
+  run.flows.reserve(recorders.size());
   for (FlowRecorder& recorder : recorders) run.flows.push_back(std::move(recorder).take());
   return run;
 }
