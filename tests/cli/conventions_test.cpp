@@ -44,6 +44,7 @@ const Arguments kCommands[] = {
     {"export"},
     {"explore"},
     {"doctor"},
+    {"draw"},
     {"bench"},
     {"bench", "forward"},
     {"bench", "decode"},

@@ -61,6 +61,18 @@ TEST_CASE("compare: each scheme's sync points and bytes, by hand") {
         3 * 4 * 9 * kS / 4 + 3 * kS / 2 + 3 * 2 * 9 * 16 * 4 / 2);
 }
 
+TEST_CASE("compare: an inner stage sends on and back, for each micro-batch") {
+  GptConfig untied = kConfig;  // else the ends, which sum the tied embedding's, send more
+  untied.tied_head = false;
+  StepOptions options{.tp = 4, .batch = 6, .seq = 8};
+  options.trainer.accumulation = 3;
+  constexpr int64_t kS = 256 * 4;  // of a micro-batch of 2
+  const Scheme pipeline = pipeline_scheme(untied, options);
+  check(pipeline, Phase::forward, 3, 3 * kS);
+  check(pipeline, Phase::backward, 3, 3 * kS);
+  CHECK(pipeline.note == "idle 50 % of the time, waiting for other stages");  // 3 of 6
+}
+
 TEST_CASE("compare: what a model cannot be split into is said, in its row") {
   const Comparison odd = compared(kConfig, 4, 6);
   CHECK_THAT(scheme(odd, "TP + SP").refused, Contains("--sp splits 6 positions over 4 ranks"));
