@@ -92,14 +92,18 @@ TEST_CASE("mesh: rows are tp groups, columns dp groups, and each has its own col
   REQUIRE(picture.groups.size() == 3 + 2);
   CHECK(picture.groups[1].ranks == std::vector<int>{2, 3});
   CHECK(picture.groups[4].ranks == std::vector<int>{1, 3, 5});
-  int64_t forward = 0, of_replicas = 0;
+  int64_t forward = 0, of_replicas = 0, sent = 0;
   for (const GroupTraffic& t : picture.groups[1].traffic)
     if (t.phase == Phase::forward) forward += t.calls;
-  for (const GroupTraffic& t : picture.groups[4].traffic) of_replicas += t.payload_bytes;
+  for (const GroupTraffic& t : picture.groups[4].traffic) {
+    of_replicas += t.payload_bytes;
+    sent += t.wire_bytes;
+  }
   CHECK(forward == 2 * 2 + 1 + 3);  // two a block, the embedding, the loss
   // The gradients of all that a rank holds, gaps included, and the loss.
   const FlatLayout layout(ShardPlan(kConfig, 2), 3);
   CHECK(of_replicas == layout.count() * 4 + 8);
+  CHECK(sent == 2 * 2 * of_replicas);  // all-reduces: n - 1 times each number, twice
   CHECK(mesh({.tp = 1, .dp = 1, .batch = 1, .seq = 8}).groups.empty());
 }
 
