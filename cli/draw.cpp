@@ -117,10 +117,11 @@ std::string format_of(const std::string& path, bool json) {
          "end -o in .json, or drop --json");
   }
   if (ending == ".txt") return "text";
-  if (ending.size() < 2)
-    fail(fmt::format("-o {}: a picture's format is told by the file's ending", path),
-         "end it in .svg, .png, .pdf, .dot or .txt");
-  return ending.substr(1);
+  for (const std::string known : {".svg", ".png", ".pdf", ".dot"})
+    if (ending == known) return ending.substr(1);
+  fail(fmt::format("-o {}: a picture's format is told by the file's ending", path),
+       ending == ".json" ? "add --json for its numbers, or end it in .svg, .png, .pdf, .dot or .txt"
+                         : "end it in .svg, .png, .pdf, .dot or .txt");
 }
 
 // Before the work: a format that Graphviz cannot write here.
@@ -176,7 +177,11 @@ TextStyle DrawCommand::style() const {
 }
 
 void DrawCommand::run(const CLI::App& sub) {
-  if (kind.empty()) throw CLI::CallForHelp();
+  if (kind.empty()) {
+    const auto options = sub.get_options([](const CLI::Option* o) { return o->count() > 0; });
+    if (options.empty()) throw CLI::CallForHelp();
+    fail("no kind of picture is named", fmt::format("name one of {}", names_of(kinds())));
+  }
   const DrawKind& row = find_kind(kind);
   check_options(sub, row);
   parse(row);

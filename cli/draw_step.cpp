@@ -22,11 +22,16 @@ struct Ran {
   std::string title;
 };
 
+// On one line, whatever its path holds.
+std::string name_of(const DrawSettings& settings, const WeightSource& source) {
+  return one_line(settings.model.describe(source), {.columns = 1000});
+}
+
 Ran run_step(const DrawSettings& settings) {
   const std::unique_ptr<WeightSource> source = settings.open();
   StepOptions step = settings.step;
   complete(step, source->config());
-  Ran ran{ShardPlan(source->config(), step.tp), {}, settings.model.describe(*source)};
+  Ran ran{ShardPlan(source->config(), step.tp), {}, name_of(settings, *source)};
   ran.run = step_on_meta(*source, ran.plan, step);
   for (size_t rank = 0; rank < ran.run.records.size(); ++rank) {
     const std::string difference = first_disagreement(
@@ -132,7 +137,7 @@ Drawing draw_timeline(const DrawSettings& settings) {
   StepOptions step = settings.step;
   complete(step, source->config());
   require_step_memory(step, source->config());
-  const RecordedStep recorded = record_step(*source, step, settings.model.describe(*source));
+  const RecordedStep recorded = record_step(*source, step, name_of(settings, *source));
   const auto picture = std::make_shared<const Timeline>(timeline(recorded.run));
   return {[picture] { return timeline_graph(*picture); },
           [picture](const TextStyle& style) { return timeline_text(*picture, style); },

@@ -5,6 +5,7 @@
 #include "cli/step_settings.h"
 #include "cli/trace_table.h"
 #include "sim/error.h"
+#include "viz/picture.h"
 #include "viz/table.h"
 #include "viz/trace_events.h"
 
@@ -77,7 +78,7 @@ void TraceCommand::write_table(const WeightSource& source, int& exit_code) {
     output.document(document);
   } else {
     const std::string title = settings.model.describe(source) + "\n" + describe(settings.step);
-    output.text(counted.text(wrapped(title, 80), unfold, output.colour()));
+    output.text(counted.text(title_lines(title, {}), unfold, output.colour()));
   }
   output.close();
   exit_code = counted.exit_code();

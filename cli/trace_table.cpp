@@ -54,7 +54,7 @@ TraceTable trace_table(const std::vector<RankTraffic>& ranks) {
 
 std::string TraceTable::text(const std::string& title, bool unfold, bool colour) const {
   std::string text =
-      fmt::format("{}\ncollectives, and the bytes that rank {} sends in them\n\n", title, rank);
+      fmt::format("{}collectives, and the bytes that rank {} sends in them\n\n", title, rank);
   text += sites.empty() ? "nothing is sent\n" : traffic_text(sites, unfold, colour);
   if (!good()) return text + "\n" + ink("differs: " + disagreement, Ink::bad, colour) + "\n";
   const TrafficSum& sent = ranks[0].counted;

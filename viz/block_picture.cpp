@@ -107,7 +107,7 @@ std::string line_of(const std::string& glyph, int columns) {
 }  // namespace
 
 Graph block_graph(const std::vector<std::vector<BlockStep>>& ranks, const BlockOptions& options) {
-  Graph graph{.title = title(options, ranks.size())};
+  Graph graph{.title = title(options, ranks.size()), .same_level = {{}}};
   std::map<std::string, std::string> collectives;  // a rank's node id -> the shared one's
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     GraphCluster cluster{.id = fmt::format("rank{}", rank),
@@ -140,6 +140,11 @@ Graph block_graph(const std::vector<std::vector<BlockStep>>& ranks, const BlockO
   };
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     const std::string colour(rank_colour(static_cast<int>(rank)));
+    graph.same_level.front().push_back(node_id(rank, ranks[rank].front().id));
+    if (rank > 0)  // ranks stand in order
+      graph.edges.push_back({.from = node_id(rank - 1, ranks[rank - 1].front().id),
+                             .to = node_id(rank, ranks[rank].front().id),
+                             .hidden = true});
     const std::vector<BlockStep>& steps = ranks[rank];
     const auto backward = std::find_if(steps.begin(), steps.end(), [](const BlockStep& step) {
       return step.phase == Phase::backward;
@@ -164,7 +169,7 @@ Graph block_graph(const std::vector<std::vector<BlockStep>>& ranks, const BlockO
 std::string block_text(const std::vector<std::vector<BlockStep>>& ranks,
                        const BlockOptions& options, const TextStyle& style) {
   std::string text =
-      ink(title(options, ranks.size()), Ink::bold, style.colour) + "\n" +
+      ink(title_lines(title(options, ranks.size()), style), Ink::bold, style.colour) +
       (ranks.size() > 1 ? "(rank 0; the others do the same with their own parts)\n" : "");
   const std::string line = style.unicode ? "─" : "-", arrow = style.unicode ? "→" : "->";
   const BlockStep* last = nullptr;
@@ -196,9 +201,13 @@ std::string block_text(const std::vector<std::vector<BlockStep>>& ranks,
     if (!step.saved.empty())
       text += ink(fmt::format("    saved by the forward pass: {}\n", fmt::join(step.saved, ", ")),
                   Ink::dim, style.colour);
-    for (const BlockWeight& w : step.weights)
-      text += fmt::format("    {}{} {}: {} of {}\n", w.gradient ? "+= gradient of " : "", w.name,
-                          w.local, w.slice, w.global);
+    for (const BlockWeight& w : step.weights) {
+      const std::string what =
+          fmt::format("    {}{} {}:", w.gradient ? "+= gradient of " : "", w.name, w.local);
+      const std::string part = fmt::format(" {} of {}\n", w.slice, w.global);
+      const bool fits = what.size() + part.size() <= static_cast<size_t>(style.columns) + 1;
+      text += what + (fits ? "" : "\n       ") + part;
+    }
   }
   return text;
 }

@@ -64,7 +64,7 @@ class BlockOfRank {
     if (only_moves(flow_step.operation)) {  // what it makes is what it read, in order
       const int read = flow_step.reads.front().value, made = flow_step.writes.front();
       if (const auto maker = made_in_.find(read); maker != made_in_.end()) {
-        describe(steps_[maker->second], value(made));
+        if (!value(made).placement.empty()) describe(steps_[maker->second], value(made));
         made_in_[made] = maker->second;
       }
       return;
@@ -76,12 +76,19 @@ class BlockOfRank {
     step.collective = flow_step.collective;
     for (const FlowWeight& weight : flow_step.weights) step.weights.push_back(described(weight));
     for (const FlowRead& read : flow_step.reads) {
-      if (step.collective) step.before = read.placement;
       connect(step, read);
+      if (step.collective) step.before = placement_of(read);
     }
     if (!flow_step.writes.empty()) describe(step, value(flow_step.writes.front()));
     for (const int made : flow_step.writes) made_in_[made] = steps_.size();
     push(std::move(step));
+  }
+
+  // Numbers put in the order of the ranks are placed as they were before.
+  std::string placement_of(const FlowRead& read) const {
+    if (!read.placement.empty()) return std::string(read.placement);
+    const auto maker = made_in_.find(read.value);
+    return maker == made_in_.end() ? "" : steps_[maker->second].placement;
   }
 
   void push(BlockStep step) {
@@ -93,6 +100,15 @@ class BlockOfRank {
     step.name = value.name;
     step.shape = value.shape.text();
     step.placement = value.placement;
+  }
+
+  // The final norm stands in no module: it is called as its weight is.
+  std::string place_of(const FlowStep& step) const {
+    if (!step.site.empty()) return step.site;
+    if (step.weights.empty()) return step.operation;
+    const std::string& name = plan_.rows()[step.weights.front().row].name;
+    const size_t end = name.rfind('.'), begin = name.rfind('.', end - 1) + 1;
+    return name.substr(begin, end - begin);
   }
 
   BlockWeight described(const FlowWeight& weight) const {
@@ -124,13 +140,15 @@ class BlockOfRank {
       BlockStep source;
       source.phase = step.phase;
       source.operation =
-          v.made_by < 0 ? "input" : "from " + flow_.steps[static_cast<size_t>(v.made_by)].site;
+          v.made_by < 0 ? "input" : "from " + place_of(flow_.steps[static_cast<size_t>(v.made_by)]);
       describe(source, v);
       maker = made_in_.emplace(read.value, steps_.size()).first;
       push(std::move(source));
     }
-    step.from.push_back({steps_[maker->second].id,
-                         read.placement == v.placement ? "" : std::string(read.placement)});
+    step.from.push_back(
+        {steps_[maker->second].id, read.placement == v.placement || read.placement.empty()
+                                       ? ""
+                                       : std::string(read.placement)});
   }
 
   const ShardPlan& plan_;

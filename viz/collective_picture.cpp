@@ -80,7 +80,12 @@ std::string has(const Arrival& arrival) {
 
 std::string title(const CollectiveRecord& record) {
   const AlgorithmRow& row = *record.row;
-  std::string text = fmt::format("{} by {}, {} ranks", name(row.op), row.name, record.n);
+  // A name in brackets runs where the algorithm that was asked for has no meaning.
+  const bool stands_in = row.name.starts_with('(');
+  std::string text =
+      fmt::format("{} by {}{}, {} ranks", name(row.op),
+                  stands_in ? row.name.substr(1, row.name.size() - 2) : row.name,
+                  stands_in ? fmt::format(" (there is no {})", name(row.algorithm)) : "", record.n);
   if (row.op == Op::broadcast) text += fmt::format(", from rank {}", record.root);
   return text;
 }
@@ -102,8 +107,10 @@ std::string legend(const CollectiveRecord& record) {
 
 std::string sent(const CollectiveRecord& record, size_t rank) {
   const int64_t chunks = record.chunks_sent[rank];
-  return fmt::format("sent {} chunk{}, {:.4g} S", chunks, chunks == 1 ? "" : "s",
-                     static_cast<double>(chunks) / record.n);
+  // Reading from a peer's memory counts for the reader, as in the ledger.
+  return fmt::format("{} {} chunk{}, {:.4g} S",
+                     record.row->algorithm == Algorithm::direct ? "moved" : "sent", chunks,
+                     chunks == 1 ? "" : "s", static_cast<double>(chunks) / record.n);
 }
 
 // --- The graph.

@@ -11,6 +11,10 @@ namespace tplab {
 
 namespace {
 
+std::string lines_of(std::string_view text, int columns) {
+  return wrapped(text, static_cast<size_t>(columns)) + "\n";
+}
+
 std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
 const SchemePhase& phase_of(const Scheme& scheme, Phase phase) {
@@ -161,7 +165,7 @@ Graph comparison_graph(const Comparison& comparison) {
 std::string comparison_text(const Comparison& comparison, const TextStyle& style) {
   using enum Table::Align;
   std::string text = ink(one_line(comparison.model, style), Ink::bold, style.colour) + "\n" +
-                     in_lines(comparison.step, style.columns) + "\n";
+                     lines_of(comparison.step, style.columns) + "\n";
   Table table({{"", left},
                {"syncs", right},
                {"fwd+bwd", right},
@@ -175,7 +179,7 @@ std::string comparison_text(const Comparison& comparison, const TextStyle& style
     if (!scheme.refused.empty()) {
       table.row({{scheme.name}, {"-"}});
       notes +=
-          in_lines(fmt::format("{}: not possible: {}", scheme.name, scheme.refused), style.columns);
+          lines_of(fmt::format("{}: not possible: {}", scheme.name, scheme.refused), style.columns);
       continue;
     }
     const SchemePhase &forward = phase_of(scheme, Phase::forward),
@@ -189,10 +193,10 @@ std::string comparison_text(const Comparison& comparison, const TextStyle& style
                {scheme.activation_bytes < 0 ? "-" : bytes_text(scheme.activation_bytes)},
                {source_of(scheme)}});
     if (!scheme.note.empty())
-      notes += in_lines(fmt::format("{}: {}", scheme.name, scheme.note), style.columns);
+      notes += lines_of(fmt::format("{}: {}", scheme.name, scheme.note), style.columns);
   }
   text += table.text(style.colour);
-  text += "\n" + in_lines(
+  text += "\n" + lines_of(
                      "Of the rank that sends most: its collectives and the messages that it "
                      "waits for, and what it sends. What a rank keeps for its backward pass "
                      "is predicted.",

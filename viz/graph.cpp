@@ -115,10 +115,25 @@ std::string edge_line(const GraphEdge& edge, size_t number) {
                   quoted(edge.from), quoted(edge.to), number, edge.colour, edge.width,
                   quoted(edge.tooltip.empty() ? edge.from + " to " + edge.to : edge.tooltip));
   if (!edge.label.empty()) line += fmt::format(", label={}", quoted(" " + edge.label + " "));
+  if (edge.hidden) line += ", style=invis";
   if (edge.dashed) line += ", style=dashed";
   if (!edge.arrow) line += ", dir=none";
   if (!edge.ranks) line += ", constraint=false";
   return line + "];\n";
+}
+
+// Graphviz puts a name into the SVG's title as it is, so it is one line.
+std::string graph_name(std::string title) {
+  for (size_t at; (at = title.find('\n')) != std::string::npos;) title.replace(at, 1, ", ");
+  return title;
+}
+
+// Laid out by Graphviz, a picture has its title above it.
+std::string heading(const Graph& graph) {
+  if (graph.to_scale()) return ", splines=line";
+  std::string lines = escaped_markup(graph.title), left;
+  for (const char c : lines) left += c == '\n' ? "\\l" : std::string(1, c);
+  return fmt::format(", label=\"{}\\l\", labelloc=t, labeljust=l", left);
 }
 
 std::string cluster_lines(const GraphCluster& cluster) {
@@ -165,8 +180,8 @@ std::string dot_text(const Graph& graph) {
       "newrank=true, nodesep=0.2, ranksep=0.3, bgcolor=\"#ffffff\"{}];\n"
       "  node [fontname=\"{}\", margin=\"0.06,0.03\"];\n"
       "  edge [fontname=\"{}\", fontsize=9, arrowsize=0.7];\n",
-      quoted(graph.title), kFont, quoted(graph.title), graph.left_to_right ? "LR" : "TB",
-      graph.to_scale() ? ", splines=line" : "", kFont, kFont);
+      quoted(graph_name(graph.title)), kFont, quoted(graph.title),
+      graph.left_to_right ? "LR" : "TB", heading(graph), kFont, kFont);
   for (const GraphNode& node : graph.nodes) out += node_line(node);
   for (const GraphCluster& cluster : graph.clusters) out += cluster_lines(cluster);
   for (const auto& level : graph.same_level) {

@@ -45,7 +45,8 @@ struct GraphEdge {
   std::string colour = "#333333";
   double width = 1;
   bool dashed = false, arrow = true;
-  bool ranks = true;  // false: does not decide which node is above which
+  bool ranks = true;    // false: does not decide which node is above which
+  bool hidden = false;  // only decides where nodes stand
 };
 
 struct GraphCluster {

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <vector>
@@ -26,13 +25,11 @@ namespace {
 // A new file that is gone with this object.
 class TemporaryFile {
  public:
-  TemporaryFile() : path_((std::filesystem::temp_directory_path() / "tplab-XXXXXX").string()) {
+  TemporaryFile() {
+    const char* const folder = std::getenv("TMPDIR");
+    path_ = std::string(folder && *folder ? folder : "/tmp") + "/tplab-XXXXXX";
     const int file = mkstemp(path_.data());
-    if (file < 0)
-      fail_unavailable(
-          fmt::format("no file can be made in {}: {}",
-                      std::filesystem::temp_directory_path().string(), std::strerror(errno)),
-          "free some space there, or set TMPDIR to a folder you can write to");
+    if (file < 0) refuse();
     close(file);
   }
   ~TemporaryFile() { std::remove(path_.c_str()); }
@@ -40,12 +37,24 @@ class TemporaryFile {
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
   const std::string& path() const { return path_; }
+  void write(const std::string& text) const {
+    std::ofstream file(path_, std::ios::binary);
+    file << text;
+    file.close();
+    if (!file) refuse();
+  }
   std::string text() const {
     std::ifstream file(path_, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
  private:
+  [[noreturn]] void refuse() const {
+    fail_unavailable(
+        fmt::format("{}: a temporary file cannot be written: {}", path_, std::strerror(errno)),
+        "free some space there, or set TMPDIR to a folder you can write to");
+  }
+
   std::string path_;
 };
 
@@ -57,7 +66,7 @@ struct Ran {
 // Runs a program found on PATH with `input` as its stdin.
 Ran run(std::vector<std::string> command, const std::string& input) {
   const TemporaryFile in, out, err;
-  std::ofstream(in.path(), std::ios::binary) << input;
+  in.write(input);
   std::vector<char*> arguments;
   arguments.reserve(command.size() + 1);
   for (std::string& word : command) arguments.push_back(word.data());
@@ -106,8 +115,13 @@ std::string drawn(const Graph& graph, std::string_view format) {
   if (graph.to_scale()) command = {"neato", "-n2", command[1]};
   if (format == "png") command.emplace_back("-Gdpi=144");
   const Ran ran = run(command, text);
-  if (ran.exit_code != 0 || ran.out.empty()) {
-    const std::string said = ran.err.substr(0, ran.err.find('\n'));
+  // What Graphviz shrinks to fit a bitmap nobody can read.
+  if (ran.err.find("too large for cairo-renderer bitmaps") != std::string::npos)
+    fail("the picture is too large for a bitmap", "use .svg or .pdf");
+  const bool cut = format == "svg" && ran.out.find("</svg>") == std::string::npos;
+  if (ran.exit_code != 0 || ran.out.empty() || cut) {
+    const std::string said =
+        ran.err.empty() ? "it wrote no picture" : ran.err.substr(0, ran.err.find('\n'));
     fail_unavailable(fmt::format("Graphviz could not write '{}': {}", format, said),
                      "use .svg, .png, .pdf or .dot, or leave -o out for text in the terminal");
   }

@@ -86,8 +86,8 @@ std::string heading(const Alike& kind) {
           ? fmt::format("{} ranks that share one model", group.ranks.size())
           : fmt::format("{} ranks with the same part of it, in each replica", group.ranks.size());
   if (kind.groups.size() == 1)
-    return fmt::format("The {} group of ranks {}: {}", name(group.axis),
-                       fmt::join(group.ranks, ", "), what);
+    return fmt::format("The {} group, ranks {} to {}: {}", name(group.axis), group.ranks.front(),
+                       group.ranks.back(), what);
   return fmt::format("Each of {} {} groups: {}", kind.groups.size(), name(group.axis), what);
 }
 
@@ -260,7 +260,7 @@ Graph mesh_graph(const MeshPicture& picture) { return MeshDrawing(picture).take(
 std::string mesh_text(const MeshPicture& picture, const TextStyle& style) {
   using enum Table::Align;
   std::string text = ink(one_line(picture.model, style), Ink::bold, style.colour) + "\n" +
-                     in_lines(picture.step, style.columns) + "\n" + grid_text(picture, style);
+                     title_lines(picture.step, style) + "\n" + grid_text(picture, style);
   if (picture.groups.empty()) text += std::string("\n") + kNothing + "\n";
   for (const Alike& kind : alike(picture)) {
     text += "\n" + ink(heading(kind), Ink::bold, style.colour) + "\n";

@@ -47,9 +47,10 @@ class TreeBuilder {
       way.push_back(&part_of(*way.back(), rest.substr(0, slash)));
       rest = slash == std::string::npos ? "" : rest.substr(slash + 1);
     }
-    for (Module* module : way) {
+    for (size_t level = 0; level < way.size(); ++level) {
+      Module* const module = way[level];
       for (const FlowWeight& weight : step.weights)
-        if (counted_.emplace(module->site, weight.row).second)
+        if (counted_.emplace(level, weight.row).second)
           module->weight_bytes += bytes_of(weight.row);
       if (const auto& event = step.collective) {
         ModuleTraffic& traffic = traffic_of(*module, step.phase);
@@ -79,7 +80,8 @@ class TreeBuilder {
   const DType dtype_;
   const int64_t depth_;
   Module root_;
-  std::set<std::pair<std::string, size_t>> counted_;  // a weight counts once in each module
+  // A weight counts once at each level: a tied head's is the embedding's.
+  std::set<std::pair<size_t, size_t>> counted_;
 };
 
 // What a module with parts sends in none of them becomes a part as well.
@@ -203,9 +205,14 @@ void add_lines(std::string& text, const Module& module, int depth, const TextSty
     for (const Phase phase : kPhases) {
       const ModuleTraffic& traffic = traffic_of(module, phase);
       if (traffic.sync_points() == 0) continue;
-      text += fmt::format("{}  {} {:<9} {} of {}; rank 0 sends {}\n", indent,
-                          style.unicode ? "●" : "*", name(phase), calls_text(traffic),
-                          bytes_text(traffic.payload_bytes), bytes_text(traffic.wire_bytes));
+      const std::string start =
+          fmt::format("{}  {} {:<9} ", indent, style.unicode ? "●" : "*", name(phase));
+      const std::string what =
+          fmt::format("{} of {};", calls_text(traffic), bytes_text(traffic.payload_bytes));
+      const std::string sent = fmt::format(" rank 0 sends {}\n", bytes_text(traffic.wire_bytes));
+      const bool fits =
+          display_width(start + what + sent) <= static_cast<size_t>(style.columns) + 1;
+      text += start + what + (fits ? "" : "\n" + std::string(display_width(start) - 1, ' ')) + sent;
     }
   }
   for (const Module& part : module.parts) add_lines(text, part, depth + 1, style);
@@ -257,7 +264,7 @@ Graph model_graph(const Module& root, const ModelOptions& options) {
 }
 
 std::string model_text(const Module& root, const ModelOptions& options, const TextStyle& style) {
-  std::string text = ink(options.model, Ink::bold, style.colour) + "\n";
+  std::string text = ink(title_lines(options.model, style), Ink::bold, style.colour);
   for (const Module& module : root.parts) add_lines(text, module, 1, style);
   Module total = root;
   total.parts.clear();

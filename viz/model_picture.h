@@ -28,10 +28,10 @@ struct ModuleTraffic {
 };
 
 struct Module {
-  std::string name;                           // "attn"; "blocks 0-47" of several folded into one
-  std::string site = {};                      // "block 3/attn", of the first
-  int64_t count = 1;                          // how many are folded into it; the figures are of one
-  int64_t weight_bytes = 0;                   // of the rank's parts of the parameters it uses
+  std::string name;          // "attn"; "blocks 0-47" of several folded into one
+  std::string site = {};     // "block 3/attn", of the first
+  int64_t count = 1;         // how many are folded into it; the figures are of one
+  int64_t weight_bytes = 0;  // of the rank's parts of the parameters it is the first to use
   std::array<ModuleTraffic, 3> traffic = {};  // by Phase
   std::vector<Module> parts = {};
 };

@@ -1,5 +1,8 @@
 #include "viz/picture.h"
 
+#include <algorithm>
+#include <limits>
+
 #include "viz/table.h"
 
 namespace tplab {
@@ -25,16 +28,16 @@ std::string one_line(std::string_view text, const TextStyle& style) {
   return line;
 }
 
-std::string in_lines(std::string_view text, int columns) {
+std::string title_lines(std::string_view title, const TextStyle& style) {
   std::string lines;
-  while (display_width(text) > static_cast<size_t>(columns)) {
-    size_t end = text.rfind(' ', static_cast<size_t>(columns));
-    if (end == std::string_view::npos || end == 0) end = text.find(' ');
-    if (end == std::string_view::npos) break;
-    lines += std::string(text.substr(0, end)) + "\n";
-    text.remove_prefix(end + 1);
+  while (!title.empty()) {
+    const size_t end = std::min(title.find('\n'), title.size());
+    const TextStyle whole{false, style.unicode, std::numeric_limits<int>::max()};
+    lines +=
+        wrapped(one_line(title.substr(0, end), whole), static_cast<size_t>(style.columns)) + "\n";
+    title.remove_prefix(std::min(end + 1, title.size()));
   }
-  return lines + std::string(text) + "\n";
+  return lines;
 }
 
 }  // namespace tplab

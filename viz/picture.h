@@ -19,7 +19,7 @@ struct TextStyle {
 // short with a sign, and with '?' for what a terminal would obey or could not show.
 std::string one_line(std::string_view text, const TextStyle& style);
 
-// The text in lines of at most `columns`, broken at spaces; each ends in '\n'.
-std::string in_lines(std::string_view text, int columns);
+// The lines of a title that may hold such a text, broken to fit; each ends in '\n'.
+std::string title_lines(std::string_view title, const TextStyle& style);
 
 }  // namespace tplab

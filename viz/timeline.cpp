@@ -149,7 +149,7 @@ std::string timeline_text(const Timeline& timeline, const TextStyle& style) {
   const Scale scale{columns, std::max<int64_t>(timeline.end_ns, 1)};
   const std::string margin(widest + 1, ' ');
 
-  std::string text = wrapped(timeline.title, static_cast<size_t>(style.columns)) + "\n";
+  std::string text = title_lines(timeline.title, style);
   if (!timeline.tracks.empty())
     text += ink(fmt::format("{}{} {:>7} {:>7} {:>7}", margin, phase_line(timeline.tracks[0], scale),
                             "compute", "wait", "move"),

@@ -136,6 +136,30 @@ TEST_CASE("draw: SVG is well-formed, named and without script, and hostile names
   }
 }
 
+TEST_CASE("draw: no text is wider than 80 columns, and no path is obeyed by a terminal") {
+  const TemporaryFolder folder;
+  const std::string model = folder / ("esc\x1b[31m é " + std::string(80, 'x'));
+  std::filesystem::copy(fixture("nanogpt-tiny"), model);
+  for (const char* kind : {"block", "model", "shards", "mesh", "compare", "timeline"}) {
+    INFO(kind);
+    const Ran ran = tplab({"draw", kind, "--checkpoint", model, "--tp", "2", "--ascii"}, kUtf8);
+    CHECK(ran.exit_code == 0);
+    for (const char c : ran.out) CHECK((c == '\n' || (c >= ' ' && c <= '~')));
+    for (const char* options : {"--preset gpt2 --tp 12", "--preset gpt2-xl --tp 25"}) {
+      if (kind == std::string("timeline")) continue;
+      const std::string text =
+          tplab(draw(kind + std::string(" ") + options + " --ascii"), kUtf8).out;
+      size_t widest = 0;
+      for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos;
+           begin = end + 1)
+        widest = std::max(widest, end - begin);
+      CHECK(widest <= 80);
+    }
+  }
+  const Ran table = tplab({"trace", "--table", "--checkpoint", model, "--tp", "2"});
+  CHECK(table.out.find('\x1b') == std::string::npos);
+}
+
 TEST_CASE("draw: the numbers of a model are those of the trace's table") {
   const json model =
       tplab(draw("model --preset gpt2 --tp 4 --dp 2 --sp --zero 2 --json")).json()["root"];
@@ -190,8 +214,11 @@ TEST_CASE("draw: what cannot be drawn is refused, and says what can") {
           "leave out --unfold");
   refused("collective --tp 17", 2, "17 ranks", "2 to 16");
   refused("mesh --preset gpt2 -o " + (folder / "m"), 2, "told by the file's ending", ".svg");
-  refused("mesh --preset gpt2 -o " + (folder / "m.nonsense"), 4, "could not write 'nonsense'",
+  refused("mesh --preset gpt2 -o " + (folder / "m.nonsense"), 2, "told by the file's ending",
           ".svg, .png, .pdf");
+  refused("mesh --preset gpt2 -o " + (folder / "m.json"), 2, "told by the file's ending", "--json");
+  refused("--preset gpt2 -o " + (folder / "m.svg"), 2, "no kind of picture is named",
+          "block, model");
   refused("mesh --preset gpt2 -o " + (folder / "absent/m.svg"), 2, "cannot be written", "fix:");
   CHECK_FALSE(std::filesystem::exists(folder / "m.svg"));
 
@@ -200,6 +227,17 @@ TEST_CASE("draw: what cannot be drawn is refused, and says what can") {
   CHECK(absent.exit_code == 4);
   CHECK_THAT(absent.err, Contains("Graphviz is not installed") && Contains("package graphviz") &&
                              Contains(".dot") && Contains("text"));
+  const std::string to_svg = "draw mesh --preset nano-cpu -o " + (folder / "m.svg");
+  const Ran no_folder = shell("TMPDIR=/nonexistent $TPLAB " + to_svg);
+  CHECK(no_folder.exit_code == 4);
+  CHECK_THAT(no_folder.err, Contains("temporary file") && Contains("set TMPDIR"));
+  // A program that is called dot and is not Graphviz.
+  write_file(folder / "dot", "#!/bin/sh\necho hello\n");
+  const Ran other = shell("cd " + (folder / ".") +
+                          " && chmod +x dot && cp dot neato && PATH=$PWD:$PATH $TPLAB " + to_svg);
+  CHECK(other.exit_code == 4);
+  CHECK_THAT(other.err, Contains("it wrote no picture"));
+  CHECK_FALSE(std::filesystem::exists(folder / "m.svg"));
   CHECK(tplab(draw("mesh --preset nano-cpu"), no_graphviz).exit_code == 0);
   CHECK(tplab(draw("mesh --preset nano-cpu -o " + (folder / "m.dot")), no_graphviz).exit_code == 0);
 }

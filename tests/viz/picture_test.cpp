@@ -17,12 +17,9 @@ TEST_CASE("one_line: cut at the columns, and nothing that a terminal would obey"
   CHECK(one_line("é漢𝄞", {.unicode = false}) == "???");
 }
 
-TEST_CASE("in_lines: broken at spaces, long words left whole") {
-  CHECK(in_lines("a bc def", 8) == "a bc def\n");
-  CHECK(in_lines("a bc def", 4) == "a bc\ndef\n");
-  CHECK(in_lines("abcdef gh", 3) == "abcdef\ngh\n");
-  CHECK(in_lines("abcdef", 3) == "abcdef\n");
-  CHECK(in_lines("", 3) == "\n");
+TEST_CASE("title_lines: broken at spaces, and nothing in it reaches a terminal but text") {
+  CHECK(title_lines("a bc def\nx", {false, true, 4}) == "a bc\ndef\nx\n");
+  CHECK(title_lines("abcdef gh", {false, true, 3}) == "abcdef\ngh\n");
+  CHECK(title_lines("\x1b[31mr\té", {false, false, 80}) == "?[31mr??\n");
 }
-
 }  // namespace

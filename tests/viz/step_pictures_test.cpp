@@ -70,18 +70,54 @@ TEST_CASE("block: a forward pass is Shoeybi's figure: two partial sums, each all
 }
 
 TEST_CASE("block: under SP each all-reduce is cut in two, around a stream split over T") {
-  const auto [plan, run] = recorded(2, kSp);
-  const auto ranks = block_steps(plan, run, {.model = "m", .layer = 0});
-  Strings collectives;
-  for (const BlockStep& step : ranks[1])
-    if (step.collective)
-      collectives.push_back(step.operation + " " + step.before + " -> " + step.placement);
-  CHECK(collectives == Strings{"all_gather varying over T -> replicated",
-                               "reduce_scatter partial -> varying over T",
-                               "all_gather varying over T -> replicated",
-                               "reduce_scatter partial -> varying over T"});
-  CHECK(ranks[1].front().placement == "varying over T");
-  CHECK(ranks[1].front().shape == "[1, 4, 16]");
+  for (const int64_t batch :
+       {1, 2}) {  // of several sequences, numbers are put in another order too
+    StepOptions options = kSp;
+    options.batch = batch;
+    const auto [plan, run] = recorded(2, options);
+    const auto ranks = block_steps(plan, run, {.model = "m", .layer = 0});
+    Strings collectives;
+    for (const BlockStep& step : ranks[1])
+      if (step.collective)
+        collectives.push_back(step.operation + " " + step.before + " -> " + step.placement);
+    CHECK(collectives == Strings{"all_gather varying over T -> replicated",
+                                 "reduce_scatter partial -> varying over T",
+                                 "all_gather varying over T -> replicated",
+                                 "reduce_scatter partial -> varying over T"});
+    const std::string B = std::to_string(batch);
+    CHECK(ranks[1].front().placement == "varying over T");
+    CHECK(ranks[1].front().shape == "[" + B + ", 4, 16]");
+    Strings partial;
+    for (const BlockStep& step : ranks[0])
+      if (step.placement == "partial") partial.push_back(step.operation + " " + step.shape);
+    CHECK(partial == Strings(2, "linear [" + B + ", 8, 16]"));
+  }
+}
+
+TEST_CASE("block: the last block's gradient comes from the final norm") {
+  const auto [plan, run] = recorded(2, kPlain);
+  const auto ranks =
+      block_steps(plan, run, {.model = "m", .layer = 2, .forward = false, .backward = true});
+  CHECK(ranks[0].front().operation == "from ln_f");
+}
+
+TEST_CASE("block: ranks stand from left to right, under a title of its lines") {
+  const BlockOptions options{.model = "m\nstep"};
+  const auto [plan, run] = recorded(4, kPlain);
+  const std::string dot = dot_text(block_graph(block_steps(plan, run, options), options));
+  CHECK_THAT(dot, Contains("\"rank0-forward-0\" -> \"rank1-forward-0\"") &&
+                      Contains("\"rank2-forward-0\" -> \"rank3-forward-0\"") &&
+                      Contains("label=\"m\\lstep\\lblock 0 on 4 ranks: forward\\l\"") &&
+                      Contains("digraph \"m, step, block 0"));
+}
+
+TEST_CASE("model: weights add up, a tied head's being the embedding's") {
+  const auto [plan, run] = recorded(2, kPlain);
+  const Module root = module_tree(plan, run, {.model = "m", .unfold = true});
+  int64_t sum = 0;
+  for (const Module& part : root.parts) sum += part.weight_bytes;
+  CHECK(sum == root.weight_bytes);
+  CHECK(root.weight_bytes == 4 * plan.local_count());
 }
 
 TEST_CASE("block: weights say which part of what a rank has, fused QKV by head") {
@@ -134,7 +170,11 @@ TEST_CASE("block: the graph has a frame a rank, and collectives outside them") {
 
 TEST_CASE("block: text is ASCII where that is asked for, and never wider than 80 columns") {
   const auto [plan, run] = recorded(4, kSp);
-  const BlockOptions options{.model = "m", .layer = 0, .forward = true, .backward = true};
+  const BlockOptions options{
+      .model = "a/path/\x1b[31mé/" + std::string(60, 'x') + " and a step of it",
+      .layer = 0,
+      .forward = true,
+      .backward = true};
   const std::string text =
       block_text(block_steps(plan, run, options), options, {.colour = false, .unicode = false});
   size_t begin = 0;
