@@ -63,10 +63,11 @@ std::string label_markup(const GraphNode& node) {
   size_t widest = 1;
   for (const auto& row : node.rows) widest = std::max(widest, row.size());
   const bool table = widest > 1;  // of one column it is a text
-  // A text at a place is as wide as that place, so that it can stand on its left.
-  const std::string width = node.at && node.outline == GraphNode::Outline::none
-                                ? fmt::format(" width=\"{:.0f}\"", node.at->width)
-                                : "";
+  // A text that stands on the left of its place is as wide as that; others on its middle.
+  const std::string width =
+      node.at && node.outline == GraphNode::Outline::none && node.rows[0][0].left
+          ? fmt::format(" width=\"{:.0f}\"", node.at->width)
+          : "";
   std::string out = fmt::format(
       "<<table{} border=\"0\" cellborder=\"{}\" cellspacing=\"0\" cellpadding=\"{}\" color=\"{}\">",
       width, table ? 1 : 0, node.at ? 0 : 3, node.border);

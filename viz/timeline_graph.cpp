@@ -36,6 +36,7 @@ class Drawing {
   explicit Drawing(const Timeline& timeline) : timeline_(timeline) {
     graph_.title = timeline.title;
     label("title", {kLeft, 0, kWidth, 26}, timeline.title);
+    graph_.nodes.back().rows[0][0].left = true;
     if (timeline.tracks.empty()) return;
     draw_phases();
     for (size_t i = 0; i < timeline.tracks.size(); ++i) draw_track(i);

@@ -154,15 +154,16 @@ TEST_CASE("block: arrows say where a value is read as placed otherwise, and only
 }
 
 TEST_CASE("block: the graph has a frame a rank, and collectives outside them") {
-  const auto [plan, run] = recorded(2, kPlain);
+  const Recorded step = recorded(2, kPlain);
   const BlockOptions options{.model = "m", .layer = 0, .forward = true, .backward = true};
-  const Graph graph = block_graph(block_steps(plan, run, options), options);
+  const Graph graph = block_graph(block_steps(step.plan, step.run, options), options);
   REQUIRE(graph.clusters.size() == 2);
   size_t inside = graph.clusters[0].nodes.size() + graph.clusters[1].nodes.size();
   CHECK(graph.nodes.size() == inside + 4);
   CHECK_THAT(dot_text(graph), Contains("collective3") && !Contains("collective4"));
   const auto refused = [&](int64_t layer) {
-    CHECK_THROWS_WITH(block_steps(plan, run, {.model = "m", .layer = layer}), Contains("0 to 2"));
+    CHECK_THROWS_WITH(block_steps(step.plan, step.run, {.model = "m", .layer = layer}),
+                      Contains("0 to 2"));
   };
   refused(3);
   refused(-1);
