@@ -205,7 +205,7 @@ TEST_CASE("model: sync points and bytes are the ledger's, module by module and i
   }
 }
 
-TEST_CASE("model: blocks that are alike are one, with their number; unfolded each has its own") {
+TEST_CASE("model: blocks that are alike are one, with their number, and unfolded one by one") {
   const auto [plan, run] = recorded(2, kPlain);
   const Module folded = module_tree(plan, run, {.model = "m"});
   Strings names;
