@@ -206,7 +206,7 @@ std::string block_text(const std::vector<std::vector<BlockStep>>& ranks,
           fmt::format("    {}{} {}:", w.gradient ? "+= gradient of " : "", w.name, w.local);
       const std::string part = fmt::format(" {} of {}\n", w.slice, w.global);
       const bool fits = what.size() + part.size() <= static_cast<size_t>(style.columns) + 1;
-      text += what + (fits ? "" : "\n       ") + part;
+      text += fmt::format("{}{}{}", what, fits ? "" : "\n       ", part);
     }
   }
   return text;

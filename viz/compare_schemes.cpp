@@ -49,6 +49,7 @@ void add(std::vector<RankPhases*> ranks, const Call& call, Algorithm algorithm, 
 
 std::vector<RankPhases*> all_of(std::vector<RankPhases>& ranks) {
   std::vector<RankPhases*> all;
+  all.reserve(ranks.size());
   for (RankPhases& rank : ranks) all.push_back(&rank);
   return all;
 }

@@ -210,9 +210,11 @@ void add_lines(std::string& text, const Module& module, int depth, const TextSty
       const std::string what =
           fmt::format("{} of {};", calls_text(traffic), bytes_text(traffic.payload_bytes));
       const std::string sent = fmt::format(" rank 0 sends {}\n", bytes_text(traffic.wire_bytes));
-      const bool fits =
-          display_width(start + what + sent) <= static_cast<size_t>(style.columns) + 1;
-      text += start + what + (fits ? "" : "\n" + std::string(display_width(start) - 1, ' ')) + sent;
+      const size_t before = display_width(start);
+      const bool fits = before + display_width(what) + display_width(sent) <=
+                        static_cast<size_t>(style.columns) + 1;
+      text += fmt::format("{}{}{}{}", start, what,
+                          fits ? "" : fmt::format("\n{:{}}", "", before - 1), sent);
     }
   }
   for (const Module& part : module.parts) add_lines(text, part, depth + 1, style);

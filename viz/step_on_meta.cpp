@@ -45,6 +45,7 @@ void check_same_plan(const ShardPlan& plan, const StepOnMeta& run) {
         const ShardRow& row = plan.rows()[weight.row];
         const std::vector<int64_t> planned = plan.local_shape(row);
         std::vector<int64_t> shape;
+        shape.reserve(planned.size());
         for (int i = 0; i < weight.shape.dims(); ++i) shape.push_back(weight.shape[i]);
         if (shape != planned)
           refuse(fmt::format("a rank's part of {} was [{}], and is planned to be [{}]", row.name,
