@@ -94,7 +94,8 @@ TEST_CASE("trainer: 20 steps are the same on every mesh", "[slow]") {
   }
 }
 
-TEST_CASE("trainer: 20 steps with dropout are the same on every mesh, masks being of the index") {
+TEST_CASE("trainer: 20 steps with dropout are the same on every mesh, masks being of the index",
+          "[slow]") {
   const TrainerOptions options{.dtype = DType::f64, .dropout = 0.2};
   const Curve one = curve({"", 1, 1, options});
   for (const Run& run : every_mesh(options)) {
