@@ -1,7 +1,5 @@
 // tplab train: trains a model on a mesh of virtual ranks, saves it, and shows what it has learned.
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/own_folder.h"
 #include "cli/train_output.h"
 #include "cli/train_settings.h"
 #include "model/checkpoints/checkpoint.h"
@@ -41,27 +40,6 @@ std::string shell_word(const std::string& text) {
   for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return word + "'";
 }
-
-// A folder that only one run may write to, for as long as this exists. The system gives it free
-// however the run ends.
-class OwnFolder {
- public:
-  OwnFolder() = default;
-  ~OwnFolder() {
-    if (descriptor_ >= 0) close(descriptor_);
-  }
-  OwnFolder(const OwnFolder&) = delete;
-  OwnFolder& operator=(const OwnFolder&) = delete;
-
-  // False if another run has it. A disk that knows no locks has none.
-  bool lock(const std::string& path) {
-    descriptor_ = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
-  }
-
- private:
-  int descriptor_ = -1;
-};
 
 struct TrainCommand {
   TrainSettings settings;

@@ -102,15 +102,6 @@ class BlockOfRank {
     step.placement = value.placement;
   }
 
-  // The final norm stands in no module: it is called as its weight is.
-  std::string place_of(const FlowStep& step) const {
-    if (!step.site.empty()) return step.site;
-    if (step.weights.empty()) return step.operation;
-    const std::string& name = plan_.rows()[step.weights.front().row].name;
-    const size_t end = name.rfind('.'), begin = name.rfind('.', end - 1) + 1;
-    return name.substr(begin, end - begin);
-  }
-
   BlockWeight described(const FlowWeight& weight) const {
     const ShardRow& row = plan_.rows()[weight.row];
     return {name_in_block(row.name),
@@ -140,7 +131,8 @@ class BlockOfRank {
       BlockStep source;
       source.phase = step.phase;
       source.operation =
-          v.made_by < 0 ? "input" : "from " + place_of(flow_.steps[static_cast<size_t>(v.made_by)]);
+          v.made_by < 0 ? "input"
+                        : "from " + place_of(flow_.steps[static_cast<size_t>(v.made_by)], plan_);
       describe(source, v);
       maker = made_in_.emplace(read.value, steps_.size()).first;
       push(std::move(source));

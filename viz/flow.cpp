@@ -20,6 +20,14 @@ bool inside(const Array& part, const Array& whole) {
 
 }  // namespace
 
+std::string place_of(const FlowStep& step, const ShardPlan& plan) {
+  if (!step.site.empty()) return step.site;
+  if (step.weights.empty()) return step.operation;
+  const std::string& name = plan.rows()[step.weights.front().row].name;
+  const size_t end = name.rfind('.'), begin = name.rfind('.', end - 1) + 1;
+  return name.substr(begin, end - begin);
+}
+
 void FlowRecorder::know(const FlatParameters& parameters) {
   parameters_ = parameters;
   flow_ = {};

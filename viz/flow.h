@@ -49,6 +49,10 @@ struct FlowStep {
   std::optional<Event> collective;
 };
 
+// Where it ran, for people: its site; outside of all modules the one whose weight it uses (the
+// final norm stands in none), or its operation.
+std::string place_of(const FlowStep& step, const ShardPlan& plan);
+
 struct Flow {
   std::vector<FlowValue> values;
   std::vector<FlowStep> steps;

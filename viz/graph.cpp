@@ -70,7 +70,11 @@ std::string label_markup(const GraphNode& node) {
           : "";
   std::string out = fmt::format(
       "<<table{} border=\"0\" cellborder=\"{}\" cellspacing=\"0\" cellpadding=\"{}\" color=\"{}\">",
-      width, table ? 1 : 0, node.at ? 0 : 3, node.border);
+      width, table ? 1 : 0,
+      node.at ? 0
+      : table ? 5
+              : 3,
+      node.border);
   for (const auto& row : node.rows) {
     out += "<tr>";
     for (size_t i = 0; i < row.size(); ++i)

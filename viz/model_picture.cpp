@@ -7,6 +7,7 @@
 #include <set>
 
 #include "sim/error.h"
+#include "viz/fold.h"
 #include "viz/table.h"
 
 namespace tplab {
@@ -41,7 +42,7 @@ class TreeBuilder {
   void add(const FlowStep& step) {
     if (!step.collective && step.weights.empty()) return;
     std::vector<Module*> way = {&root_};
-    std::string rest = step.site.empty() ? name_at_root(step) : step.site;
+    std::string rest = place_of(step, plan_);
     while (!rest.empty() && std::ssize(way) <= depth_) {
       const size_t slash = rest.find('/');
       way.push_back(&part_of(*way.back(), rest.substr(0, slash)));
@@ -63,13 +64,6 @@ class TreeBuilder {
   Module take() && { return std::move(root_); }
 
  private:
-  // The final norm stands in no module of its own: it is called as its weight is.
-  std::string name_at_root(const FlowStep& step) const {
-    if (step.weights.empty()) return "the step itself";
-    const std::string& weight = plan_.rows()[step.weights.front().row].name;
-    const size_t end = weight.rfind('.'), begin = weight.rfind('.', end - 1) + 1;
-    return weight.substr(begin, end - begin);
-  }
   int64_t bytes_of(size_t row) const {
     const std::vector<int64_t> shape = plan_.local_shape(plan_.rows()[row]);
     return size_bytes(dtype_) *
@@ -98,29 +92,11 @@ void show_own(Module& module) {
   if (sends) module.parts.insert(module.parts.begin(), std::move(own));
 }
 
-bool is_block(const Module& module) { return module.name.starts_with("block "); }
-
 bool alike(const Module& a, const Module& b) {
   return a.weight_bytes == b.weight_bytes && a.traffic == b.traffic &&
          std::equal(
              a.parts.begin(), a.parts.end(), b.parts.begin(), b.parts.end(),
              [](const Module& x, const Module& y) { return x.name == y.name && alike(x, y); });
-}
-
-// Blocks one after the other that are alike become one.
-std::vector<Module> folded(const std::vector<Module>& modules) {
-  std::vector<Module> out;
-  std::string first;
-  for (const Module& module : modules) {
-    if (!out.empty() && is_block(module) && !first.empty() && alike(out.back(), module)) {
-      ++out.back().count;
-      out.back().name = fmt::format("blocks {}-{}", first.substr(6), module.name.substr(6));
-      continue;
-    }
-    first = is_block(module) ? module.name : "";
-    out.push_back(module);
-  }
-  return out;
 }
 
 int64_t boxes(const Module& module) {
@@ -243,7 +219,8 @@ Module module_tree(const ShardPlan& plan, const StepOnMeta& run, const ModelOpti
   root.name = "in all";
   for (Module& module : root.parts) show_own(module);
 
-  if (!options.unfold) root.parts = folded(root.parts);
+  if (!options.unfold)
+    root.parts = fold_blocks(std::move(root.parts), alike, [](const Module&, const Module&) {});
   return root;
 }
 

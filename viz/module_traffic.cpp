@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "viz/fold.h"
+
 namespace tplab {
 
 TrafficSum& TrafficSum::operator+=(const TrafficSum& other) {
@@ -39,22 +41,22 @@ using Phases = std::array<TrafficPair, 3>;
 
 // A module, or an operation of one.
 struct Node {
-  std::string label;
+  std::string name;
   std::optional<Phases> traffic = {};  // of an operation
   std::vector<Node> children = {};
-  int64_t alike = 1;  // how many are folded into this
+  int64_t count = 1;  // how many are folded into this
 
   bool alike_to(const Node& other) const {
     if (traffic != other.traffic || children.size() != other.children.size()) return false;
     for (size_t i = 0; i < children.size(); ++i)
-      if (children[i].label != other.children[i].label || !children[i].alike_to(other.children[i]))
+      if (children[i].name != other.children[i].name || !children[i].alike_to(other.children[i]))
         return false;
     return true;
   }
-  Node& child(const std::string& name) {
+  Node& child(const std::string& called) {
     const auto at = std::find_if(children.begin(), children.end(),
-                                 [&](const Node& n) { return n.label == name; });
-    return at != children.end() ? *at : children.emplace_back(Node{name});
+                                 [&](const Node& n) { return n.name == called; });
+    return at != children.end() ? *at : children.emplace_back(Node{called});
   }
 };
 
@@ -72,23 +74,12 @@ Node tree_of(const std::vector<SiteTraffic>& sites) {
   return root;
 }
 
-constexpr std::string_view kBlock = "block ";
-
 void fold(Node& root) {
-  std::vector<Node> folded;
-  std::string first;  // number of the first block of the run being folded
-  for (Node& node : root.children) {
-    const bool is_block = node.label.starts_with(kBlock);
-    const std::string number = is_block ? node.label.substr(kBlock.size()) : "";
-    if (is_block && !first.empty() && folded.back().alike_to(node)) {
-      folded.back().label = fmt::format("blocks {}-{}, each", first, number);
-      ++folded.back().alike;
-      continue;
-    }
-    first = number;
-    folded.push_back(std::move(node));
-  }
-  root.children = std::move(folded);
+  root.children = fold_blocks(
+      std::move(root.children), [](const Node& a, const Node& b) { return a.alike_to(b); },
+      [](const Node&, const Node&) {});
+  for (Node& node : root.children)
+    if (node.count > 1) node.name += ", each";
 }
 
 // The columns of some phases, as a table.
@@ -118,16 +109,16 @@ class TreeTable {
     if (!shows(node)) return;
     const std::string indent(static_cast<size_t>(2 * depth), ' ');
     if (node.traffic) {
-      row(indent + node.label, *node.traffic, Ink::plain);
+      row(indent + node.name, *node.traffic, Ink::plain);
       for (size_t p = 0; p < 3; ++p)
         for (int64_t i = 0; i < times; ++i) {
           total_[p].expected += (*node.traffic)[p].expected;
           total_[p].counted += (*node.traffic)[p].counted;
         }
     } else {
-      table_.row({{"  " + indent + node.label}});
+      table_.row({{"  " + indent + node.name}});
     }
-    for (const Node& child : node.children) add(child, depth + 1, times * child.alike);
+    for (const Node& child : node.children) add(child, depth + 1, times * child.count);
   }
 
   std::string text(bool colour) {
@@ -179,7 +170,7 @@ std::string traffic_text(const std::vector<SiteTraffic>& sites, bool unfold, boo
   const auto add = [&](const std::vector<Phase>& phases) {
     TreeTable table(phases, "  module");
     if (!table.shows(root)) return;
-    for (const Node& node : root.children) table.add(node, 0, node.alike);
+    for (const Node& node : root.children) table.add(node, 0, node.count);
     text += (text.empty() ? "" : "\n") + table.text(colour);
   };
   // A forward pass alone has no column for the other.

@@ -6,16 +6,18 @@
 #include <map>
 #include <numeric>
 
+#include "viz/fold.h"
+
 namespace tplab {
 
 namespace {
 
 // The collectives of one module, by operation.
 struct Traffic {
-  std::string module;
+  std::string name;
   std::map<Op, int64_t> calls;
   int64_t payload_bytes = 0, wire_bytes = 0, ns = 0;
-  int64_t modules = 1;  // how many alike are folded into this
+  int64_t count = 1;  // how many alike are folded into this
 
   void add(const Event& e) {
     ++calls[e.op];
@@ -29,20 +31,18 @@ struct Traffic {
   }
   std::string calls_text() const {
     std::string text;
-    for (const auto& [op, count] : calls)
-      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, name(op));
-    return modules == 1 ? text : fmt::format("{} x {}", modules, text);
+    for (const auto& [op, times] : calls)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", times, tplab::name(op));
+    return count == 1 ? text : fmt::format("{} x {}", count, text);
   }
 };
-
-bool is_block(const std::string& module) { return module.starts_with("block "); }
 
 std::vector<Traffic> by_module(const std::vector<Event>& events) {
   std::vector<Traffic> modules;
   for (const Event& e : events) {
     const std::string path = e.site->path();
     const std::string module = path.substr(0, path.find('/'));
-    if (modules.empty() || modules.back().module != module)
+    if (modules.empty() || modules.back().name != module)
       modules.push_back({module, {}, 0, 0, 0, 1});
     modules.back().add(e);
   }
@@ -50,23 +50,10 @@ std::vector<Traffic> by_module(const std::vector<Event>& events) {
 }
 
 // Consecutive blocks that communicate the same become one row, "blocks 0-11".
-std::vector<Traffic> fold(const std::vector<Traffic>& modules) {
-  std::vector<Traffic> folded;
-  size_t first = 0;  // of the run being folded, in modules
-  for (size_t i = 0; i < modules.size(); ++i) {
-    const bool joins = !folded.empty() && is_block(modules[i].module) &&
-                       is_block(modules[first].module) && modules[i].alike(modules[first]);
-    if (!joins) {
-      folded.push_back(modules[i]);
-      first = i;
-      continue;
-    }
-    folded.back().module =
-        fmt::format("blocks {}-{}", modules[first].module.substr(6), modules[i].module.substr(6));
-    ++folded.back().modules;
-    folded.back().ns += modules[i].ns;
-  }
-  return folded;
+std::vector<Traffic> fold(std::vector<Traffic> modules) {
+  return fold_blocks(
+      std::move(modules), [](const Traffic& a, const Traffic& b) { return a.alike(b); },
+      [](Traffic& all, const Traffic& one) { all.ns += one.ns; });
 }
 
 int64_t product(const std::vector<int64_t>& shape) {
@@ -109,8 +96,8 @@ Table ledger_table(const std::vector<Event>& events) {
   Traffic total;
   for (const Event& e : events) total.add(e);
   for (const Traffic& t : fold(modules)) {
-    const auto n = static_cast<double>(t.modules);
-    table.row({{t.module},
+    const auto n = static_cast<double>(t.count);
+    table.row({{t.name},
                {t.calls_text()},
                {human_bytes(n * static_cast<double>(t.payload_bytes))},
                {human_bytes(n * static_cast<double>(t.wire_bytes))}});

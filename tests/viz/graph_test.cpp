@@ -2,9 +2,11 @@
 #include <catch2/catch.hpp>
 
 #include "sim/error.h"
+#include "small_model.h"
 #include "viz/graphviz.h"
 
 using namespace tplab;
+using namespace tplab::testing;
 using Catch::Contains;
 
 namespace {
@@ -19,17 +21,6 @@ Graph hostile() {
   graph.edges.push_back({.from = kHostile, .to = "b", .label = kHostile, .tooltip = kHostile});
   graph.clusters.push_back({.id = "c", .label = kHostile, .nodes = {"b"}});
   return graph;
-}
-
-// Whether Graphviz is here; if not, says that the test is skipped.
-bool has_graphviz() {
-  try {
-    (void)drawn({.title = "t"}, "svg");
-    return true;
-  } catch (const Error& error) {
-    WARN("skipped: " << error.what());
-    return false;
-  }
 }
 
 TEST_CASE("escaped_markup: markup, control characters and broken UTF-8 are gone, the rest stays") {

@@ -3,11 +3,14 @@
 
 #include "model/init.h"
 #include "sim/error.h"
+#include "small_model.h"
 #include "svg_check.h"
+#include "viz/block_picture.h"
 #include "viz/collective_picture.h"
 #include "viz/compare_picture.h"
 #include "viz/graphviz.h"
 #include "viz/mesh_picture.h"
+#include "viz/model_picture.h"
 #include "viz/shards_picture.h"
 
 using namespace tplab;
@@ -15,18 +18,10 @@ using namespace tplab::testing;
 
 namespace {
 
-const GptConfig kConfig{.n_layer = 2,
-                        .n_head = 4,
-                        .n_embd = 16,
-                        .block_size = 8,
-                        .vocab_size = 70,
-                        .n_inner = 64,
-                        .bias = true};
-
 StepOptions step(int tp, int dp) {
   StepOptions options;
   options.tp = tp, options.dp = dp, options.batch = 2 * dp, options.seq = 8;
-  complete(options, kConfig);
+  complete(options, kSmallModel);
   return options;
 }
 
@@ -34,20 +29,9 @@ Graph collective(Algorithm algorithm, int n) {
   return collective_graph(record_collective(find_algorithm(Op::all_reduce, algorithm), n));
 }
 
-// Whether Graphviz is here; if not, says that the test is skipped.
-bool has_graphviz() {
-  try {
-    (void)drawn({.title = "t"}, "svg");
-    return true;
-  } catch (const Error& error) {
-    WARN("skipped: " << error.what());
-    return false;
-  }
-}
-
 TEST_CASE("pictures: SVG is XML without script, ids are unique, and no text lies on another") {
   if (!has_graphviz()) return;
-  const auto source = initial_weights(kConfig, {.seed = 1});
+  const auto source = initial_weights(kSmallModel, {.seed = 1});
   std::vector<Graph> graphs;
   for (const auto& [preset, tp] :
        {std::pair{"gpt2-xl", 5}, {"gpt2-xl", 25}, {"nano-cpu", 4}, {"nano-cpu", 1}})
@@ -63,6 +47,15 @@ TEST_CASE("pictures: SVG is XML without script, ids are unique, and no text lies
   for (const int tp : {1, 2, 3})
     graphs.push_back(
         comparison_graph(compare_schemes(*source, {.tp = tp, .batch = 2, .seq = 8}, "m")));
+  for (const int tp : {1, 2, 4}) {
+    const StepOptions options = step(tp, 1);
+    const ShardPlan plan(kSmallModel, tp);
+    const StepOnMeta run = step_on_meta(*source, plan, options);
+    const BlockOptions block{.model = "m\nstep", .forward = true, .backward = true};
+    graphs.push_back(block_graph(block_steps(plan, run, block), block));
+    const ModelOptions model{.model = "m\nstep"};
+    graphs.push_back(model_graph(module_tree(plan, run, model), model));
+  }
   for (const Graph& graph : graphs) {
     INFO(graph.title << ", " << graph.nodes.size() << " nodes");
     const std::string svg = drawn(graph, "svg");

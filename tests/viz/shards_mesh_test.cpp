@@ -3,21 +3,15 @@
 
 #include "model/init.h"
 #include "sim/error.h"
+#include "small_model.h"
 #include "viz/mesh_picture.h"
 #include "viz/shards_picture.h"
 
 using namespace tplab;
+using namespace tplab::testing;
 using Catch::Contains;
 
 namespace {
-
-const GptConfig kConfig{.n_layer = 2,
-                        .n_head = 4,
-                        .n_embd = 16,
-                        .block_size = 8,
-                        .vocab_size = 150,
-                        .n_inner = 64,
-                        .bias = true};
 
 const ShardMatrix& matrix(const ShardsPicture& picture, const std::string& name) {
   for (const ShardMatrix& m : picture.matrices)
@@ -40,7 +34,7 @@ std::vector<std::string> texts(const ShardMatrix& m) {
 using Texts = std::vector<std::string>;
 
 TEST_CASE("shards: fused QKV is split by head, in each of its blocks") {
-  const ShardsPicture picture = shards_picture(ShardPlan(kConfig, 2), DType::f32, "m");
+  const ShardsPicture picture = shards_picture(ShardPlan(kSmallModel, 2), DType::f32, "m");
   const ShardMatrix& qkv = matrix(picture, "attn.c_attn.weight");
   CHECK(texts(qkv) == Texts{"q0 0:8, 0:16", "q1 8:16, 0:16", "k0 16:24, 0:16", "k1 24:32, 0:16",
                             "v0 32:40, 0:16", "v1 40:48, 0:16"});
@@ -49,20 +43,20 @@ TEST_CASE("shards: fused QKV is split by head, in each of its blocks") {
 }
 
 TEST_CASE("shards: rows, columns, the whole, and a vocabulary with its padding") {
-  const ShardsPicture picture = shards_picture(ShardPlan(kConfig, 2), DType::f64, "m");
+  const ShardsPicture picture = shards_picture(ShardPlan(kSmallModel, 2), DType::f64, "m");
   CHECK(texts(matrix(picture, "mlp.c_fc.weight")) == Texts{"0 0:32, 0:16", "1 32:64, 0:16"});
   CHECK(texts(matrix(picture, "mlp.c_proj.weight")) == Texts{"0 0:16, 0:32", "1 0:16, 32:64"});
   CHECK(texts(matrix(picture, "ln_f.weight")) == Texts{"-1 0:16, 0:1"});
-  // 150, padded to a multiple of 64 * 2: 256, so rank 1 has 22 rows and 106 of padding.
+  // 70, padded to a multiple of 64 * 2: 128, so rank 1 has 6 rows and 58 of padding.
   const ShardMatrix& wte = matrix(picture, "wte.weight");
-  CHECK(texts(wte) == Texts{"0 0:128, 0:16", "1 128:150, 0:16", "1 150:256, 0:16 padding"});
-  CHECK(wte.padding_rows == 106);
-  CHECK_THAT(shards_text(picture, {}), Contains("the last 106 rows are padding"));
+  CHECK(texts(wte) == Texts{"0 0:64, 0:16", "1 64:70, 0:16", "1 70:128, 0:16 padding"});
+  CHECK(wte.padding_rows == 58);
+  CHECK_THAT(shards_text(picture, {}), Contains("the last 58 rows are padding"));
 }
 
 TEST_CASE("shards: a plan that leaves numbers out or gives them twice is refused") {
   const auto refused = [](Split split, const std::string& parameter) {
-    ShardPlan plan(kConfig, 2);
+    ShardPlan plan(kSmallModel, 2);
     for (ShardRow& row : plan.rows())
       if (row.name.ends_with(parameter)) row.split = split;
     std::string why;
@@ -79,7 +73,7 @@ TEST_CASE("shards: a plan that leaves numbers out or gives them twice is refused
 }
 
 MeshPicture mesh(const StepOptions& options, std::vector<RankRecord>* records = nullptr) {
-  std::vector<RankRecord> ranks = count_step(*initial_weights(kConfig, {.seed = 1}), options);
+  std::vector<RankRecord> ranks = count_step(*initial_weights(kSmallModel, {.seed = 1}), options);
   MeshPicture picture = mesh_picture(ranks, options, "m");
   if (records) *records = std::move(ranks);
   return picture;
@@ -87,7 +81,7 @@ MeshPicture mesh(const StepOptions& options, std::vector<RankRecord>* records = 
 
 TEST_CASE("mesh: rows are tp groups, columns dp groups, and each has its own collectives") {
   StepOptions options{.tp = 2, .dp = 3, .batch = 3, .seq = 8};
-  complete(options, kConfig);
+  complete(options, kSmallModel);
   const MeshPicture picture = mesh(options);
   REQUIRE(picture.groups.size() == 3 + 2);
   CHECK(picture.groups[1].ranks == std::vector<int>{2, 3});
@@ -101,7 +95,7 @@ TEST_CASE("mesh: rows are tp groups, columns dp groups, and each has its own col
   }
   CHECK(forward == 2 * 2 + 1 + 3);  // two a block, the embedding, the loss
   // The gradients of all that a rank holds, gaps included, and the loss.
-  const FlatLayout layout(ShardPlan(kConfig, 2), 3);
+  const FlatLayout layout(ShardPlan(kSmallModel, 2), 3);
   CHECK(of_replicas == layout.count() * 4 + 8);
   CHECK(sent == 2 * 2 * of_replicas);  // all-reduces: n - 1 times each number, twice
   CHECK(mesh({.tp = 1, .dp = 1, .batch = 1, .seq = 8}).groups.empty());

@@ -2,26 +2,19 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "small_model.h"
 #include "viz/shards_picture.h"
 #include "viz/table.h"
 
 using namespace tplab;
+using namespace tplab::testing;
 using Catch::Contains;
 
 namespace {
 
-// D = 4; V = 70 is padded to 128 at tp 2, so a rank has 64 rows: 64 real ones, and 6.
-const GptConfig kConfig{.n_layer = 2,
-                        .n_head = 4,
-                        .n_embd = 16,
-                        .block_size = 8,
-                        .vocab_size = 70,
-                        .n_inner = 64,
-                        .bias = true};
-
 TEST_CASE("shards: the parts of a matrix are all of it, and a rank's are what it holds") {
   for (const int tp : {1, 2, 4}) {
-    const ShardPlan plan(kConfig, tp);
+    const ShardPlan plan(kSmallModel, tp);
     for (const ShardMatrix& m : shards_picture(plan, DType::f64, "m").matrices) {
       int64_t all = 0, of_rank_0 = 0;
       for (const ShardPart& p : m.parts) {
@@ -37,7 +30,7 @@ TEST_CASE("shards: the parts of a matrix are all of it, and a rank's are what it
 // A name from outside is text: no markup in the graph, no escape codes in the terminal.
 TEST_CASE("shards: a model's name that is markup or terminal codes is shown, not obeyed") {
   const std::string hostile = "a\x1b[31m<b>&\"é漢\n" + std::string(100, 'x');
-  const ShardsPicture picture = shards_picture(ShardPlan(kConfig, 2), DType::f32, hostile);
+  const ShardsPicture picture = shards_picture(ShardPlan(kSmallModel, 2), DType::f32, hostile);
   const std::string dot = dot_text(shards_graph(picture));
   CHECK_THAT(dot, !Contains("<b>&") && !Contains("\x1b") && Contains("&lt;b&gt;&amp;&quot;é漢"));
   const std::string text = shards_text(picture, {.colour = false, .unicode = true});
@@ -46,7 +39,7 @@ TEST_CASE("shards: a model's name that is markup or terminal codes is shown, not
 }
 
 TEST_CASE("shards: text is at most 80 columns, and two digits are legible, up to 64 ranks") {
-  GptConfig large = kConfig;
+  GptConfig large = kSmallModel;
   large.n_head = 64, large.n_embd = 256, large.n_inner = 1024, large.vocab_size = 50257;
   for (const int tp : {1, 4, 16, 64}) {
     const ShardsPicture picture = shards_picture(ShardPlan(large, tp), DType::f32, "m");
