@@ -1,6 +1,7 @@
 #include "verify/truth.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "verify/compare.h"
 
@@ -15,6 +16,12 @@ std::vector<double> whole_parameter(const WeightSource& source, const std::strin
     return values;
   }
   return {};
+}
+
+double loss_rounding(double loss, int64_t vocab, int64_t positions) {
+  constexpr double kFunctions = 4;  // exp, log, the difference, the mean
+  const auto V = static_cast<double>(vocab), n = static_cast<double>(positions);
+  return unit_roundoff(DType::f64) * (V + (n + kFunctions) * std::abs(loss));
 }
 
 Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector<int32_t>& targets,
@@ -34,6 +41,10 @@ Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector
                          activations_.emplace(std::move(site), std::move(a));
                        })
               .loss;
+
+  if (loss_)
+    loss_rounding_ =
+        loss_rounding(*loss_, source.config().vocab_size, tokens.batch * tokens.length);
 
   progress("reference, f32, for the bounds");
   const Reference<float> rounded(source.config(), weights);

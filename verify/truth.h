@@ -15,6 +15,11 @@ namespace tplab {
 // A whole parameter of the source, under nanoGPT's name, as the reference wants it.
 std::vector<double> whole_parameter(const WeightSource& source, const std::string& name);
 
+// How far rounding may take a loss that is computed in f64 from `vocab` logits at each of
+// `positions`: sums of n positive terms are off by at most n u of themselves (Higham 2002, section
+// 4.2), which is V u in the logarithm of one, and some more in taking it.
+double loss_rounding(double loss, int64_t vocab, int64_t positions);
+
 class Truth {
  public:
   // Runs the reference in f64 and in f32.
@@ -27,12 +32,16 @@ class Truth {
   std::optional<double> loss() const { return loss_; }
   // |log sum exp(a) - log sum exp(b)| <= max |a - b|, and the target's logit moves as far: twice
   // the largest error of a logit. The mean over positions is no further off than its worst term.
-  double loss_bound(DType dtype) const { return 2 * bound("head/logits", dtype).max_abs; }
+  // The loss is computed from them in f64, as the reference's is: both round.
+  double loss_bound(DType dtype) const {
+    return 2 * bound("head/logits", dtype).max_abs + 2 * loss_rounding_;
+  }
 
  private:
   std::map<std::string, Activation> activations_;
   std::map<std::string, Bound> dense_error_;  // of the reference in f32
   std::optional<double> loss_;
+  double loss_rounding_ = 0;
 };
 
 }  // namespace tplab
