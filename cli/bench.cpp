@@ -49,6 +49,7 @@ double Limits::of(int threads) const {
 void ModelBench::add_options(CLI::App& app) {
   model.add_options(app);
   add_tps(app, tps);
+  model.add_uneven(app);
   add_dtype(app, dtype);
   app.add_option("--batch", batch, "sequences")->check(whole_number(1))->capture_default_str();
   app.add_option("--repeat", repeat, "rounds; every --tp has a turn in each")
@@ -169,8 +170,7 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
   // Load and warm up.
   for (size_t w = 0; w < n; ++w) {
     const ShardPlan plan(source.config(), bench.tps[w]);
-    weights[w] =
-        std::make_unique<WatchedSource>(source, plan.local_count() * plan.tp(), bench.progress);
+    weights[w] = std::make_unique<WatchedSource>(source, plan.total_count(), bench.progress);
     worlds.run(w);
     times[w] = std::clamp(static_cast<int64_t>(std::ceil(kTurnSeconds / turn_seconds(w))),
                           int64_t{1}, kMostTimes);

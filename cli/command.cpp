@@ -137,7 +137,17 @@ void ModelChoice::add_options(CLI::App& app) {
       ->group(kGroup);
 }
 
+void ModelChoice::add_uneven(CLI::App& app) {
+  app.add_flag("--uneven", uneven, "for a tp that does not divide the model: some ranks have more");
+}
+
 std::unique_ptr<WeightSource> ModelChoice::open(uint64_t seed, bool draw_biases) const {
+  std::unique_ptr<WeightSource> source = open_even(seed, draw_biases);
+  if (uneven) return std::make_unique<UnevenParts>(std::move(source));
+  return source;
+}
+
+std::unique_ptr<WeightSource> ModelChoice::open_even(uint64_t seed, bool draw_biases) const {
   if (!checkpoint.empty() && !preset.empty())
     fail("both --preset and --checkpoint name a model", "drop one of them");
   if (!checkpoint.empty()) return open_checkpoint(checkpoint);

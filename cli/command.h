@@ -54,11 +54,16 @@ class Output {
 // --preset NAME or --checkpoint PATH.
 struct ModelChoice {
   std::string preset, checkpoint;
+  bool uneven = false;  // sets the config's
   void add_options(CLI::App& app);
+  void add_uneven(CLI::App& app);  // for commands that split the model
   // The checkpoint, or the preset's initial weights. draw_biases: see model/init.h.
   std::unique_ptr<WeightSource> open(uint64_t seed, bool draw_biases = false) const;
   // For people: "preset gpt2, initial weights, seed 1337".
   std::string describe(const WeightSource& source) const;
+
+ private:
+  std::unique_ptr<WeightSource> open_even(uint64_t seed, bool draw_biases) const;
 };
 
 // Refuses what is not a whole number from `least` to 2^31 - 1, so that the product of two fits.

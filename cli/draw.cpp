@@ -26,7 +26,7 @@ constexpr const char* kAnyKind = " --help --json --no-color --out --ascii ";
 
 // To add a kind: its function (draw.h), and a row here.
 std::vector<DrawKind> make_kinds() {
-  const std::string model = "--preset --checkpoint --tp --dtype";
+  const std::string model = "--preset --checkpoint --tp --uneven --dtype";
   const std::string step =
       model + " --dp --sp --sp-regather --zero --recompute --accumulate --batch --seq --algorithm";
   return {
@@ -235,6 +235,7 @@ void add_draw(CLI::App& app, int&) {
   settings.step.tp = 0;  // not given
   sub->add_option("--tp", settings.step.tp, "ranks to split over (2; a collective's: 4)")
       ->check(whole_number(1));
+  settings.model.add_uneven(*sub);
   add_step_options(*sub, settings);
   add_dtype(*sub, settings.dtype);
   add_algorithm(*sub, settings.algorithm);

@@ -159,7 +159,7 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
   const ShardPlan plan(source.config(), tp);
   const DType type = parse_dtype(dtype);
   Progress progress;
-  WatchedSource weights(source, plan.local_count() * tp, progress);
+  WatchedSource weights(source, plan.total_count(), progress);
   Result result;
   result.start_ns = now_ns();
   std::optional<Printer> printer;
@@ -250,6 +250,7 @@ void add_generate(CLI::App& app, int&) {
 The text goes to stdout token by token, and is the same at every --tp for one --seed.)");
   command->model.add_options(*sub);
   add_tp(*sub, command->tp);
+  command->model.add_uneven(*sub);
   add_dtype(*sub, command->dtype);
   auto* prompt =
       sub->add_option("--prompt", command->prompt,

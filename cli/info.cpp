@@ -49,15 +49,18 @@ struct Facts {
   DType dtype;
 
   const GptConfig& config() const { return plan.config(); }
-  int64_t rank_bytes() const { return plan.local_count() * size_bytes(dtype); }
+  int64_t weights_bytes(int rank) const { return plan.local_count(rank) * size_bytes(dtype); }
   // Keys and values of every layer: 2 L C sizeof(x), all ranks together.
   int64_t cache_bytes_per_token() const {
     return 2 * config().n_layer * config().n_embd * size_bytes(dtype);
   }
+  // Of the heads that the rank has.
+  int64_t cache_bytes_per_token(int rank) const {
+    return cache_bytes_per_token() / config().n_head * plan.heads(rank).size();
+  }
   // What the ranks hold beyond one copy of the model: replicas and padding.
   double overhead() const {
-    return static_cast<double>(plan.local_count() * plan.tp()) / static_cast<double>(parameters) -
-           1;
+    return static_cast<double>(plan.total_count()) / static_cast<double>(parameters) - 1;
   }
 };
 
@@ -107,13 +110,13 @@ std::string text(const Facts& f, bool split, bool colour) {
                       bytes_text(f.cache_bytes_per_token() * f.config().block_size), name(f.dtype));
   text += fmt::format("--tp that work: {}\n\n", tps_that_work(f.config()));
   if (split)
-    text += fmt::format(
-        "{}\n",
-        ink(fmt::format("tp {}, {}: a rank holds {} of weights and {} of cache a "
-                        "token; replicas and padding add {:.1f} %",
-                        f.plan.tp(), name(f.dtype), bytes_text(f.rank_bytes()),
-                        bytes_text(f.cache_bytes_per_token() / f.plan.tp()), 100 * f.overhead()),
-            Ink::bold, colour));
+    text += fmt::format("{}\n",
+                        ink(fmt::format("tp {}, {}: a rank holds {}{} of weights and {} of cache a "
+                                        "token; replicas and padding add {:.1f} %",
+                                        f.plan.tp(), name(f.dtype), f.plan.even() ? "" : "at most ",
+                                        bytes_text(f.weights_bytes(0)),
+                                        bytes_text(f.cache_bytes_per_token(0)), 100 * f.overhead()),
+                            Ink::bold, colour));
   return text + shard_table(f.plan, f.dtype).text(colour);
 }
 
@@ -147,7 +150,7 @@ Json training_json(const Training& t) {
 Json parameters_json(const ShardPlan& plan, DType dtype) {
   Json list = Json::array();
   for (const ShardRow& row : plan.rows()) {
-    const std::vector<int64_t> local = plan.local_shape(row);
+    const std::vector<int64_t> local = plan.local_shape(row, 0);
     int64_t count = 1;
     for (int64_t n : local) count *= n;
     list.push_back({{"name", row.name},
@@ -175,8 +178,9 @@ Json json(const Facts& f) {
               {"tensors", parameters_json(f.plan, f.dtype)}};
   for (int rank = 0; rank < f.plan.tp(); ++rank)
     doc["ranks"].push_back({{"rank", rank},
-                            {"weights_bytes", f.rank_bytes()},
-                            {"kv_cache_bytes_per_token", f.cache_bytes_per_token() / f.plan.tp()}});
+                            {"weights_bytes", f.weights_bytes(rank)},
+                            {"heads", f.plan.heads(rank).size()},
+                            {"kv_cache_bytes_per_token", f.cache_bytes_per_token(rank)}});
   return doc;
 }
 
@@ -222,6 +226,7 @@ void add_info(CLI::App& app, int&) {
   tplab info --preset gpt2 --tp 2 --train --sp --batch 4 --seq 1024)");
   command->model.add_options(*sub);
   sub->add_option("--tp", command->tp, "ranks to split over (not split)")->check(whole_number(1));
+  command->model.add_uneven(*sub);
   add_dtype(*sub, command->dtype);
   constexpr const char* kTraining = "Training";
   sub->add_flag("--train", command->train, "what a training step needs in memory")

@@ -27,6 +27,7 @@ std::vector<PredictedEvent> predict(const ShardPlan& plan, const StepOptions& st
 void StepSettings::add_options(CLI::App& app) {
   model.add_options(app);
   add_tp(app, step.tp);
+  model.add_uneven(app);
   app.add_option("--dp", step.dp, "replicas of the model, each with its part of the batch")
       ->capture_default_str();
   app.add_flag("--forward", step.forward_only, "a forward pass alone, to the logits");

@@ -53,7 +53,7 @@ struct TrainCommand {
 
  private:
   std::shared_ptr<const TplabCheckpoint> resumed_;  // null from scratch
-  std::unique_ptr<WeightSource> source_;            // null when resumed
+  std::shared_ptr<const WeightSource> source_;      // what training begins with
   Dataset dataset_;
   int64_t first_step_ = 0;
   OwnFolder folder_;
@@ -61,8 +61,8 @@ struct TrainCommand {
   void take_up();
   void open_model();
   void open_data(const GptConfig* known);
-  const WeightSource& weights() const;
-  const GptConfig& config() const { return weights().config(); }
+  std::shared_ptr<const WeightSource> split(std::shared_ptr<const WeightSource> source) const;
+  const GptConfig& config() const { return source_->config(); }
   void make_folder();
   bool holds_another_run() const;
   int train(TrainOutcome& outcome);
@@ -72,9 +72,11 @@ struct TrainCommand {
   std::string checkpoint_path() const { return out + "/ckpt.safetensors"; }
 };
 
-const WeightSource& TrainCommand::weights() const {
-  if (resumed_) return *resumed_;
-  return *source_;
+// As --uneven says.
+std::shared_ptr<const WeightSource> TrainCommand::split(
+    std::shared_ptr<const WeightSource> source) const {
+  if (!settings.uneven) return source;
+  return std::make_shared<UnevenParts>(std::move(source));
 }
 
 // --resume: the run's settings come from its checkpoint, and the command line may change some.
@@ -97,8 +99,10 @@ void TrainCommand::take_up() {
 }
 
 void TrainCommand::open_model() {
-  if (!settings.checkpoint.empty() && !resumed_) source_ = open_checkpoint(settings.checkpoint);
-  if (resumed_ || source_) {
+  if (resumed_) source_ = split(resumed_);
+  if (!resumed_ && !settings.checkpoint.empty())
+    source_ = split(open_checkpoint(settings.checkpoint));
+  if (source_) {
     if (settings.seq == 0) settings.seq = config().block_size;
     open_data(&config());
     return;
@@ -106,7 +110,8 @@ void TrainCommand::open_model() {
   if (settings.seq == 0)
     settings.seq = settings.block ? settings.block : find_preset(settings.preset).config.block_size;
   open_data(nullptr);
-  source_ = initial_weights(settings.new_model(dataset_.vocab_size), {.seed = settings.seed});
+  source_ =
+      split(initial_weights(settings.new_model(dataset_.vocab_size), {.seed = settings.seed}));
 }
 
 // known: the model, if there is one already. Its tokenizer is found beside it or in it.
@@ -177,7 +182,7 @@ int TrainCommand::train(TrainOutcome& outcome) {
   constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
   std::atomic<int64_t> stop_at = kNever;
   World(settings.world()).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, weights(), plan, options);
+    const auto trainer = make_trainer(rank, *source_, plan, options);
     if (resumed_) load_moments(rank, *resumed_, *trainer);
     double best = resumed_ ? resumed_->best_val_loss() : std::numeric_limits<double>::infinity();
     const LoopHooks hooks{
@@ -202,7 +207,7 @@ int TrainCommand::train(TrainOutcome& outcome) {
 
 // What the trained model writes, from the checkpoint it was saved to.
 std::string TrainCommand::sample() const {
-  const auto trained = open_checkpoint(checkpoint_path());
+  const auto trained = split(open_checkpoint(checkpoint_path()));
   const ShardPlan plan(trained->config(), settings.tp);
   std::vector<int32_t> prompt(1);  // what the text begins with
   dataset_.train.read(0, 1, prompt.data());

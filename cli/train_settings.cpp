@@ -39,6 +39,8 @@ void TrainSettings::add_options(CLI::App& app) {
   s.add(app, "data", data, "a folder with nanoGPT's train.bin and val.bin");
   s.add(app, "tokenizer", tokenizer, "for --text: GPT-2's files; without it, characters");
   s.add(app, "tp", tp, "ranks that share a model")->check(whole_number(1));
+  s.add_flag(app, "uneven", uneven,
+             "for a tp that does not divide the model: some ranks have more");
   s.add(app, "dp", dp, "replicas of the model, each with its part of the batch")
       ->check(whole_number(1));
   s.add_flag(app, "sp", sp, "sequence parallelism: the stream is split over the tp ranks");

@@ -159,6 +159,7 @@ void add_verify(CLI::App& app, int& exit_code) {
   tplab verify --backward --preset nano-cpu --tp 2 --dp 1,2)");
   command->model.add_options(*sub);
   add_tps(*sub, command->tps);
+  command->model.add_uneven(*sub);
   sub->add_option("--dtype", command->dtype, "f64 or f32; both if not given");
   sub->add_option("--against", command->against,
                   "tensors that another program computed: x, logits, activation.<site>, ...")

@@ -17,7 +17,8 @@ Attention<Residual>::Attention(Loader& loader, const std::string& name, int64_t 
       qkv_bias_(loader.load<Varying>(name + ".c_attn.bias")),
       proj_(loader.load<Varying>(name + ".c_proj.weight")),
       proj_bias_(loader.load_small<Residual>(name + ".c_proj.bias")),
-      heads_local_(loader.plan().heads_local()),
+      heads_(loader.plan().heads(loader.rank().index())),
+      whole_heads_(loader.plan().config().n_head),
       layer_(layer) {}
 
 template <class Residual>
@@ -29,10 +30,10 @@ Tensor<Residual> Attention<Residual>::forward(Rank& rank, const Tensor<Residual>
   Attended<Varying> heads;                                                         // [B, T, C/tp]
   if (pass.cache) {
     KvPair past = pass.cache->layer(layer_);
-    heads.y = attention(qkv, heads_local_, pass.cache->length(), past.keys, past.values);
+    heads.y = attention(qkv, heads_.size(), pass.cache->length(), past.keys, past.values);
   } else {
-    const auto mask = pass.attention_mask(rank, heads_local_, qkv.shape()[1]);
-    heads = causal_attention(qkv, heads_local_, or_null(mask));
+    const auto mask = pass.attention_mask(rank, heads_.begin, whole_heads_, qkv.shape()[1]);
+    heads = causal_attention(qkv, heads_.size(), or_null(mask));
   }
   (void)watch("heads", heads.y);
   if (saved) *saved = {{x, in, pass.regather}, qkv, heads};
@@ -48,9 +49,9 @@ Grad<Residual> Attention<Residual>::backward(Rank& rank, const Grad<Residual>& d
   bias_backward(dout, proj_bias_.grad);
   const Grad<Partial> dsum = S::write_backward(dout);
   const Grad<Varying> dheads = matmul_backward(dsum, saved.attended.y, proj_.value, proj_.grad);
-  const auto mask = pass.attention_mask(rank, heads_local_, saved.qkv.shape()[1]);
+  const auto mask = pass.attention_mask(rank, heads_.begin, whole_heads_, saved.qkv.shape()[1]);
   const Grad<Varying> dqkv =
-      causal_attention_backward(dheads, saved.qkv, saved.attended, heads_local_, or_null(mask));
+      causal_attention_backward(dheads, saved.qkv, saved.attended, heads_.size(), or_null(mask));
   return S::read_backward(
       linear_backward(dqkv, saved.input.read(), qkv_.value, qkv_.grad, qkv_bias_.grad));
 }

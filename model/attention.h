@@ -12,6 +12,7 @@ namespace tplab {
 
 // y = dropout(concat_h(dropout(softmax(q_h k_hᵀ / √D)) v_h) Pᵀ + p),  [q|k|v] = x Wᵀ + w.
 //   W: [3C/tp, C]  the rows of this rank's heads in each of Q, K and V      w: [3C/tp]
+//                  (3 D times its heads, where ranks have unequal numbers of them)
 //   P: [C, C/tp]   (Megatron "row": splits INPUT features, the heads)       p: [C]
 //   comm: as Mlp's
 //   source: Vaswani et al. 2017, section 3.2; Shoeybi et al. 2019, section 3
@@ -39,7 +40,8 @@ class Attention {
   Parameter<Varying> qkv_, qkv_bias_;
   Parameter<Varying> proj_;
   SmallParameter<Residual> proj_bias_;
-  int64_t heads_local_, layer_;
+  Range heads_;  // this rank's, of the model's
+  int64_t whole_heads_, layer_;
 };
 
 }  // namespace tplab

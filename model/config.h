@@ -22,6 +22,8 @@ struct GptConfig {
   bool tied_head = true;   // lm_head.weight is transformer.wte.weight
   Gelu gelu = Gelu::erf;
   double layer_norm_eps = 1e-5;
+  // Whether a ShardPlan may give some ranks one head or MLP feature more; no part of the network.
+  bool uneven = false;
 
   int64_t head_size() const { return n_embd / n_head; }  // D
   bool operator==(const GptConfig&) const = default;

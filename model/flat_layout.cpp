@@ -18,7 +18,7 @@ Region region_of(const ShardRow& row) {
 
 }  // namespace
 
-FlatLayout::FlatLayout(const ShardPlan& plan, int dp) : dp_(dp) {
+FlatLayout::FlatLayout(const ShardPlan& plan, int tp_rank, int dp) : dp_(dp) {
   int64_t next = 0;
   for (Region region :
        {Region::split_matrices, Region::split_vectors, Region::positions, Region::small}) {
@@ -26,7 +26,7 @@ FlatLayout::FlatLayout(const ShardPlan& plan, int dp) : dp_(dp) {
     for (size_t i = 0; i < plan.rows().size(); ++i) {
       if (region_of(plan.rows()[i]) != region) continue;
       int64_t count = 1;
-      for (int64_t n : plan.local_shape(plan.rows()[i])) count *= n;
+      for (int64_t n : plan.local_shape(plan.rows()[i], tp_rank)) count *= n;
       entries_.push_back({i, region, next, count});
       next += round_up(count, kAlignment);
     }

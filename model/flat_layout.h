@@ -31,8 +31,8 @@ struct FlatEntry {
 
 class FlatLayout {
  public:
-  // dp: how many data-parallel ranks share the list out under ZeRO.
-  FlatLayout(const ShardPlan& plan, int dp);
+  // tp_rank: whose list. dp: how many data-parallel ranks share it out under ZeRO.
+  FlatLayout(const ShardPlan& plan, int tp_rank, int dp);
 
   const std::vector<FlatEntry>& entries() const { return entries_; }  // in the list's order
   const FlatEntry& entry(size_t row) const;                           // of plan.rows()[row]

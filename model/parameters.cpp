@@ -14,7 +14,7 @@ Loader::Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DT
       source_(source),
       plan_(plan),
       dtype_(dtype),
-      flat_{FlatLayout(plan, rank.dp_size()), {}, {}} {
+      flat_{FlatLayout(plan, rank.index(), rank.dp_size()), {}, {}} {
   const Shape shape{flat_.layout.count()};
   flat_.values = rank.device().allocate(dtype, shape);
   if (purpose == Purpose::generate) return;
@@ -33,7 +33,7 @@ Loader::ValueAndGradient Loader::read(const std::string& parameter, bool sharded
                             sharded ? "sharded" : "whole", name(row.split)),
                 "make the plan (model/shard_plan.cpp) and the layer's type agree");
   }
-  const std::vector<int64_t> sizes = plan_.local_shape(row);
+  const std::vector<int64_t> sizes = plan_.local_shape(row, rank_.index());
   const Shape shape = sizes.size() == 2 ? Shape{sizes[0], sizes[1]} : Shape{sizes[0]};
   const int64_t first = flat_.layout.entry(static_cast<size_t>(&row - plan_.rows().data())).first;
   Array local = flat_.values.part(first, shape);

@@ -44,12 +44,13 @@ struct Pass {
     return tplab::dropout(std::move(x), mask);
   }
   // For the probabilities of this rank's heads.
-  std::optional<DropoutMask> attention_mask(Rank& rank, int64_t heads_local, int64_t length) const {
+  std::optional<DropoutMask> attention_mask(Rank& rank, int64_t first_head, int64_t whole_heads,
+                                            int64_t length) const {
     if (!dropout) return std::nullopt;
     DropoutMask mask = dropout->mask(rank);
     mask.whole_length = length;
-    mask.first_head = rank.index() * heads_local;
-    mask.whole_heads = rank.size() * heads_local;
+    mask.first_head = first_head;
+    mask.whole_heads = whole_heads;
     return mask;
   }
 };

@@ -14,6 +14,11 @@ constexpr int kLargestTp = 64;
 
 bool divides(const GptConfig& c, int tp) { return c.n_head % tp == 0 && c.n_inner % tp == 0; }
 
+// Every rank has a head, and features of the MLP.
+bool suffices(const GptConfig& c, int tp) { return c.n_head >= tp && c.n_inner >= tp; }
+
+bool splits(const GptConfig& c, int tp) { return c.uneven ? suffices(c, tp) : divides(c, tp); }
+
 // The plan itself: which rule a parameter follows, by the end of its name.
 Split split_of(std::string_view name) {
   struct Rule {
@@ -59,7 +64,7 @@ std::string_view name(Split split) {
 std::string tps_that_work(const GptConfig& config) {
   std::vector<int> good;
   for (int tp = 1; tp <= kLargestTp; ++tp) {
-    if (divides(config, tp)) good.push_back(tp);
+    if (splits(config, tp)) good.push_back(tp);
   }
   std::string text;
   for (size_t i = 0; i < good.size(); ++i) {
@@ -70,17 +75,22 @@ std::string tps_that_work(const GptConfig& config) {
 }
 
 ShardPlan::ShardPlan(const GptConfig& config, int tp) : config_(config), tp_(tp) {
-  const std::string fix = fmt::format("use --tp {}", tps_that_work(config));
+  std::string fix = fmt::format("use --tp {}", tps_that_work(config));
   if (tp < 1 || tp > kLargestTp) fail(fmt::format("tp {} is not between 1 and 64", tp), fix);
-  if (config.n_head % tp != 0)
-    fail(fmt::format("n_head {} does not divide by tp {}", config.n_head, tp), fix);
-  if (config.n_inner % tp != 0)
-    fail(fmt::format("the MLP's width {} does not divide by tp {}", config.n_inner, tp), fix);
+  if (!splits(config, tp)) {
+    if (!config.uneven && suffices(config, tp)) fix += ", or --uneven: some ranks then have more";
+    const std::string_view how = config.uneven ? "is less than" : "does not divide by";
+    if (config.uneven ? config.n_head < tp : config.n_head % tp != 0)
+      fail(fmt::format("n_head {} {} tp {}", config.n_head, how, tp), fix);
+    fail(fmt::format("the MLP's width {} {} tp {}", config.n_inner, how, tp), fix);
+  }
   const int64_t multiple = int64_t{64} * tp;
   padded_vocab_ = (config.vocab_size + multiple - 1) / multiple * multiple;
   for (ParameterInfo& p : parameters(config)) {
     const Split split = split_of(p.name);
-    rows_.push_back({std::move(p.name), std::move(p.shape), split});
+    const bool by_head = split != Split::whole && p.name.find(".attn.") != std::string::npos;
+    rows_.push_back(
+        {std::move(p.name), std::move(p.shape), split, by_head ? config.head_size() : 1});
   }
 }
 
@@ -91,60 +101,62 @@ const ShardRow& ShardPlan::row(std::string_view parameter) const {
   fail(fmt::format("the shard plan has no parameter '{}'", parameter), "");
 }
 
+Range ShardPlan::part(int64_t size, int64_t unit, int rank) const {
+  const int64_t units = size / unit, each = units / tp_, one_more = units % tp_;
+  const auto begin = [&](int64_t r) { return unit * (r * each + std::min(r, one_more)); };
+  return {begin(rank), begin(rank + 1)};
+}
+
+Range ShardPlan::heads(int rank) const { return part(config_.n_head, 1, rank); }
+
+Range ShardPlan::hidden(int rank) const { return part(config_.n_inner, 1, rank); }
+
 Slice ShardPlan::slice(const ShardRow& row, int rank) const {
   const int64_t rows = row.shape[0], cols = cols_of(row);
-  const auto part = [&](int64_t size) {
-    return Range{rank * (size / tp_), (rank + 1) * (size / tp_)};
-  };
   switch (row.split) {
     case Split::whole:
       return {{{0, rows}}, {0, cols}};
     case Split::rows:
-      return {{part(rows)}, {0, cols}};
+      return {{part(rows, row.unit, rank)}, {0, cols}};
     case Split::cols:
-      return {{{0, rows}}, part(cols)};
+      return {{{0, rows}}, part(cols, row.unit, rank)};
     case Split::heads: {
       Slice slice{{}, {0, cols}};
       const int64_t block = rows / 3;
-      const Range heads = part(block);
+      const Range own = part(block, row.unit, rank);
       for (int64_t i = 0; i < 3; ++i)
-        slice.rows.push_back({i * block + heads.begin, i * block + heads.end});
+        slice.rows.push_back({i * block + own.begin, i * block + own.end});
       return slice;
     }
     case Split::vocab: {
-      const Range want = part(padded_vocab_);
+      const Range want = part(padded_vocab_, 1, rank);
       return {{{std::min(want.begin, rows), std::min(want.end, rows)}}, {0, cols}};
     }
   }
   return {};
 }
 
-std::vector<int64_t> ShardPlan::local_shape(const ShardRow& row) const {
+std::vector<int64_t> ShardPlan::local_shape(const ShardRow& row, int rank) const {
+  const Slice own = slice(row, rank);
   std::vector<int64_t> shape = row.shape;
-  switch (row.split) {
-    case Split::whole:
-      break;
-    case Split::rows:
-    case Split::heads:
-      shape[0] /= tp_;
-      break;
-    case Split::cols:
-      shape[1] /= tp_;
-      break;
-    case Split::vocab:
-      shape[0] = vocab_local();
-      break;
-  }
+  shape[0] = row.split == Split::vocab ? vocab_local() : own.row_count();
+  if (shape.size() == 2) shape[1] = own.cols.size();
   return shape;
 }
 
-int64_t ShardPlan::local_count() const {
+int64_t ShardPlan::local_count(int rank) const {
   int64_t count = 0;
   for (const ShardRow& row : rows_) {
     int64_t size = 1;
-    for (int64_t n : local_shape(row)) size *= n;
+    for (int64_t n : local_shape(row, rank)) size *= n;
     count += size;
   }
+  return count;
+}
+
+int64_t ShardPlan::total_count() const {
+  int64_t count = 0;
+  for (int rank = 0; rank < tp_; ++rank) count += local_count(rank);
   return count;
 }
 

@@ -14,7 +14,9 @@
 
 namespace tplab {
 
-// What each rank holds of a parameter [rows, cols] (a vector [n] is [n, 1]).
+// What each rank holds of a parameter [rows, cols] (a vector [n] is [n, 1]). Of heads or features
+// that do not divide by tp, 25 heads over 8 ranks, each of the first ranks has one more: no rank
+// has more than if they were padded to 32, and no number is added that the model lacks.
 enum class Split {
   whole,  // all of it
   rows,   // a range of rows: output features (Megatron "column parallel") or their bias
@@ -28,11 +30,13 @@ struct ShardRow {
   std::string name;            // nanoGPT's
   std::vector<int64_t> shape;  // global, as stored
   Split split;
+  int64_t unit = 1;  // rows or columns that stay together: a head's
 };
 
 class ShardPlan {
  public:
-  // Throws Error(usage) naming what does not divide and the tp that would work.
+  // Throws Error(usage) naming what does not divide and the tp that would work, unless
+  // config.uneven: then the ranks with one head less wait for the others.
   ShardPlan(const GptConfig& config, int tp);
 
   const GptConfig& config() const { return config_; }
@@ -41,7 +45,8 @@ class ShardPlan {
   std::vector<ShardRow>& rows() { return rows_; }  // so that tests can plan something wrong
   const ShardRow& row(std::string_view parameter) const;
 
-  int64_t heads_local() const { return config_.n_head / tp_; }
+  Range heads(int rank) const;   // this rank's, of the model's H
+  Range hidden(int rank) const;  // and of the MLP's F features
   // The vocabulary, padded to a multiple of 64 tp: every rank's part is equal, and a multiple of
   // 64 multiplies twice as fast as 50257 does.
   int64_t padded_vocab() const { return padded_vocab_; }
@@ -50,19 +55,24 @@ class ShardPlan {
   // The part of the stored parameter that this rank copies. For a vocabulary split it may be
   // shorter than local_shape, whose remaining rows are zeros.
   Slice slice(const ShardRow& row, int rank) const;
-  std::vector<int64_t> local_shape(const ShardRow& row) const;
+  std::vector<int64_t> local_shape(const ShardRow& row, int rank) const;
 
-  // What a rank holds of all parameters, padding included.
-  int64_t local_count() const;
+  // What a rank holds of all parameters, padding included. No rank holds more than rank 0.
+  int64_t local_count(int rank) const;
+  int64_t total_count() const;  // of all ranks
+  bool even() const { return local_count(0) == local_count(tp_ - 1); }
 
  private:
   GptConfig config_;
   int tp_;
   int64_t padded_vocab_;
   std::vector<ShardRow> rows_;
+
+  // This rank's part of so many numbers, in whole units.
+  Range part(int64_t size, int64_t unit, int rank) const;
 };
 
-// Every tp up to 64 that divides the model: "1, 2, 3 or 6".
+// Every tp up to 64 that a plan takes: "1, 2, 3 or 6".
 std::string tps_that_work(const GptConfig& config);
 
 }  // namespace tplab

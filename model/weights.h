@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,22 @@ class WeightSource {
   // REQUIRES: the slice lies within the parameter's shape and out.count == slice.count().
   // Throws Error(bad_file) when the file ends early or cannot be read.
   virtual void read(std::string_view parameter, const Slice& slice, HostSpan out) const = 0;
+};
+
+// The same weights, of a model that a plan may share out unevenly.
+class UnevenParts final : public WeightSource {
+ public:
+  explicit UnevenParts(std::shared_ptr<const WeightSource> source);
+  const GptConfig& config() const override { return config_; }
+  std::string description() const override { return source_->description(); }
+  std::string stored_dtype() const override { return source_->stored_dtype(); }
+  void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
+    source_->read(parameter, slice, out);
+  }
+
+ private:
+  std::shared_ptr<const WeightSource> source_;
+  GptConfig config_;
 };
 
 }  // namespace tplab

@@ -6,13 +6,23 @@
 
 namespace tplab {
 
+Assembler::Assembler(const ShardPlan& plan, int dp) : plan_(plan), dp_(dp) {
+  layouts_.reserve(static_cast<size_t>(plan.tp()));
+  for (int rank = 0; rank < plan.tp(); ++rank) layouts_.emplace_back(plan, rank, dp);
+}
+
 Assembled Assembler::assemble(size_t row, const std::vector<Flat>& ranks) const {
   const ShardRow& info = plan_.rows()[row];
-  const FlatEntry& entry = layout_.entry(row);
   const int tp = plan_.tp();
-  const auto part = [&](int rank) { return ranks[static_cast<size_t>(rank)].data() + entry.first; };
+  const auto entry = [&](int rank) -> const FlatEntry& {
+    return layouts_[static_cast<size_t>(rank % tp)].entry(row);
+  };
+  const auto part = [&](int rank) {
+    return ranks[static_cast<size_t>(rank)].data() + entry(rank).first;
+  };
   const auto same_bits = [&](int a, int b) {
-    return std::memcmp(part(a), part(b), static_cast<size_t>(entry.count) * sizeof(double)) == 0;
+    const auto count = static_cast<size_t>(entry(a).count);
+    return std::memcmp(part(a), part(b), count * sizeof(double)) == 0;
   };
 
   const int64_t cols = info.shape.size() == 2 ? info.shape[1] : 1;

@@ -16,14 +16,14 @@ struct Assembled {
 
 class Assembler {
  public:
-  Assembler(const ShardPlan& plan, int dp) : plan_(plan), layout_(plan, dp), dp_(dp) {}
+  Assembler(const ShardPlan& plan, int dp);
 
   // ranks: by global index. `row` is plan.rows()'s. The numbers are replica 0's.
   Assembled assemble(size_t row, const std::vector<Flat>& ranks) const;
 
  private:
   const ShardPlan& plan_;
-  FlatLayout layout_;
+  std::vector<FlatLayout> layouts_;  // by tensor-parallel rank
   int dp_;
 };
 

@@ -1,6 +1,7 @@
 #include "verify/capture.h"
 
 #include <cstring>
+#include <numeric>
 
 #include "sim/tensor.h"
 
@@ -8,17 +9,18 @@ namespace tplab {
 
 namespace {
 
-// [rows, fused, tp, n] from tp arrays of [rows, fused, n].
-std::vector<double> join(const std::vector<std::vector<double>>& shards, int64_t local_width,
-                         int fused) {
-  const auto width = static_cast<size_t>(local_width), blocks = static_cast<size_t>(fused);
-  const size_t n = width / blocks, rows = shards[0].size() / width;
+// [rows, fused, sum of n] from arrays of [rows, fused, n]; fused n is the rank's width.
+std::vector<double> join(const std::vector<std::vector<double>>& shards,
+                         const std::vector<int64_t>& widths, int fused) {
+  const auto blocks = static_cast<size_t>(fused);
+  const size_t rows = shards[0].size() / static_cast<size_t>(widths[0]);
   std::vector<double> whole;
   whole.reserve(shards.size() * shards[0].size());
   for (size_t row = 0; row < rows; ++row) {
     for (size_t block = 0; block < blocks; ++block) {
-      for (const std::vector<double>& shard : shards) {
-        const auto begin = shard.begin() + static_cast<std::ptrdiff_t>(row * width + block * n);
+      for (size_t r = 0; r < shards.size(); ++r) {
+        const size_t width = static_cast<size_t>(widths[r]), n = width / blocks;
+        const auto begin = shards[r].begin() + static_cast<std::ptrdiff_t>(row * width + block * n);
         whole.insert(whole.end(), begin, begin + static_cast<std::ptrdiff_t>(n));
       }
     }
@@ -30,16 +32,19 @@ std::vector<double> join(const std::vector<std::vector<double>>& shards, int64_t
 
 // The dimension that the ranks share out; -1 where each has all of it.
 int CapturedSite::shared_dimension() const {
-  if (placement == placement_name<Varying>()) return static_cast<int>(local_shape.size()) - 1;
+  if (placement == placement_name<Varying>()) return static_cast<int>(local_shapes[0].size()) - 1;
   return placement == placement_name<VaryingT>() ? 1 : -1;
 }
 
 std::vector<double> CapturedSite::whole() const {
   if (const int shared = shared_dimension(); shared >= 0) {
-    int64_t width = 1;  // of what one rank has in a row, over the shared dimension and after it
-    for (size_t i = static_cast<size_t>(shared); i < local_shape.size(); ++i)
-      width *= local_shape[i];
-    return join(per_rank, width, fused);
+    // Of what each rank has in a row, over the shared dimension and after it.
+    std::vector<int64_t> widths;
+    widths.reserve(local_shapes.size());
+    for (const std::vector<int64_t>& shape : local_shapes)
+      widths.push_back(
+          std::accumulate(shape.begin() + shared, shape.end(), int64_t{1}, std::multiplies<>()));
+    return join(per_rank, widths, fused);
   }
   std::vector<double> result = per_rank[0];
   if (placement == "partial") {
@@ -50,9 +55,11 @@ std::vector<double> CapturedSite::whole() const {
 }
 
 std::vector<int64_t> CapturedSite::shape() const {
-  std::vector<int64_t> shape = local_shape;
-  if (const int shared = shared_dimension(); shared >= 0)
-    shape[static_cast<size_t>(shared)] *= static_cast<int64_t>(per_rank.size());
+  std::vector<int64_t> shape = local_shapes[0];
+  if (const int shared = shared_dimension(); shared >= 0) {
+    const auto d = static_cast<size_t>(shared);
+    for (size_t r = 1; r < local_shapes.size(); ++r) shape[d] += local_shapes[r][d];
+  }
   return shape;
 }
 
@@ -83,11 +90,12 @@ std::vector<CapturedSite> Capture::sites() const {
   std::vector<CapturedSite> sites;
   for (size_t i = 0; i < lists_[0].shown.size(); ++i) {
     const Shown& first = lists_[0].shown[i];
-    CapturedSite site{first.site, first.placement, first.fused, {}, first.shape};
+    CapturedSite site{first.site, first.placement, first.fused, {}, {}};
     for (const List& list : lists_) {
       // Ranks run one program, so they show the same sites in the same order.
-      if (i < list.shown.size() && list.shown[i].site == first.site)
-        site.per_rank.push_back(list.shown[i].values);
+      if (i >= list.shown.size() || list.shown[i].site != first.site) continue;
+      site.per_rank.push_back(list.shown[i].values);
+      site.local_shapes.push_back(list.shown[i].shape);
     }
     sites.push_back(std::move(site));
   }

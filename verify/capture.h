@@ -14,7 +14,8 @@ struct CapturedSite {
   std::string placement;
   int fused = 1;
   std::vector<std::vector<double>> per_rank;  // this rank's array
-  std::vector<int64_t> local_shape;           // rank 0's
+  // Each rank's: they differ in the shared dimension alone.
+  std::vector<std::vector<int64_t>> local_shapes;
 
   // The logical tensor: rank 0's copy of a replicated one, the shards of a varying one side by
   // side along the dimension they share, the sum of a partial one.

@@ -111,7 +111,7 @@ std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const StepShape&
   }
   script.phase = Phase::backward;
   script.expect(Axis::dp, "mean loss", Op::all_reduce, 1, DType::f64);
-  const FlatLayout layout(plan, shape.dp);
+  const FlatLayout layout(plan, tp_index, shape.dp);
   if (shape.sp)
     script.expect(Axis::tp, "small gradients", Op::all_reduce, layout.range(Region::small).size(),
                   shape.dtype);

@@ -76,9 +76,11 @@ Json run_json(const RunResult& run, const GptConfig& config) {
                {"ranks", Json::array()},
                {"finding", nullptr}};
   for (const SiteResult& s : run.sites) json["sites"].push_back(site(s));
-  const int64_t weights = ShardPlan(config, run.tp).local_count() * size_bytes(run.dtype);
-  for (const RankRecord& rank : run.ranks)
-    json["ranks"].push_back({{"weights_bytes", weights}, {"peak_bytes", rank.memory.peak_bytes}});
+  const ShardPlan plan(config, run.tp);
+  for (size_t r = 0; r < run.ranks.size(); ++r)
+    json["ranks"].push_back(
+        {{"weights_bytes", plan.local_count(static_cast<int>(r)) * size_bytes(run.dtype)},
+         {"peak_bytes", run.ranks[r].memory.peak_bytes}});
   if (run.finding)
     json["finding"] = {
         {"site", run.finding->site}, {"where", run.finding->where}, {"cause", run.finding->cause}};

@@ -65,7 +65,7 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
   const int64_t B = options.tokens.batch, V = source.config().vocab_size;
   Trace trace;
   trace.losses.resize(ranks);
-  trace.decode = {"decode/logits", "replicated", 1, {}, {B, steps + 1, V}};
+  trace.decode = {"decode/logits", "replicated", 1, {}, {{B, steps + 1, V}}};
   trace.decode.per_rank.resize(ranks);
   run.forward.resize(ranks);
   const bool greedy =

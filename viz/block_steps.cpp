@@ -106,7 +106,7 @@ class BlockOfRank {
     const ShardRow& row = plan_.rows()[weight.row];
     return {name_in_block(row.name),
             slice_text(plan_, row, rank_),
-            shape_text(plan_.local_shape(row)),
+            shape_text(plan_.local_shape(row, rank_)),
             shape_text(row.shape),
             row.split,
             weight.gradient};

@@ -65,7 +65,7 @@ class TreeBuilder {
 
  private:
   int64_t bytes_of(size_t row) const {
-    const std::vector<int64_t> shape = plan_.local_shape(plan_.rows()[row]);
+    const std::vector<int64_t> shape = plan_.local_shape(plan_.rows()[row], 0);
     return size_bytes(dtype_) *
            std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
   }
@@ -123,7 +123,7 @@ GraphNode module_node(const Module& module, const std::string& heading) {
   node.border = "#555555";
   std::string head = heading;
   if (module.weight_bytes > 0)
-    head += fmt::format("\nweights of a rank: {}", bytes_text(module.weight_bytes));
+    head += fmt::format("\nweights of rank 0: {}", bytes_text(module.weight_bytes));
   node.rows.push_back({{head, "#eeeeee", true}});
   for (const Phase phase : kPhases) {
     const ModuleTraffic& traffic = traffic_of(module, phase);

@@ -105,7 +105,7 @@ void require_step_memory(const StepOptions& options, const GptConfig& config) {
     const int64_t values = 2 * plan.padded_vocab() + 4 * config.n_embd +
                            (3 * config.n_embd + 2 * config.n_inner) / options.tp;
     bytes = static_cast<double>(size_bytes(options.trainer.dtype)) *
-            (static_cast<double>(plan.local_count()) +
+            (static_cast<double>(plan.local_count(0)) +
              static_cast<double>(tokens) * static_cast<double>(values));
   }
   require_memory(fmt::format("running it at tp {}, dp {}", options.tp, options.dp), bytes * ranks,

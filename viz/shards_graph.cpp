@@ -74,8 +74,9 @@ ShardsDrawing::ShardsDrawing(const ShardsPicture& picture) : picture_(picture) {
   scale_ = std::max({96.0, 9.0 * static_cast<double>(heads), 9.0 * picture.tp}) /
            static_cast<double>(picture.width);
   graph_.title = fmt::format("{}: shards, tp {}", picture.model, picture.tp);
-  heading(fmt::format("{}, tp {}, {}: a rank holds {}", picture.model, picture.tp,
-                      name(picture.dtype), human_bytes(static_cast<double>(picture.rank_bytes))));
+  heading(fmt::format("{}, tp {}, {}: a rank holds {}{}", picture.model, picture.tp,
+                      name(picture.dtype), picture.even ? "" : "at most ",
+                      human_bytes(static_cast<double>(picture.rank_bytes))));
   const auto draw = [&](std::string_view heading_text, const auto& belongs) {
     heading(std::string(heading_text));
     for (const bool vectors : {false, true})  // small ones last: they fill a shelf
@@ -136,11 +137,9 @@ std::vector<ShardPart> ShardsDrawing::drawn_parts(const ShardMatrix& matrix) con
 void ShardsDrawing::card(const ShardMatrix& matrix) {
   const Layout layout = layout_of(matrix);
   std::vector<std::string> lines = {
-      fmt::format("[{}], a rank [{}]", fmt::join(matrix.shape, ", "),
-                  fmt::join(matrix.local_shape, ", ")),
+      fmt::format("[{}], a rank {}", fmt::join(matrix.shape, ", "), matrix.rank_shape()),
       split_in_words(matrix.split),
-      fmt::format("{}, tp {}, {} a rank", matrix.placement, picture_.tp,
-                  human_bytes(static_cast<double>(matrix.rank_bytes)))};
+      fmt::format("{}, tp {}, {} a rank", matrix.placement, picture_.tp, matrix.rank_size())};
   if (matrix.padding_rows > 0)
     lines.push_back(fmt::format("{} rows of padding (dashed)", matrix.padding_rows));
   if (layout.rows_to_the_right && !matrix.is_vector())

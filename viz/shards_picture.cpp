@@ -9,6 +9,7 @@
 
 #include "sim/error.h"
 #include "sim/placement.h"
+#include "viz/table.h"
 
 namespace tplab {
 
@@ -28,13 +29,13 @@ bool overlap(const Range& a, const Range& b) { return a.begin < b.end && b.begin
 
 int64_t area(const ShardPart& part) { return part.rows.size() * part.cols.size(); }
 
-void check_parts(const ShardMatrix& matrix, int tp) {
+void check_parts(const ShardMatrix& matrix, const ShardPlan& plan, const ShardRow& row) {
   const auto refuse = [&](const std::string& what) {
     throw Error(ErrorKind::run, fmt::format("the plan of {} {}", matrix.name, what),
                 "this is a bug in tplab's shard plan; please report it");
   };
   int64_t covered = 0;
-  std::vector<int64_t> held(static_cast<size_t>(tp));
+  std::vector<int64_t> held(static_cast<size_t>(plan.tp()));
   for (size_t i = 0; i < matrix.parts.size(); ++i) {
     const ShardPart& part = matrix.parts[i];
     covered += area(part);
@@ -48,10 +49,11 @@ void check_parts(const ShardMatrix& matrix, int tp) {
   }
   if (covered != matrix.rows * matrix.cols)
     refuse(fmt::format("gives {} of its {} numbers to ranks", covered, matrix.rows * matrix.cols));
-  for (size_t r = 0; r < held.size(); ++r)
-    if (held[r] != product(matrix.local_shape))
-      refuse(fmt::format("gives rank {} {} numbers, where its shape says {}", r, held[r],
-                         product(matrix.local_shape)));
+  for (size_t r = 0; r < held.size(); ++r) {
+    const int64_t planned = product(plan.local_shape(row, static_cast<int>(r)));
+    if (held[r] != planned)
+      refuse(fmt::format("gives rank {} {} numbers, where its shape says {}", r, held[r], planned));
+  }
 }
 
 // One rank's rectangles, and the rows of padding below them.
@@ -77,11 +79,12 @@ void add_parts(ShardMatrix& matrix, const ShardPlan& plan, const ShardRow& row, 
 
 ShardMatrix matrix_of(const ShardPlan& plan, const ShardRow& row, DType dtype) {
   const bool whole = row.split == Split::whole;
-  const std::vector<int64_t> local = plan.local_shape(row);
+  const std::vector<int64_t> local = plan.local_shape(row, 0);
   const int64_t padded = row.split == Split::vocab ? local[0] * plan.tp() : row.shape[0];
   ShardMatrix matrix{.name = row.name,
                      .shape = row.shape,
                      .local_shape = local,
+                     .least_shape = plan.local_shape(row, plan.tp() - 1),
                      .split = row.split,
                      .placement = whole ? placement_name<Invariant>() : placement_name<Varying>(),
                      .rows = padded,
@@ -97,11 +100,24 @@ ShardMatrix matrix_of(const ShardPlan& plan, const ShardRow& row, DType dtype) {
           return std::string_view("qkv").find(a.block) < std::string_view("qkv").find(b.block);
         });
   }
-  check_parts(matrix, plan.tp());
+  check_parts(matrix, plan, row);
   return matrix;
 }
 
 }  // namespace
+
+std::string ShardMatrix::rank_shape() const {
+  std::vector<std::string> sizes;
+  for (size_t i = 0; i < local_shape.size(); ++i) {
+    sizes.push_back(fmt::format("{}", local_shape[i]));
+    if (local_shape[i] != least_shape[i]) sizes.back() += fmt::format(" or {}", least_shape[i]);
+  }
+  return fmt::format("[{}]", fmt::join(sizes, ", "));
+}
+
+std::string ShardMatrix::rank_size() const {
+  return (is_even() ? "" : "at most ") + human_bytes(static_cast<double>(rank_bytes));
+}
 
 ShardsPicture shards_picture(const ShardPlan& plan, DType dtype, std::string model) {
   const GptConfig& c = plan.config();
@@ -111,7 +127,8 @@ ShardsPicture shards_picture(const ShardPlan& plan, DType dtype, std::string mod
                         .layers = c.n_layer,
                         .heads = c.n_head,
                         .width = c.n_embd,
-                        .rank_bytes = plan.local_count() * size_bytes(dtype),
+                        .rank_bytes = plan.local_count(0) * size_bytes(dtype),
+                        .even = plan.even(),
                         .tied_head = c.tied_head,
                         .matrices = {}};
   for (const ShardRow& row : plan.rows())

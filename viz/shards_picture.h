@@ -23,14 +23,18 @@ struct ShardPart {
 // A parameter seen as a matrix; a vector [n] is [n, 1].
 struct ShardMatrix {
   std::string name;
-  std::vector<int64_t> shape, local_shape;
+  std::vector<int64_t> shape;
+  std::vector<int64_t> local_shape, least_shape;  // the first rank's, who has most; the last one's
   Split split;
   std::string_view placement;         // placement_name()'s, of the ranks' parts
   int64_t rows, cols, padding_rows;   // rows: with padding
-  int64_t rank_bytes;                 // with padding
+  int64_t rank_bytes;                 // the first rank's, with padding
   std::vector<ShardPart> parts = {};  // block by block and rank by rank
 
   bool is_vector() const { return shape.size() == 1; }
+  bool is_even() const { return local_shape == least_shape; }
+  std::string rank_shape() const;  // "[96, 32]", or "[96 or 64, 32]"
+  std::string rank_size() const;   // "12 KiB", or "at most 12 KiB"
 };
 
 struct ShardsPicture {
@@ -38,7 +42,8 @@ struct ShardsPicture {
   int tp;
   DType dtype;
   int64_t layers, heads, width;       // of the model: L, H, C
-  int64_t rank_bytes;                 // of the whole model
+  int64_t rank_bytes;                 // of the whole model, the first rank's
+  bool even;                          // every rank has as much
   bool tied_head;                     // the head's matrix is the embedding's
   std::vector<ShardMatrix> matrices;  // all of the plan, of blocks the first one's
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "viz/palette.h"
 #include "viz/shards_picture.h"
@@ -71,6 +72,7 @@ class ShardsText {
     const int tp = picture.tp;
     const int64_t each = (4 + tp - 1) / tp;
     lines_of_width_ = picture.width % (each * tp) == 0 ? each * tp : tp;
+    if (!picture.even) lines_of_width_ = picture.heads;  // so that one head more is a line more
   }
   std::string text() const;
 
@@ -96,10 +98,13 @@ class ShardsText {
 };
 
 std::string ShardsText::header(const ShardMatrix& m, const std::string& scale) const {
-  return fmt::format("\n{}\n[{}], a rank [{}]: {}\n{}, tp {}, {} a rank{}\n",
-                     ink(m.name, Ink::bold, style_.colour), fmt::join(m.shape, ", "),
-                     fmt::join(m.local_shape, ", "), split_in_words(m.split), m.placement,
-                     picture_.tp, human_bytes(static_cast<double>(m.rank_bytes)), scale);
+  std::string facts = fmt::format("{}, tp {}, {} a rank", m.placement, picture_.tp, m.rank_size());
+  if (!scale.empty()) {
+    const bool fits = std::ssize(facts) + 2 + std::ssize(scale) <= style_.columns;
+    facts += (fits ? "; " : "\n") + scale;
+  }
+  return fmt::format("\n{}\n[{}], a rank {}: {}\n{}\n", ink(m.name, Ink::bold, style_.colour),
+                     fmt::join(m.shape, ", "), m.rank_shape(), split_in_words(m.split), facts);
 }
 
 // Rows are split: one band below the other, the blocks of a fused matrix named at their side.
@@ -123,28 +128,36 @@ std::string ShardsText::strips(const ShardMatrix& m) const {
   const int tp = picture_.tp;
   const int wanted = 2 * lines_of(m.cols) / tp;
   const int strip = std::clamp(wanted, kStrip, std::max(kStrip, kWidest / tp));
-  const int a_row = std::min(tp, kWidest / strip);
+  const auto columns_a_character = static_cast<double>(m.cols) / (static_cast<double>(tp) * strip);
+  std::vector<int> widths;
+  widths.reserve(m.parts.size());
+  for (const ShardPart& part : m.parts)
+    widths.push_back(std::max(
+        kStrip, static_cast<int>(
+                    std::lround(static_cast<double>(part.cols.size()) / columns_a_character))));
+  const int a_row = std::min(tp, kWidest / widths.front());  // no part is wider
   const int lines = std::min(lines_of(m.rows), tp > a_row ? 1 : kHighest);
   std::string text;
   for (int first = 0; first < tp; first += a_row) {
     const int count = std::min(a_row, tp - first);
-    text += "  " + frame_.rule(count * strip, true) + "\n";
+    const int all = std::accumulate(widths.begin() + first, widths.begin() + first + count, 0);
+    text += "  " + frame_.rule(all, true) + "\n";
     for (int i = 0; i < lines; ++i) {
       text += "  " + std::string(frame_.side);
       for (int s = first; s < first + count; ++s) {
         const ShardPart& part = m.parts[static_cast<size_t>(s)];
         // Where there is no colour, a line between strips.
         const bool line = !style_.colour && s + 1 < first + count;
-        text += coloured(centred(ways_to_say(part), strip - line), part.rank, style_.colour);
+        const int width = widths[static_cast<size_t>(s)] - (line ? 1 : 0);
+        text += coloured(centred(ways_to_say(part), width), part.rank, style_.colour);
         if (line) text += frame_.side;
       }
       text += std::string(frame_.side) + "\n";
     }
-    text += "  " + frame_.rule(count * strip, false) + "\n";
+    text += "  " + frame_.rule(all, false) + "\n";
   }
-  const std::string scale = fmt::format(
-      "; a line is {:.4g} rows, a character {:.4g} columns", static_cast<double>(m.rows) / lines,
-      static_cast<double>(m.cols) / (static_cast<double>(tp) * strip));
+  const std::string scale = fmt::format("a line is {:.4g} rows, a character {:.4g} columns",
+                                        static_cast<double>(m.rows) / lines, columns_a_character);
   return header(m, scale) + text;
 }
 
@@ -155,12 +168,12 @@ std::string ShardsText::drawn(const ShardMatrix& m) const {
   if (m.split != Split::vocab) {
     const ShardPart& part = m.parts.front();
     const double rows = static_cast<double>(part.rows.size()) / lines_of(part.rows.size());
-    return header(m, fmt::format("; a line is {:.4g} rows, a character {:.4g} columns", rows,
-                                 columns)) +
+    return header(m,
+                  fmt::format("a line is {:.4g} rows, a character {:.4g} columns", rows, columns)) +
            bands(m, width);
   }
   const std::string padding =
-      m.padding_rows > 0 ? fmt::format("; the last {} rows are padding", m.padding_rows) : "";
+      m.padding_rows > 0 ? fmt::format("the last {} rows are padding", m.padding_rows) : "";
   return header(m, padding) + bands(m, 24);
 }
 
@@ -173,8 +186,8 @@ Table ShardsText::others() const {
     const std::string whole = m.split == Split::whole ? "all of it" : "";
     table.row({{m.name},
                {fmt::format("[{}]", fmt::join(m.shape, ", "))},
-               {whole.empty() ? fmt::format("[{}]", fmt::join(m.local_shape, ", ")) : whole},
-               {human_bytes(static_cast<double>(m.rank_bytes))}});
+               {whole.empty() ? m.rank_shape() : whole},
+               {m.rank_size()}});
   }
   return table;
 }
@@ -182,8 +195,8 @@ Table ShardsText::others() const {
 std::string ShardsText::text() const {
   std::string text =
       ink(one_line(picture_.model, style_), Ink::bold, style_.colour) +
-      fmt::format("\ntp {}, {}: a rank holds {}; of {} blocks that are alike, the first\n",
-                  picture_.tp, name(picture_.dtype),
+      fmt::format("\ntp {}, {}: a rank holds {}{}; of {} blocks that are alike, the first\n",
+                  picture_.tp, name(picture_.dtype), picture_.even ? "" : "at most ",
                   human_bytes(static_cast<double>(picture_.rank_bytes)), picture_.layers);
   for (const ShardMatrix& matrix : picture_.matrices)
     if (is_drawn(matrix)) text += drawn(matrix);

@@ -36,14 +36,16 @@ void check_same_plan(const ShardPlan& plan, const StepOnMeta& run) {
   };
   if (run.flows.size() % static_cast<size_t>(plan.tp()) != 0)
     refuse(fmt::format("tp {}, and {} ranks ran", plan.tp(), run.flows.size()));
-  for (const Flow& flow : run.flows) {
+  for (size_t rank = 0; rank < run.flows.size(); ++rank) {
+    const Flow& flow = run.flows[rank];
+    const auto tp_rank = static_cast<int>(rank % static_cast<size_t>(plan.tp()));
     std::vector<bool> used(plan.rows().size());
     for (const FlowStep& step : flow.steps) {
       for (const FlowWeight& weight : step.weights) {
         if (weight.row >= used.size()) refuse("the run has more parameters");
         used[weight.row] = true;
         const ShardRow& row = plan.rows()[weight.row];
-        const std::vector<int64_t> planned = plan.local_shape(row);
+        const std::vector<int64_t> planned = plan.local_shape(row, tp_rank);
         std::vector<int64_t> shape;
         shape.reserve(planned.size());
         for (int i = 0; i < weight.shape.dims(); ++i) shape.push_back(weight.shape[i]);

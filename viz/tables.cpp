@@ -120,10 +120,13 @@ Table memory_table(const std::vector<MemoryOfRun>& runs) {
   for (const MemoryOfRun& run : runs) {
     int64_t whole = 0;
     for (const ShardRow& row : run.plan.rows()) whole += product(row.shape);
-    const auto local = static_cast<double>(run.plan.local_count());
+    const auto count = [&](size_t rank) { return run.plan.local_count(static_cast<int>(rank)); };
     for (size_t first = 0, next = 0; first < run.ranks.size(); first = next) {
       const int64_t peak = run.ranks[first].memory.peak_bytes;
-      while (next < run.ranks.size() && run.ranks[next].memory.peak_bytes == peak) ++next;
+      const auto local = static_cast<double>(count(first));
+      while (next < run.ranks.size() && run.ranks[next].memory.peak_bytes == peak &&
+             count(next) == count(first))
+        ++next;
       table.row({{fmt::format("{}", run.plan.tp())},
                  {std::string(name(run.dtype))},
                  {next == first + 1 ? fmt::format("{}", first)
@@ -138,19 +141,20 @@ Table memory_table(const std::vector<MemoryOfRun>& runs) {
 
 Table shard_table(const ShardPlan& plan, DType dtype) {
   using enum Table::Align;
+  const bool even = plan.even();
   Table table({{"parameter"},
                {"count", right},
                {"global shape", right},
                {"split"},
-               {"a rank holds", right},
-               {"bytes a rank", right}});
+               {even ? "a rank holds" : "rank 0 holds", right},
+               {even ? "bytes a rank" : "its bytes", right}});
   std::map<std::string, int64_t> layers;
   for (const ShardRow& row : plan.rows()) ++layers[without_layer(row.name)];
   for (const ShardRow& row : plan.rows()) {
     const std::string folded = without_layer(row.name);
     if (layers[folded] == 0) continue;  // shown already
     const int64_t count = std::exchange(layers[folded], 0);
-    const std::vector<int64_t> local = plan.local_shape(row);
+    const std::vector<int64_t> local = plan.local_shape(row, 0);
     const int64_t bytes = product(local) * size_bytes(dtype) * count;
     table.row({{folded},
                {fmt::format("{}", count)},
@@ -159,7 +163,7 @@ Table shard_table(const ShardPlan& plan, DType dtype) {
                {shape_text(local)},
                {human_bytes(static_cast<double>(bytes))}});
   }
-  const int64_t total = plan.local_count() * size_bytes(dtype);
+  const int64_t total = plan.local_count(0) * size_bytes(dtype);
   table.row(
       {{"total", Ink::bold}, {}, {}, {}, {}, {human_bytes(static_cast<double>(total)), Ink::bold}});
   return table;

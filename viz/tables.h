@@ -24,7 +24,8 @@ struct MemoryOfRun {
 // Ranks that are alike are folded into one row.
 Table memory_table(const std::vector<MemoryOfRun>& runs);
 
-// Every parameter: global shape, how it is split, what a rank holds. Blocks that are alike are
+// Every parameter: global shape, how it is split, what a rank holds (the first, if not all hold as
+// much). Blocks that are alike are
 // folded into one.
 Table shard_table(const ShardPlan& plan, DType dtype);
 

@@ -10,16 +10,17 @@ TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences,
                                const TrainerOptions& options) {
   const GptConfig& c = plan.config();
   const int64_t tp = plan.tp(), d = size_bytes(options.dtype), tokens = sequences * length;
-  const FlatLayout layout(plan, dp);
+  const FlatLayout layout(plan, 0, dp);  // no rank has more heads than the first
   const int64_t all = layout.count() * d, part = all / dp;
 
   const int64_t S = tokens * c.n_embd * d;  // the stream, whole
   const bool sp = options.sp && tp > 1;
   const int64_t R = sp ? S / tp : S;                    // what this rank has of it
   const int64_t I = sp && options.sp_regather ? R : S;  // what a layer keeps of its input
-  const int64_t hidden = tokens * c.n_inner / tp * d;
-  const int64_t log_sums = tokens * c.n_head / tp * d;
-  const int64_t block = 2 * R + 2 * I + 4 * S / tp + 2 * hidden + log_sums;
+  const int64_t hidden = tokens * plan.hidden(0).size() * d;
+  const int64_t heads = plan.heads(0).size();
+  const int64_t attention = tokens * heads * (4 * c.head_size() + 1) * d;  // q, k, v, y, log sums
+  const int64_t block = 2 * R + 2 * I + attention + 2 * hidden;
   const int64_t kept = options.recompute ? R : block;
   const int64_t logits = tokens * plan.vocab_local() * d;
   const int64_t head = R + I + logits + tokens * d;  // the last stream, the head's input, the loss

@@ -46,6 +46,7 @@ constexpr Golden kGolden[] = {
     {"block_sp_backward", "block --preset nano-cpu --tp 2 --sp --seq 8 --phase backward"},
     {"model_dp2", "model --preset nano --tp 2 --dp 2 --zero 1"},
     {"shards_tp2", "shards --preset nano-cpu --tp 2"},
+    {"shards_uneven", "shards --preset gpt2-xl --tp 8 --uneven"},
     {"collective_ring", "collective --op all_reduce --algorithm ring --tp 3"},
     {"collective_tree", "collective --op broadcast --algorithm tree --tp 5"},
     {"mesh_2x2", "mesh --preset nano-cpu --tp 2 --dp 2"},
@@ -209,7 +210,7 @@ TEST_CASE("draw: what cannot be drawn is refused, and says what can") {
   refused("shards --preset gpt2 --op all_gather", 2, "--op is not used by shards", "collective");
   refused("block --preset gpt2 --layer 12", 2, "there is no block 12", "0 to 11");
   refused("block --preset gpt2-xl --tp 8", 2, "n_head 25 does not divide by tp 8",
-          "use --tp 1, 5 or 25");
+          "use --tp 1, 5 or 25, or --uneven");
   refused("model --preset gpt2-xl --tp 5 --unfold --depth 3 -o " + (folder / "m.svg"), 2, "boxes",
           "leave out --unfold");
   refused("collective --tp 17", 2, "17 ranks", "2 to 16");

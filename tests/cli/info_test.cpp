@@ -39,6 +39,26 @@ TEST_CASE("info: a rank's tensors add up to what it holds") {
   }
 }
 
+TEST_CASE("info: where ranks hold unequal parts, each rank's are its own") {
+  const json doc = tplab({"info", "--preset", "gpt2-xl", "--tp", "8", "--uneven", "--json"}).json();
+  int64_t heads = 0, cache = 0;
+  for (const json& rank : doc["ranks"]) {
+    heads += rank["heads"].get<int64_t>();
+    cache += rank["kv_cache_bytes_per_token"].get<int64_t>();
+    CHECK(rank["weights_bytes"] <= doc["ranks"][0]["weights_bytes"]);
+  }
+  CHECK(heads == 25);
+  CHECK(doc["ranks"][0]["heads"] == 4);
+  CHECK(doc["ranks"][7]["heads"] == 3);
+  CHECK(cache == doc["kv_cache_bytes_per_token"]);
+  // One head's rows of Q, K and V with their biases, and columns of the projection.
+  CHECK(doc["ranks"][0]["weights_bytes"].get<int64_t>() -
+            doc["ranks"][7]["weights_bytes"].get<int64_t>() ==
+        int64_t{48} * 4 * (3 * 64 * 1601 + 64 * 1600));
+  CHECK_THAT(tplab({"info", "--preset", "gpt2-xl", "--tp", "8", "--uneven"}).out,
+             Catch::Contains("a rank holds at most 816 MiB") && Catch::Contains("rank 0 holds"));
+}
+
 TEST_CASE("info: checkpoints of both kinds, and their number formats") {
   const json nano =
       tplab({"info", "--checkpoint", fixture("nanogpt-tiny/ckpt.pt"), "--json"}).json();

@@ -200,6 +200,21 @@ TEST_CASE("train: a run goes on at another mesh, within rounding") {
   CHECK(largest_difference(folder / "straight", folder / "whole") <= 6e-8);
 }
 
+TEST_CASE("train: ranks with unequal parts save and go on as any other mesh") {
+  const TemporaryFolder folder;
+  const Arguments f64 = kVaried + Arguments{"--dtype", "f64", "--heads", "3", "--width", "24"};
+  const Arguments uneven = {"--tp", "2", "--uneven", "--dp", "2", "--sp", "--zero", "2"};
+  trained(tiny(folder / "straight", f64 + Arguments{"--steps", "6"}));
+  trained(tiny(folder / "kept", f64 + uneven + Arguments{"--steps", "3"}));
+  trained({"train", "--resume", folder / "kept", "--steps", "6"});  // as before, with a sample
+  trained(tiny(folder / "left", f64 + uneven + Arguments{"--steps", "3"}));
+  trained({"train", "--resume", folder / "left", "--steps", "6", "--tp", "3", "--dp", "1",
+           "--no-sp", "--zero", "0", "--no-uneven", "--no-sample"});
+  // As above.
+  CHECK(largest_difference(folder / "straight", folder / "kept") <= 6e-8);
+  CHECK(largest_difference(folder / "straight", folder / "left") <= 6e-8);
+}
+
 // Until the run has printed `what`, or 60 s.
 void wait_for(const Started& run, const std::string& what) {
   for (int i = 0; i < 6000 && run.err().find(what) == std::string::npos; ++i)

@@ -15,6 +15,13 @@ const GptConfig kConfig{
 
 int64_t cols(const ShardRow& row) { return row.shape.size() == 2 ? row.shape[1] : 1; }
 
+// 6 heads and 96 features of the MLP, which neither 4 nor 5 ranks share evenly, nor 5 the latter.
+const GptConfig kUneven = [] {
+  GptConfig config = kConfig;
+  config.uneven = true;
+  return config;
+}();
+
 // How many ranks copy each number of a parameter.
 std::vector<int> owners(const ShardPlan& plan, const ShardRow& row) {
   std::vector<int> count(static_cast<size_t>(row.shape[0] * cols(row)));
@@ -31,8 +38,8 @@ std::vector<int> owners(const ShardPlan& plan, const ShardRow& row) {
 }  // namespace
 
 TEST_CASE("shard plan: a split parameter has each number on one rank, a whole one on all") {
-  for (int tp : {1, 2, 3, 6}) {
-    const ShardPlan plan(kConfig, tp);
+  for (int tp = 1; tp <= 6; ++tp) {
+    const ShardPlan plan(kUneven, tp);
     for (const ShardRow& row : plan.rows()) {
       INFO(row.name << " at tp " << tp);
       const int expected = row.split == Split::whole ? tp : 1;
@@ -42,17 +49,19 @@ TEST_CASE("shard plan: a split parameter has each number on one rank, a whole on
 }
 
 TEST_CASE("shard plan: slices fill the local shape, but for the padding of the vocabulary") {
-  const ShardPlan plan(kConfig, 3);
-  for (const ShardRow& row : plan.rows()) {
-    const std::vector<int64_t> shape = plan.local_shape(row);
-    const int64_t local =
-        std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-    for (int rank = 0; rank < 3; ++rank) {
-      INFO(row.name);
-      if (row.split == Split::vocab)
-        CHECK(plan.slice(row, rank).count() <= local);
-      else
-        CHECK(plan.slice(row, rank).count() == local);
+  for (int tp : {3, 4, 5}) {
+    const ShardPlan plan(kUneven, tp);
+    for (const ShardRow& row : plan.rows()) {
+      for (int rank = 0; rank < tp; ++rank) {
+        const std::vector<int64_t> shape = plan.local_shape(row, rank);
+        const int64_t local =
+            std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+        INFO(row.name << " at tp " << tp);
+        if (row.split == Split::vocab)
+          CHECK(plan.slice(row, rank).count() <= local);
+        else
+          CHECK(plan.slice(row, rank).count() == local);
+      }
     }
   }
 }
@@ -61,6 +70,52 @@ TEST_CASE("shard plan: fused QKV is split by head, not contiguously") {
   const ShardPlan plan(kConfig, 2);
   const Slice slice = plan.slice(plan.row("transformer.h.0.attn.c_attn.weight"), 1);
   CHECK(slice.rows == std::vector<Range>{{12, 24}, {36, 48}, {60, 72}});
+}
+
+TEST_CASE("shard plan: uneven, the first ranks have one more, and no head is cut") {
+  const ShardPlan plan(kUneven, 4);  // heads 2, 2, 1, 1 of 4 features
+  CHECK(plan.heads(0) == Range{0, 2});
+  CHECK(plan.heads(1) == Range{2, 4});
+  CHECK(plan.heads(2) == Range{4, 5});
+  CHECK(plan.heads(3) == Range{5, 6});
+  CHECK(plan.slice(plan.row("transformer.h.0.attn.c_attn.bias"), 2).rows ==
+        std::vector<Range>{{16, 20}, {40, 44}, {64, 68}});
+  CHECK(plan.slice(plan.row("transformer.h.0.attn.c_proj.weight"), 2).cols == Range{16, 20});
+  CHECK(plan.local_shape(plan.row("transformer.h.1.attn.c_attn.weight"), 3) ==
+        std::vector<int64_t>{12, 24});
+  CHECK(ShardPlan(kUneven, 5).hidden(0) == Range{0, 20});
+  CHECK(ShardPlan(kUneven, 5).slice(plan.row("transformer.h.0.mlp.c_proj.weight"), 4).cols ==
+        Range{77, 96});
+  CHECK_FALSE(plan.even());
+  CHECK(ShardPlan(kUneven, 3).even());
+  int64_t sum = 0;
+  for (int rank = 0; rank < 4; ++rank) {
+    CHECK(plan.local_count(rank) <= plan.local_count(0));
+    sum += plan.local_count(rank);
+  }
+  CHECK(plan.total_count() == sum);
+}
+
+TEST_CASE("shard plan: uneven, each rank needs a head") {
+  CHECK(tps_that_work(kUneven) == "1, 2, 3, 4, 5 or 6");
+  try {
+    ShardPlan(kUneven, 7);
+    FAIL("tp 7 was accepted for 6 heads");
+  } catch (const Error& e) {
+    CHECK(e.kind() == ErrorKind::usage);
+    CHECK(e.problem() == "n_head 6 is less than tp 7");
+    CHECK(e.fix() == "use --tp 1, 2, 3, 4, 5 or 6");
+  }
+  GptConfig narrow = kUneven;
+  narrow.n_inner = 3;
+  CHECK_THROWS_WITH(ShardPlan(narrow, 4), Catch::Contains("the MLP's width 3 is less than tp 4"));
+  // What --uneven does not help is not offered it.
+  try {
+    ShardPlan(kConfig, 7);
+    FAIL("tp 7 was accepted for 6 heads");
+  } catch (const Error& e) {
+    CHECK(e.fix() == "use --tp 1, 2, 3 or 6");
+  }
 }
 
 TEST_CASE("shard plan: the second product of a pair splits its input features") {
@@ -97,7 +152,7 @@ TEST_CASE("shard plan: a tp that does not divide is refused with those that do")
   } catch (const Error& e) {
     CHECK(e.kind() == ErrorKind::usage);
     CHECK(e.problem() == "n_head 6 does not divide by tp 4");
-    CHECK(e.fix() == "use --tp 1, 2, 3 or 6");
+    CHECK(e.fix() == "use --tp 1, 2, 3 or 6, or --uneven: some ranks then have more");
   }
   CHECK_THROWS_AS(ShardPlan(kConfig, 0), Error);
   CHECK_THROWS_AS(ShardPlan(kConfig, -1), Error);
@@ -112,8 +167,8 @@ TEST_CASE("shard plan: gpt2's parameters are nanoGPT's, and tp halves what is sp
     stored += std::accumulate(row.shape.begin(), row.shape.end(), int64_t{1}, std::multiplies<>());
   CHECK(stored == 124'439'808);  // GPT-2 small with its positions
   const int64_t padding = (50304 - 50257) * 768;
-  CHECK(alone.local_count() == stored + padding);
+  CHECK(alone.local_count(0) == stored + padding);
   // At tp 2: positions, norms and row-parallel biases stay whole.
   const int64_t whole = 1024 * 768 + 12 * (4 + 2) * 768 + 2 * 768;
-  CHECK(ShardPlan(gpt2, 2).local_count() == (stored + padding - whole) / 2 + whole);
+  CHECK(ShardPlan(gpt2, 2).local_count(0) == (stored + padding - whole) / 2 + whole);
 }

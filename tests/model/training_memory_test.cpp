@@ -84,6 +84,23 @@ TEST_CASE("training_memory: within 5 % where the logits are the peak", "[slow]")
   check_memory(config, {4, 64}, DType::f32);
 }
 
+TEST_CASE("training_memory: where ranks hold unequal parts it is that of the first, who has most") {
+  GptConfig config = kMiddle;
+  config.n_head = 6;
+  config.n_embd = 96;
+  config.n_inner = 258;
+  config.uneven = true;
+  const Sizes sizes{4, 64};
+  for (const TrainerOptions& options :
+       std::vector<TrainerOptions>{{}, {.sp = true}, {.recompute = true}}) {
+    const Run run{"", 4, 1, options};
+    const Measured got = measured(config, run, sizes);
+    const TrainingMemory want = predicted(config, run, sizes);
+    CHECK(got.activations == want.activations);
+    CHECK(std::abs(static_cast<double>(want.total()) / static_cast<double>(got.peak) - 1) <= 0.05);
+  }
+}
+
 TEST_CASE("training_memory: recomputing keeps a block's input alone, as measured") {
   const Sizes sizes{4, 64};
   const Run keeps{"", 1, 1, {}}, recomputes{"", 1, 1, {.recompute = true}};

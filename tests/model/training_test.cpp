@@ -17,9 +17,9 @@ struct Curve {
 };
 
 // Of `steps` steps; checks that all ranks have the same numbers, bit for bit.
-Curve curve(const Run& run, int64_t steps = 20) {
+Curve curve(const Run& run, int64_t steps = 20, const GptConfig& config = kSmall) {
   std::vector<Curve> of_rank(static_cast<size_t>(run.tp * run.dp));
-  on_mesh(*small_weights(), run, [&](Rank& rank, Trainer& trainer) {
+  on_mesh(*small_weights(config), run, [&](Rank& rank, Trainer& trainer) {
     Curve& mine = of_rank[static_cast<size_t>(rank.global_index())];
     for (int64_t i = 0; i < steps; ++i) {
       const StepBatch batch = batch_of_step(i);
@@ -103,6 +103,16 @@ TEST_CASE("trainer: 20 steps with dropout are the same on every mesh, masks bein
     CHECK(distance(curve(run), one) <= kSame);
   }
   CHECK(distance(curve({"", 1, 1, {.dtype = DType::f64}}), one) > 1e-4);  // it drops something
+}
+
+TEST_CASE("trainer: ranks with unequal numbers of heads train the same, dropout included") {
+  const TrainerOptions options{.dtype = DType::f64, .dropout = 0.2};
+  const Curve one = curve({"", 1, 1, options}, 5, kUneven);
+  for (const Run& run : every_mesh(options)) {
+    if (run.tp != 4) continue;
+    INFO(run.text);
+    CHECK(distance(curve(run, 5, kUneven), one) <= kSame);
+  }
 }
 
 TEST_CASE("trainer: one rank with other masks shows in the loss") {

@@ -158,6 +158,34 @@ TEST_CASE("verify: counts are two all-reduces a block, one for the embedding, an
   }
 }
 
+// 6 heads and 98 features of the MLP: 2, 2, 1 and 1, 25, 25, 24 and 24 at tp 4.
+GptConfig uneven_config() {
+  GptConfig config = kConfig;
+  config.n_head = 6;
+  config.n_embd = 24;
+  config.n_inner = 98;
+  config.uneven = true;
+  return config;
+}
+
+TEST_CASE("verify: the model is right where ranks hold unequal parts") {
+  const Report report = verify(*weights(uneven_config()), options_for({4, 5, 6}));
+  for (const RunResult& run : report.runs) {
+    INFO("tp " << run.tp << " " << name(run.dtype)
+               << (run.finding ? " at " + run.finding->site + ": " + run.finding->where : ""));
+    CHECK(run.good());
+  }
+}
+
+TEST_CASE("verify: a plan that cuts a head in two does not run") {
+  VerifyOptions options = options_for({4});
+  options.edit_plan = [](ShardPlan& plan) {
+    for (ShardRow& row : plan.rows()) row.unit = 1;
+  };
+  CHECK_THROWS_WITH(verify(*weights(uneven_config()), options),
+                    Catch::Contains("block 0/attn: attention needs qkv [B, T, 3 H D]"));
+}
+
 TEST_CASE("verify: a contiguous split of the fused QKV is caught where it happens") {
   VerifyOptions options = options_for({2, 4});
   options.edit_plan = [](ShardPlan& plan) {

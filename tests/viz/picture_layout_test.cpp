@@ -33,10 +33,15 @@ TEST_CASE("pictures: SVG is XML without script, ids are unique, and no text lies
   if (!has_graphviz()) return;
   const auto source = initial_weights(kSmallModel, {.seed = 1});
   std::vector<Graph> graphs;
-  for (const auto& [preset, tp] :
-       {std::pair{"gpt2-xl", 5}, {"gpt2-xl", 25}, {"nano-cpu", 4}, {"nano-cpu", 1}})
-    graphs.push_back(shards_graph(
-        shards_picture(ShardPlan(find_preset(preset).config, tp), DType::f32, preset)));
+  for (const auto& [preset, tp] : {std::pair{"gpt2-xl", 5},
+                                   {"gpt2-xl", 8},
+                                   {"gpt2-xl", 25},
+                                   {"nano-cpu", 4},
+                                   {"nano-cpu", 1}}) {
+    GptConfig config = find_preset(preset).config;
+    config.uneven = true;
+    graphs.push_back(shards_graph(shards_picture(ShardPlan(config, tp), DType::f32, preset)));
+  }
   for (const Algorithm algorithm :
        {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather})
     for (const int n : {2, 5, 16}) graphs.push_back(collective(algorithm, n));

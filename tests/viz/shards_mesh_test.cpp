@@ -95,7 +95,7 @@ TEST_CASE("mesh: rows are tp groups, columns dp groups, and each has its own col
   }
   CHECK(forward == 2 * 2 + 1 + 3);  // two a block, the embedding, the loss
   // The gradients of all that a rank holds, gaps included, and the loss.
-  const FlatLayout layout(ShardPlan(kSmallModel, 2), 3);
+  const FlatLayout layout(ShardPlan(kSmallModel, 2), 0, 3);
   CHECK(of_replicas == layout.count() * 4 + 8);
   CHECK(sent == 2 * 2 * of_replicas);  // all-reduces: n - 1 times each number, twice
   CHECK(mesh({.tp = 1, .dp = 1, .batch = 1, .seq = 8}).groups.empty());

@@ -117,7 +117,7 @@ TEST_CASE("model: weights add up, a tied head's being the embedding's") {
   int64_t sum = 0;
   for (const Module& part : root.parts) sum += part.weight_bytes;
   CHECK(sum == root.weight_bytes);
-  CHECK(root.weight_bytes == 4 * plan.local_count());
+  CHECK(root.weight_bytes == 4 * plan.local_count(0));
 }
 
 TEST_CASE("block: weights say which part of what a rank has, fused QKV by head") {

@@ -91,7 +91,7 @@ TEST_CASE("shard table: layers are folded, and a rank's bytes are the plan's") {
   CHECK_THAT(text, Catch::Contains("transformer.h.*.attn.c_attn.weight"));
   CHECK_THAT(text, Catch::Contains("[2304, 768]"));
   CHECK_THAT(text, Catch::Contains("[1152, 768]"));
-  CHECK_THAT(text, Catch::Contains(human_bytes(static_cast<double>(4 * plan.local_count()))));
+  CHECK_THAT(text, Catch::Contains(human_bytes(static_cast<double>(4 * plan.local_count(0)))));
   CHECK_THAT(text, !Catch::Contains("h.1."));
 }
 

@@ -47,7 +47,7 @@ std::vector<int32_t> targets_of(const Tokens& tokens, const Options& options) {
 // What the one all-reduce of SP's small gradients holds, in its order; the same at every tp.
 std::vector<NamedRange> small_gradients(const GptConfig& config) {
   const ShardPlan plan(config, 1);
-  const FlatLayout layout(plan, 1);
+  const FlatLayout layout(plan, 0, 1);
   std::vector<NamedRange> list;
   for (const FlatEntry& entry : layout.entries())
     if (entry.region == Region::small)
