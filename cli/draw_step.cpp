@@ -33,14 +33,7 @@ Ran run_step(const DrawSettings& settings) {
   complete(step, source->config());
   Ran ran{ShardPlan(source->config(), step.tp), {}, name_of(settings, *source)};
   ran.run = step_on_meta(*source, ran.plan, step);
-  for (size_t rank = 0; rank < ran.run.records.size(); ++rank) {
-    const std::string difference = first_disagreement(
-        predict(ran.plan, step, static_cast<int>(rank)), ran.run.records[rank].ledger.events());
-    if (!difference.empty())
-      throw Error(ErrorKind::run,
-                  fmt::format("rank {} did not run as planned: {}", rank, difference),
-                  "see them side by side with tplab trace --table");
-  }
+  trace_table(ran.plan, step, ran.run.records).require_good();
   ran.title += "\n" + describe(step);
   return ran;
 }

@@ -4,6 +4,9 @@
 
 namespace tplab::cli {
 
+namespace {
+
+// What the rank of this global index must send.
 std::vector<PredictedEvent> predict(const ShardPlan& plan, const StepOptions& step, int rank) {
   const int tp_index = rank % step.tp, dp_index = rank / step.tp;
   const TrainerOptions& trainer = step.trainer;
@@ -22,6 +25,17 @@ std::vector<PredictedEvent> predict(const ShardPlan& plan, const StepOptions& st
                        .dtype = trainer.dtype,
                        .algorithm = step.algorithm},
                       dp_index, tp_index);
+}
+
+}  // namespace
+
+TraceTable trace_table(const ShardPlan& plan, const StepOptions& step,
+                       const std::vector<RankRecord>& ranks) {
+  std::vector<RankTraffic> traffic;
+  traffic.reserve(ranks.size());
+  for (size_t r = 0; r < ranks.size(); ++r)
+    traffic.push_back({predict(plan, step, static_cast<int>(r)), ranks[r].ledger.events()});
+  return trace_table(traffic);
 }
 
 void StepSettings::add_options(CLI::App& app) {

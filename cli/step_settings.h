@@ -6,13 +6,15 @@
 #include <string>
 
 #include "cli/command.h"
-#include "verify/predict.h"
+#include "cli/trace_table.h"
 #include "viz/recorded_step.h"
 
 namespace tplab::cli {
 
-// What the rank of this global index must send in such a step, by the papers' counts.
-std::vector<PredictedEvent> predict(const ShardPlan& plan, const StepOptions& step, int rank);
+// What each rank counted in such a step beside what it must send by the papers' counts. ranks: by
+// global index.
+TraceTable trace_table(const ShardPlan& plan, const StepOptions& step,
+                       const std::vector<RankRecord>& ranks);
 
 struct StepSettings {
   ModelChoice model;

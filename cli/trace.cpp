@@ -37,21 +37,16 @@ void TraceCommand::write_trace(const WeightSource& source) {
   output.close();
   size_t collectives = 0;
   for (const RankRecord& rank : step.ranks) collectives += rank.ledger.events().size();
-  to_stderr("{}: {} ranks, {} collectives, {:.3f} ms; open it in https://ui.perfetto.dev\n",
-            describe(settings.step), step.ranks.size(), collectives,
+  const size_t ranks = step.ranks.size();
+  to_stderr("{}: {} rank{}, {} collectives, {:.3f} ms; open it in https://ui.perfetto.dev\n",
+            describe(settings.step), ranks, ranks == 1 ? "" : "s", collectives,
             static_cast<double>(step.run.end_ns()) * 1e-6);
 }
 
 // What each rank counts in a run without numbers, and what it must by the papers' counts.
 TraceTable TraceCommand::count(const WeightSource& source) const {
   const StepOptions& step = settings.step;
-  const std::vector<RankRecord> ran = count_step(source, step);
-  const ShardPlan plan(source.config(), step.tp);
-  std::vector<RankTraffic> ranks;
-  ranks.reserve(ran.size());
-  for (int r = 0; r < step.tp * step.dp; ++r)
-    ranks.push_back({predict(plan, step, r), ran[static_cast<size_t>(r)].ledger.events()});
-  return trace_table(ranks);
+  return trace_table(ShardPlan(source.config(), step.tp), step, count_step(source, step));
 }
 
 nlohmann::ordered_json TraceCommand::header(const WeightSource& source) const {

@@ -52,6 +52,12 @@ TraceTable trace_table(const std::vector<RankTraffic>& ranks) {
   return table;
 }
 
+void TraceTable::require_good() const {
+  if (good()) return;
+  throw Error(ErrorKind::run, "the run was not as predicted: " + disagreement,
+              "see them side by side with tplab trace --table");
+}
+
 std::string TraceTable::text(const std::string& title, bool unfold, bool colour) const {
   std::string text =
       fmt::format("{}collectives, and the bytes that rank {} sends in them\n\n", title, rank);

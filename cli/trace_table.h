@@ -24,6 +24,7 @@ struct TraceTable {
   std::vector<TrafficPair> ranks;  // totals of each
 
   bool good() const { return disagreement.empty(); }
+  void require_good() const;  // throws Error(run) that names the first rank that differs
   int exit_code() const { return good() ? 0 : static_cast<int>(ErrorKind::run); }
   std::string text(const std::string& title, bool unfold, bool colour) const;
   // Appends to a document that says what ran.

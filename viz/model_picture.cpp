@@ -228,7 +228,9 @@ Graph model_graph(const Module& root, const ModelOptions& options) {
   if (const int64_t count = boxes(root); count > kMostBoxes)
     fail(fmt::format("the picture would have {} boxes, more than the {} one can read", count,
                      kMostBoxes),
-         options.depth > 1 ? "leave out --unfold, or give --depth 1" : "leave out --unfold");
+         options.depth > 1 && std::ssize(root.parts) < kMostBoxes
+             ? "leave out --unfold, or give --depth 1"
+             : "leave out --unfold");
   Graph graph{.title = options.model};
   std::string last;
   for (const Module& module : root.parts) {

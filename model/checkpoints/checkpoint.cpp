@@ -31,13 +31,14 @@ std::unique_ptr<WeightSource> open_folder(const fs::path& folder) {
 std::unique_ptr<WeightSource> open_single_file(const std::string& path) {
   const auto file = open_file(path);
   if (file->size() == 0) fail_file(path, "is empty", kAccepted);
+  const fs::path ending = fs::path(path).extension();
+  if (ending == ".safetensors" || ending == ".json")  // whatever its length begins with
+    fail_file(path, "is one file of a Hugging Face folder, or damaged",
+              "give the folder that it is in, or the file as it was written");
   std::array<char, 2> begin = {};
   file->read(0, begin.data(), std::min<int64_t>(file->size(), 2));
   const bool is_zip = begin == std::array{'P', 'K'}, is_pickle = begin[0] == '\x80';
   if (is_zip || is_pickle) return open_nanogpt(file);  // which explains old pickles
-  if (fs::path(path).extension() == ".safetensors" || fs::path(path).extension() == ".json") {
-    fail_file(path, "is one file of a Hugging Face folder", "give the folder that it is in");
-  }
   fail_file(path, "is no checkpoint that tplab knows", kAccepted);
 }
 

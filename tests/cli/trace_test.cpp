@@ -152,6 +152,7 @@ TEST_CASE("trace --table mutants: exit code 1, naming the first difference and i
   Ledger ledger;
   const TraceTable good = trace_table(two_ranks(ledger));
   CHECK(good.exit_code() == 0);
+  CHECK_NOTHROW(good.require_good());
   CHECK_THAT(good.text("a step", false, false), Contains("counted = expected on all 2 ranks"));
 
   const auto differs = [&](const std::function<void(std::vector<RankTraffic>&)>& change,
@@ -161,6 +162,7 @@ TEST_CASE("trace --table mutants: exit code 1, naming the first difference and i
     const TraceTable table = trace_table(ranks);
     CHECK(table.exit_code() == 1);
     CHECK_THAT(table.disagreement, Contains(what));
+    CHECK_THROWS_WITH(table.require_good(), Contains(what));  // what a picture is refused with
     CHECK_THAT(table.text("a step", false, false),
                Contains("differs: " + what) && !Contains("counted = expected"));
     nlohmann::ordered_json doc;

@@ -53,6 +53,15 @@ TEST_CASE("drawn: boxes of a graph to scale stand where they say") {
   CHECK_THAT(svg, Contains("points=\"130,-30 110,-30 110,0 130,0 130,-30\""));
 }
 
+TEST_CASE("drawn: a bitmap that would be shrunk until nobody can read it is refused") {
+  if (!has_graphviz()) return;
+  Graph graph{.title = "large"};
+  graph.add({.id = "left", .rows = {{{"l"}}}, .at = Box{0, 0, 40, 40}});
+  graph.add({.id = "right", .rows = {{{"r"}}}, .at = Box{40000, 0, 40, 40}});
+  CHECK_THROWS_WITH(drawn(graph, "png"), Contains("too large for a bitmap"));
+  CHECK_THAT(drawn(graph, "svg"), Contains("40040"));
+}
+
 TEST_CASE(
     "drawn: a dot file needs no Graphviz, and an unknown format is refused with those known") {
   CHECK(drawn(hostile(), "dot") == dot_text(hostile()));
