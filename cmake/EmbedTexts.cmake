@@ -1,18 +1,19 @@
-# Embeds text files in a library, so that what the program shows of its source is what was compiled.
+# Embeds text files in a library: what a program shows of them is what it was compiled with.
 #
-# Included: tplab_embed_texts(TARGET FILE...) adds embedded_texts.cpp (viz/explore/sources.h), made
-# again when a file changes. As a script (cmake -DOUT=FILE -DROOT=DIR -DTEXTS=a.h,b.js -P ...):
-# writes it.
+# Included: tplab_embed_texts(TARGET FUNCTION HEADER FILE...) adds a file that defines FUNCTION,
+# which HEADER declares as std::span<const EmbeddedText>; made again when a text changes. As a script
+# (cmake -DOUT=FILE -DROOT=DIR -DFUNCTION=f -DHEADER=h -DTEXTS=a.h,b.js -P ...): writes it.
 
-function(tplab_embed_texts target)
-  set(out ${PROJECT_BINARY_DIR}/generated/embedded_texts.cpp)
+function(tplab_embed_texts target function header)
+  set(out ${PROJECT_BINARY_DIR}/generated/${function}.cpp)
   set(script ${PROJECT_SOURCE_DIR}/cmake/EmbedTexts.cmake)
   list(TRANSFORM ARGN PREPEND ${PROJECT_SOURCE_DIR}/ OUTPUT_VARIABLE paths)
   list(JOIN ARGN "," joined)
   add_custom_command(OUTPUT ${out} DEPENDS ${paths} ${script} VERBATIM
                      COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DROOT=${PROJECT_SOURCE_DIR}
-                             -DTEXTS=${joined} -P ${script}
-                     COMMENT "Embedding the source that the explorer shows")
+                             -DFUNCTION=${function} -DHEADER=${header} -DTEXTS=${joined}
+                             -P ${script}
+                     COMMENT "Embedding ${function}")
   target_sources(${target} PRIVATE ${out})
 endfunction()
 
@@ -30,33 +31,21 @@ if(CMAKE_SCRIPT_MODE_FILE)
     string(APPEND rows "    {\"${text}\", {kText${number}, sizeof kText${number}}},\n")
     math(EXPR number "${number} + 1")
   endforeach()
-  file(WRITE ${OUT} "// Made by cmake/EmbedTexts.cmake: source files as characters.
-#include <fmt/format.h>
+  file(WRITE ${OUT} "// Made by cmake/EmbedTexts.cmake: files as characters.
+#include \"${HEADER}\"
 
-#include \"sim/error.h\"
-#include \"viz/explore/sources.h\"
-
-namespace tplab::explore {
+namespace tplab {
 
 namespace {
 
-struct Text {
-  std::string_view path, text;
-};
-
 ${arrays}
-constexpr Text kTexts[] = {
+constexpr EmbeddedText kTexts[] = {
 ${rows}};
 
 }  // namespace
 
-std::string_view embedded_text(std::string_view path) {
-  for (const Text& text : kTexts)
-    if (text.path == path) return text.text;
-  throw Error(ErrorKind::run, fmt::format(\"{} is not embedded in this build\", path),
-              \"add it to tplab_embed_texts in CMakeLists.txt\");
-}
+std::span<const EmbeddedText> ${FUNCTION}() { return kTexts; }
 
-}  // namespace tplab::explore
+}  // namespace tplab
 ")
 endif()

@@ -4,10 +4,15 @@
 
 #include <string_view>
 
+#include "sim/embedded_text.h"
+
 namespace tplab {
 
-// README.md, the README.md of each folder and the tutorials, one after the other, as they were when
-// the library was built (cmake/EmbedDocumentation.cmake). UTF-8.
+// README.md, the README.md of each folder and the tutorials, as they were when the library was
+// built.
+std::span<const EmbeddedText> documentation();
+
+// One after the other, an empty line between. UTF-8.
 std::string_view documentation_text();
 
 }  // namespace tplab
