@@ -157,8 +157,8 @@ std::unique_ptr<WeightSource> ModelChoice::open_even(uint64_t seed, bool draw_bi
 }
 
 std::string ModelChoice::describe(const WeightSource& source) const {
-  return preset.empty() ? source.description()
-                        : fmt::format("preset {}, {}", preset, source.description());
+  return (preset.empty() ? "" : fmt::format("preset {}, ", preset)) + source.description() +
+         (uneven ? ", shared out unevenly" : "");
 }
 
 CLI::Validator whole_number(int32_t least) {

@@ -60,6 +60,7 @@ Json json(const Module& module) {
 Json json(const BlockStep& step) {
   Json doc = {{"id", step.id},
               {"phase", name(step.phase)},
+              {"recomputed", step.again},
               {"operation", step.operation},
               {"site", step.site},
               {"name", step.name},
@@ -91,7 +92,8 @@ Drawing draw_block(const DrawSettings& settings) {
   const BlockOptions options{.model = ran->title,
                              .layer = settings.layer,
                              .forward = settings.forward(),
-                             .backward = settings.backward()};
+                             .backward = settings.backward(),
+                             .micro_batches = settings.step.trainer.accumulation};
   const auto steps = std::make_shared<const std::vector<std::vector<BlockStep>>>(
       block_steps(ran->plan, ran->run, options));
   return {

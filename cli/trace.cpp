@@ -35,12 +35,11 @@ void TraceCommand::write_trace(const WeightSource& source) {
   const RecordedStep step = record_step(source, settings.step, settings.model.describe(source));
   output.text(trace_text(step.run));
   output.close();
-  size_t collectives = 0;
-  for (const RankRecord& rank : step.ranks) collectives += rank.ledger.events().size();
   const size_t ranks = step.ranks.size();
-  to_stderr("{}: {} rank{}, {} collectives, {:.3f} ms; open it in https://ui.perfetto.dev\n",
-            describe(settings.step), ranks, ranks == 1 ? "" : "s", collectives,
-            static_cast<double>(step.run.end_ns()) * 1e-6);
+  to_stderr(
+      "{}: {} rank{}, {} collectives on rank 0, {:.3f} ms; open it in https://ui.perfetto.dev\n",
+      describe(settings.step), ranks, ranks == 1 ? "" : "s",
+      step.ranks.front().ledger.events().size(), static_cast<double>(step.run.end_ns()) * 1e-6);
 }
 
 // What each rank counts in a run without numbers, and what it must by the papers' counts.

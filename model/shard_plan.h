@@ -16,7 +16,8 @@ namespace tplab {
 
 // What each rank holds of a parameter [rows, cols] (a vector [n] is [n, 1]). Of heads or features
 // that do not divide by tp, 25 heads over 8 ranks, each of the first ranks has one more: no rank
-// has more than if they were padded to 32, and no number is added that the model lacks.
+// has more than if they were padded to 32, and no number is added that the model lacks. DeepSpeed
+// does so too (DeepSpeed#4011); vLLM refuses (vllm#4232).
 enum class Split {
   whole,  // all of it
   rows,   // a range of rows: output features (Megatron "column parallel") or their bias

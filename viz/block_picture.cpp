@@ -15,11 +15,17 @@ namespace tplab {
 namespace {
 
 std::string title(const BlockOptions& options, size_t ranks) {
-  return fmt::format("{}\nblock {} on {} rank{}: {}", options.model, options.layer, ranks,
+  return fmt::format("{}\nblock {} on {} rank{}: {}{}", options.model, options.layer, ranks,
                      ranks == 1 ? "" : "s",
                      !options.backward  ? "forward"
                      : !options.forward ? "backward"
-                                        : "forward and backward");
+                                        : "forward and backward",
+                     options.micro_batches == 1 ? "" : ", of the first micro-batch");
+}
+
+// "forward", "backward", and "forward again" where the backward pass recomputes it.
+std::string pass_of(const BlockStep& step) {
+  return step.again ? "forward again" : std::string(name(step.phase));
 }
 
 std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
@@ -36,7 +42,7 @@ std::string node_id(size_t rank, const std::string& step) {
 
 GraphNode step_node(size_t rank, const BlockStep& step) {
   GraphNode node{.id = node_id(rank, step.id)};
-  node.rows.push_back({{step.operation, "", true}});
+  node.rows.push_back({{step.operation + (step.again ? ", again" : ""), "", true}});
   if (!step.shape.empty()) node.rows.push_back({{fmt::format("{} {}", step.name, step.shape)}});
   if (!step.placement.empty()) node.rows.push_back({{step.placement}});
   for (const BlockWeight& weight : step.weights)
@@ -81,12 +87,12 @@ GraphNode collective_node(const std::string& id, const BlockStep& step) {
   GraphNode node{.id = id};
   node.rows = {
       {{fmt::format("{} ({})", step.operation, name(e.algorithm)), "", true}},
-      {{fmt::format("{}, {}", step.site.empty() ? "block" : step.site, name(e.phase))}},
+      {{fmt::format("{}, {}", step.site.empty() ? "block" : step.site, pass_of(step))}},
       {{fmt::format("S = {}: {} {}", bytes_text(e.payload_bytes), e.elements, name(e.dtype))}},
       {{fmt::format("a rank sends {} = {}", bytes_text(e.wire_bytes), formula(e))}},
       {{fmt::format("{} to {}", step.before, step.placement)}}};
   node.tooltip = fmt::format("{} at {}, {}: {} bytes, {} sent by a rank", step.operation,
-                             e.site->path(), name(e.phase), e.payload_bytes, e.wire_bytes);
+                             e.site->path(), pass_of(step), e.payload_bytes, e.wire_bytes);
   node.border_width = 2.5;
   return node;
 }
@@ -107,7 +113,7 @@ std::string line_of(const std::string& glyph, int columns) {
 }  // namespace
 
 Graph block_graph(const std::vector<std::vector<BlockStep>>& ranks, const BlockOptions& options) {
-  Graph graph{.title = title(options, ranks.size()), .same_level = {{}}};
+  Graph graph{.title = title(options, ranks.size()), .clusters_in_order = true};
   std::map<std::string, std::string> collectives;  // a rank's node id -> the shared one's
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     GraphCluster cluster{.id = fmt::format("rank{}", rank),
@@ -140,21 +146,16 @@ Graph block_graph(const std::vector<std::vector<BlockStep>>& ranks, const BlockO
   };
   for (size_t rank = 0; rank < ranks.size(); ++rank) {
     const std::string colour(rank_colour(static_cast<int>(rank)));
-    graph.same_level.front().push_back(node_id(rank, ranks[rank].front().id));
-    if (rank > 0)  // ranks stand in order
-      graph.edges.push_back({.from = node_id(rank - 1, ranks[rank - 1].front().id),
-                             .to = node_id(rank, ranks[rank].front().id),
-                             .hidden = true});
     const std::vector<BlockStep>& steps = ranks[rank];
-    const auto backward = std::find_if(steps.begin(), steps.end(), [](const BlockStep& step) {
-      return step.phase == Phase::backward;
-    });
-    if (backward != steps.begin() && backward != steps.end())  // the one stands below the other
-      graph.edges.push_back({.from = shown(node_id(rank, std::prev(backward)->id)),
-                             .to = shown(node_id(rank, backward->id)),
-                             .label = "the rest of the model",
-                             .colour = "#888888",
-                             .dashed = true});
+    for (size_t i = 1; i < steps.size(); ++i)  // one pass stands below the other
+      if (pass_of(steps[i]) != pass_of(steps[i - 1]))
+        graph.edges.push_back({.from = shown(node_id(rank, steps[i - 1].id)),
+                               .to = shown(node_id(rank, steps[i].id)),
+                               .label = steps[i - 1].phase == Phase::forward
+                                            ? "the rest of the model"
+                                            : "and then backward",
+                               .colour = "#888888",
+                               .dashed = true});
     for (const BlockStep& step : steps)
       for (const BlockStep::From& from : step.from)
         graph.edges.push_back({.from = shown(node_id(rank, from.id)),
@@ -174,8 +175,8 @@ std::string block_text(const std::vector<std::vector<BlockStep>>& ranks,
   const std::string line = style.unicode ? "─" : "-", arrow = style.unicode ? "→" : "->";
   const BlockStep* last = nullptr;
   for (const BlockStep& step : ranks[0]) {
-    if (!last || last->phase != step.phase)
-      text += fmt::format("\n{}\n", ink(name(step.phase), Ink::bold, style.colour));
+    if (!last || pass_of(*last) != pass_of(step))
+      text += fmt::format("\n{}\n", ink(pass_of(step), Ink::bold, style.colour));
     last = &step;
     if (step.collective) {
       const Event& e = *step.collective;

@@ -14,6 +14,7 @@ struct BlockOptions {
   std::string model;  // what ran, for the title: one or more lines
   int64_t layer = 0;
   bool forward = true, backward = false;
+  int64_t micro_batches = 1;  // of the step; the first is drawn
   Algorithm algorithm = Algorithm::direct;
 };
 
@@ -31,6 +32,7 @@ struct BlockWeight {
 struct BlockStep {
   std::string id;  // within the rank: "forward-3"
   Phase phase;
+  bool again = false;     // of the forward pass, recomputed in the backward pass
   std::string operation;  // "linear", "all_reduce"; "from block 0" for a tensor made elsewhere
   std::string site;       // within the block: "attn"
   std::string name, shape, placement;  // of what it makes; empty for a gradient of a weight
@@ -40,12 +42,13 @@ struct BlockStep {
     std::string placement;  // if it is read as placed otherwise than it was made
   };
   std::vector<From> from;
-  std::vector<std::string> saved;  // what it reads of the forward pass
+  std::vector<std::string> saved;  // what it reads of the forward pass: "ln_1", "embed/out"
   std::optional<Event> collective;
   std::string before;  // a collective's operand's placement
 };
 
-// Of the first replica, rank by rank. Throws Error(usage) if there is no such layer.
+// Of the first replica and its first micro-batch, rank by rank. Throws Error(usage) if there is no
+// such layer.
 std::vector<std::vector<BlockStep>> block_steps(const ShardPlan& plan, const StepOnMeta& run,
                                                 const BlockOptions& options);
 

@@ -41,25 +41,59 @@ bool only_moves(const std::string& operation) {
 class BlockOfRank {
  public:
   BlockOfRank(const ShardPlan& plan, const Flow& flow, int rank, const BlockOptions& options)
-      : plan_(plan),
-        flow_(flow),
-        rank_(rank),
-        options_(options),
-        block_(fmt::format("block {}", options.layer)) {
-    for (const FlowStep& step : flow.steps)
-      if (drawn(step)) add(step);
+      : plan_(plan), flow_(flow), rank_(rank), block_(fmt::format("block {}", options.layer)) {
+    std::vector<const FlowStep*> forward, backward;
+    for (const FlowStep& step : flow.steps) {
+      if (!in_block(step)) continue;
+      if (step.phase == Phase::backward) backward.push_back(&step);
+      if (step.phase != Phase::forward) continue;
+      if (!backward.empty()) break;  // of the next micro-batch
+      forward.push_back(&step);
+    }
+    const bool recomputed = std::equal(
+        forward.begin(), forward.end(), backward.begin(),
+        backward.begin() + std::min(std::ssize(forward), std::ssize(backward)),
+        [](const FlowStep* a, const FlowStep* b) { return a->operation == b->operation; });
+    if (options.forward)
+      for (const FlowStep* step : forward) add(*step, false);
+    if (options.backward)
+      for (size_t i = 0; i < backward.size(); ++i)
+        add(*backward[i], recomputed && i < forward.size());
   }
   std::vector<BlockStep> take() && { return std::move(steps_); }
 
  private:
-  bool drawn(const FlowStep& step) const {
-    if (step.site != block_ && !step.site.starts_with(block_ + "/")) return false;
-    if (step.phase == Phase::forward) return options_.forward;
-    return step.phase == Phase::backward && options_.backward;
+  bool in_block(const FlowStep& step) const {
+    return step.site == block_ || step.site.starts_with(block_ + "/");
   }
   const FlowValue& value(int v) const { return flow_.values[static_cast<size_t>(v)]; }
+  // Null for what was there before.
+  const FlowStep* maker_of(int v) const {
+    const int made_by = value(v).made_by;
+    return made_by < 0 ? nullptr : &flow_.steps[static_cast<size_t>(made_by)];
+  }
 
-  void add(const FlowStep& flow_step) {
+  // The model's name for it, or for what it is in another order.
+  std::string name_of(int v) const {
+    const FlowStep* const maker = maker_of(v);
+    if (value(v).name.empty() && maker && only_moves(maker->operation))
+      return name_of(maker->reads.front().value);
+    return value(v).name;
+  }
+
+  // For what is not drawn, where several may have one name: "ln_1", "embed/out", "all_gather of x".
+  std::string called(int v) const {
+    const FlowStep* const maker = maker_of(v);
+    if (!maker) return "an input";
+    if (!value(v).name.empty())
+      return in_block(*maker) ? value(v).name : place_of(*maker, plan_) + "/" + value(v).name;
+    if (only_moves(maker->operation)) return called(maker->reads.front().value);
+    if (maker->collective && !maker->reads.empty())
+      return maker->operation + " of " + called(maker->reads.front().value);
+    return "a result of " + maker->operation;
+  }
+
+  void add(const FlowStep& flow_step, bool again) {
     if (flow_step.reads.empty() && flow_step.weights.empty()) return;  // zeros
     if (only_moves(flow_step.operation)) {  // what it makes is what it read, in order
       const int read = flow_step.reads.front().value, made = flow_step.writes.front();
@@ -71,6 +105,7 @@ class BlockOfRank {
     }
     BlockStep step;
     step.phase = flow_step.phase;
+    step.again = again;
     step.operation = flow_step.operation;
     step.site = flow_step.site == block_ ? "" : flow_step.site.substr(block_.size() + 1);
     step.collective = flow_step.collective;
@@ -120,9 +155,7 @@ class BlockOfRank {
     const bool of_forward = v.made_by >= 0 && step.phase == Phase::backward &&
                             flow_.steps[static_cast<size_t>(v.made_by)].phase == Phase::forward;
     if (of_forward) {
-      const std::string name =
-          v.name.empty() ? "a result of " + flow_.steps[static_cast<size_t>(v.made_by)].operation
-                         : v.name;
+      const std::string name = called(read.value);
       if (std::find(step.saved.begin(), step.saved.end(), name) == step.saved.end())
         step.saved.push_back(name);
       return;
@@ -130,10 +163,12 @@ class BlockOfRank {
     if (maker == made_in_.end()) {  // made elsewhere
       BlockStep source;
       source.phase = step.phase;
+      source.again = step.again;
       source.operation =
           v.made_by < 0 ? "input"
                         : "from " + place_of(flow_.steps[static_cast<size_t>(v.made_by)], plan_);
       describe(source, v);
+      source.name = name_of(read.value);
       maker = made_in_.emplace(read.value, steps_.size()).first;
       push(std::move(source));
     }
@@ -146,7 +181,6 @@ class BlockOfRank {
   const ShardPlan& plan_;
   const Flow& flow_;
   const int rank_;
-  const BlockOptions& options_;
   const std::string block_;
   std::vector<BlockStep> steps_;
   std::map<int, size_t> made_in_;  // value -> step

@@ -281,15 +281,18 @@ std::string collective_text(const CollectiveRecord& record, const TextStyle& sty
     return ink(text, Ink::bold, style.colour) + "\n";
   };
   std::string text = bold(title(record)) + costs(record) + "\n" + legend(record) + "\n";
-  text += "\n" + bold("at first");
+  text += fmt::format("\n{}", bold("at first"));
   for (size_t r = 0; r < record.begin.size(); ++r)
     text += fmt::format("  rank {:<6} {}\n", r, in_words(record.begin[r], record));
   const auto steps = arrivals_by_step(record);
+  size_t widest = 4;
+  for (const auto& step : steps)
+    for (const Arrival& arrival : step) widest = std::max(widest, list(arrival.senders).size());
   for (size_t s = 1; s < steps.size(); ++s) {
     text += bold(fmt::format("step {}", s));
     for (const Arrival& arrival : steps[s]) {
       const std::string sum = has(arrival);
-      text += fmt::format("  {:>4} {} {:<3} {}{}\n", list(arrival.senders),
+      text += fmt::format("  {:>{}} {} {:<3} {}{}\n", list(arrival.senders), widest,
                           style.unicode ? "→" : "->", arrival.to, in_words(arrival.chunks, record),
                           sum.empty() ? "" : ", then has " + ink(sum, Ink::good, style.colour));
     }

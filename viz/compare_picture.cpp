@@ -196,12 +196,11 @@ std::string comparison_text(const Comparison& comparison, const TextStyle& style
       notes += lines_of(fmt::format("{}: {}", scheme.name, scheme.note), style.columns);
   }
   text += table.text(style.colour);
-  text += "\n" + lines_of(
-                     "Of the rank that sends most: its collectives and the messages that it "
-                     "waits for, and what it sends. What a rank keeps for its backward pass "
-                     "is predicted.",
-                     style.columns);
-  return text + notes;
+  const std::string what = lines_of(
+      "Of the rank that sends most: its collectives and the messages that it waits for, and what "
+      "it sends. What a rank keeps for its backward pass is predicted.",
+      style.columns);
+  return fmt::format("{}\n{}{}", text, what, notes);
 }
 
 }  // namespace tplab

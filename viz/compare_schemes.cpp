@@ -8,6 +8,7 @@
 #include "sim/error.h"
 #include "viz/compare_picture.h"
 #include "viz/step_on_meta.h"
+#include "viz/table.h"
 
 namespace tplab {
 
@@ -145,6 +146,10 @@ Scheme pipeline_scheme(const GptConfig& c, const StepOptions& options) {
               .activations;
   scheme.note = fmt::format("idle {:.0f} % of the time, waiting for other stages",
                             100.0 * (n - 1) / static_cast<double>(m + n - 1));
+  if (n > 1 && c.tied_head)
+    scheme.note +=
+        fmt::format("; the first and the last stage add up the tied matrix' gradient, {}",
+                    human_bytes(static_cast<double>(c.vocab_size * c.n_embd * size_bytes(dtype))));
   return scheme;
 }
 

@@ -94,8 +94,10 @@ void FlowRecorder::placed(const Array& array, std::string_view placement) {
   memory->placement = placement;
   memory->stated_at = rank_->site();
   FlowValue& value = flow_.values[static_cast<size_t>(memory->value)];
-  if (!value.placement.empty()) return;
-  value.placement = placement;  // the first: what the operation made
+  // The first: what the operation made. But one rank's sum is whole as it is, without a collective.
+  const bool summed = value.placement == placement_name<Partial>();
+  if (!value.placement.empty() && !summed) return;
+  value.placement = placement;
   value.shape = array.shape();
 }
 

@@ -120,7 +120,6 @@ std::string edge_line(const GraphEdge& edge, size_t number) {
                   quoted(edge.from), quoted(edge.to), number, edge.colour, edge.width,
                   quoted(edge.tooltip.empty() ? edge.from + " to " + edge.to : edge.tooltip));
   if (!edge.label.empty()) line += fmt::format(", label={}", quoted(" " + edge.label + " "));
-  if (edge.hidden) line += ", style=invis";
   if (edge.dashed) line += ", style=dashed";
   if (!edge.arrow) line += ", dir=none";
   if (!edge.ranks) line += ", constraint=false";
@@ -189,11 +188,6 @@ std::string dot_text(const Graph& graph) {
       graph.left_to_right ? "LR" : "TB", heading(graph), kFont, kFont);
   for (const GraphNode& node : graph.nodes) out += node_line(node);
   for (const GraphCluster& cluster : graph.clusters) out += cluster_lines(cluster);
-  for (const auto& level : graph.same_level) {
-    out += "  { rank=same;";
-    for (const std::string& node : level) out += fmt::format(" {};", quoted(node));
-    out += " }\n";
-  }
   for (size_t i = 0; i < graph.edges.size(); ++i) out += edge_line(graph.edges[i], i);
   return out + "}\n";
 }

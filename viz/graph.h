@@ -45,8 +45,7 @@ struct GraphEdge {
   std::string colour = "#333333";
   double width = 1;
   bool dashed = false, arrow = true;
-  bool ranks = true;    // false: does not decide which node is above which
-  bool hidden = false;  // only decides where nodes stand
+  bool ranks = true;  // false: does not decide which node is above which
 };
 
 struct GraphCluster {
@@ -62,8 +61,8 @@ struct Graph {
   std::vector<GraphNode> nodes = {};
   std::vector<GraphEdge> edges = {};
   std::vector<GraphCluster> clusters = {};
-  std::vector<std::vector<std::string>> same_level = {};  // node ids that stand side by side
-  bool left_to_right = false;                             // else from top to bottom
+  bool left_to_right = false;      // else from top to bottom
+  bool clusters_in_order = false;  // from left to right; they are alike, node by node
 
   bool to_scale() const { return !nodes.empty() && nodes.front().at.has_value(); }
   GraphNode& add(GraphNode node) { return nodes.emplace_back(std::move(node)); }

@@ -6,12 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <vector>
 
 #include "sim/error.h"
@@ -106,11 +108,64 @@ std::string plain_svg(const std::string& text) {
   return out;
 }
 
+// The clusters by their first nodes' x; empty if dot says no such thing.
+std::vector<size_t> clusters_by_place(const Graph& graph) {
+  const std::string plain = run({"dot", "-Tplain"}, dot_text(graph)).out;
+  std::vector<std::pair<double, size_t>> places;
+  for (size_t c = 0; c < graph.clusters.size(); ++c) {
+    const std::string line = fmt::format("\nnode \"{}\" ", graph.clusters[c].nodes.front());
+    const size_t at = plain.find(line);
+    if (at == std::string::npos) return {};
+    places.emplace_back(std::strtod(plain.c_str() + at + line.size(), nullptr), c);
+  }
+  std::sort(places.begin(), places.end());
+  std::vector<size_t> order;
+  order.reserve(places.size());
+  for (const auto& [x, cluster] : places) order.push_back(cluster);
+  return order;
+}
+
+// The same graph, told so that its clusters come to stand in order. dot chooses their order by the
+// crossings of edges and takes no advice, but it does not look at what nodes say, and clusters are
+// alike: so where it puts cluster 2 second, cluster 1 is told in its place.
+Graph in_order(const Graph& graph) {
+  const std::vector<size_t> order = clusters_by_place(graph);
+  if (std::is_sorted(order.begin(), order.end())) return graph;
+  std::map<std::string, std::string> told_for;  // node -> the node that is told in its place
+  for (size_t place = 0; place < order.size(); ++place) {
+    const std::vector<std::string>& there = graph.clusters[order[place]].nodes;
+    const std::vector<std::string>& wanted = graph.clusters[place].nodes;
+    if (there.size() != wanted.size()) return graph;
+    for (size_t i = 0; i < there.size(); ++i) told_for[there[i]] = wanted[i];
+  }
+  const auto told = [&](const std::string& node) {
+    const auto found = told_for.find(node);
+    return found == told_for.end() ? node : found->second;
+  };
+  std::map<std::string, const GraphNode*> nodes;
+  for (const GraphNode& node : graph.nodes) nodes[node.id] = &node;
+  std::multimap<std::pair<std::string, std::string>, const GraphEdge*> edges;
+  for (const GraphEdge& edge : graph.edges) edges.emplace(std::pair(edge.from, edge.to), &edge);
+
+  Graph result = graph;
+  for (GraphNode& node : result.nodes) node = *nodes.at(told(node.id));
+  for (GraphEdge& edge : result.edges) {
+    const std::pair ends(told(edge.from), told(edge.to));
+    const auto found = edges.lower_bound(ends);
+    if (found == edges.end() || found->first != ends) return graph;  // not alike
+    edge = *found->second;
+    edges.erase(found);
+  }
+  for (size_t place = 0; place < order.size(); ++place)
+    result.clusters[order[place]] = graph.clusters[place];
+  return result;
+}
+
 }  // namespace
 
 std::string drawn(const Graph& graph, std::string_view format) {
-  std::string text = dot_text(graph);
-  if (format == "dot") return text;
+  if (format == "dot") return dot_text(graph);
+  const std::string text = dot_text(graph.clusters_in_order ? in_order(graph) : graph);
   std::vector<std::string> command = {"dot", fmt::format("-T{}", format)};
   if (graph.to_scale()) command = {"neato", "-n2", command[1]};
   if (format == "png") command.emplace_back("-Gdpi=144");

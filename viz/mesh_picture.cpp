@@ -79,16 +79,26 @@ std::vector<Alike> alike(const MeshPicture& picture) {
   return kinds;
 }
 
+// "ranks 0, 4 and 8", "ranks 0, 4, ..., 60".
+std::string ranks_in_words(const std::vector<int>& ranks) {
+  if (ranks.size() > 4)
+    return fmt::format("ranks {}, {}, ..., {}", ranks[0], ranks[1], ranks.back());
+  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+  for (size_t i = 0; i < ranks.size(); ++i)
+    text += fmt::format("{}{}", i == 0 ? "" : i + 1 == ranks.size() ? " and " : ", ", ranks[i]);
+  return text;
+}
+
 std::string heading(const Alike& kind) {
   const MeshGroup& group = kind.first();
-  const std::string what =
-      group.axis == Axis::tp
-          ? fmt::format("{} ranks that share one model", group.ranks.size())
-          : fmt::format("{} ranks with the same part of it, in each replica", group.ranks.size());
+  const bool tp = group.axis == Axis::tp;
   if (kind.groups.size() == 1)
-    return fmt::format("The {} group, ranks {} to {}: {}", name(group.axis), group.ranks.front(),
-                       group.ranks.back(), what);
-  return fmt::format("Each of {} {} groups: {}", kind.groups.size(), name(group.axis), what);
+    return fmt::format("The {} group of {}, which {}", name(group.axis),
+                       ranks_in_words(group.ranks),
+                       tp ? "share one model" : "hold the same part of it");
+  return fmt::format("Each of {} {} groups: {} ranks {}", kind.groups.size(), name(group.axis),
+                     group.ranks.size(),
+                     tp ? "that share one model" : "with the same part of it, in each replica");
 }
 
 constexpr const char* kNothing = "One rank: it communicates with nobody.";
@@ -263,7 +273,7 @@ std::string mesh_text(const MeshPicture& picture, const TextStyle& style) {
                      title_lines(picture.step, style) + "\n" + grid_text(picture, style);
   if (picture.groups.empty()) text += std::string("\n") + kNothing + "\n";
   for (const Alike& kind : alike(picture)) {
-    text += "\n" + ink(heading(kind), Ink::bold, style.colour) + "\n";
+    text += fmt::format("\n{}\n", ink(heading(kind), Ink::bold, style.colour));
     Table table({{"phase"}, {"collectives"}, {"tensors", right}, {"sent by the group", right}});
     for (const GroupTraffic& t : kind.first().traffic)
       table.row({{std::string(name(t.phase))},

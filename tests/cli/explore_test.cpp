@@ -301,12 +301,34 @@ TEST_CASE("explore: predictions are answered by the run: right, wrong and shown"
       }
     }
   }
+  // Several parameters in one tensor, and padding: the place is the parameter's.
+  look.choose(4, true);
+  browser.value("go(run().steps.findIndex(s => s.site === 'small gradients'))");
+  const std::string question = browser.text("#quiz legend");
+  const std::string place = browser.value(
+      "/hold at (\\S+) of the whole/.exec(document.querySelector('#quiz legend').textContent)[1]");
+  CAPTURE(question);
+  CHECK(browser.value("/^(h\\.0|ln_f)\\..*(weight|bias)\\[[0-7]\\]$/.test('" + place + "')") ==
+        true);
+  CHECK(browser.value("document.querySelector('td.asked').ariaLabel.includes(' " + place +
+                      " in the whole')") == true);
+  CHECK_THAT(browser.text("[data-side=before] h4"), Contains("[128], 64 of them padding"));
   look.choose(4, false);
   browser.value("go(run().steps.findIndex(s => s.site === 'embed' && s.op))");
   CHECK(browser.text("[data-side=\"after\"] td") == "?");
   browser.click("#show");
   CHECK(browser.text("[data-side=\"after\"] td") != "?");
   check_quiet(look);
+}
+
+TEST_CASE("explore: one rank is told what the sentences are of") {
+  const std::string program = chromium();
+  if (program.empty()) return;
+  Look look(program);
+  look.choose(1, false);
+  CHECK_THAT(look.browser.text("#why"), Catch::StartsWith("One rank has all of it"));
+  look.choose(2, false);
+  CHECK_THAT(look.browser.text("#why"), !Contains("One rank has all of it"));
 }
 
 TEST_CASE("explore: numbers are seen whole, by pointer and by keyboard") {

@@ -51,7 +51,10 @@ TEST_CASE("compare: each scheme's sync points and bytes, by hand") {
   CHECK_FALSE(pipeline.counted);
   check(pipeline, Phase::forward, 1, 0);
   check(pipeline, Phase::backward, 1, kS + 50 * 16 * 4);
-  CHECK(pipeline.note == "idle 75 % of the time, waiting for other stages");
+  // 50 tokens, 16 wide, 4 bytes.
+  CHECK(pipeline.note ==
+        "idle 75 % of the time, waiting for other stages; the first and the last stage add up the "
+        "tied matrix' gradient, 3.12 KiB");
   // A block gathers 3 S + S + 4 S + S and scatters their gradients; the head gathers 16 rows of
   // logits, padded to 256; the embedding sums S each way, the 9 norms' two gradients once.
   const Scheme& naive = scheme(all, "naive");

@@ -1,12 +1,15 @@
 // Pictures of a recorded step: the block and the model, against what the papers say of them.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "model/init.h"
 #include "sim/error.h"
+#include "small_model.h"
 #include "viz/block_picture.h"
 #include "viz/model_picture.h"
 
 using namespace tplab;
+using namespace tplab::testing;
 using Catch::Contains;
 
 namespace {
@@ -101,14 +104,114 @@ TEST_CASE("block: the last block's gradient comes from the final norm") {
   CHECK(ranks[0].front().operation == "from ln_f");
 }
 
-TEST_CASE("block: ranks stand from left to right, under a title of its lines") {
+// The names of an SVG's clusters, from left to right.
+Strings clusters_in(const std::string& svg) {
+  std::vector<std::pair<double, std::string>> found;
+  const std::string begin = "class=\"cluster\"", text = "<text ", x = " x=\"";
+  for (size_t at = 0; (at = svg.find(begin, at)) != std::string::npos; at += begin.size()) {
+    const size_t label = svg.find(text, at), name = svg.find('>', label) + 1;
+    found.emplace_back(std::stod(svg.substr(svg.find(x, label) + x.size())),
+                       svg.substr(name, svg.find('<', name) - name));
+  }
+  std::sort(found.begin(), found.end());
+  Strings names;
+  for (const auto& [place, name] : found) names.push_back(name);
+  return names;
+}
+
+TEST_CASE("block: ranks stand from left to right, whatever is drawn") {
+  if (!has_graphviz()) return;
+  int put_right = 0;
+  for (const int tp : {2, 3, 4}) {
+    for (const bool sp : {false, true}) {
+      for (const bool recompute : {false, true}) {
+        const StepOptions step{
+            .batch = 1, .seq = 12, .trainer = {.sp = sp, .recompute = recompute}};
+        GptConfig config = kConfig;
+        config.uneven = true;
+        config.block_size = 12;
+        const ShardPlan plan(config, tp);
+        const StepOnMeta run = step_on_meta(*initial_weights(config, {.seed = 1}), plan, step);
+        for (const auto& [forward, backward] :
+             {std::pair{true, false}, {false, true}, {true, true}}) {
+          const BlockOptions options{.model = "m", .forward = forward, .backward = backward};
+          Graph graph = block_graph(block_steps(plan, run, options), options);
+          INFO("tp " << tp << ", SP " << sp << ", recompute " << recompute << ", " << graph.title);
+          const Strings names = clusters_in(drawn(graph, "svg"));
+          REQUIRE(std::ssize(names) == tp);
+          CHECK(std::is_sorted(names.begin(), names.end()));
+          graph.clusters_in_order = false;
+          const Strings as_dot_likes = clusters_in(drawn(graph, "svg"));
+          put_right += std::is_sorted(as_dot_likes.begin(), as_dot_likes.end()) ? 0 : 1;
+        }
+      }
+    }
+  }
+  CHECK(put_right > 0);  // else the test has nothing to show
+}
+
+TEST_CASE("block: a picture has a title of its lines") {
   const BlockOptions options{.model = "m\nstep"};
   const auto [plan, run] = recorded(4, kPlain);
-  const std::string dot = dot_text(block_graph(block_steps(plan, run, options), options));
-  CHECK_THAT(dot, Contains("\"rank0-forward-0\" -> \"rank1-forward-0\"") &&
-                      Contains("\"rank2-forward-0\" -> \"rank3-forward-0\"") &&
-                      Contains("label=\"m\\lstep\\lblock 0 on 4 ranks: forward\\l\"") &&
-                      Contains("digraph \"m, step, block 0"));
+  CHECK_THAT(dot_text(block_graph(block_steps(plan, run, options), options)),
+             Contains("label=\"m\\lstep\\lblock 0 on 4 ranks: forward\\l\"") &&
+                 Contains("digraph \"m, step, block 0"));
+}
+
+TEST_CASE("block: what is recomputed is the forward pass again, and then the backward pass") {
+  StepOptions options = kPlain;
+  options.trainer.recompute = true;
+  const BlockOptions both{.model = "m", .layer = 1, .forward = true, .backward = true};
+  const auto [plan, run] = recorded(2, options);
+  const auto steps = block_steps(plan, run, both)[1];
+  Strings forward, again, backward;
+  for (const BlockStep& step : steps) {
+    if (step.operation.starts_with("from ")) continue;
+    (step.phase == Phase::forward ? forward
+     : step.again                 ? again
+                                  : backward)
+        .push_back(step.operation);
+  }
+  CHECK(forward.size() == 14);
+  CHECK(again == forward);
+  CHECK(backward.front() == "sum_rows");  // of the MLP's last bias
+  CHECK_THAT(block_text({steps}, both, {.colour = false}), Contains("\nforward again\n"));
+  const auto [same_plan, kept] = recorded(2, kPlain);
+  const auto kept_steps = block_steps(same_plan, kept, both)[0];
+  for (const BlockStep& step : kept_steps) CHECK_FALSE(step.again);
+}
+
+TEST_CASE("block: of several micro-batches the first is drawn") {
+  const BlockOptions both{.model = "m", .layer = 1, .forward = true, .backward = true};
+  StepOptions two = kPlain;
+  two.batch = 2;
+  two.trainer.accumulation = 2;
+  const auto [plan, run] = recorded(2, two);
+  const auto [one_plan, one] = recorded(2, kPlain);
+  CHECK(lines(block_steps(plan, run, both)[0]) == lines(block_steps(one_plan, one, both)[0]));
+}
+
+TEST_CASE("block: what was saved is named, and whose it is if it is not the block's") {
+  for (const int64_t batch : {1, 2}) {
+    StepOptions options = kSp;
+    options.batch = batch;
+    const auto [plan, run] = recorded(2, options);
+    const BlockOptions backward{.model = "m", .layer = 0, .forward = false, .backward = true};
+    Strings saved;
+    const auto steps = block_steps(plan, run, backward)[0];
+    for (const BlockStep& step : steps)
+      if (step.operation == "linear_backward_weight" || step.operation == "layer_norm_backward")
+        saved.insert(saved.end(), step.saved.begin(), step.saved.end());
+    CHECK(saved ==
+          Strings{"gelu", "all_gather of ln_2", "mid", "heads", "all_gather of ln_1", "embed/out"});
+    CHECK(block_steps(plan, run, {.model = "m"})[0].front().name == "out");
+  }
+}
+
+TEST_CASE("block: one rank's sum is whole as it is") {
+  const auto [plan, run] = recorded(1, kPlain);
+  const auto steps = block_steps(plan, run, {.model = "m"})[0];
+  for (const BlockStep& step : steps) CHECK(step.placement != "partial");
 }
 
 TEST_CASE("model: weights add up, a tied head's being the embedding's") {
@@ -250,6 +353,10 @@ TEST_CASE("model: what a module sends beside its parts is drawn too") {
 TEST_CASE("model: more boxes than one can read are refused with their number") {
   Module root{.name = "in all"};
   for (int i = 0; i < 150; ++i) root.parts.push_back({.name = "m", .site = std::to_string(i)});
+  CHECK_THROWS_WITH(model_graph(root, {.model = "m", .depth = 2}),
+                    Contains("151 boxes") && !Contains("--depth 1"));  // which has as many
+  root.parts.resize(50);
+  for (Module& part : root.parts) part.parts.resize(2, {.name = "p"});
   CHECK_THROWS_WITH(model_graph(root, {.model = "m", .depth = 2}),
                     Contains("151 boxes") && Contains("--depth 1"));
 }

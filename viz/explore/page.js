@@ -87,10 +87,18 @@ function unflatten(shape, flat) {
   return index;
 }
 
-function cell(holding, rank, flat, when, unit, most, hide) {
+// Where a number lies in the whole tensor: "[0, 3, 5]", or in which of several parameters.
+function placeOf(holding, s, rank, flat) {
+  const part = rowsOf(holding, s)
+    .find((row) => row.name && flat >= row.first && flat < row.first + row.count);
+  if (part) return `${part.name.replace('transformer.', '')}[${flat - part.first}]`;
+  return shapeText(globalIndex(holding, rank, unflatten(holding.shape, flat)));
+}
+
+function cell(holding, s, rank, flat, when, unit, most, hide) {
   const value = values(holding, rank)[flat];
-  const local = unflatten(holding.shape, flat), global = globalIndex(holding, rank, local);
-  const at = `${shapeText(local)} here, ${shapeText(global)} in the whole`;
+  const at = `${shapeText(unflatten(holding.shape, flat))} here, ` +
+    `${placeOf(holding, s, rank, flat)} in the whole`;
   const shown = hide ? 'to be predicted' : minus(String(value));
   const label = `rank ${rank}${when ? ', ' + when : ''}, ${at}, ${holding.placement}: ${shown}`;
   const td = make('td', {
@@ -122,7 +130,7 @@ function grid(holding, s, rank, when, unit, most, hide) {
     const name = row.name ? row.name.replace('transformer.', '') : dims === 3 ? index[1] : '';
     const tr = make('tr', {role: 'row'}, make('th', {scope: 'row', text: name}));
     for (let i = 0; i < row.count; ++i)
-      tr.append(cell(holding, rank, row.first + i, when, unit, most, hide));
+      tr.append(cell(holding, s, rank, row.first + i, when, unit, most, hide));
     body.append(tr);
   }
   table.append(body);
@@ -139,10 +147,13 @@ function side(holding, s, when, hide) {
   const title = make('h3', {}, heading, chip, make('span', {class: 'unit', text: unitText(unit)}));
   const ranks = make('div', {class: 'ranks'});
   const element = make('div', {class: 'side', 'data-side': when || 'tensor'}, title, ranks);
+  const rows = rowsOf(holding, s), shown = rows.reduce((sum, row) => sum + row.count, 0);
+  const hidden = holding.shape.reduce((a, b) => a * b, 1) - shown;
+  const padding = hidden === 0 ? '' : `, ${hidden} of them padding`;
   for (let r = 0; r < run().tp; ++r) {
     const attributes = {class: 'rank', 'data-rank': r, role: 'group', 'aria-label': 'rank ' + r};
     const box = make('div', attributes,
-                     make('h4', {text: `rank ${r}: ${shapeText(holding.shape)}`}),
+                     make('h4', {text: `rank ${r}: ${shapeText(holding.shape)}${padding}`}),
                      grid(holding, s, r, when, unit, most, hide));
     box.style.borderColor = data.colours.ranks[r];
     ranks.append(box);
@@ -259,7 +270,10 @@ function draw() {
   drawList();
   const where = make('span', {class: 'phase', text: `${here}, ${s.phase}: `});
   $('title').replaceChildren(where, stepName(s));
-  $('why').textContent = s.why;
+  // The sentences are of several ranks.
+  const alone =
+    run().tp === 1 ? 'One rank has all of it and sends nothing. On several ranks: ' : '';
+  $('why').textContent = alone + s.why;
   drawCounters();
   drawValues(s);
   drawQuiz(s);
@@ -267,7 +281,7 @@ function draw() {
   drawDiagram();
   $('detail').textContent =
     'Point at a number, or reach it with Tab and the arrow keys, to see it whole.';
-  $('live').textContent = `${here}, ${s.phase}: ${stepName(s)}. ${s.why}`;
+  $('live').textContent = `${here}, ${s.phase}: ${stepName(s)}. ${alone}${s.why}`;
   try {
     history.replaceState(null, '', `#tp=${run().tp}&sp=${run().sp ? 1 : 0}&step=${state.step + 1}`);
   } catch (error) { /* a viewer that has no history */ }

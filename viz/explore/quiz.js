@@ -27,9 +27,8 @@ function verdict(line, right, text) {
 function askValue(s) {
   const {rank, flat} = askedCell(s), unit = unitOf(s), held = s.after;
   const truth = values(held, rank)[flat];
-  const at = shapeText(globalIndex(held, rank, unflatten(held.shape, flat)));
-  const where = s.site === 'small gradients' ? `number ${flat}` : at;
-  const text = `After the ${opText(s)}, what does rank ${rank} hold at ${where} of the whole` +
+  const text = `After the ${opText(s)}, what does rank ${rank} hold at ` +
+    `${placeOf(held, s, rank, flat)} of the whole` +
     (unit === 0 ? '?' : `, ${unitText(unit)}?`);
   const input = make('input', {type: 'text', inputmode: 'decimal', id: 'guess', autocomplete: 'off',
                                'aria-label': text});
