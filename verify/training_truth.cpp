@@ -20,6 +20,12 @@ TokenBatch as_reference(const TrainingBatch& batch) {
           {batch.targets.begin(), batch.targets.end()}};
 }
 
+double norm_of(const std::vector<double>& values) {
+  double squares = 0;
+  for (double v : values) squares += v * v;
+  return std::sqrt(squares);
+}
+
 }  // namespace
 
 template <class Real>
@@ -67,7 +73,10 @@ TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<Train
   for (int64_t i = source.config().n_layer - 1; i >= 0; --i)
     names_.push_back(fmt::format("block {}/grad", i));
   names_.emplace_back("embed/grad");
-  for (const ParameterInfo& p : all) names_.push_back("grad." + p.name);
+  for (const ParameterInfo& p : all) {
+    names_.push_back("grad." + p.name);
+    parameter_count_ += std::ssize(values("grad." + p.name));
+  }
   for (size_t i = 1; i < batches.size(); ++i) {
     names_.push_back(fmt::format("step {}/loss", i));
     names_.push_back(fmt::format("step {}/norm", i));
@@ -108,26 +117,32 @@ double TrainingTruth::error_of_number(const std::string& name) const {
 
 Bound TrainingTruth::error_of_updates(const std::string& parameter, DType dtype) const {
   const double of_gradient = bound("grad." + parameter, dtype).max_abs;
-  double largest = 0, squares = 0, size = 0;
+  double largest = 0, squares = 0;
   for (double gain : gains_.at(parameter)) {
     const double error = std::min(gain * of_gradient, turned_round_);
     largest = std::max(largest, error);
     squares += error * error;
   }
-  for (double p : values("after." + parameter)) size += p * p;
-  return {std::sqrt(squares / size), largest};
+  return {std::sqrt(squares) / norm_of(values("after." + parameter)), largest};
 }
 
 Bound TrainingTruth::bound(const std::string& name, DType dtype) const {
   const double scale = kMargin * unit_roundoff(dtype) / unit_roundoff(DType::f32);
   if (name == "loss" || name.starts_with("step ")) {
     double error = scale * error_of_number(name);
-    if (name.ends_with("loss"))
-      error += static_cast<double>(positions_) * unit_roundoff(DType::f64) * values(name)[0];
+    const double terms =
+        static_cast<double>(name.ends_with("loss") ? positions_ : parameter_count_);
+    error += terms * unit_roundoff(DType::f64) * values(name)[0];
     return {error / std::abs(values(name)[0]), error};
   }
   const Bound& dense = dense_error_.at(name);
   Bound bound{scale * dense.rms, scale * dense.max_abs};
+  if (name.starts_with("grad.")) {
+    const auto n = static_cast<double>(values(name).size());
+    bound.rms = std::max(bound.rms, scale * gradient_error_);
+    const double expected_largest = std::min(1.0, std::sqrt(2 * std::log(2 * n) / n));
+    bound.max_abs = std::max(bound.max_abs, bound.rms * norm_of(values(name)) * expected_largest);
+  }
   if (name.starts_with("after.")) {
     const Bound updates = error_of_updates(name.substr(6), dtype);
     bound.rms += updates.rms;

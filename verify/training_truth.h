@@ -39,13 +39,17 @@ class TrainingTruth {
   //                a loss at p + δ differs by g · δ
   //   step's norm  |ε| / |g| of the first batch's gradients, times the norm (||g + ε| - |g|| <=
   //                |ε|), and the largest error of any step's norm, for what δ does to it
-  // A loss is added up in double at any dtype: a roundoff of f64 more for each of its B T terms.
-  // AdamW divides a gradient by its own size, so of the smallest gradients an update is mostly
-  // error, and the error of a whole parameter that of its unluckiest elements: one draw each. An
-  // element gets, beside the reference's error, its gain (see ReferenceTraining) times the bound
-  // of its parameter's gradient, and no more than turning its updates round can do: 5 lr a step,
-  // since by Cauchy and Schwarz |m̂ / √v̂| <= (Σ a² / b)^½, a and b the weights of gradients in m̂
-  // and of their squares in v̂: at most 2.4 for nanoGPT's betas.
+  // A loss and a norm are added up in double at any dtype: a roundoff of f64 more for each of the
+  // loss's B T terms, of a norm's squares half of one, here and in the reference.
+  // Of a gradient of a few numbers, a small norm's, the error is a few draws of one cause, which
+  // may all be small by luck: as a part of its size it gets no less than the gradients all
+  // together, and its largest no less than the largest of n normal draws, (2 ln 2n)^½ times their
+  // deviation. AdamW divides a gradient by its own size, so of the smallest gradients an update is
+  // mostly error, and the error of a whole parameter that of its unluckiest elements: one draw
+  // each. An element gets, beside the reference's error, its gain (see ReferenceTraining) times the
+  // bound of its parameter's gradient, and no more than turning its updates round can do: 5 lr a
+  // step, since by Cauchy and Schwarz |m̂ / √v̂| <= (Σ a² / b)^½, a and b the weights of gradients in
+  // m̂ and of their squares in v̂: at most 2.4 for nanoGPT's betas.
   Bound bound(const std::string& name, DType dtype) const;
   const std::vector<std::string>& names() const { return names_; }  // in the order of the network
 
@@ -60,8 +64,9 @@ class TrainingTruth {
   double error_of_number(const std::string& name) const;
 
   Values values_, gains_;
-  double turned_round_ = 0;                   // 5 lr, over all steps
-  int64_t positions_ = 0;                     // B T of the largest batch
+  double turned_round_ = 0;  // 5 lr, over all steps
+  int64_t positions_ = 0;    // B T of the largest batch
+  int64_t parameter_count_ = 0;
   std::map<std::string, Bound> dense_error_;  // of the reference in f32
   double logit_error_ = 0, gradient_error_ = 0, parameter_error_ = 0, norm_error_ = 0;
   std::vector<std::string> names_;
