@@ -44,13 +44,14 @@ inline TrainingVerifyOptions small_options(std::vector<TrainingMesh> meshes, int
   return options;
 }
 
-// What a broken collective does instead: something to its input, nothing, or something to its
-// result.
+// What a broken collective does instead: something to its input (before the ranks meet: then peers
+// read and write it), nothing, or something to its result.
 struct Tampering {
   std::string site;
   Axis axis = Axis::tp;
   std::optional<Phase> phase = {};  // none: in all of them
-  std::function<void(Rank&rank, Array&x)> before = {}, after = {};
+  std::function<void(Rank& rank, const Post& call)> before = {};
+  std::function<void(Rank& rank, Array& x)> after = {};
   bool drop = false;
 };
 
@@ -62,10 +63,13 @@ class TamperedComm : public ThreadsComm {
       : ThreadsComm(std::move(group), owner, algorithm), tampering_(std::move(tampering)) {}
 
  protected:
+  void agree(const Post& call) override {
+    if (here() && tampering_.before) tampering_.before(owner(), call);
+    ThreadsComm::agree(call);
+  }
   int64_t do_all_reduce(Array& x, Reduce reduce) override {
     if (!here()) return ThreadsComm::do_all_reduce(x, reduce);
     if (tampering_.drop) return 0;
-    if (tampering_.before) tampering_.before(owner(), x);
     const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
     if (tampering_.after) tampering_.after(owner(), x);
     return bytes;

@@ -135,10 +135,10 @@ TEST_CASE("verify_training: a norm that counts what all ranks hold once a rank i
   const double extra = squares_of_replicated(*source);
   REQUIRE(extra > 0);
   TrainingVerifyOptions options = small_options({kTp[0], kTp[1], kSp[0], kSp[1], kSp[2]});
-  options.make_comm = tampered({.site = "norm", .before = [=](Rank& rank, Array& squares) {
+  options.make_comm = tampered({.site = "norm", .before = [=](Rank& rank, const Post& call) {
                                   // Under ZeRO 2 only on one replica, so that it is counted once.
                                   if (rank.index() > 0 && rank.dp_index() == 0)
-                                    *squares.as<double>() += extra;
+                                    *static_cast<double*>(call.out) += extra;
                                 }});
   check_caught(verify_training(*source, options), "step 1/norm");
 }
