@@ -101,9 +101,6 @@ void TrainBench::check_meshes(const WeightSource& source) {
         if (!sp || (tp > 1 && !no_sp)) meshes_.push_back({tp, dp, sp});
   for (const TrainMesh& mesh : meshes_) {
     static_cast<void>(World(world(mesh)));
-    if (mesh.sp && seq % mesh.tp != 0)
-      fail(fmt::format("SP splits {} positions over {} ranks, which do not divide", seq, mesh.tp),
-           fmt::format("use --seq with a multiple of {}, or --no-sp", mesh.tp));
     check_batch(batch, seq, mesh.tp, mesh.dp, options(mesh));
   }
 }

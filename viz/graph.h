@@ -61,8 +61,9 @@ struct Graph {
   std::vector<GraphNode> nodes = {};
   std::vector<GraphEdge> edges = {};
   std::vector<GraphCluster> clusters = {};
-  bool left_to_right = false;      // else from top to bottom
-  bool clusters_in_order = false;  // from left to right; they are alike, node by node
+  bool left_to_right = false;  // else from top to bottom
+  // drawn() makes clusters stand from left to right; they are alike, node by node.
+  bool clusters_in_order = false;
 
   bool to_scale() const { return !nodes.empty() && nodes.front().at.has_value(); }
   GraphNode& add(GraphNode node) { return nodes.emplace_back(std::move(node)); }

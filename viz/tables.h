@@ -25,8 +25,7 @@ struct MemoryOfRun {
 Table memory_table(const std::vector<MemoryOfRun>& runs);
 
 // Every parameter: global shape, how it is split, what a rank holds (the first, if not all hold as
-// much). Blocks that are alike are
-// folded into one.
+// much). Blocks that are alike are folded into one.
 Table shard_table(const ShardPlan& plan, DType dtype);
 
 }  // namespace tplab

@@ -24,6 +24,7 @@ struct MemoryForecast {
   int64_t activations_of_the_paper;  // layers that keep attention's probabilities and masks too
 };
 
+// Of the first tp rank: where parts are unequal, it has the largest.
 // sequences: of one micro-batch of one replica.
 //   With d bytes a number, S = B T C d, and a stream of R = S (R = S/tp under SP), a block keeps
 //     2 R + 2 I + 4 S/tp + 2 (F/C) S/tp + B T H/tp d

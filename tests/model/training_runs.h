@@ -6,27 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "model/init.h"
 #include "model/training/trainer.h"
 #include "sim/world.h"
+#include "tests/model/small_gpt.h"
 
 namespace tplab::testing {
-
-inline const GptConfig kSmall{
-    .n_layer = 2, .n_head = 4, .n_embd = 32, .block_size = 16, .vocab_size = 67, .n_inner = 128};
-
-// At tp 4: 2, 2, 1 and 1 heads, and 25, 25, 24 and 24 features of the MLP.
-inline const GptConfig kUneven{.n_layer = 2,
-                               .n_head = 6,
-                               .n_embd = 24,
-                               .block_size = 16,
-                               .vocab_size = 67,
-                               .n_inner = 98,
-                               .uneven = true};
-
-inline std::unique_ptr<WeightSource> small_weights(const GptConfig& config = kSmall) {
-  return initial_weights(config, {.seed = 11, .draw_biases = true});
-}
 
 struct StepBatch {
   Tokens tokens;

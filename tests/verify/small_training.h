@@ -10,20 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "model/init.h"
 #include "sim/threads/threads_comm.h"
+#include "tests/model/small_gpt.h"
 #include "verify/verify_training.h"
 
 namespace tplab::testing {
-
-// Small, with everything a GPT-2 has. 67 ids are no multiple of anything, so ranks have padding.
-inline const GptConfig kSmall{
-    .n_layer = 2, .n_head = 4, .n_embd = 32, .block_size = 16, .vocab_size = 67, .n_inner = 128};
-
-// Biases and norm weights are drawn, so that misplaced ones show.
-inline std::unique_ptr<WeightSource> small_weights(const GptConfig& config = kSmall) {
-  return initial_weights(config, {.seed = 11, .draw_biases = true});
-}
 
 // B 4, T 8: 2 sequences a replica at dp 2, 2 positions a rank at tp 4. Different at every index
 // and in every batch. Three targets are left out, all of them in the first replica's half.

@@ -6,21 +6,22 @@
 #include <limits>
 #include <numeric>
 
-#include "model/init.h"
 #include "sim/error.h"
 #include "sim/threads/threads_comm.h"
+#include "tests/model/small_gpt.h"
 #include "verify/truth.h"
 
 using namespace tplab;
+using namespace tplab::testing;
 
 namespace {
 
-// Small, with everything a GPT-2 has; biases and norm weights drawn, so that misplaced ones show.
+// One layer more than kSmall.
 const GptConfig kConfig{
     .n_layer = 3, .n_head = 4, .n_embd = 32, .block_size = 16, .vocab_size = 67, .n_inner = 128};
 
 std::unique_ptr<WeightSource> weights(const GptConfig& config = kConfig) {
-  return initial_weights(config, {.seed = 11, .draw_biases = true});
+  return small_weights(config);
 }
 
 VerifyOptions options_for(std::vector<int> tps) {
@@ -158,18 +159,8 @@ TEST_CASE("verify: counts are two all-reduces a block, one for the embedding, an
   }
 }
 
-// 6 heads and 98 features of the MLP: 2, 2, 1 and 1, 25, 25, 24 and 24 at tp 4.
-GptConfig uneven_config() {
-  GptConfig config = kConfig;
-  config.n_head = 6;
-  config.n_embd = 24;
-  config.n_inner = 98;
-  config.uneven = true;
-  return config;
-}
-
 TEST_CASE("verify: the model is right where ranks hold unequal parts") {
-  const Report report = verify(*weights(uneven_config()), options_for({4, 5, 6}));
+  const Report report = verify(*small_weights(kUneven), options_for({4, 5, 6}));
   for (const RunResult& run : report.runs) {
     INFO("tp " << run.tp << " " << name(run.dtype)
                << (run.finding ? " at " + run.finding->site + ": " + run.finding->where : ""));
@@ -182,7 +173,7 @@ TEST_CASE("verify: a plan that cuts a head in two does not run") {
   options.edit_plan = [](ShardPlan& plan) {
     for (ShardRow& row : plan.rows()) row.unit = 1;
   };
-  CHECK_THROWS_WITH(verify(*weights(uneven_config()), options),
+  CHECK_THROWS_WITH(verify(*small_weights(kUneven), options),
                     Catch::Contains("block 0/attn: attention needs qkv [B, T, 3 H D]"));
 }
 

@@ -52,14 +52,9 @@ TEST_CASE("verify_training: the reference's dimensions need not be multiples of 
 }
 
 TEST_CASE("verify_training: the model is right where ranks hold unequal parts") {
-  GptConfig config = kSmall;
-  config.n_head = 6;  // 2, 2, 1 and 1 at tp 4
-  config.n_embd = 24;
-  config.n_inner = 98;  // 25, 25, 24 and 24
-  config.uneven = true;
   std::vector<TrainingMesh> meshes = training_meshes({4}, {1, 2});
   meshes.push_back({.tp = 5, .dp = 2, .zero = 2});
-  check_good(verify_training(*small_weights(config), small_options(meshes, 2)));
+  check_good(verify_training(*small_weights(kUneven), small_options(meshes, 2)));
 }
 
 TEST_CASE("verify_training: training_meshes has every sensible combination once") {
