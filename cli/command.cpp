@@ -143,6 +143,7 @@ void ModelChoice::add_uneven(CLI::App& app) {
 
 std::unique_ptr<WeightSource> ModelChoice::open(uint64_t seed, bool draw_biases) const {
   std::unique_ptr<WeightSource> source = open_even(seed, draw_biases);
+  for (const std::string& note : source->notes()) to_stderr("tplab: note: {}\n", note);
   if (uneven) return std::make_unique<UnevenParts>(std::move(source));
   return source;
 }
@@ -273,7 +274,7 @@ std::vector<int32_t> parse_ids(std::string_view text) {
 Progress::Progress() : terminal_(isatty(STDERR_FILENO)), start_ns_(now_ns()) {}
 
 void Progress::erase() {
-  if (std::exchange(drawn_ns_, 0)) to_stderr("\r\x1b[K");
+  if (std::exchange(drawn_ns_, 0)) std::fputs("\r\x1b[K", stderr);
 }
 
 void Progress::show(const std::string& what, double done) {
@@ -282,8 +283,8 @@ void Progress::show(const std::string& what, double done) {
   if (!terminal_ || now - start_ns_ < kPatience_ns || now - drawn_ns_ < kBetween_ns) return;
   constexpr int kWidth = 30;
   const int filled = static_cast<int>(done * kWidth);
-  to_stderr("\r\x1b[K[{:#<{}}{:.<{}}] {:3.0f} %  {}", "", filled, "", kWidth - filled, 100 * done,
-            what);
+  fmt::print(stderr, "\r\x1b[K[{:#<{}}{:.<{}}] {:3.0f} %  {}", "", filled, "", kWidth - filled,
+             100 * done, printable_line(what));
   std::fflush(stderr);
   drawn_ns_ = now;
 }

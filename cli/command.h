@@ -14,6 +14,7 @@
 #include "model/weights.h"
 #include "sim/dtype.h"
 #include "sim/ledger.h"
+#include "sim/utf8.h"
 
 namespace tplab::cli {
 
@@ -57,7 +58,8 @@ struct ModelChoice {
   bool uneven = false;  // sets the config's
   void add_options(CLI::App& app);
   void add_uneven(CLI::App& app);  // for commands that split the model
-  // The checkpoint, or the preset's initial weights. draw_biases: see model/init.h.
+  // The checkpoint, whose notes go to stderr, or the preset's initial weights. draw_biases: see
+  // model/init.h.
   std::unique_ptr<WeightSource> open(uint64_t seed, bool draw_biases = false) const;
   // For people: "preset gpt2, initial weights, seed 1337".
   std::string describe(const WeightSource& source) const;
@@ -86,11 +88,11 @@ struct MachineChoice {
   void add_options(CLI::App& app);
 };
 
-// Writes a message. One that cannot be written (a full disk, a closed stderr) is dropped: it must
-// not cost the user the work it is about.
+// Writes a message, printable whatever names are in it. One that cannot be written (a full disk, a
+// closed stderr) is dropped: it must not cost the user the work it is about.
 template <class... Args>
 void to_stderr(fmt::format_string<Args...> format, Args&&... args) {
-  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  const std::string text = printable(fmt::format(format, std::forward<Args>(args)...));
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 

@@ -61,8 +61,8 @@ void ExportCommand::run() {
                                          : nlohmann::ordered_json()},
                      {"notes", report.notes}});
   } else {
-    output.text(fmt::format("{}: {} ({} bytes of weights)\n", folder, fmt::join(report.files, ", "),
-                            report.bytes));
+    output.text(fmt::format("{}: {} ({} bytes of weights)\n", printable_line(folder),
+                            fmt::join(report.files, ", "), report.bytes));
     for (const std::string& note : report.notes) to_stderr("tplab: note: {}\n", note);
   }
   output.close();

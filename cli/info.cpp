@@ -43,6 +43,7 @@ struct InfoCommand {
 // Everything that is said, read from headers only: no weight is touched.
 struct Facts {
   std::string source, stored_dtype;
+  std::vector<std::string> notes;
   int64_t parameters, stored_bytes;  // 0 where files mix formats
   std::vector<int> tps;
   ShardPlan plan;
@@ -80,6 +81,7 @@ Facts find_out(const WeightSource& source, const std::string& description, int t
                const std::string& dtype) {
   Facts facts{.source = description,
               .stored_dtype = source.stored_dtype(),
+              .notes = source.notes(),
               .parameters = parameter_count(source.config()),
               .stored_bytes = 0,
               .tps = tps(source.config()),
@@ -165,6 +167,7 @@ Json parameters_json(const ShardPlan& plan, DType dtype) {
 Json json(const Facts& f) {
   Json doc = {{"schema", 1},
               {"source", f.source},
+              {"notes", f.notes},
               {"config", to_json(f.config())},
               {"parameters", f.parameters},
               {"stored_dtype", f.stored_dtype},

@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "model/checkpoints/bytes.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace {
 
@@ -54,18 +55,7 @@ std::string usage_error(const CLI::App* app, const CLI::Error& error) {
       names += (names.empty() ? "" : ", ") + sub->get_name();
     names = fmt::format("the commands of {} are {}; ", command, names);
   }
-  return fmt::format("tplab: {}\n  fix: {}see {} --help\n", what, names, command);
-}
-
-// What a terminal would obey, such as an escape in a file's name, is shown instead.
-std::string printable(std::string_view text) {
-  std::string shown;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool is_control = (byte < 0x20 && c != '\n') || byte == 0x7f;
-    shown += is_control ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return shown;
+  return fmt::format("tplab: {}\n  fix: {}see {} --help\n", tplab::printable(what), names, command);
 }
 
 int run(int argc, char** argv) {
@@ -106,13 +96,14 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const tplab::Error& e) {
-    tplab::cli::to_stderr("tplab: {}\n", printable(e.what()));
+    tplab::cli::to_stderr("tplab: {}\n", e.what());
     return static_cast<int>(e.kind());
   } catch (const std::bad_alloc&) {
     tplab::cli::to_stderr("tplab: out of memory\n  fix: use a smaller model, batch or sequence\n");
     return static_cast<int>(tplab::ErrorKind::unavailable);
   } catch (const std::exception& e) {
-    tplab::cli::to_stderr("tplab: {}\n  fix: this is a bug in tplab; please report it\n", e.what());
+    tplab::cli::to_stderr("tplab: {}\n  fix: this is a bug in tplab; please report it\n",
+                          tplab::printable(e.what()));
     return static_cast<int>(tplab::ErrorKind::run);
   }
 }

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "model/tokenizers/utf8.h"
+#include "sim/utf8.h"
 
 namespace tplab::cli {
 

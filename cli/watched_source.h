@@ -20,6 +20,7 @@ class WatchedSource final : public WeightSource {
   const GptConfig& config() const override { return source_.config(); }
   std::string description() const override { return source_.description(); }
   std::string stored_dtype() const override { return source_.stored_dtype(); }
+  std::vector<std::string> notes() const override { return source_.notes(); }
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     source_.read(parameter, slice, out);
     const int64_t done = (read_ += slice.count());

@@ -38,6 +38,8 @@ class WeightSource {
   virtual std::string description() const = 0;
   // The number format values are stored in, for people: "f32", "bf16".
   virtual std::string stored_dtype() const = 0;
+  // For people, a line each: what of the files was not read, or how they were understood.
+  virtual std::vector<std::string> notes() const { return {}; }
   // Fills out, [slice.row_count(), slice.cols.size()] row-major, converted to out.dtype.
   // REQUIRES: the slice lies within the parameter's shape and out.count == slice.count().
   // Throws Error(bad_file) when the file ends early or cannot be read.
@@ -51,6 +53,7 @@ class UnevenParts final : public WeightSource {
   const GptConfig& config() const override { return config_; }
   std::string description() const override { return source_->description(); }
   std::string stored_dtype() const override { return source_->stored_dtype(); }
+  std::vector<std::string> notes() const override { return source_->notes(); }
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     source_->read(parameter, slice, out);
   }

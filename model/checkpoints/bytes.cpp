@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 namespace {
@@ -59,7 +61,32 @@ class MemoryBytes final : public ByteSource {
   std::string bytes_;
 };
 
+[[noreturn]] void refuse_unopened(const std::string& path, int error_number) {
+  std::error_code none;
+  const std::filesystem::path target = std::filesystem::read_symlink(path, none);
+  if (error_number == ENOENT && !target.empty()) {
+    fail_file(path, fmt::format("is a link to {}, which is not there", in_quotes(target.string())),
+              "download or copy it again, with what its links point to");
+  }
+  fail_file(path, fmt::format("cannot be opened: {}", std::strerror(error_number)),
+            "check the path and its permissions");
+}
+
+void refuse_lfs_pointer(const ByteSource& file) {
+  constexpr std::string_view kBegin = "version https://git-lfs.github.com/spec/";
+  constexpr int64_t kMostBytes = 1024;  // by Git LFS's specification
+  if (file.size() > kMostBytes || begin_of(file, kBegin.size()) != kBegin) return;
+  fail_file(file.name(), "is a Git LFS pointer, not the file itself",
+            "fetch the file, in the folder that was cloned: git lfs pull");
+}
+
 }  // namespace
+
+std::string begin_of(const ByteSource& source, size_t most) {
+  std::string begin(std::min(most, static_cast<size_t>(source.size())), '\0');
+  source.read(0, begin.data(), static_cast<int64_t>(begin.size()));
+  return begin;
+}
 
 void ByteSource::read(int64_t offset, void* out, int64_t count) const {
   if (offset < 0 || count < 0 || count > size_ || offset > size_ - count) {
@@ -73,16 +100,16 @@ void ByteSource::read(int64_t offset, void* out, int64_t count) const {
 std::shared_ptr<const ByteSource> open_file(const std::string& path) {
   // O_NONBLOCK: opening a named pipe must not wait for a writer.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
-    fail_file(path, fmt::format("cannot be opened: {}", std::strerror(errno)),
-              "check the path and its permissions");
-  }
+  if (fd < 0) refuse_unopened(path, errno);
   struct stat status = {};
   if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
     close(fd);
-    fail_file(path, "is not a regular file", "give the path of a file");
+    fail_file(path, S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file",
+              "give the path of a file");
   }
-  return std::make_shared<FileBytes>(path, fd, static_cast<int64_t>(status.st_size));
+  auto file = std::make_shared<FileBytes>(path, fd, static_cast<int64_t>(status.st_size));
+  refuse_lfs_pointer(*file);
+  return file;
 }
 
 std::shared_ptr<const ByteSource> bytes_in_memory(std::string bytes, std::string name) {
@@ -102,18 +129,28 @@ std::string read_all(const ByteSource& source, int64_t most) {
 }
 
 bool may_exist(const std::string& path) {
-  std::error_code error;
-  return std::filesystem::exists(path, error) || error;
+  namespace fs = std::filesystem;
+  std::error_code ignored;  // its type is none then
+  return fs::symlink_status(path, ignored).type() != fs::file_type::not_found;
 }
 
 std::string in_quotes(std::string_view name) {
   constexpr size_t kMost = 100;
-  std::string shown = "'";
-  for (const char c : name.substr(0, kMost)) {
-    const auto byte = static_cast<unsigned char>(c);
-    shown += byte >= 0x20 && byte < 0x7f ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
+  size_t size = std::min(name.size(), kMost);
+  for (int i = 0; i < 3 && size < name.size() && (name[size] & 0xC0) == 0x80; ++i)
+    --size;  // to the beginning of a character
+  return fmt::format("'{}{}'", printable_line(name.substr(0, size)),
+                     size < name.size() ? "..." : "");
+}
+
+std::string list_text(const std::vector<std::string>& items) {
+  constexpr size_t kMost = 6;
+  std::string text;
+  for (size_t i = 0; i < std::min(items.size(), kMost); ++i) {
+    text += (i == 0 ? "" : ", ") + items[i];
   }
-  return shown + (name.size() > kMost ? "...'" : "'");
+  if (items.size() > kMost) text += fmt::format(" and {} more", items.size() - kMost);
+  return text;
 }
 
 }  // namespace tplab

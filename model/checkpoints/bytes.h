@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tplab {
 
@@ -29,7 +30,8 @@ class ByteSource {
   int64_t size_;
 };
 
-// Opens a regular file; nothing of it is kept in memory. Throws Error(bad_file).
+// Opens a regular file; nothing of it is kept in memory. Throws Error(bad_file), also for a pointer
+// that Git LFS left in the place of a file.
 std::shared_ptr<const ByteSource> open_file(const std::string& path);
 
 // Keeps a copy of the bytes.
@@ -39,11 +41,17 @@ std::shared_ptr<const ByteSource> bytes_in_memory(std::string bytes, std::string
 // bytes.
 std::string read_all(const ByteSource& source, int64_t most);
 
-// Whether there is anything at `path`, or something may be that cannot be seen.
+// The first bytes, `most` or as many as there are.
+std::string begin_of(const ByteSource& source, size_t most);
+
+// Whether there is anything at `path`, a link that leads nowhere too, or something may be that
+// cannot be seen.
 bool may_exist(const std::string& path);
 
-// How a name from a file may be shown: in quotes, bytes other than printable ASCII escaped, long
-// ones cut.
+// How a name from a file may be shown: in quotes, as printable_line (sim/utf8.h), long ones cut.
 std::string in_quotes(std::string_view name);
+
+// "a, b, c and 12 more"
+std::string list_text(const std::vector<std::string>& items);
 
 }  // namespace tplab

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -25,6 +26,10 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char *kConfig = "config.json", *kWeights = "model.safetensors";
 constexpr const char *kVocab = "vocab.json", *kMerges = "merges.txt";
+// What may lie beside a tokenizer's vocabulary and goes along as it is.
+constexpr std::array kBeside = {"added_tokens.json",      "special_tokens_map.json",
+                                "tokenizer_config.json",  "tokenizer.json",
+                                "generation_config.json", "chat_template.jinja"};
 constexpr const char* kMark = "exported_by";        // a key of config.json that transformers keeps
 constexpr int64_t kBlockValues = int64_t{4} << 20;  // 16 MiB of f32
 
@@ -158,11 +163,31 @@ std::string with_version(std::string merges) {
   return merges;
 }
 
+// Other files of a tokenizer; those of names that are not known are named, not copied.
+void write_beside(const fs::path& from, NewFolder& folder, ExportReport& report) {
+  for (const char* name : kBeside) {
+    if (!may_exist(from / name)) continue;
+    folder.write(name, file_text(from / name));
+    report.files.emplace_back(name);
+  }
+  std::vector<std::string> left;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(from.empty() ? "." : from, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_known = std::find(kBeside.begin(), kBeside.end(), name) != kBeside.end();
+    if (!is_known && name.find("token") != name.npos) left.push_back(in_quotes(name));
+  }
+  std::sort(left.begin(), left.end());
+  if (!left.empty())
+    report.notes.push_back("not copied from the tokenizer's folder: " + list_text(left));
+}
+
 void write_tokenizer(const Tokenizer& tokenizer, NewFolder& folder, ExportReport& report) {
   if (const auto* bpe = dynamic_cast<const BpeTokenizer*>(&tokenizer)) {
     folder.write(kVocab, file_text(bpe->paths().vocab));
     folder.write(kMerges, with_version(file_text(bpe->paths().merges)));
     report.files.insert(report.files.end(), {kVocab, kMerges});
+    write_beside(fs::path(bpe->paths().vocab).parent_path(), folder, report);
   } else if (const auto* characters = dynamic_cast<const CharacterTokenizer*>(&tokenizer)) {
     folder.write(kVocab, to_character_vocab(characters->characters()));
     report.files.emplace_back(kVocab);
@@ -182,7 +207,9 @@ ExportReport export_huggingface(const WeightSource& source, const Tokenizer* tok
                      config.vocab_size, tokenizer->description()),
          "give the tokenizer that belongs to the model");
   }
-  NewFolder made(folder, {kConfig, kWeights, kVocab, kMerges}, is_older_export);
+  std::vector<std::string> names = {kConfig, kWeights, kVocab, kMerges};
+  names.insert(names.end(), kBeside.begin(), kBeside.end());
+  NewFolder made(folder, names, is_older_export);
   ExportReport report;
   report.files = {kConfig, kWeights};
   made.write(kConfig, config_of(config, tokenizer).dump(2) + "\n");

@@ -9,25 +9,30 @@
 #include <utility>
 
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 namespace {
-
-// "a, b, c and 12 more"
-std::string list_text(const std::vector<std::string>& items) {
-  constexpr size_t kMost = 6;
-  std::string text;
-  for (size_t i = 0; i < std::min(items.size(), kMost); ++i) {
-    text += (i == 0 ? "" : ", ") + items[i];
-  }
-  if (items.size() > kMost) text += fmt::format(" and {} more", items.size() - kMost);
-  return text;
-}
 
 std::vector<int64_t> parameter_shape(const FileTensor& tensor) {
   std::vector<int64_t> shape = tensor.shape;
   if (tensor.is_transposed && shape.size() == 2) std::swap(shape[0], shape[1]);
   return shape;
+}
+
+// A missing tensor's name as the file would have it: what stands before the names of the others,
+// such as "module.", stands before its own.
+std::string name_in_file(const FileTensors& tensors, std::string_view parameter) {
+  constexpr std::string_view kTransformer = "transformer.";
+  for (const auto& [key, tensor] : tensors) {
+    if (key.starts_with(kTransformer) != parameter.starts_with(kTransformer)) continue;
+    const std::string_view core =
+        std::string_view(key).substr(key.starts_with(kTransformer) ? kTransformer.size() : 0);
+    if (!tensor.name.ends_with(core)) continue;
+    if (parameter.starts_with(kTransformer)) parameter.remove_prefix(kTransformer.size());
+    return tensor.name.substr(0, tensor.name.size() - core.size()) + std::string(parameter);
+  }
+  return std::string(parameter);
 }
 
 // Throws unless the tensors are exactly the config's parameters.
@@ -39,19 +44,19 @@ void check_tensors(const GptConfig& config, const FileTensors& tensors, const st
     expected.insert(parameter.name);
     const auto found = tensors.find(parameter.name);
     if (found == tensors.end()) {
-      missing.push_back(parameter.name);
+      missing.push_back(in_quotes(name_in_file(tensors, parameter.name)));
     } else if (parameter_shape(found->second) != parameter.shape) {
       std::vector<int64_t> shape = parameter.shape;
       if (found->second.is_transposed) std::reverse(shape.begin(), shape.end());
-      wrong.push_back(fmt::format("{} is {}, not {}", parameter.name,
+      wrong.push_back(fmt::format("{} is {}, not {}", in_quotes(found->second.name),
                                   shape_text(found->second.shape), shape_text(shape)));
     } else if (!is_weight_type(found->second.type)) {
-      wrong.push_back(fmt::format("{} holds {}, not f64, f32, f16 or bf16", parameter.name,
-                                  row_of(found->second.type).name));
+      wrong.push_back(fmt::format("{} holds {}, not f64, f32, f16 or bf16",
+                                  in_quotes(found->second.name), row_of(found->second.type).name));
     }
   }
   for (const auto& [name, tensor] : tensors) {
-    if (!expected.count(name)) extra.push_back(in_quotes(name));
+    if (!expected.count(name)) extra.push_back(in_quotes(tensor.name));
   }
 
   std::vector<std::string> problems;
@@ -66,8 +71,12 @@ void check_tensors(const GptConfig& config, const FileTensors& tensors, const st
 
 class FileWeights final : public WeightSource {
  public:
-  FileWeights(const GptConfig& config, FileTensors tensors, std::string description)
-      : config_(config), tensors_(std::move(tensors)), description_(std::move(description)) {
+  FileWeights(const GptConfig& config, FileTensors tensors, const std::string& description,
+              std::vector<std::string> notes)
+      : config_(config),
+        tensors_(std::move(tensors)),
+        description_(printable_line(description)),
+        notes_(std::move(notes)) {
     std::set<std::string_view> types;
     for (const auto& [name, tensor] : tensors_) types.insert(row_of(tensor.type).name);
     stored_dtype_ = fmt::format("{}", fmt::join(types, " and "));
@@ -76,6 +85,7 @@ class FileWeights final : public WeightSource {
   const GptConfig& config() const override { return config_; }
   std::string description() const override { return description_; }
   std::string stored_dtype() const override { return stored_dtype_; }
+  std::vector<std::string> notes() const override { return notes_; }
 
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     const auto found = tensors_.find(parameter);
@@ -84,17 +94,18 @@ class FileWeights final : public WeightSource {
            "this is a bug in tplab: please report it");
     }
     const FileTensor& tensor = found->second;
-    const int64_t cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
-    const StoredMatrix matrix = {tensor.bytes.get(), tensor.offset, tensor.type, tensor.shape[0],
-                                 cols};
-    tensor.is_transposed ? read_transposed_slice(matrix, slice, out)
-                         : read_slice(matrix, slice, out);
+    int64_t rows = tensor.shape[0], cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
+    if (tensor.bytes_are_transposed) std::swap(rows, cols);
+    const StoredMatrix matrix = {tensor.bytes.get(), tensor.offset, tensor.type, rows, cols};
+    tensor.is_transposed != tensor.bytes_are_transposed ? read_transposed_slice(matrix, slice, out)
+                                                        : read_slice(matrix, slice, out);
   }
 
  private:
   GptConfig config_;
   FileTensors tensors_;
   std::string description_, stored_dtype_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace
@@ -109,7 +120,8 @@ void check_file_config(const GptConfig& config, const std::string& path) {
 
 std::unique_ptr<WeightSource> make_file_weights(const GptConfig& config, FileTensors tensors,
                                                 const std::string& path,
-                                                const std::string& description) {
+                                                const std::string& description,
+                                                std::vector<std::string> notes) {
   check_file_config(config, path);
   // So that the list of parameters is no longer than the file deserves.
   if (static_cast<size_t>(config.n_layer) > tensors.size()) {
@@ -119,11 +131,12 @@ std::unique_ptr<WeightSource> make_file_weights(const GptConfig& config, FileTen
               "check that the config and the weights belong together");
   }
   check_tensors(config, tensors, path);
-  return std::make_unique<FileWeights>(config, std::move(tensors), description);
+  return std::make_unique<FileWeights>(config, std::move(tensors), description, std::move(notes));
 }
 
 bool are_equal(const FileTensor& a, const FileTensor& b) {
-  if (a.type != b.type || a.shape != b.shape) return false;
+  if (a.type != b.type || a.shape != b.shape || a.bytes_are_transposed != b.bytes_are_transposed)
+    return false;
   if (a.bytes == b.bytes && a.offset == b.offset) return true;
   int64_t left = row_of(a.type).size_bytes;
   for (const int64_t size : a.shape) left *= size;  // both lie in files, so this cannot overflow

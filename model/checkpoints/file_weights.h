@@ -13,22 +13,26 @@
 namespace tplab {
 
 struct FileTensor {
+  std::string name;  // as in the file
   std::shared_ptr<const ByteSource> bytes;
   int64_t offset = 0;  // of its first byte
   StoredType type = StoredType::f32;
-  std::vector<int64_t> shape;  // as in the file
-  bool is_transposed = false;  // the file has [in, out] where the parameter is [out, in]
+  std::vector<int64_t> shape;         // as in the file
+  bool is_transposed = false;         // the file has [in, out] where the parameter is [out, in]
+  bool bytes_are_transposed = false;  // of shape [rows, cols], the file has the columns one by one
 };
 using FileTensors = std::map<std::string, FileTensor, std::less<>>;  // under nanoGPT's names
 
 // check(config), as Error(bad_file).
 void check_file_config(const GptConfig& config, const std::string& path);
 
-// Throws Error(bad_file), which begins with `path` and lists the names, unless the tensors are
-// exactly parameters(config): none missing, none extra, the right shapes, types that are weights.
+// Throws Error(bad_file), which begins with `path` and lists the names as the file has them, unless
+// the tensors are exactly parameters(config): none missing, none extra, the right shapes, types
+// that are weights. `notes`: what the source is to say (WeightSource::notes).
 std::unique_ptr<WeightSource> make_file_weights(const GptConfig& config, FileTensors tensors,
                                                 const std::string& path,
-                                                const std::string& description);
+                                                const std::string& description,
+                                                std::vector<std::string> notes = {});
 
 // Whether two tensors hold the same bytes in the same format and shape. Stops at the first
 // difference.

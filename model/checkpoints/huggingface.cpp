@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "model/checkpoints/file_weights.h"
 #include "model/checkpoints/safetensors.h"
+#include "model/checkpoints/state_dict.h"
+#include "model/checkpoints/tensor_names.h"
+#include "model/checkpoints/torch_file.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -15,12 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMostJsonBytes = int64_t{16} << 20;
-constexpr std::string_view kPrefix = "transformer.";
-
-// A causal mask that transformers stored with old checkpoints: a constant, not a parameter.
-bool is_mask(std::string_view name) {
-  return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
-}
+constexpr const char* kConvert =
+    "convert it where Python is: GPT2LMHeadModel.from_pretrained(folder).save_pretrained(folder)";
 
 // transformers' Conv1D keeps [in, out], the transpose of nn.Linear's weight.
 bool is_conv1d(std::string_view name) {
@@ -28,30 +28,34 @@ bool is_conv1d(std::string_view name) {
          name.ends_with(".mlp.c_fc.weight") || name.ends_with(".mlp.c_proj.weight");
 }
 
-// GPT2LMHeadModel saves "transformer.h.0...", GPT2Model "h.0...".
-std::string nanogpt_name(const std::string& name) {
-  if (name.starts_with(kPrefix) || name == "lm_head.weight") return name;
-  return std::string(kPrefix) + name;
-}
-
-void add_file(const SafetensorsFile& file, FileTensors& tensors) {
-  for (const TensorInfo& info : file.tensors()) {
-    if (is_mask(info.name)) continue;
-    const std::string name = nanogpt_name(info.name);
-    const FileTensor tensor = {.bytes = file.bytes(),
-                               .offset = info.offset,
-                               .type = info.type,
-                               .shape = info.shape,
-                               .is_transposed = is_conv1d(name)};
-    if (!tensors.emplace(name, tensor).second) {
-      fail_file(file.path(), fmt::format("tensor {} occurs twice", in_quotes(name)),
-                "with and without \"transformer.\", or in two shards: keep one of them");
-    }
+// A tensor that safetensors.torch.save_model left out, since another had the same memory, has that
+// one's name in the metadata: {"transformer.wte.weight": "lm_head.weight"}.
+void add_aliases(const SafetensorsFile& file, std::vector<FileTensor>& tensors) {
+  for (const auto& [name, kept] : file.metadata()) {
+    const TensorInfo* info = file.find(kept);
+    if (!info || file.find(name) || !is_model_name(name)) continue;
+    tensors.push_back({.name = name,
+                       .bytes = file.bytes(),
+                       .offset = info->offset,
+                       .type = info->type,
+                       .shape = info->shape});
   }
 }
 
+void add_file(const SafetensorsFile& file, std::vector<FileTensor>& tensors) {
+  for (const TensorInfo& info : file.tensors()) {
+    tensors.push_back({.name = info.name,
+                       .bytes = file.bytes(),
+                       .offset = info.offset,
+                       .type = info.type,
+                       .shape = info.shape});
+  }
+  add_aliases(file, tensors);
+}
+
 // Every shard, holding exactly the tensors that the index says it holds.
-void add_shards(const fs::path& folder, const std::string& index_path, FileTensors& tensors) {
+void add_shards(const fs::path& folder, const std::string& index_path,
+                std::vector<FileTensor>& tensors) {
   const ShardIndex index =
       parse_shard_index(read_all(*open_file(index_path), kMostJsonBytes), index_path);
   size_t found = 0;
@@ -78,31 +82,70 @@ void add_shards(const fs::path& folder, const std::string& index_path, FileTenso
   }
 }
 
-FileTensors open_tensors(const fs::path& folder) {
-  FileTensors tensors;
-  const fs::path single = folder / "model.safetensors";
+// PyTorch's own format, which transformers wrote before safetensors: a state dict.
+void add_torch_file(const std::string& path, std::vector<FileTensor>& tensors) {
+  TorchFile file(open_file(path));
+  const StateDict state = read_state_dict(file.document(), file.document().root(), path);
+  for (const auto& [name, kind] : state.others) {
+    if (is_model_name(name))
+      fail_file(path, fmt::format("{} is {}, not a tensor", in_quotes(name), kind), kConvert);
+  }
+  tensors = file.locate(state);
+}
+
+// What else lies in folders of models, and is named where it is all there is.
+constexpr std::pair<const char*, const char*> kOthers[] = {
+    {"pytorch_model.bin.index.json", "PyTorch's shards"},
+    {"tf_model.h5", "TensorFlow's weights"},
+    {"model.ckpt.index", "a TensorFlow checkpoint"},
+    {"flax_model.msgpack", "Flax's weights"},
+    {"adapter_model.safetensors", "an adapter (LoRA), which is no model by itself"},
+    {"adapter_model.bin", "an adapter (LoRA), which is no model by itself"},
+    {"rust_model.ot", "Rust's weights"}};
+
+[[noreturn]] void refuse_folder(const fs::path& folder) {
+  std::string what = "has neither model.safetensors nor model.safetensors.index.json";
+  for (const auto& [name, kind] : kOthers) {
+    if (may_exist(folder / name)) what += fmt::format("; {} is {}", name, kind);
+  }
+  fail_file(folder.string(), what, kConvert);
+}
+
+std::vector<FileTensor> open_tensors(const fs::path& folder) {
+  std::vector<FileTensor> tensors;
+  const fs::path single = folder / "model.safetensors", torch = folder / "pytorch_model.bin";
   const fs::path index = folder / "model.safetensors.index.json";
   if (may_exist(single)) {
     add_file(SafetensorsFile(single.string()), tensors);
   } else if (may_exist(index)) {
     add_shards(folder, index.string(), tensors);
+  } else if (may_exist(torch)) {
+    add_torch_file(torch.string(), tensors);
   } else {
-    fail_file(folder.string(), "has neither model.safetensors nor model.safetensors.index.json",
-              "if it has pytorch_model.bin, convert it where Python is: "
-              "GPT2LMHeadModel.from_pretrained(folder).save_pretrained(folder)");
+    refuse_folder(folder);
   }
   return tensors;
 }
 
-// transformers ties by throwing lm_head.weight away. Where it is not the embedding, versions of
+// transformers ties by throwing one of the two away. Where both are there and differ, versions of
 // transformers disagree on what to do, so tplab asks.
-void settle_tied_head(FileTensors& tensors, const std::string& path) {
+void settle_head(const GptConfig& config, FileTensors& tensors, const std::string& path) {
+  if (config.tied_head) take_head_for_embedding(tensors);
   const auto head = tensors.find("lm_head.weight"), wte = tensors.find("transformer.wte.weight");
-  if (head == tensors.end() || wte == tensors.end()) return;
+  if (head == tensors.end()) return;
+  const std::string name = in_quotes(head->second.name);
+  if (wte == tensors.end()) {
+    fail_file(path,
+              fmt::format("tie_word_embeddings is false, and there is {} but no embedding", name),
+              "set tie_word_embeddings to true if the head is the embedding, or save "
+              "transformer.wte.weight too");
+  }
+  if (!config.tied_head) return;
   if (!are_equal(head->second, wte->second)) {
     fail_file(path,
-              "tie_word_embeddings is true, but lm_head.weight differs from transformer.wte.weight",
-              "set tie_word_embeddings to false to use lm_head.weight, or remove it from the file");
+              fmt::format("tie_word_embeddings is true, but {} differs from {}", name,
+                          in_quotes(wte->second.name)),
+              "set tie_word_embeddings to false to use the head, or remove it from the file");
   }
   tensors.erase(head);
 }
@@ -113,10 +156,11 @@ std::unique_ptr<WeightSource> open_huggingface(const std::string& folder) {
   const std::string config_path = (fs::path(folder) / "config.json").string();
   const GptConfig config =
       parse_gpt2_config(read_all(*open_file(config_path), kMostJsonBytes), config_path);
-  FileTensors tensors = open_tensors(folder);
-  if (config.tied_head) settle_tied_head(tensors, config_path);
-  return make_file_weights(config, std::move(tensors), folder,
-                           "Hugging Face GPT-2 folder " + folder);
+  NamedTensors named = name_tensors(open_tensors(folder));
+  for (auto& [name, tensor] : named.tensors) tensor.is_transposed = is_conv1d(name);
+  settle_head(config, named.tensors, config_path);
+  return make_file_weights(config, std::move(named.tensors), folder,
+                           "Hugging Face GPT-2 folder " + folder, unread_note(named.unread));
 }
 
 }  // namespace tplab

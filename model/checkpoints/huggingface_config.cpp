@@ -22,13 +22,13 @@ std::string shown(const json& value) {
 
 int64_t size_at(const json& config, const char* key, const std::string& path) {
   const auto found = config.find(key);
-  if (found != config.end() && found->is_number_unsigned() &&
+  if (found != config.end() && found->is_number_unsigned() && *found != 0 &&
       found->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX)) {
     return found->get<int64_t>();
   }
   fail_file(path, fmt::format("{} is {}", key, found == config.end() ? "missing" : shown(*found)),
-            "a GPT-2 config.json has n_layer, n_head, n_embd, n_positions and vocab_size, all "
-            "whole numbers");
+            "a GPT-2 config.json has n_layer, n_head, n_embd, n_positions and vocab_size (and may "
+            "have n_inner): whole numbers from 1 up");
 }
 
 bool flag_at(const json& config, const char* key, bool otherwise, const std::string& path) {
@@ -40,16 +40,26 @@ bool flag_at(const json& config, const char* key, bool otherwise, const std::str
 
 Gelu gelu_of(const json& config, const std::string& path) {
   const json name = config.value("activation_function", json("gelu_new"));
-  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast") return Gelu::tanh;
+  for (const char* tanh :
+       {"gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate"}) {
+    if (name == tanh) return Gelu::tanh;
+  }
   if (name == "gelu" || name == "gelu_python") return Gelu::erf;
   fail_file(path, "activation_function is " + shown(name),
             "tplab knows gelu_new, gelu_pytorch_tanh and gelu_fast (tanh) and gelu (erf)");
 }
 
+// The first configs of 2019 had no model_type, but the name of a class.
+bool is_gpt2_class(const json& config) {
+  const auto classes = config.find("architectures");
+  return classes != config.end() && classes->is_array() && !classes->empty() &&
+         classes->front().is_string() && classes->front().get<std::string>().starts_with("GPT2");
+}
+
 // Options of transformers' GPT2Config that change what the network computes.
 void refuse_other_networks(const json& config, const std::string& path) {
   const json type = config.value("model_type", json());
-  if (type != "gpt2") {
+  if (type != "gpt2" && !(type.is_null() && is_gpt2_class(config))) {
     fail_file(path, "model_type is " + (type.is_null() ? "missing" : shown(type)),
               "tplab reads GPT-2: a folder whose config.json says \"model_type\": \"gpt2\"");
   }
@@ -60,8 +70,13 @@ void refuse_other_networks(const json& config, const std::string& path) {
   };
   require("scale_attn_weights", true);
   require("scale_attn_by_inverse_layer_idx", false);
-  require("reorder_and_upcast_attn", false);
   require("add_cross_attention", false);
+  // reorder_and_upcast_attn says in which order half precision is computed: the same network.
+  static_cast<void>(flag_at(config, "reorder_and_upcast_attn", false, path));
+  const json pruned = config.value("pruned_heads", json());
+  if (!pruned.empty()) {
+    fail_file(path, "pruned_heads is not empty", "use the model before its heads were pruned");
+  }
   if (!config.value("quantization_config", json()).is_null()) {
     fail_file(path, "its weights are quantized", "use the model's f32, f16 or bf16 weights");
   }
@@ -93,8 +108,9 @@ GptConfig parse_gpt2_config(std::string_view text, const std::string& path) {
   config.tied_head = flag_at(json_config, "tie_word_embeddings", true, path);
   config.gelu = gelu_of(json_config, path);
   const json eps = json_config.value("layer_norm_epsilon", json(1e-5));
-  if (!eps.is_number()) {
-    fail_file(path, "layer_norm_epsilon is " + shown(eps), "it must be a number, such as 1e-5");
+  if (!eps.is_number() || !(eps.get<double>() > 0)) {
+    fail_file(path, "layer_norm_epsilon is " + shown(eps),
+              "it must be a number above 0; GPT-2's is 1e-5");
   }
   config.layer_norm_eps = eps.get<double>();
   check_file_config(config, path);

@@ -6,8 +6,8 @@
 
 #include "model/checkpoints/nanogpt.h"
 #include "model/checkpoints/pickle.h"
-#include "model/tokenizers/utf8.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 namespace {

@@ -3,165 +3,171 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "model/checkpoints/bytes.h"
+#include "model/checkpoints/file_weights.h"
+#include "model/checkpoints/tensor_names.h"
 #include "sim/error.h"
 
 namespace tplab {
 namespace {
 
 using pickle::Document;
-using pickle::Ref;
+using pickle::Value;
+using Items = std::vector<std::pair<pickle::Ref, pickle::Ref>>;
 
-constexpr const char* kTrainPy =
-    "tplab reads what nanoGPT's train.py saves: a dict with 'model' (a state dict) and "
-    "'model_args'";
-
-// The value of a key that must be there and be a dict.
-const pickle::Dict& dict_at(const Document& document, std::string_view key,
-                            const std::string& path) {
-  const auto* root = std::get_if<pickle::Dict>(&document.root());
-  const pickle::Value* value = root ? document.find(*root, key) : nullptr;
-  const auto* dict = value ? std::get_if<pickle::Dict>(value) : nullptr;
-  if (!dict) fail_file(path, fmt::format("has no dict named '{}'", key), kTrainPy);
-  return *dict;
+// "'model', 'optimizer' and 3 more": the keys that are text.
+std::string keys_text(const Document& document, const pickle::Dict& dict) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : dict.items) {
+    if (const auto* text = document.get<std::string_view>(key)) keys.push_back(in_quotes(*text));
+  }
+  return keys.empty() ? "no keys that are text" : list_text(keys);
 }
 
-// model_args, whose keys are all known: one that is not may change the network.
-GptConfig read_config(const Document& document, const std::string& path) {
-  const pickle::Dict& arguments = dict_at(document, "model_args", path);
-  GptConfig config;
-  for (const auto& [key, ref] : arguments.items) {
-    const auto* name = document.get<std::string_view>(key);
-    const std::string shown = name ? in_quotes(*name) : "a key that is not text";
-    const auto* number = document.get<int64_t>(ref);
-    const auto* flag = document.get<bool>(ref);
-    int64_t* size = !name                   ? nullptr
-                    : *name == "n_layer"    ? &config.n_layer
-                    : *name == "n_head"     ? &config.n_head
-                    : *name == "n_embd"     ? &config.n_embd
-                    : *name == "block_size" ? &config.block_size
-                    : *name == "vocab_size" ? &config.vocab_size
-                                            : nullptr;
-    if (size && number) {
-      *size = *number;
-    } else if (name && *name == "bias" && flag) {
-      config.bias = *flag;
-    } else if (!name || *name != "dropout") {
-      fail_file(path,
-                "model_args has " + shown +
-                    ", which nanoGPT's GPTConfig lacks or gives "
-                    "another type",
-                "tplab knows n_layer, n_head, n_embd, block_size, vocab_size, bias and dropout; a "
-                "changed model needs its own code");
-    }
+// The outermost dict, which has a state dict under 'model'.
+const pickle::Dict& read_root(const Document& document, const std::string& path) {
+  const auto* root = std::get_if<pickle::Dict>(&document.root());
+  if (!root) {
+    fail_file(path,
+              fmt::format("is {}, not a dict with 'model' and 'model_args'",
+                          document.kind(document.root())),
+              save_again("c = {'model': c.state_dict(), 'model_args': {'n_layer': ...}}"));
+  }
+  const Value* model = document.find(*root, "model");
+  const bool has_tensors =
+      std::any_of(root->items.begin(), root->items.end(),
+                  [&](const auto& item) { return document.get<pickle::Tensor>(item.second); });
+  if (!model && has_tensors) {
+    fail_file(path, "is a state dict alone: tensors, but not the model's sizes",
+              "if it is a file of a Hugging Face folder, give the folder; else, " +
+                  save_again("c = {'model': c, 'model_args': {'n_layer': ...}}"));
+  }
+  if (!model) {
+    fail_file(path, fmt::format("has no 'model'; it has {}", keys_text(document, *root)),
+              save_again("c = {'model': c[...], 'model_args': {'n_layer': ...}}"));
+  }
+  if (!document.items(*model)) {
+    fail_file(path, fmt::format("'model' is {}, not a dict of tensors", document.kind(*model)),
+              save_again("c['model'] = c['model'].state_dict()"));
+  }
+  return *root;
+}
+
+// Where the sizes are: 'model_args', or the 'config' of build-nanogpt, which has no 'model_args'.
+struct Sizes {
+  std::string_view key;
+  const Items* items;
+  std::string kind, where;
+};
+
+struct SizeRow {
+  std::string_view key;
+  int64_t GptConfig::*member;
+};
+constexpr SizeRow kSizes[] = {{"n_layer", &GptConfig::n_layer},
+                              {"n_head", &GptConfig::n_head},
+                              {"n_embd", &GptConfig::n_embd},
+                              {"block_size", &GptConfig::block_size},
+                              {"vocab_size", &GptConfig::vocab_size}};
+
+bool has_sizes(const Document& document, const Items& items) {
+  return std::all_of(std::begin(kSizes), std::end(kSizes), [&](const SizeRow& row) {
+    return std::any_of(items.begin(), items.end(), [&](const auto& item) {
+      const auto* key = document.get<std::string_view>(item.first);
+      return key && *key == row.key;
+    });
+  });
+}
+
+Sizes find_sizes(const Document& document, const pickle::Dict& root, const std::string& path) {
+  for (const std::string_view key : {"model_args", "config"}) {
+    const Value* value = document.find(root, key);
+    if (!value) continue;
+    const Items* items = document.attributes(*value);
+    const std::string kind = document.kind(*value);
+    if (items && (key == "model_args" || has_sizes(document, *items)))
+      return {key, items, kind, fmt::format("{}: '{}'", path, key)};
+    if (items) continue;  // nanoGPT's 'config' is of the training run
+    fail_file(path, fmt::format("'{}' is {}, not a dict of the model's sizes", key, kind),
+              save_again(fmt::format("c['model_args'] = vars(c['{}'])", key)));
+  }
+  fail_file(
+      path,
+      fmt::format("has neither 'model_args' nor 'config', which give the model's sizes; it has "
+                  "{}",
+                  keys_text(document, root)),
+      save_again("c['model_args'] = {'n_layer': ..., 'n_head': ..., 'n_embd': ...}"));
+}
+
+// One entry of the sizes. Returns its key.
+std::string_view read_argument(const Document& document, const Sizes& sizes, pickle::Ref key,
+                               const Value& value, GptConfig& config) {
+  const auto* name = document.get<std::string_view>(key);
+  const auto* number = std::get_if<int64_t>(&value);
+  const auto* flag = std::get_if<bool>(&value);
+  const auto size = std::find_if(std::begin(kSizes), std::end(kSizes),
+                                 [&](const SizeRow& row) { return name && row.key == *name; });
+  const bool is_size = size != std::end(kSizes), is_bias = name && *name == "bias";
+  if (is_size && number) {
+    config.*size->member = *number;
+  } else if (is_bias && flag) {
+    config.bias = *flag;
+  } else if (is_size || is_bias) {
+    const char* wanted = is_size ? "a whole number" : "True or False";
+    fail_file(sizes.where, fmt::format("'{}' is {}, not {}", *name, document.kind(value), wanted),
+              save_again(fmt::format("c['{0}']['{1}'] = {2}(c['{0}']['{1}'])", sizes.key, *name,
+                                     is_size ? "int" : "bool")));
+  } else if (!name || *name != "dropout") {
+    fail_file(sizes.where,
+              fmt::format("has {}, which nanoGPT's GPTConfig lacks",
+                          name ? in_quotes(*name) : "a key that is not text"),
+              "tplab knows n_layer, n_head, n_embd, block_size, vocab_size, bias and dropout; a "
+              "changed model needs its own code");
+  }
+  return *name;
+}
+
+// The sizes' keys are all known: one that is not may change the network.
+void read_config(const Document& document, const Sizes& sizes, NanoGptState& state) {
+  GptConfig& config = state.config;
+  std::set<std::string_view> found;
+  for (const auto& [key, ref] : *sizes.items)
+    found.insert(read_argument(document, sizes, key, document[ref], config));
+  for (const SizeRow& row : kSizes) {
+    if (found.count(row.key)) continue;
+    fail_file(sizes.where, fmt::format("has no '{}'", row.key),
+              "the model's sizes are n_layer, n_head, n_embd, block_size and vocab_size");
   }
   constexpr int64_t kMostEmbd = int64_t{1} << 24;  // 4 C is computed before check() sees C
   config.n_inner = 4 * std::clamp<int64_t>(config.n_embd, 0, kMostEmbd);
-  return config;
-}
-
-// The items of a tuple of whole numbers that are not negative, as shapes and strides are.
-std::vector<int64_t> read_sizes(const Document& document, Ref ref, const std::string& where) {
-  constexpr size_t kMostDimensions = 32;
-  const auto* tuple = document.get<pickle::Tuple>(ref);
-  std::vector<int64_t> sizes;
-  if (tuple && tuple->items.size() <= kMostDimensions) {
-    for (const Ref item : tuple->items) {
-      const auto* size = document.get<int64_t>(item);
-      if (size && *size >= 0) sizes.push_back(*size);
-    }
+  // build-nanogpt's GPTConfig has neither bias nor dropout: always biases, and GELU's tanh form.
+  const bool is_build_nanogpt =
+      sizes.key == "config" && !found.count("bias") && !found.count("dropout");
+  if (is_build_nanogpt) config.gelu = Gelu::tanh;
+  if (sizes.key == "config") {
+    state.notes.push_back(fmt::format(
+        "the model's sizes are in 'config', which is {}{}", sizes.kind,
+        is_build_nanogpt ? ": taken for build-nanogpt's, with GELU in its tanh form" : ""));
   }
-  if (!tuple || sizes.size() != tuple->items.size()) {
-    fail_file(where, "its shape or strides are not a tuple of whole numbers", kTrainPy);
-  }
-  return sizes;
-}
-
-bool is_contiguous(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
-  if (shape.size() != strides.size()) return false;
-  int64_t expected = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] != 1 && strides[i] != expected) return false;
-    if (__builtin_mul_overflow(expected, shape[i], &expected)) return false;
-  }
-  return true;
-}
-
-struct Storage {
-  StoredType type;
-  std::string key;
-  int64_t length;
-};
-
-// ('storage', torch.FloatStorage, key, device, length)
-Storage read_storage(const Document& document, Ref ref, const std::string& where) {
-  const auto* persistent = document.get<pickle::Persistent>(ref);
-  const auto* tuple = persistent ? document.get<pickle::Tuple>(persistent->id) : nullptr;
-  if (tuple && tuple->items.size() == 5) {
-    const auto* tag = document.get<std::string_view>(tuple->items[0]);
-    const auto* type = document.get<pickle::Global>(tuple->items[1]);
-    const auto* key = document.get<std::string_view>(tuple->items[2]);
-    const auto* length = document.get<int64_t>(tuple->items[4]);
-    const auto known =
-        std::find_if(stored_types().begin(), stored_types().end(), [&](const StoredTypeRow& row) {
-          return type && type->module == "torch" && type->name == row.torch_storage;
-        });
-    if (tag && *tag == "storage" && known != stored_types().end() && key && length &&
-        *length >= 0 && *length <= INT64_MAX / 8) {
-      return {known->type, std::string(*key), *length};
-    }
-  }
-  fail_file(where, "its storage is not as torch.save writes it", kTrainPy);
-}
-
-NanoGptTensor read_tensor(const Document& document, Ref ref, const std::string& where) {
-  const auto* tensor = document.get<pickle::Tensor>(ref);
-  if (!tensor) fail_file(where, "is not a tensor", kTrainPy);
-  const Storage storage = read_storage(document, tensor->storage, where);
-  const std::vector<int64_t> shape = read_sizes(document, tensor->shape, where);
-  const std::vector<int64_t> strides = read_sizes(document, tensor->stride, where);
-  const auto* begin = document.get<int64_t>(tensor->offset);
-
-  int64_t count = 1;
-  for (const int64_t size : shape) {
-    if (__builtin_mul_overflow(count, size, &count)) count = INT64_MAX;
-  }
-  if (!begin || *begin < 0 || count > storage.length || *begin > storage.length - count) {
-    fail_file(where,
-              fmt::format("shape {} does not fit in its storage of {} values", shape_text(shape),
-                          storage.length),
-              "the file is corrupt: download or copy it again");
-  }
-  if (!is_contiguous(shape, strides)) {
-    fail_file(where,
-              fmt::format("shape {} with strides {} is not contiguous", shape_text(shape),
-                          shape_text(strides)),
-              "save {k: v.contiguous() for k, v in model.state_dict().items()}");
-  }
-  return {storage.key, storage.type, *begin, *begin + count, shape};
+  check_file_config(config, sizes.where);
 }
 
 }  // namespace
 
 NanoGptState read_nanogpt_state(const Document& document, const std::string& path) {
+  const pickle::Dict& root = read_root(document, path);
   NanoGptState state;
-  state.config = read_config(document, path);
-  for (const auto& [key, ref] : dict_at(document, "model", path).items) {
-    const auto* text = document.get<std::string_view>(key);
-    if (!text) fail_file(path, "its state dict has a key that is not text", kTrainPy);
-    std::string_view name = *text;
-    constexpr std::string_view kCompiled = "_orig_mod.";  // torch.compile's prefix
-    if (name.starts_with(kCompiled)) name.remove_prefix(kCompiled.size());
-    // nanoGPT's causal mask, a buffer where PyTorch has no flash attention.
-    if (name.ends_with(".attn.bias")) continue;
-    const std::string where = fmt::format("{}: tensor {}", path, in_quotes(name));
-    if (!state.tensors.emplace(name, read_tensor(document, ref, where)).second) {
-      fail_file(where, "occurs twice", kTrainPy);
-    }
+  read_config(document, find_sizes(document, root, path), state);
+  state.model = read_state_dict(document, *document.find(root, "model"), path);
+  for (const auto& [name, kind] : state.model.others) {
+    if (!is_model_name(name)) continue;
+    fail_file(path, fmt::format("tensor {} of 'model' is {}", in_quotes(name), kind),
+              save_again("c['model'] = {k: torch.as_tensor(v) for k, v in c['model'].items()}"));
   }
-  const pickle::Value* iteration =
-      document.find(std::get<pickle::Dict>(document.root()), "iter_num");
+  const Value* iteration = document.find(root, "iter_num");
+  if (!iteration) iteration = document.find(root, "step");  // build-nanogpt's
   if (const auto* number = iteration ? std::get_if<int64_t>(iteration) : nullptr) {
     state.iteration = *number;
   }

@@ -13,25 +13,14 @@
 namespace tplab::pickle {
 namespace {
 
-// Everything a pickle may name. Nothing here is ever called: Reader::reduce knows what each means.
+// The calls that are understood; what any other would make is an Opaque. None is ever made.
 constexpr Global kOrderedDict = {"collections", "OrderedDict"};
+constexpr Global kDefaultDict = {"collections", "defaultdict"};
 constexpr Global kTensor = {"torch._utils", "_rebuild_tensor_v2"};
+constexpr Global kOldTensor = {"torch._utils", "_rebuild_tensor"};
 constexpr Global kParameter = {"torch._utils", "_rebuild_parameter"};
-constexpr Global kGlobals[] = {
-    kOrderedDict,
-    kTensor,
-    kParameter,
-    {"torch", "DoubleStorage"},
-    {"torch", "FloatStorage"},
-    {"torch", "HalfStorage"},
-    {"torch", "BFloat16Storage"},
-    {"torch", "LongStorage"},
-    {"torch", "IntStorage"},
-    {"torch", "ShortStorage"},
-    {"torch", "CharStorage"},
-    {"torch", "ByteStorage"},
-    {"torch", "BoolStorage"},
-};
+constexpr Global kFromType = {"torch._tensor", "_rebuild_from_type_v2"};
+constexpr Global kParameterWithState = {"torch._utils", "_rebuild_parameter_with_state"};
 
 bool same(const Global& a, const Global& b) { return a.module == b.module && a.name == b.name; }
 
@@ -44,7 +33,9 @@ class Reader {
  public:
   Reader(Document& document, const std::string& where)
       : document_(document), bytes_(document.bytes_.data(), document.bytes_.size()), where_(where) {
-    for (const Value& value : {Value(None{}), Value(false), Value(true), Value(Tuple{})})
+    for (const Value& value : {Value(None{}), Value(false), Value(true), Value(Tuple{}),
+                               Value(Global{"builtins", "bytes"}), Value(Global{"builtins", "set"}),
+                               Value(Global{"builtins", "int"})})
       make(value);
   }
 
@@ -56,12 +47,11 @@ class Reader {
 
  private:
   // These values are made once, so that one-byte opcodes cost no memory.
-  static constexpr Ref kNone{0}, kFalse{1}, kTrue{2}, kEmptyTuple{3};
+  static constexpr Ref kNone{0}, kFalse{1}, kTrue{2}, kEmptyTuple{3}, kBytes{4}, kSet{5}, kInt{6};
 
   [[noreturn]] void refuse(const std::string& what) const {
     fail_file(where_, fmt::format("{} (at byte {} of the pickle; nothing was executed)", what, at_),
-              "keep to plain data: torch.save({'model': model.state_dict(), 'model_args': ...}, "
-              "path) or pickle.dump(meta, file)");
+              "the file is corrupt, or no pickle: download it, copy it or save it again");
   }
 
   // ---- bytes ----
@@ -94,13 +84,17 @@ class Reader {
     return std::bit_cast<double>(bits);
   }
 
-  int64_t take_long() {  // two's complement in as many bytes as it takes
-    const size_t count = take_integer<uint8_t>();
-    if (count > 8) refuse("an integer of more than 64 bits");
+  bool push_long(uint64_t count) {  // two's complement in as many bytes as it takes
     const std::string_view text = take(count);
+    if (count > 8) return push(Value(Opaque{.type = kInt}));
     uint64_t bits = count > 0 && (text.back() & 0x80) != 0 ? ~uint64_t{0} : 0;
-    std::memcpy(&bits, text.data(), count);
-    return static_cast<int64_t>(bits);
+    std::memcpy(&bits, text.data(), text.size());
+    return push(Value(static_cast<int64_t>(bits)));
+  }
+
+  bool push_bytes(uint64_t count) {
+    take(count);
+    return push(Value(Opaque{.type = kBytes}));
   }
 
   // ---- values, the stack and the memo ----
@@ -174,54 +168,85 @@ class Reader {
     return *value;
   }
 
-  void append(std::vector<Ref> items) {
+  // The value, if it is a T; null otherwise. Until the next push.
+  template <class T>
+  T* as(Ref ref) {
+    return std::get_if<T>(&document_.values_[ref.index]);
+  }
+
+  // What an Opaque that is a list or a set holds is not kept.
+  bool append(const std::vector<Ref>& items) {
+    if (as<Opaque>(top())) return true;
     List& list = expect<List>(top(), "a list");
     list.items.insert(list.items.end(), items.begin(), items.end());
+    return true;
   }
 
-  void set_items(const std::vector<Ref>& items) { add_pairs(expect<Dict>(top(), "a dict"), items); }
+  bool set_items(const std::vector<Ref>& items) {
+    auto* object = as<Opaque>(top());
+    add_pairs(object ? object->items : expect<Dict>(top(), "a dict").items, items);
+    return true;
+  }
 
-  void add_pairs(Dict& dict, const std::vector<Ref>& items) {
+  void add_pairs(std::vector<std::pair<Ref, Ref>>& pairs, const std::vector<Ref>& items) {
     if (items.size() % 2 != 0) refuse("a dict with a key but no value");
-    for (size_t i = 0; i < items.size(); i += 2) dict.items.emplace_back(items[i], items[i + 1]);
-  }
-
-  bool push_global(std::string_view module, std::string_view name) {
-    for (const Global& allowed : kGlobals) {
-      if (same(allowed, {module, name})) return push(Value(allowed));
-    }
-    refuse(fmt::format("the pickle asks for {} of Python module {}, which weights do not need",
-                       in_quotes(name), in_quotes(module)));
+    for (size_t i = 0; i < items.size(); i += 2) pairs.emplace_back(items[i], items[i + 1]);
   }
 
   bool push_named_global() {
     const Ref name = pop(), module = pop();
-    return push_global(expect<std::string_view>(module, "text"),
-                       expect<std::string_view>(name, "text"));
+    return push(Value(
+        Global{expect<std::string_view>(module, "text"), expect<std::string_view>(name, "text")}));
   }
 
-  // callable(*arguments), for the three callables there are.
+  // callable(*arguments): what is not understood is an object of that class.
   bool reduce() {
     const Ref arguments = pop(), callable = pop();
-    const Global& global = expect<Global>(callable, "an allowed global");
     const std::vector<Ref>& items = expect<Tuple>(arguments, "a tuple").items;
-    if (same(global, kOrderedDict) && items.empty()) return push(Value(Dict{}));
-    if (same(global, kTensor) && items.size() >= 4) {
+    const auto* global = as<Global>(callable);
+    if (!global) return push_object(callable, items);
+    if (same(*global, kDefaultDict) || (same(*global, kOrderedDict) && items.empty()))
+      return push(Value(Dict{}));
+    const bool is_tensor = same(*global, kTensor) || same(*global, kOldTensor);
+    const bool is_parameter = same(*global, kParameter) || same(*global, kParameterWithState);
+    if (is_tensor && items.size() >= 4)
       return push(Value(Tensor{items[0], items[1], items[2], items[3]}));
+    if (is_parameter && !items.empty()) return push(items[0]);  // its tensor
+    if (same(*global, kFromType) && items.size() >= 3) {  // (how it is rebuilt, class, with what)
+      const auto* how = as<Global>(items[0]);
+      const auto* with = as<Tuple>(items[2]);
+      if (how && same(*how, kTensor) && with && with->items.size() >= 4)
+        return push(Value(Tensor{with->items[0], with->items[1], with->items[2], with->items[3]}));
     }
-    if (same(global, kParameter) && !items.empty()) return push(items[0]);  // its tensor
-    refuse(fmt::format("a call of {} that torch.save does not write", in_quotes(global.name)));
+    if (is_tensor || is_parameter)
+      refuse(fmt::format("a call of {} that torch.save does not write", in_quotes(global->name)));
+    return push_object(callable, items);
   }
 
-  // Attributes of an object: only torch's state dicts have any, and they are not weights.
+  // An object of a class, or of what a function makes. Those whose names begin with _ are helpers
+  // that take the class as their first argument: copyreg._reconstructor, numpy's _reconstruct.
+  bool push_object(Ref callable, const std::vector<Ref>& arguments) {
+    if (const auto* object = as<Opaque>(callable)) callable = object->type;  // a partial, a method
+    const auto* global = as<Global>(callable);
+    if (!global) refuse("a call of what is no class or function");
+    const bool is_helper = global->name.starts_with('_');
+    if (is_helper && !arguments.empty() && as<Global>(arguments[0])) callable = arguments[0];
+    return push(Value(Opaque{.type = callable}));
+  }
+
+  bool new_object(size_t n_arguments) {  // cls.__new__(cls, *args, **kwargs)
+    pop_items(n_arguments);
+    return push_object(pop(), {});
+  }
+
+  // Attributes of an object. A state dict has some too (_metadata), and a tensor may: no weights.
   bool build() {
-    pop();
-    expect<Dict>(top(), "an OrderedDict");
-    return true;
-  }
-
-  bool append_popped(std::vector<Ref> items) {
-    append(std::move(items));
+    const Ref state = pop();
+    if (auto* object = as<Opaque>(top())) {
+      object->state = state;
+    } else if (!as<Tensor>(top())) {
+      expect<Dict>(top(), "an object");
+    }
     return true;
   }
 
@@ -261,7 +286,9 @@ class Reader {
       case 'M':  // BININT2
         return push(Value(int64_t{take_integer<uint16_t>()}));
       case 0x8a:  // LONG1
-        return push(Value(take_long()));
+        return push_long(take_integer<uint8_t>());
+      case 0x8b:  // LONG4, whose length has a sign
+        return push_long(take_integer<uint32_t>());
       case 'G':  // BINFLOAT
         return push(Value(take_double()));
 
@@ -273,6 +300,13 @@ class Reader {
         return push(Value(take(take_integer<uint32_t>())));
       case 0x8d:  // BINUNICODE8
         return push(Value(take(take_integer<uint64_t>())));
+      case 'C':  // SHORT_BINBYTES
+        return push_bytes(take_integer<uint8_t>());
+      case 'B':  // BINBYTES
+        return push_bytes(take_integer<uint32_t>());
+      case 0x8e:  // BINBYTES8
+      case 0x96:  // BYTEARRAY8
+        return push_bytes(take_integer<uint64_t>());
 
       case ')':  // EMPTY_TUPLE
         return push(kEmptyTuple);
@@ -287,22 +321,26 @@ class Reader {
       case 'l':  // LIST
         return push(Value(List{pop_to_mark()}));
       case 'a':  // APPEND
-        return append_popped(pop_items(1));
-      case 'e':  // APPENDS
-        return append_popped(pop_to_mark());
+        return append(pop_items(1));
+      case 'e':   // APPENDS
+      case 0x90:  // ADDITEMS
+        return append(pop_to_mark());
+      case 0x8f:  // EMPTY_SET
+        return push(Value(Opaque{.type = kSet}));
+      case 0x91:  // FROZENSET
+        pop_to_mark();
+        return push(Value(Opaque{.type = kSet}));
       case '}':  // EMPTY_DICT
         return push(Value(Dict{}));
       case 'd': {  // DICT
         Dict dict;
-        add_pairs(dict, pop_to_mark());
+        add_pairs(dict.items, pop_to_mark());
         return push(Value(std::move(dict)));
       }
       case 's':  // SETITEM
-        set_items(pop_items(2));
-        return true;
+        return set_items(pop_items(2));
       case 'u':  // SETITEMS
-        set_items(pop_to_mark());
-        return true;
+        return set_items(pop_to_mark());
 
       case 'h':  // BINGET
         return get(take_integer<uint8_t>());
@@ -317,18 +355,22 @@ class Reader {
 
       case 'c': {  // GLOBAL
         const std::string_view module = take_line();
-        return push_global(module, take_line());
+        return push(Value(Global{module, take_line()}));
       }
       case 0x93:  // STACK_GLOBAL
         return push_named_global();
       case 'R':  // REDUCE
         return reduce();
+      case 0x81:  // NEWOBJ
+        return new_object(1);
+      case 0x92:  // NEWOBJ_EX
+        return new_object(2);
       case 'b':  // BUILD
         return build();
       case 'Q':  // BINPERSID
         return push(Value(Persistent{pop()}));
       default:
-        refuse(fmt::format("opcode 0x{:02x}, which weights do not need", opcode));
+        refuse(fmt::format("opcode 0x{:02x}, which tplab does not know", opcode));
     }
   }
 
@@ -352,6 +394,37 @@ const Value* Document::find(const Dict& dict, std::string_view key) const {
     return text && *text == key;
   });
   return found == dict.items.rend() ? nullptr : &(*this)[found->second];
+}
+
+const std::vector<std::pair<Ref, Ref>>* Document::items(const Value& value) const {
+  if (const auto* dict = std::get_if<Dict>(&value)) return &dict->items;
+  const auto* object = std::get_if<Opaque>(&value);
+  return object && !object->items.empty() ? &object->items : nullptr;
+}
+
+const std::vector<std::pair<Ref, Ref>>* Document::attributes(const Value& value) const {
+  if (const auto* own = items(value)) return own;
+  const auto* object = std::get_if<Opaque>(&value);
+  if (!object || !object->state) return nullptr;
+  const auto* pair = get<Tuple>(*object->state);  // (attributes, slots) where a class has slots
+  const bool has_slots = pair && pair->items.size() == 2;
+  const auto* dict = get<Dict>(has_slots ? pair->items[1] : *object->state);
+  return dict ? &dict->items : nullptr;
+}
+
+std::string Document::kind(const Value& value) const {
+  constexpr const char* kKinds[] = {"None",    "",          "a whole number", "",
+                                    "",        "a tuple",   "a list",         "a dict",
+                                    "a class", "a storage", "a tensor"};
+  static_assert(std::variant_size_v<Value> == std::size(kKinds) + 1);
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "True" : "False";
+  if (const auto* number = std::get_if<double>(&value))
+    return fmt::format("the number {}", *number);
+  if (const auto* text = std::get_if<std::string_view>(&value)) return "text " + in_quotes(*text);
+  const auto* object = std::get_if<Opaque>(&value);
+  if (!object) return kKinds[value.index()];
+  const auto& [module, name] = *get<Global>(object->type);  // push_object made sure of it
+  return "an object of " + in_quotes(fmt::format("{}.{}", module, name));
 }
 
 }  // namespace tplab::pickle

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,7 +28,7 @@ struct List {
 struct Dict {  // dict and OrderedDict, in the order of the pickle; a key may repeat
   std::vector<std::pair<Ref, Ref>> items;
 };
-// One of the few names a pickle may mention, such as {"torch", "FloatStorage"}.
+// A name that a pickle mentions, such as {"torch", "FloatStorage"}. Nothing is imported.
 struct Global {
   std::string_view module, name;
 };
@@ -39,16 +40,24 @@ struct Persistent {
 struct Tensor {
   Ref storage, offset, shape, stride;
 };
+// An object of any other class: nothing was made or called. What would be its attributes is its
+// state; items are those of a subclass of dict.
+struct Opaque {
+  Ref type;  // a Global: its class, or the function that would make it
+  std::vector<std::pair<Ref, Ref>> items = {};
+  std::optional<Ref> state = {};
+};
 
 // Text is UTF-8 as far as Python wrote it so; it points into the Document.
 using Value = std::variant<None, bool, int64_t, double, std::string_view, Tuple, List, Dict, Global,
-                           Persistent, Tensor>;
+                           Persistent, Tensor, Opaque>;
 
 class Document {
  public:
-  // Takes protocols 1 to 5, only the opcodes that dicts, lists, tuples, numbers, text and tensors
-  // need, and only the globals torch.save writes for a state dict. Throws Error(bad_file), which
-  // begins with `where`, on anything else. No recursion, and memory in proportion to the bytes.
+  // Takes protocols 1 to 5 without the extension registry. Dicts, lists, tuples, numbers, text and
+  // tensors are read; of other objects it is known what they are. Throws Error(bad_file), which
+  // begins with `where`, where the bytes are no pickle. No recursion, and memory in proportion to
+  // the bytes.
   Document(std::string_view bytes, const std::string& where);
   Document(Document&&) = default;
   Document& operator=(Document&&) = default;
@@ -64,6 +73,13 @@ class Document {
 
   // The value of a key that is text; null where there is none. The last of equal keys counts.
   const Value* find(const Dict& dict, std::string_view key) const;
+
+  // The items of a dict, or of an object of a subclass of it; null for anything else.
+  const std::vector<std::pair<Ref, Ref>>* items(const Value& value) const;
+  // Those, or the attributes of an object whose state is a dict.
+  const std::vector<std::pair<Ref, Ref>>* attributes(const Value& value) const;
+  // What it is, for messages: "a list", "text '12'", "an object of 'numpy.dtype'".
+  std::string kind(const Value& value) const;
 
  private:
   friend class Reader;

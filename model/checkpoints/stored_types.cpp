@@ -23,6 +23,9 @@ const std::vector<StoredTypeRow>& stored_types() {
       {StoredType::boolean, 1, "bool", "BOOL", "BoolStorage"},
       {StoredType::f8, 1, "f8", "F8_E4M3", ""},
       {StoredType::f8, 1, "f8", "F8_E5M2", ""},
+      {StoredType::f8, 1, "f8", "F8_E4M3FNUZ", ""},
+      {StoredType::f8, 1, "f8", "F8_E5M2FNUZ", ""},
+      {StoredType::f8, 1, "f8", "F8_E8M0", ""},
   };
   return table;
 }

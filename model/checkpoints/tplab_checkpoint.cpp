@@ -63,8 +63,11 @@ FileTensors tensors_of(const SafetensorsFile& file, std::string_view prefix, Sto
                             row_of(info.type).name, row_of(type).name),
                 kCopyAgain);
     }
-    tensors[info.name.substr(prefix.size())] = {
-        .bytes = file.bytes(), .offset = info.offset, .type = info.type, .shape = info.shape};
+    tensors[info.name.substr(prefix.size())] = {.name = info.name,
+                                                .bytes = file.bytes(),
+                                                .offset = info.offset,
+                                                .type = info.type,
+                                                .shape = info.shape};
   }
   return tensors;
 }

@@ -49,6 +49,7 @@ class TplabCheckpoint final : public WeightSource {
   const GptConfig& config() const override { return weights_->config(); }
   std::string description() const override { return weights_->description(); }
   std::string stored_dtype() const override { return weights_->stored_dtype(); }
+  std::vector<std::string> notes() const override { return weights_->notes(); }
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     weights_->read(parameter, slice, out);
   }

@@ -9,6 +9,7 @@
 
 #include "model/checkpoints/bytes.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 
@@ -160,7 +161,7 @@ BpeTokenizer::BpeTokenizer(BpeTables tables, std::string origin, BpePaths paths)
 }
 
 std::string BpeTokenizer::description() const {
-  return fmt::format("GPT-2 byte-level BPE, {} tokens ({})", vocab_size(), origin_);
+  return fmt::format("GPT-2 byte-level BPE, {} tokens ({})", vocab_size(), printable_line(origin_));
 }
 
 std::vector<int> BpeTokenizer::encode_utf8(std::string_view text, SpecialTokens special) const {

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "model/tokenizers/utf8.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 

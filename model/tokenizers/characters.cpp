@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "model/tokenizers/utf8.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 
@@ -29,7 +29,7 @@ CharacterTokenizer::CharacterTokenizer(std::vector<std::string> characters, std:
 }
 
 std::string CharacterTokenizer::description() const {
-  return fmt::format("{} characters ({})", vocab_size(), origin_);
+  return fmt::format("{} characters ({})", vocab_size(), printable_line(origin_));
 }
 
 std::vector<int> CharacterTokenizer::encode_utf8(std::string_view text, SpecialTokens) const {

@@ -42,7 +42,8 @@ bool is_pickle(const std::string& path) {
   const auto file = open_file(path);
   char first = 0;
   if (file->size() > 0) file->read(0, &first, 1);
-  return first == '\x80' || fs::path(path).extension() == ".pkl";
+  const fs::path ending = fs::path(path).extension();
+  return ending != ".safetensors" && (first == '\x80' || ending == ".pkl");
 }
 
 std::unique_ptr<Tokenizer> load_characters(const std::string& path) {

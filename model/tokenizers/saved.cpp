@@ -9,8 +9,8 @@
 #include "model/checkpoints/json.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
-#include "model/tokenizers/utf8.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "model/tokenizers/utf8.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 

@@ -10,9 +10,9 @@
 
 #include "model/checkpoints/nanogpt.h"
 #include "model/tokenizers/characters.h"
-#include "model/tokenizers/utf8.h"
 #include "sim/error.h"
 #include "sim/random.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 namespace {
@@ -80,7 +80,8 @@ void check_length(const Dataset& data, const std::string& origin, int64_t block_
 }
 
 std::string describe(const Dataset& data, const std::string& origin) {
-  return fmt::format("{}: {} + {} tokens, {}", origin, data.train.size(), data.val.size(),
+  return fmt::format("{}: {} + {} tokens, {}", printable_line(origin), data.train.size(),
+                     data.val.size(),
                      data.tokenizer ? data.tokenizer->description()
                                     : fmt::format("a vocabulary of {}", data.vocab_size));
 }

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "model/checkpoints/checkpoint.h"
-#include "model/tokenizers/utf8.h"
 #include "run_tplab.h"
+#include "sim/utf8.h"
 #include "verify/golden.h"
 
 namespace tplab {

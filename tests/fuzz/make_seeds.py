@@ -38,6 +38,10 @@ def safetensors_seeds():
     seed("unaligned", {"a": entry("U8", [1], 0, 1), "b": entry("F32", [1], 1, 5)}, bytes(5))
     seed("past_end", {"a": entry("F32", [2], 0, 8)}, bytes(4))
     seed("shape_overflows", {"a": entry("F32", [1 << 62, 4], 0, 0)})
+    seed("head_only", {"__metadata__": {"transformer.wte.weight": "lm_head.weight"},
+                       "lm_head.weight": entry("F32", [1, 1], 0, 4),
+                       "module._orig_mod.h.0.ln_1.weight": entry("F16", [1], 4, 6)}, bytes(6))
+    seed("metadata_any", {"__metadata__": {"": "\x00\x1b[31m\u202e", "a": "x" * 300}})
     seed("unknown_dtype", {"a": entry("F31", [1], 0, 4)}, bytes(4))
     seed("twice", b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
                   b'"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}')
@@ -115,6 +119,20 @@ def ckpt_seeds():
     seed("deep.pkl", b"]" + b"\x85" * 3000 + b".")
     seed("memo_huge.pkl", b"]r\xff\xff\xff\xff.")
     seed("long_length.pkl", b"\x8d" + b"\xff" * 8 + b".")
+    made = b"c__main__\nGPTConfig\n)\x81}(" + text("n_layer") + b"K\x01ub"
+    others = [made, b"cnumpy\ndtype\n(" + text("f8") + b"\x89\x88tR", b"\x8f(K\x01\x90", b"C\x02xy",
+              b"\x8a\x09" + bytes(9), b"\x8b\x09\0\0\0" + bytes(9), b"ctorch\nbfloat16\n",
+              b"cfunctools\npartial\n(cos\nsystem\ntR", b"c__main__\nKw\n)}\x92",
+              b"c__main__\nMyDict\n)\x81(" + text("a") + b"K\x01u", b"c__main__\nL\n)\x81(K\x01e"]
+    for i, other in enumerate(others):
+        seed(f"object_{i}.pkl", checkpoint_pickle("module.")[:-2] + text("other") + other + b"u.")
+    sizes_of = checkpoint_pickle().replace(text("model_args") + b"}(" + text("bias") + b"\x89",
+                                           text("config") + b"c__main__\nGPTConfig\n)\x81}(")
+    seed("build_nanogpt.pkl", sizes_of.replace(text("iter_num"), b"b" + text("iter_num"), 1))
+    zip_seed("head_only.zip", checkpoint_pickle("module._orig_mod.").replace(
+        text("module._orig_mod.transformer.wte.weight"), text("module.lm_head.weight")))
+    zip_seed("expanded.zip", checkpoint_pickle().replace(b"K\x02K\x01t", b"K\x00K\x00t"))
+    zip_seed("stepped.zip", checkpoint_pickle().replace(b"K\x02K\x01t", b"K\x01K\x02t"))
     seed("not_contiguous.pkl", checkpoint_pickle().replace(b"K\x02K\x01t", b"K\x01K\x02t", 1))
     meta = {"vocab_size": 2, "itos": {0: "a", 1: "\u00e9"}, "stoi": {"a": 0, "\u00e9": 1}}
     seed("meta.pkl", pickle.dumps(meta, 4))
@@ -139,6 +157,9 @@ def config_seeds():
     seed("relu.json", activation_function="relu")
     seed("inner.json", n_inner=2**40)
     seed("scaled.json", scale_attn_by_inverse_layer_idx=True)
+    seed("reorder.json", reorder_and_upcast_attn=True)
+    seed("no_type.json", model_type=None, architectures=["GPT2DoubleHeadsModel"])
+    seed("pruned.json", pruned_heads={"0": [1]})
     seed("epsilon.json", layer_norm_epsilon="small")
     write("config", "deep.json", '{"a":' * 3000)
     write("config", "twice.json", '{"n_layer": 1, "n_layer": 2}')

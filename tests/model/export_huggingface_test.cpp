@@ -160,6 +160,27 @@ TEST_CASE("export: a list of characters goes along, and comes back as a tokenize
   CHECK_THAT(refusal([&] { load_tokenizer(folder.path("out")); }), Contains("no characters"));
 }
 
+TEST_CASE("export: what else belongs to the tokenizer goes along, and what does not is named") {
+  const TempFolder folder;
+  fs::copy(fixture("gpt2-tiny"), folder.path("from"));
+  folder.write("from/special_tokens_map.json", "{}");
+  folder.write("from/tokenizer_config.json", "{}");
+  folder.write("from/tokenizer.model", "?");
+  const auto source = open_huggingface(folder.path("from"));
+  const BpeTokenizer beside = BpeTokenizer::load(folder.path("from"));
+  const ExportReport report = export_huggingface(*source, &beside, folder.path("out"));
+  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
+    CHECK(file_bytes(folder.path(std::string("out/") + name)) ==
+          file_bytes(folder.path(std::string("from/") + name)));
+    CHECK(std::count(report.files.begin(), report.files.end(), name) == 1);
+  }
+  REQUIRE(report.notes.size() == 1);
+  CHECK_THAT(report.notes[0], Contains("not copied") && Contains("'tokenizer.model'"));
+  // An export with these files is still one that a newer one replaces.
+  CHECK_NOTHROW(export_huggingface(*source, nullptr, folder.path("out")));
+  CHECK_FALSE(fs::exists(folder.path("out/special_tokens_map.json")));
+}
+
 TEST_CASE("export: a tokenizer larger than the model is refused") {
   const TempFolder folder;
   GptConfig config = small(true, true, Gelu::erf);

@@ -1,4 +1,5 @@
-// UTF-8, one character at a time, with every ill-formed sequence refused.
+// UTF-8, one character at a time, with every ill-formed sequence refused, and text from outside as
+// a terminal may show it.
 #pragma once
 
 #include <cstddef>
@@ -22,3 +23,13 @@ char32_t code_point(std::string_view character);
 std::string quoted(std::string_view character);
 
 }  // namespace tplab::utf8
+
+namespace tplab {
+
+// What a terminal would obey or hide is spelled out: control characters, and bytes that are no
+// UTF-8, as \x1b; characters that are not seen, or turn the direction of a line, as \u202e.
+// Newlines and ordinary UTF-8 stay.
+std::string printable(std::string_view text);
+std::string printable_line(std::string_view text);  // newlines are spelled out too: \x0a
+
+}  // namespace tplab

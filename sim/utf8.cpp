@@ -1,8 +1,9 @@
 // The table of well-formed sequences of the Unicode standard (table 3-7), as code.
-#include "model/tokenizers/utf8.h"
+#include "sim/utf8.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace tplab::utf8 {
@@ -63,3 +64,50 @@ std::string quoted(std::string_view character) {
 }
 
 }  // namespace tplab::utf8
+
+namespace tplab {
+
+namespace {
+
+struct Span {
+  char32_t first, last;
+};
+
+// Characters that a line does not show as they stand in it: controls, and of Unicode's format
+// characters (general category Cf) and separators (Zl, Zp) those that are no part of any spelling.
+constexpr Span kHidden[] = {{0x00, 0x1F},     {0x7F, 0x9F},     {0xAD, 0xAD},      {0x061C, 0x061C},
+                            {0x180E, 0x180E}, {0x200B, 0x200F}, {0x2028, 0x202E},  {0x2060, 0x206F},
+                            {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F}};
+
+bool is_hidden(char32_t code) {
+  for (const Span& span : kHidden)
+    if (code >= span.first && code <= span.last) return true;
+  return false;
+}
+
+std::string printable(std::string_view text, std::string_view kept) {
+  std::string shown;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = std::max<size_t>(utf8::character_length(text, at), 1);
+    const std::string_view character = text.substr(at, length);
+    const auto byte = static_cast<unsigned char>(character[0]);
+    at += length;
+    const bool is_byte = length == 1 && byte >= 0x80;  // of no character
+    const char32_t code = is_byte ? 0 : utf8::code_point(character);
+    if (!is_hidden(code) || kept.find(character) != std::string_view::npos) {
+      shown += character;
+    } else if (code < 0x80) {
+      shown += fmt::format("\\x{:02x}", byte);
+    } else {
+      shown += fmt::format("\\u{:04x}", static_cast<uint32_t>(code));
+    }
+  }
+  return shown;
+}
+
+}  // namespace
+
+std::string printable(std::string_view text) { return printable(text, "\n"); }
+std::string printable_line(std::string_view text) { return printable(text, ""); }
+
+}  // namespace tplab

@@ -1,0 +1,21 @@
+// What a file is that is not what was wanted: by its first bytes, for messages.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "model/checkpoints/bytes.h"
+
+namespace tplab {
+
+struct FileKind {
+  std::string_view what, way;  // "a web page (HTML)", and what to do about it
+};
+
+// Nothing where it is none that is known here.
+std::optional<FileKind> kind_of_file(std::string_view begin);
+
+// Throws Error(bad_file) where it is one, or is empty.
+void refuse_other_kind(const ByteSource& file);
+
+}  // namespace tplab
