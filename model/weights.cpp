@@ -1,5 +1,7 @@
 #include "model/weights.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace tplab {
@@ -8,6 +10,12 @@ int64_t Slice::row_count() const {
   int64_t count = 0;
   for (const Range& range : rows) count += range.size();
   return count;
+}
+
+std::string WeightSource::place(std::string_view parameter, int64_t row, int64_t col) const {
+  for (const ParameterInfo& p : parameters(config()))
+    if (p.name == parameter && p.shape.size() == 1) return fmt::format("{}[{}]", parameter, row);
+  return fmt::format("{}[{}, {}]", parameter, row, col);
 }
 
 UnevenParts::UnevenParts(std::shared_ptr<const WeightSource> source)

@@ -44,6 +44,9 @@ class WeightSource {
   // REQUIRES: the slice lies within the parameter's shape and out.count == slice.count().
   // Throws Error(bad_file) when the file ends early or cannot be read.
   virtual void read(std::string_view parameter, const Slice& slice, HostSpan out) const = 0;
+  // Where people find one value of a parameter, by the source's own name and layout: row 3, column
+  // 5 of a linear's weight is "h.0.mlp.c_fc.weight[5, 3]" in a file that keeps [in, out].
+  virtual std::string place(std::string_view parameter, int64_t row, int64_t col) const;
 };
 
 // The same weights, of a model that a plan may share out unevenly.
@@ -56,6 +59,9 @@ class UnevenParts final : public WeightSource {
   std::vector<std::string> notes() const override { return source_->notes(); }
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     source_->read(parameter, slice, out);
+  }
+  std::string place(std::string_view parameter, int64_t row, int64_t col) const override {
+    return source_->place(parameter, row, col);
   }
 
  private:

@@ -101,6 +101,16 @@ class FileWeights final : public WeightSource {
                                                         : read_slice(matrix, slice, out);
   }
 
+  std::string place(std::string_view parameter, int64_t row, int64_t col) const override {
+    const auto found = tensors_.find(parameter);
+    if (found == tensors_.end()) return WeightSource::place(parameter, row, col);
+    const FileTensor& tensor = found->second;
+    const std::string& name = tensor.name;
+    if (tensor.shape.size() == 1) return fmt::format("{}[{}]", name, row);
+    if (tensor.is_transposed) std::swap(row, col);
+    return fmt::format("{}[{}, {}]", name, row, col);
+  }
+
  private:
   GptConfig config_;
   FileTensors tensors_;

@@ -53,6 +53,9 @@ class TplabCheckpoint final : public WeightSource {
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     weights_->read(parameter, slice, out);
   }
+  std::string place(std::string_view parameter, int64_t row, int64_t col) const override {
+    return weights_->place(parameter, row, col);
+  }
 
   // AdamW's moment "m" or "v" of a parameter: out.count numbers of the slice, seen as one row-major
   // list, from local_begin on. (A ZeRO rank holds only a range of its slice.)

@@ -1,0 +1,52 @@
+#include "model/finite.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "sim/error.h"
+
+namespace tplab {
+
+namespace {
+
+[[noreturn]] void refuse(const WeightSource& source, const std::string& place, double value) {
+  const std::string what = fmt::format("{}: {} is ", source.description(), place);
+  if (std::isfinite(value))
+    throw Error(ErrorKind::bad_file, what + fmt::format("{:.6g}, more than f32 can hold", value),
+                "use --dtype f64");
+  throw Error(ErrorKind::bad_file,
+              what + (std::isnan(value) ? "NaN, not a number"
+                      : value > 0       ? "inf"
+                                        : "-inf"),
+              "nothing that such a network computes is a number: use a checkpoint from before "
+              "this, or save the weights again");
+}
+
+}  // namespace
+
+void require_finite(const WeightSource& source, DType dtype) {
+  constexpr int64_t kMostValues = int64_t{1} << 20;
+  const double largest =
+      dtype == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+  std::vector<double> values;
+  for (const ParameterInfo& p : parameters(source.config())) {
+    const int64_t rows = p.shape[0], cols = p.shape.size() == 2 ? p.shape[1] : 1;
+    const int64_t rows_at_once = std::max<int64_t>(1, kMostValues / cols);
+    for (int64_t row = 0; row < rows; row += rows_at_once) {
+      const Slice part{{{row, std::min(rows, row + rows_at_once)}}, {0, cols}};
+      values.resize(static_cast<size_t>(part.count()));
+      source.read(p.name, part, {DType::f64, values.data(), part.count()});
+      const auto bad = std::find_if(values.begin(), values.end(), [&](double v) {
+        return !(std::abs(v) <= largest);  // true for NaN
+      });
+      if (bad == values.end()) continue;
+      const int64_t at = bad - values.begin();
+      refuse(source, source.place(p.name, row + at / cols, at % cols), *bad);
+    }
+  }
+}
+
+}  // namespace tplab
