@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "cli/golden_text.h"
 #include "viz/tables.h"
 
 namespace tplab::cli {
@@ -13,12 +14,6 @@ namespace tplab::cli {
 namespace {
 
 using Align = Table::Align;
-
-std::string error_text(double error) { return fmt::format("{:.1e}", error); }
-
-Table::Cell verdict(bool good) {
-  return good ? Table::Cell{"ok", Ink::good} : Table::Cell{"WRONG", Ink::bad};
-}
 
 Table::Cell agreement(bool agrees, const std::string& text) {
   return agrees ? Table::Cell{text} : Table::Cell{"DIFFER", Ink::bad};
@@ -28,13 +23,12 @@ Table::Cell agreement(bool agrees, const std::string& text) {
 Table run_table(const Report& report) {
   Table table({{"tp", Align::right},
                {"dtype"},
-               {"sites", Align::right},
-               {"logits' error", Align::right},
+               {"error", Align::right},
                {"bound", Align::right},
-               {"cached decode", Align::right},
+               {"decode", Align::right},
                {"loss", Align::right},
                {"replicas"},
-               {"collectives"},
+               {"collectives", Align::right},
                {"verdict"}});
   for (const RunResult& run : report.runs) {
     const bool complete = !run.sites.empty();
@@ -42,17 +36,29 @@ Table run_table(const Report& report) {
                                        [](const SiteResult& s) { return s.replicas_identical; });
     table.row({{fmt::format("{}", run.tp)},
                {std::string(name(run.dtype))},
-               {fmt::format("{}", run.sites.size())},
                {complete ? error_text(run.sites.back().rms) : "-"},
                {complete ? error_text(run.sites.back().bound.rms) : "-", Ink::dim},
                {error_text(run.decode.rms)},
                {run.loss ? fmt::format("{:.6f}", *run.loss) : "-"},
-               agreement(identical, "identical"),
-               agreement(run.disagreement.empty(),
-                         fmt::format("{}, as predicted", run.forward[0].size())),
-               verdict(run.good())});
+               agreement(identical, "same"),
+               agreement(run.disagreement.empty(), fmt::format("{}", run.forward[0].size())),
+               verdict(!run.finding)});
   }
   return table;
+}
+
+// What the columns mean.
+std::string legend(const Report& report) {
+  size_t sites = 0;
+  for (const RunResult& run : report.runs) sites = std::max(sites, run.sites.size());
+  return fmt::format(
+      "sites        places in the network: {} compared (see --sites)\n"
+      "error        of the logits, over their size\n"
+      "bound        the most that rounding may make of the error\n"
+      "decode       the error, a token at a time from a cache\n"
+      "replicas     what several ranks hold: the same bits on each\n"
+      "collectives  of a rank: predicted in number and size\n",
+      sites);
 }
 
 // Errors relative to the other program's tensor, one row a run; the worst site of all.
@@ -60,10 +66,10 @@ Table against_table(const Report& report) {
   Table table({{"tp", Align::right},
                {"dtype"},
                {"tensors", Align::right},
-               {"logits' error", Align::right},
-               {"loss' error", Align::right},
+               {"logits", Align::right},
+               {"loss", Align::right},
                {"worst tensor"},
-               {"greedy tokens"},
+               {"greedy"},
                {"verdict"}});
   const auto find = [](const std::vector<AgainstResult>& all, std::string_view tensor) {
     const auto it = std::find_if(all.begin(), all.end(),
@@ -71,33 +77,49 @@ Table against_table(const Report& report) {
     return it == all.end() ? std::string("-") : error_text(it->rms);
   };
   const auto row = [&](const std::string& tp, std::string_view dtype,
-                       const std::vector<AgainstResult>& all, const std::string& greedy) {
-    if (all.empty()) return;
+                       const std::vector<AgainstResult>& all, const std::string& greedy,
+                       bool right) {
+    if (all.empty() && greedy == "-") return;
     const auto badness = [](const AgainstResult& a) {
       return std::isnan(a.rms) ? std::numeric_limits<double>::infinity() : a.rms;
     };
     const auto worst = std::max_element(
         all.begin(), all.end(),
         [&](const AgainstResult& a, const AgainstResult& b) { return badness(a) < badness(b); });
-    const bool good =
+    const bool agrees =
         std::all_of(all.begin(), all.end(), [](const AgainstResult& a) { return a.good; });
     table.row({{tp},
                {std::string(dtype)},
                {fmt::format("{}", all.size())},
                {find(all, "logits")},
                {find(all, "loss")},
-               {fmt::format("{} {}", worst->tensor, error_text(worst->rms))},
+               {all.empty() ? "-" : fmt::format("{} {}", worst->tensor, error_text(worst->rms))},
                {greedy},
-               verdict(good && greedy != "DIFFER")});
+               golden_verdict(right, agrees && greedy != "DIFFER")});
   };
-  row("ref", "f64", report.reference_against, "-");
+  row("ref", "f64", report.reference_against, "-", true);
   for (const RunResult& run : report.runs) {
-    const std::string greedy = !run.greedy_good   ? "-"
-                               : *run.greedy_good ? fmt::format("{}, the same", run.greedy_tokens)
-                                                  : "DIFFER";
-    row(fmt::format("{}", run.tp), name(run.dtype), run.against, greedy);
+    const std::string greedy =
+        !run.greedy_good ? "-"
+        : *run.greedy_good
+            ? fmt::format("{} same{}", run.greedy_tokens, run.greedy_tie ? ", then a tie" : "")
+            : "DIFFER";
+    row(fmt::format("{}", run.tp), name(run.dtype), run.against, greedy, !run.finding);
   }
   return table;
+}
+
+// What the golden file has otherwise than tplab: the first run that finds it says it for all.
+std::string golden_findings(const Report& report, bool colour) {
+  size_t runs = 0;
+  std::string text;
+  for (const RunResult& run : report.runs) {
+    if (!run.golden_finding || runs++ > 0) continue;
+    text = golden_finding_text(fmt::format("tp {}, {}", run.tp, name(run.dtype)),
+                               *run.golden_finding, colour);
+  }
+  if (runs > 1) text += fmt::format("  (so it does in {} runs)\n", runs);
+  return runs > 0 ? text : reference_differs_text(report.reference_against, colour);
 }
 
 Table site_table(const RunResult& run) {
@@ -151,26 +173,23 @@ std::string report_text(const Report& report, bool all_sites, bool colour) {
       "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens against the dense float64 "
       "reference\n\n",
       report.source, c.n_layer, c.n_head, c.n_embd, c.vocab_size, report.batch, report.length);
-  text += run_table(report).text(colour);
-  if (!report.reference_against.empty()) {
-    text += "\nagainst the other program's tensors\n" + against_table(report).text(colour);
-    if (!report.not_compared.empty())
-      text += fmt::format("not compared, no such site here: {}\n",
-                          fmt::join(report.not_compared, ", "));
-  }
+  text += run_table(report).text(colour) + legend(report);
+  const bool has_greedy =
+      std::any_of(report.runs.begin(), report.runs.end(),
+                  [](const RunResult& run) { return run.greedy_good.has_value(); });
+  if (!report.reference_against.empty() || !report.not_compared.empty() || has_greedy)
+    text += "\nagainst the golden file (ref: tplab's reference)\n" +
+            against_table(report).text(colour) +
+            golden_notes_text(report.reference_against, report.not_compared);
   for (const RunResult& run : report.runs) {
-    if (all_sites)
-      text += fmt::format("\ntp {}, {}\n{}", run.tp, name(run.dtype), site_table(run).text(colour));
-    if (!run.finding) continue;
-    const std::string where =
-        fmt::format("tp {}, {}: first wrong at {}", run.tp, name(run.dtype), run.finding->site);
-    text += fmt::format("\n{}\n  {}\n  {}\n", ink(where, Ink::bad, colour), run.finding->where,
-                        run.finding->cause);
+    const std::string which = fmt::format("tp {}, {}", run.tp, name(run.dtype));
+    if (all_sites) text += fmt::format("\n{}\n{}", which, site_table(run).text(colour));
+    if (run.finding) text += finding_text(which, *run.finding, colour);
   }
-  text += machine_text(report, colour);
-  text += fmt::format("\n{}\n", report.good() ? ink("verified", Ink::good, colour)
-                                              : ink("NOT verified", Ink::bad, colour));
-  return text;
+  text += golden_findings(report, colour) + machine_text(report, colour);
+  const bool right = std::none_of(report.runs.begin(), report.runs.end(),
+                                  [](const RunResult& run) { return run.finding.has_value(); });
+  return text + "\n" + verdict_line(right, report.good(), 0, colour);
 }
 
 }  // namespace tplab::cli

@@ -7,7 +7,8 @@
 #include <limits>
 #include <map>
 
-#include "model/checkpoints/config_json.h"
+#include "cli/golden_text.h"
+#include "verify/report_json.h"
 #include "viz/tables.h"
 
 namespace tplab::cli {
@@ -16,12 +17,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using Align = Table::Align;
-
-std::string error_text(double error) { return fmt::format("{:.1e}", error); }
-
-Table::Cell verdict(bool good) {
-  return good ? Table::Cell{"ok", Ink::good} : Table::Cell{"WRONG", Ink::bad};
-}
 
 // The result of those accepted by `wanted` whose error is largest; null if there is none.
 template <class Result, class Wanted>
@@ -48,7 +43,7 @@ Table run_table(const TrainingReport& report) {
                {"norms", Align::right},
                {fmt::format("after {}", report.steps), Align::right},
                {"replicas"},
-               {"collectives"},
+               {"collectives", Align::right},
                {"verdict"}});
   for (const TrainingRun& run : report.runs) {
     const auto error_of = [&](auto&& wanted) -> std::string {
@@ -62,19 +57,51 @@ Table run_table(const TrainingReport& report) {
     const auto agreement = [](bool agrees, const std::string& text) {
       return agrees ? Table::Cell{text} : Table::Cell{"DIFFER", Ink::bad};
     };
-    table.row(
-        {{run.mesh.text()},
-         {std::string(name(run.dtype))},
-         {gradient ? error_text(gradient->rms) : "-"},
-         {gradient ? error_text(gradient->bound.rms) : "-", Ink::dim},
-         {error_of([](const SiteResult& r) { return r.site.ends_with("loss"); })},
-         {error_of([](const SiteResult& r) { return r.site.ends_with("/norm"); })},
-         {error_of([](const SiteResult& r) { return r.site.starts_with("after."); })},
-         agreement(identical, "identical"),
-         agreement(run.disagreement.empty(), fmt::format("{}, as predicted", run.events.size())),
-         verdict(run.good())});
+    table.row({{run.mesh.text()},
+               {std::string(name(run.dtype))},
+               {gradient ? error_text(gradient->rms) : "-"},
+               {gradient ? error_text(gradient->bound.rms) : "-", Ink::dim},
+               {error_of([](const SiteResult& r) { return r.site.ends_with("loss"); })},
+               {error_of([](const SiteResult& r) { return r.site.ends_with("/norm"); })},
+               {error_of([](const SiteResult& r) { return r.site.starts_with("after."); })},
+               agreement(identical, "same"),
+               agreement(run.disagreement.empty(), fmt::format("{}", run.events.size())),
+               verdict(!run.finding)});
   }
   return table;
+}
+
+// What the columns mean.
+std::string legend(const TrainingReport& report) {
+  std::string text =
+      "gradients    the worst parameter's error, over its size\n"
+      "bound        the most that rounding may make of that error\n";
+  if (report.steps > 0)
+    text += fmt::format(
+        "norms        of all gradients together, at each step\n"
+        "after {:<6} the error of the parameters after {}\n",
+        report.steps, report.steps == 1 ? "one step" : fmt::format("{} steps", report.steps));
+  return text +
+         "replicas     what several ranks hold: the same bits on each\n"
+         "collectives  of a rank and step: predicted in number and size\n";
+}
+
+// The meshes that could not run, those with one reason together.
+std::string left_out_text(const TrainingReport& report) {
+  std::vector<std::pair<std::string, std::string>> meshes_by_why;
+  for (const LeftOut& left_out : report.left_out) {
+    const auto known = std::find_if(meshes_by_why.begin(), meshes_by_why.end(),
+                                    [&](const auto& entry) { return entry.first == left_out.why; });
+    if (known == meshes_by_why.end()) {
+      meshes_by_why.emplace_back(left_out.why, left_out.mesh.text());
+    } else {
+      known->second += "; " + left_out.mesh.text();
+    }
+  }
+  std::string text;
+  for (const auto& [why, meshes] : meshes_by_why)
+    text += fmt::format("left out, as {}:\n  {}\n", why, meshes);
+  return text.empty() ? "" : "\n" + text;
 }
 
 Table against_table(const TrainingReport& report) {
@@ -86,8 +113,8 @@ Table against_table(const TrainingReport& report) {
                {"norms", Align::right},
                {fmt::format("after {}", report.steps), Align::right},
                {"verdict"}});
-  const auto row = [&](const std::string& mesh, DType dtype,
-                       const std::vector<AgainstResult>& all) {
+  const auto row = [&](const std::string& mesh, DType dtype, const std::vector<AgainstResult>& all,
+                       bool right) {
     if (all.empty()) return;
     const auto error_of = [&](auto&& wanted) -> std::string {
       const AgainstResult* w = worst(all, wanted);
@@ -96,15 +123,16 @@ Table against_table(const TrainingReport& report) {
     table.row({{mesh},
                {std::string(name(dtype))},
                {fmt::format("{}", all.size())},
-               {error_of([](const AgainstResult& a) { return is_gradient(a.tensor); })},
-               {error_of([](const AgainstResult& a) { return a.tensor.ends_with("loss"); })},
-               {error_of([](const AgainstResult& a) { return a.tensor.ends_with("/norm"); })},
-               {error_of([](const AgainstResult& a) { return a.tensor.starts_with("after."); })},
-               verdict(std::all_of(all.begin(), all.end(),
-                                   [](const AgainstResult& a) { return a.good; }))});
+               {error_of([](const AgainstResult& a) { return is_gradient(a.site); })},
+               {error_of([](const AgainstResult& a) { return a.site.ends_with("loss"); })},
+               {error_of([](const AgainstResult& a) { return a.site.ends_with("/norm"); })},
+               {error_of([](const AgainstResult& a) { return a.site.starts_with("after."); })},
+               golden_verdict(right, std::all_of(all.begin(), all.end(),
+                                                 [](const AgainstResult& a) { return a.good; }))});
   };
-  row("the reference", DType::f64, report.reference_against);
-  for (const TrainingRun& run : report.runs) row(run.mesh.text(), run.dtype, run.against);
+  row("the reference", DType::f64, report.reference_against, true);
+  for (const TrainingRun& run : report.runs)
+    row(run.mesh.text(), run.dtype, run.against, !run.finding);
   return table;
 }
 
@@ -160,6 +188,28 @@ Table result_table(const TrainingRun& run) {
   return table;
 }
 
+// What the golden file has otherwise than tplab: the first run that finds it says it for all.
+std::string golden_findings(const TrainingReport& report, bool colour) {
+  size_t runs = 0;
+  std::string text;
+  for (const TrainingRun& run : report.runs) {
+    if (!run.golden_finding || runs++ > 0) continue;
+    text = golden_finding_text(fmt::format("{}, {}", run.mesh.text(), name(run.dtype)),
+                               *run.golden_finding, colour);
+  }
+  if (runs > 1) text += fmt::format("  (so it does in {} runs)\n", runs);
+  return runs > 0 ? text : reference_differs_text(report.reference_against, colour);
+}
+
+Json mesh_json(const TrainingMesh& mesh) {
+  return {{"tp", mesh.tp},
+          {"dp", mesh.dp},
+          {"sp", mesh.sp},
+          {"regather", mesh.regather},
+          {"recompute", mesh.recompute},
+          {"zero", mesh.zero}};
+}
+
 }  // namespace
 
 std::string report_text(const TrainingReport& report, bool all, bool colour) {
@@ -169,19 +219,16 @@ std::string report_text(const TrainingReport& report, bool all, bool colour) {
       "dense float64 reference\n\n",
       report.source, c.n_layer, c.n_head, c.n_embd, c.vocab_size, report.batch, report.length,
       report.steps);
-  text += run_table(report).text(colour);
-  if (!report.reference_against.empty())
-    text += "\nagainst the other program's numbers\n" + against_table(report).text(colour);
+  text += run_table(report).text(colour) + legend(report) + left_out_text(report);
+  if (!report.reference_against.empty() || !report.not_compared.empty())
+    text += "\nagainst the golden file\n" + against_table(report).text(colour) +
+            golden_notes_text(report.reference_against, report.not_compared);
   for (const TrainingRun& run : report.runs) {
-    if (all)
-      text += fmt::format("\n{}, {}\n{}", run.mesh.text(), name(run.dtype),
-                          result_table(run).text(colour));
-    if (!run.finding) continue;
-    const std::string where = fmt::format("{}, {}: first wrong at {}", run.mesh.text(),
-                                          name(run.dtype), run.finding->site);
-    text += fmt::format("\n{}\n  {}\n  {}\n", ink(where, Ink::bad, colour), run.finding->where,
-                        run.finding->cause);
+    const std::string which = fmt::format("{}, {}", run.mesh.text(), name(run.dtype));
+    if (all) text += fmt::format("\n{}\n{}", which, result_table(run).text(colour));
+    if (run.finding) text += finding_text(which, *run.finding, colour);
   }
+  text += golden_findings(report, colour);
   std::vector<const TrainingRun*> communicating;
   for (const TrainingRun& run : report.runs)
     if (run.dtype == report.runs.back().dtype && !run.events.empty()) communicating.push_back(&run);
@@ -191,8 +238,9 @@ std::string report_text(const TrainingReport& report, bool all, bool colour) {
                                         name(report.runs.back().dtype), name(report.algorithm)),
                             Ink::bold, colour),
                         step_table(communicating).text(colour));
-  return text + fmt::format("\n{}\n", report.good() ? ink("verified", Ink::good, colour)
-                                                    : ink("NOT verified", Ink::bad, colour));
+  const bool right = std::none_of(report.runs.begin(), report.runs.end(),
+                                  [](const TrainingRun& run) { return run.finding.has_value(); });
+  return text + "\n" + verdict_line(right, report.good(), report.left_out.size(), colour);
 }
 
 nlohmann::ordered_json to_json(const TrainingReport& report) {
@@ -204,21 +252,22 @@ nlohmann::ordered_json to_json(const TrainingReport& report) {
                 {"bound_max_abs", r.bound.max_abs},
                 {"good", r.good}};
   };
-  const auto against = [&](const std::vector<AgainstResult>& all) {
-    Json list = Json::array();
-    for (const AgainstResult& a : all) list.push_back(result(a.tensor, a));
-    return list;
-  };
   Json doc = {{"schema", 1},
               {"good", report.good()},
               {"source", report.source},
-              {"config", config_to_json(report.config)},
+              {"config", tplab::to_json(report.config)},
               {"batch", report.batch},
               {"seq", report.length},
               {"steps", report.steps},
               {"algorithm", name(report.algorithm)},
-              {"reference_against", against(report.reference_against)},
+              {"reference_against", tplab::to_json(report.reference_against)},
+              {"not_compared", tplab::to_json(report.not_compared)},
+              {"left_out", Json::array()},
               {"runs", Json::array()}};
+  for (const LeftOut& left_out : report.left_out) {
+    doc["left_out"].push_back(mesh_json(left_out.mesh));
+    doc["left_out"].back()["why"] = left_out.why;
+  }
   for (const TrainingRun& run : report.runs) {
     Json results = Json::array(), collectives = Json::array();
     for (const SiteResult& r : run.results) {
@@ -233,24 +282,16 @@ nlohmann::ordered_json to_json(const TrainingReport& report) {
                              {"elements", e.elements},
                              {"payload_bytes", e.payload_bytes},
                              {"wire_bytes", e.wire_bytes}});
-    Json finding;
-    if (run.finding)
-      finding = {{"site", run.finding->site},
-                 {"where", run.finding->where},
-                 {"cause", run.finding->cause}};
-    doc["runs"].push_back({{"tp", run.mesh.tp},
-                           {"dp", run.mesh.dp},
-                           {"sp", run.mesh.sp},
-                           {"regather", run.mesh.regather},
-                           {"recompute", run.mesh.recompute},
-                           {"zero", run.mesh.zero},
-                           {"dtype", name(run.dtype)},
-                           {"good", run.good()},
-                           {"results", results},
-                           {"against", against(run.against)},
-                           {"collectives", collectives},
-                           {"disagreement", run.disagreement},
-                           {"finding", finding}});
+    Json json = mesh_json(run.mesh);
+    json.update(Json{{"dtype", name(run.dtype)},
+                     {"good", run.good()},
+                     {"results", results},
+                     {"against", tplab::to_json(run.against)},
+                     {"collectives", collectives},
+                     {"disagreement", run.disagreement},
+                     {"finding", tplab::to_json(run.finding)},
+                     {"golden_finding", tplab::to_json(run.golden_finding)}});
+    doc["runs"].push_back(std::move(json));
   }
   return doc;
 }

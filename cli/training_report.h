@@ -13,11 +13,12 @@ namespace tplab::cli {
 std::string report_text(const TrainingReport& report, bool all, bool colour);
 
 // {"schema": 1, "good", "source", "config", "batch", "seq", "steps", "algorithm",
-//  "reference_against": [..], "runs": [{"tp", "dp", "sp", "regather", "recompute", "zero", "dtype",
-//  "good", "results": [{"name", "rms", "max_abs", "bound_rms", "bound_max_abs",
-//  "replicas_identical", "good"}], "against": [{"name", "rms", "max_abs", "bound_rms",
-//  "bound_max_abs", "good"}], "collectives": [{"site", "phase", "axis", "op", "elements",
-//  "payload_bytes", "wire_bytes"}], "disagreement", "finding"}]}
+//  "reference_against", "not_compared", "left_out": [{"tp", "dp", "sp", "regather", "recompute",
+//  "zero", "why"}], "runs": [{"tp", "dp", "sp", "regather", "recompute", "zero", "dtype", "good",
+//  "results": [{"name", "rms", "max_abs", "bound_rms", "bound_max_abs", "replicas_identical",
+//  "good"}], "against", "collectives": [{"site", "phase", "axis", "op", "elements",
+//  "payload_bytes", "wire_bytes"}], "disagreement", "finding", "golden_finding"}]}
+// What a golden file was compared with is as in a forward verification (verify/report_json.h).
 // Collectives are rank 0's in one step. A number that is not finite is null.
 nlohmann::ordered_json to_json(const TrainingReport& report);
 

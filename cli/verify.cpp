@@ -34,7 +34,8 @@ struct VerifyCommand {
   TrainingReport verify_backward(const WeightSource& source) const;
   VerifyOptions options(const GptConfig& config) const;
   std::vector<TrainingBatch> batches(const GptConfig& config,
-                                     const std::optional<Golden>& golden) const;
+                                     const std::vector<TrainingMesh>& meshes) const;
+  std::optional<Golden> golden(const GptConfig& config) const;
   void check_sizes(int64_t B, int64_t T, const GptConfig& config) const;
 };
 
@@ -58,10 +59,8 @@ VerifyOptions VerifyCommand::options(const GptConfig& config) const {
   options.device = machine.device;
   options.comm = machine.comm;
   if (!dtype.empty()) options.dtypes = {parse_dtype(dtype)};
-  if (!against.empty()) {
-    if (batch || seq)
-      fail("--batch and --seq do not go with --against, whose x says them", "drop them");
-    options.golden = read_golden(against, config);
+  options.golden = golden(config);
+  if (options.golden) {
     options.tokens = options.golden->tokens;
     options.targets = options.golden->targets;
     return options;
@@ -71,6 +70,11 @@ VerifyOptions VerifyCommand::options(const GptConfig& config) const {
   check_memory(config, B, T, tps);
   draw_tokens(options, config, B, T, seed);
   return options;
+}
+
+std::optional<Golden> VerifyCommand::golden(const GptConfig& config) const {
+  if (against.empty()) return {};
+  return read_golden(against, config);
 }
 
 void VerifyCommand::check_sizes(int64_t B, int64_t T, const GptConfig& config) const {
@@ -88,20 +92,22 @@ Report VerifyCommand::verify_forward(const WeightSource& source) const {
   return report;
 }
 
+std::vector<TrainingBatch> batches_of(const Golden& golden) {
+  if (golden.targets.empty())
+    fail_file(golden.path, "has no targets y", "training needs them: save y beside x");
+  std::vector<TrainingBatch> all = {{golden.tokens, golden.targets}};
+  for (size_t i = 0; i < static_cast<size_t>(golden.steps); ++i)
+    all.push_back({golden.train_tokens[i], golden.train_targets[i]});
+  return all;
+}
+
 // The first for the gradients, then one a step.
 std::vector<TrainingBatch> VerifyCommand::batches(const GptConfig& config,
-                                                  const std::optional<Golden>& golden) const {
+                                                  const std::vector<TrainingMesh>& meshes) const {
   std::vector<TrainingBatch> all;
-  if (golden) {
-    if (golden->targets.empty())
-      fail(fmt::format("{}: has no targets y", against), "training needs them: save y beside x");
-    all.push_back({golden->tokens, golden->targets});
-    for (size_t i = 0; i < static_cast<size_t>(golden->steps); ++i)
-      all.push_back({golden->train_tokens[i], golden->train_targets[i]});
-    return all;
-  }
   const int64_t B = batch ? batch : 4, T = seq ? seq : std::min<int64_t>(config.block_size, 64);
   check_sizes(B, T, config);
+  check_training_memory(config, meshes, Shape{B, T}, steps + 1);
   for (int64_t i = 0; i <= steps; ++i) {
     VerifyOptions drawn;
     draw_tokens(drawn, config, B, T, seed + static_cast<uint64_t>(i));
@@ -115,10 +121,10 @@ TrainingReport VerifyCommand::verify_backward(const WeightSource& source) const 
   chosen.meshes = training_meshes(tps, dps);
   chosen.algorithm = parse_algorithm(algorithm);
   if (!dtype.empty()) chosen.dtypes = {parse_dtype(dtype)};
-  std::optional<Golden> golden;
-  if (!against.empty()) golden = read_golden(against, source.config());
-  chosen.golden = golden ? &*golden : nullptr;
-  chosen.batches = batches(source.config(), golden);
+  static_cast<void>(World({.device = machine.device, .comm = machine.comm}));
+  const std::optional<Golden> read = golden(source.config());
+  if (read) chosen.golden = &*read;
+  chosen.batches = read ? batches_of(*read) : batches(source.config(), chosen.meshes);
   Progress progress;
   chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
   TrainingReport report = verify_training(source, chosen);
@@ -161,19 +167,33 @@ void add_verify(CLI::App& app, int& exit_code) {
   add_tps(*sub, command->tps);
   command->model.add_uneven(*sub);
   sub->add_option("--dtype", command->dtype, "f64 or f32; both if not given");
-  sub->add_option("--against", command->against,
-                  "tensors that another program computed: x, logits, activation.<site>, ...")
-      ->type_name("FILE.safetensors");
-  sub->add_flag("--backward", command->backward,
-                "gradients and optimizer steps, with SP off and on, and ZeRO 0 to 2");
+  const CLI::Validator named(
+      [](const std::string& path) -> std::string {
+        return path.empty() ? "it is empty, and so names no file" : "";
+      },
+      "");
+  CLI::Option* const against =
+      sub->add_option("--against", command->against,
+                      "tensors that another program computed: x, logits, activation.<site>, ...")
+          ->type_name("FILE.safetensors")
+          ->check(named);
+  CLI::Option* const backward =
+      sub->add_flag("--backward", command->backward,
+                    "gradients and optimizer steps, with SP off and on, and ZeRO 0 to 2");
   add_counts(*sub, "--dp", command->dps, "with --backward: numbers of replicas, as 1,2");
+  sub->get_option("--dp")->needs(backward);
+  // What a golden file says itself.
   sub->add_option("--steps", command->steps, "with --backward: optimizer steps")
       ->check(whole_number(0))
-      ->capture_default_str();
+      ->capture_default_str()
+      ->needs(backward)
+      ->excludes(against);
   sub->add_option("--batch", command->batch, "sequences (2; 4 with --backward)")
-      ->check(whole_number(1));
+      ->check(whole_number(1))
+      ->excludes(against);
   sub->add_option("--seq", command->seq, "tokens a sequence (64, or the block if shorter)")
-      ->check(whole_number(1));
+      ->check(whole_number(1))
+      ->excludes(against);
   sub->add_flag("--sites", command->sites, "list every compared site");
   add_algorithm(*sub, command->algorithm);
   add_seed(*sub, command->seed);

@@ -55,9 +55,21 @@ Difference compare(std::span<const double> got, std::span<const double> expected
 }
 
 std::string Difference::describe() const {
-  return fmt::format(
-      "{} {} at {}: {:.9g} where {:.9g} was expected", has_nan ? "not a number," : "largest error",
-      has_nan ? "first" : fmt::format("{:.3g}", max_abs), show_position(position), got, expected);
+  const std::string place = show_position(position);
+  if (std::isnan(got) && std::isnan(expected))
+    return fmt::format("not a number, first at {}, and in the reference too", place);
+  const auto [ours, theirs] = told_apart(got, expected);
+  return fmt::format("{} at {}: {} where {} was expected",
+                     has_nan ? "not a number, first" : fmt::format("largest error {:.3g}", max_abs),
+                     place, ours, theirs);
+}
+
+std::pair<std::string, std::string> told_apart(double a, double b) {
+  constexpr int kFewest = 9, kExact = 17;  // of these no two doubles share
+  for (int digits = kFewest;; ++digits) {
+    std::pair texts{fmt::format("{:.{}g}", a, digits), fmt::format("{:.{}g}", b, digits)};
+    if (texts.first != texts.second || digits == kExact) return texts;
+  }
 }
 
 std::vector<int64_t> coordinates(int64_t index, const std::vector<int64_t>& shape) {

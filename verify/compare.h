@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tplab {
@@ -23,6 +24,10 @@ struct Difference {
   // "largest error 1.2e-05 at [0, 3, 7]: 0.25 where 0.250012 was expected"
   std::string describe() const;
 };
+
+// Both numbers, with as many digits as it takes to tell them apart, but 9 at least where they have
+// them.
+std::pair<std::string, std::string> told_apart(double a, double b);
 
 // Measures got against expected, whose shape both have. Equal infinities differ by nothing; a NaN
 // on either side, or on both, makes max_abs, max_rel and rms_rel NaN, and an infinity against

@@ -262,10 +262,12 @@ std::string disagreement(const Case& c) {
     const auto [mine, theirs] = std::mismatch(c.e.replicas[0].begin(), c.e.replicas[0].end(),
                                               c.e.replicas[r].begin(), same);
     if (mine == c.e.replicas[0].end()) continue;
-    if (ranks.empty())
-      first = fmt::format("at {} rank 0 holds {:.9g} and rank {} {:.9g}",
+    if (ranks.empty()) {
+      const auto [in_first, in_this] = told_apart(*mine, *theirs);
+      first = fmt::format("at {} rank 0 holds {} and rank {} {}",
                           show_position(coordinates(mine - c.e.replicas[0].begin(), c.e.shape)),
-                          *mine, r, *theirs);
+                          in_first, r, in_this);
+    }
     ranks.push_back(r);
   }
   if (ranks.empty()) return "";

@@ -24,20 +24,6 @@ Json site(const SiteResult& s) {
           {"good", s.good}};
 }
 
-Json against(const std::vector<AgainstResult>& all) {
-  Json list = Json::array();
-  for (const AgainstResult& a : all) {
-    list.push_back({{"tensor", a.tensor},
-                    {"site", a.site},
-                    {"rms", a.rms},
-                    {"max_abs", a.max_abs},
-                    {"bound_rms", a.bound.rms},
-                    {"bound_max_abs", a.bound.max_abs},
-                    {"good", a.good}});
-  }
-  return list;
-}
-
 Json collectives(const RunResult& run) {
   Json list = Json::array();
   for (size_t rank = 0; rank < run.forward.size(); ++rank) {
@@ -68,26 +54,53 @@ Json run_json(const RunResult& run, const GptConfig& config) {
                {"loss_bound", run.loss_bound},
                {"sites", Json::array()},
                {"decode", site(run.decode)},
-               {"against", against(run.against)},
+               {"against", to_json(run.against)},
                {"greedy_tokens", run.greedy_tokens},
                {"greedy_good", or_null(run.greedy_good)},
+               {"greedy_tie", run.greedy_tie},
                {"collectives", collectives(run)},
                {"disagreement", run.disagreement},
                {"ranks", Json::array()},
-               {"finding", nullptr}};
+               {"finding", to_json(run.finding)},
+               {"golden_finding", to_json(run.golden_finding)}};
   for (const SiteResult& s : run.sites) json["sites"].push_back(site(s));
   const ShardPlan plan(config, run.tp);
   for (size_t r = 0; r < run.ranks.size(); ++r)
     json["ranks"].push_back(
         {{"weights_bytes", plan.local_count(static_cast<int>(r)) * size_bytes(run.dtype)},
          {"peak_bytes", run.ranks[r].memory.peak_bytes}});
-  if (run.finding)
-    json["finding"] = {
-        {"site", run.finding->site}, {"where", run.finding->where}, {"cause", run.finding->cause}};
   return json;
 }
 
 }  // namespace
+
+Json to_json(const std::vector<AgainstResult>& all) {
+  Json list = Json::array();
+  for (const AgainstResult& a : all) {
+    list.push_back({{"tensor", a.tensor},
+                    {"site", a.site},
+                    {"rms", a.rms},
+                    {"max_abs", a.max_abs},
+                    {"bound_rms", a.bound.rms},
+                    {"bound_max_abs", a.bound.max_abs},
+                    {"good", a.good},
+                    {"note", a.note},
+                    {"difference", a.difference},
+                    {"why", a.why}});
+  }
+  return list;
+}
+
+Json to_json(const std::vector<NotCompared>& all) {
+  Json list = Json::array();
+  for (const NotCompared& n : all) list.push_back({{"tensor", n.tensor}, {"why", n.why}});
+  return list;
+}
+
+Json to_json(const std::optional<Finding>& finding) {
+  if (!finding) return nullptr;
+  return {{"site", finding->site}, {"where", finding->where}, {"cause", finding->cause}};
+}
 
 Json to_json(const GptConfig& config) { return config_to_json(config); }
 
@@ -100,8 +113,8 @@ Json to_json(const Report& report) {
                {"seq", report.length},
                {"algorithm", name(report.algorithm)},
                {"runs", Json::array()},
-               {"reference_against", against(report.reference_against)},
-               {"not_compared", report.not_compared}};
+               {"reference_against", to_json(report.reference_against)},
+               {"not_compared", to_json(report.not_compared)}};
   for (const RunResult& run : report.runs) json["runs"].push_back(run_json(run, report.config));
   return json;
 }

@@ -46,14 +46,16 @@ struct Finding {
   std::string cause;  // a guess, from the shape of the error
 };
 
-// One tensor of another program's, compared.
+// One tensor of another program's, compared (see against.h).
 struct AgainstResult {
   std::string tensor;  // its name in the file
   std::string site;    // ours
   double rms = 0, max_abs = 0;
-  Bound bound;
+  Bound bound = {};
   bool good = false;
-  std::string difference = {};  // where the largest error is, or which shapes differ
+  std::string note = {};        // what of it was compared, where that is not all of it
+  std::string difference = {};  // where the largest is, or which shapes differ; empty if good
+  std::string why = {};         // a guess; empty if good
 };
 
 struct RunResult {
@@ -64,15 +66,19 @@ struct RunResult {
   double loss_error = 0, loss_bound = 0;  // absolute
   SiteResult decode;  // logits of the last positions, one token at a time with a cache
   std::vector<AgainstResult> against;
-  // The golden file's greedy tokens, reproduced. In f64 only: in f32 two logits closer than
-  // rounding may rightly swap.
+  // The golden file's greedy tokens, reproduced: how many. In f64 only: in f32 two logits closer
+  // than rounding may rightly swap. Where the golden file took the other of two such, that is a
+  // tie, and the tokens after it are not compared.
   std::optional<bool> greedy_good;
+  bool greedy_tie = false;
   int64_t greedy_tokens = 0;
   std::string disagreement;  // between counted and predicted collectives; empty if none
   std::vector<std::vector<Event>> forward;  // each rank's collectives in the forward pass
   std::vector<RankRecord> ranks;            // memory; owns the sites of the events
   std::optional<Finding> finding;           // the first thing that is wrong
-  bool good() const { return !finding; }
+  // The first thing that the golden file has otherwise, though tplab and its reference agree.
+  std::optional<Finding> golden_finding;
+  bool good() const { return !finding && !golden_finding; }
 };
 
 struct Report {
@@ -82,7 +88,7 @@ struct Report {
   Algorithm algorithm = Algorithm::direct;
   std::vector<RunResult> runs;
   std::vector<AgainstResult> reference_against;  // the reference itself, against the golden file
-  std::vector<std::string> not_compared;         // the golden file's tensors that no site matches
+  std::vector<NotCompared> not_compared;         // the golden file's other tensors
   bool good() const;
 };
 
@@ -106,9 +112,12 @@ struct VerifyOptions {
 // run in f64, is more than this machine's memory. verify() calls it; so may whoever draws tokens.
 void check_memory(const GptConfig& config, int64_t batch, int64_t length,
                   const std::vector<int>& tps);
+// The numbers at all sites of one token, in a sequence of `length`.
+double numbers_at_sites(const GptConfig& config, int64_t length);
 
 // Runs the reference once and the model at every tp and dtype. A difference is a result, not an
-// exception; throws Error for a tp that does not divide or input that cannot be read.
+// exception; throws Error for a tp that does not divide or input that cannot be read, and
+// Error(bad_file) for weights that are not finite or a golden file of which nothing is compared.
 // Whole parameters are in memory one at a time.
 Report verify(const WeightSource& source, const VerifyOptions& options);
 

@@ -7,9 +7,11 @@
 #include <cmath>
 
 #include "model/costs.h"
+#include "model/finite.h"
 #include "sim/error.h"
 #include "sim/measure.h"
 #include "sim/ops.h"
+#include "verify/against.h"
 #include "verify/assemble.h"
 #include "verify/capture.h"
 #include "verify/compare.h"
@@ -98,48 +100,27 @@ Trace run_training(const WeightSource& source, const ShardPlan& plan,
   return trace;
 }
 
-// The golden file's tensors under the names of TrainingTruth.
-using GoldenValues = std::map<std::string, std::vector<double>>;
-
-GoldenValues golden_values(const Golden* golden) {
-  GoldenValues values;
-  if (!golden) return values;
-  if (golden->loss) values["loss"] = {*golden->loss};
-  for (const auto& [name, numbers] : golden->gradients) values["grad." + name] = numbers;
-  for (const auto& [name, numbers] : golden->after) values["after." + name] = numbers;
-  for (size_t i = 0; i < golden->train_losses.size(); ++i)
-    values[fmt::format("step {}/loss", i + 1)] = {golden->train_losses[i]};
-  for (size_t i = 0; i < golden->train_grad_norms.size(); ++i)
-    values[fmt::format("step {}/norm", i + 1)] = {golden->train_grad_norms[i]};
-  return values;
-}
-
-// `got`, computed in `dtype`, against what another program computed in f64.
-AgainstResult judge_against(const TrainingTruth& truth, const std::string& name, DType dtype,
-                            const std::vector<double>& got, const std::vector<double>& golden) {
-  const Bound ours = truth.bound(name, dtype), theirs = truth.bound(name, DType::f64);
-  AgainstResult result{name,
-                       name,
-                       std::nan(""),
-                       std::nan(""),
-                       {ours.rms + theirs.rms, ours.max_abs + theirs.max_abs}};
-  if (got.size() != golden.size()) {
-    result.difference = fmt::format("{} numbers in the file, {} here", golden.size(), got.size());
-    return result;
+// Ours of TrainingTruth's names against the golden file's, where it has them.
+std::vector<AgainstResult> compare_golden(const Golden& golden, const TrainingTruth& truth,
+                                          const std::string& name, DType dtype,
+                                          const std::vector<double>& got) {
+  std::vector<AgainstResult> results;
+  for (const GoldenTensor& tensor : golden.tensors) {
+    if (tensor.site != name) continue;
+    // A shape that the file's tensor has was checked against the parameter's when it was read.
+    const bool same_size = got.size() == tensor.values.size();
+    const std::vector<int64_t> shape =
+        same_size ? tensor.shape : std::vector<int64_t>{std::ssize(got)};
+    results.push_back(judge_against(
+        tensor, got, shape, [&](DType of) { return truth.bound(name, of); }, dtype));
   }
-  const Difference d =
-      compare(got, golden, {static_cast<int64_t>(got.size())}, result.bound.max_abs);
-  result.rms = d.rms_rel;
-  result.max_abs = d.max_abs;
-  result.difference = d.describe();
-  result.good = d.rms_rel <= result.bound.rms && d.max_abs <= result.bound.max_abs;
-  return result;
+  return results;
 }
 
 // What one run is judged by.
 struct Judge {
   const TrainingTruth& truth;
-  const GoldenValues& golden;
+  const Golden* golden;
   TrainingRun& run;
 
   void operator()(const std::string& name, const std::vector<double>& got,
@@ -159,12 +140,12 @@ void Judge::operator()(const std::string& name, const std::vector<double>& got,
     result.good = d.rms_rel <= bound.rms && d.max_abs <= bound.max_abs && replicas_identical;
   }
   run.results.push_back(result);
-  if (const auto it = golden.find(name); it != golden.end()) {
-    run.against.push_back(judge_against(truth, name, run.dtype, got, it->second));
-    if (result.good && !run.against.back().good && !run.finding)
-      run.finding = {name, "the golden file: " + run.against.back().difference,
-                     "the reference agrees with the model here, so the golden file is of other "
-                     "weights, batches or settings"};
+  if (golden) {
+    for (const AgainstResult& a : compare_golden(*golden, truth, name, run.dtype, got)) {
+      run.against.push_back(a);
+      if (result.good && !a.good && !run.golden_finding)
+        run.golden_finding = {a.tensor, a.difference, a.why};
+    }
   }
   if (result.good || run.finding) return;
   if (!replicas_identical) {
@@ -239,21 +220,29 @@ void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options, c
     run.finding = {"ledger", run.disagreement, "a collective was added, dropped or resized"};
 }
 
+}  // namespace
+
 // In numbers of 8 bytes a parameter: the reference trains with 5 and leaves 3 (gradients,
 // parameters and their gains), and its run in f32 beside them as many; a replica trains with 4 and
-// shows 2.
-void check_training_memory(const GptConfig& config, const TrainingVerifyOptions& options) {
+// shows 2. Of activations, the reference keeps all of a batch, and after it the ranks together do.
+void check_training_memory(const GptConfig& config, const std::vector<TrainingMesh>& meshes,
+                           const Shape& batch, int64_t batches) {
   int dp = 1;
-  for (const TrainingMesh& mesh : options.meshes) dp = std::max(dp, mesh.dp);
+  for (const TrainingMesh& mesh : meshes) dp = std::max(dp, mesh.dp);
   const double numbers = std::max(5.0 + 3 + 3, 3.0 + 6 * dp);
   require_memory(
       fmt::format("verifying the training of {} parameters at dp {}", parameter_count(config), dp),
       8 * numbers * static_cast<double>(parameter_count(config)),
       "verify a smaller model: gradients are the same text at every size, as in --preset "
       "nano-cpu");
+  const double tokens = static_cast<double>(batch[0]) * static_cast<double>(batch[1]);
+  constexpr double kIds = 4;  // a token and its target, here and as the reference wants them
+  require_memory(fmt::format("verifying training on {} batches of {} x {} tokens", batches,
+                             batch[0], batch[1]),
+                 8 * tokens * numbers_at_sites(config, batch[1]) +
+                     4 * kIds * tokens * static_cast<double>(batches),
+                 "use fewer or shorter sequences, or fewer steps");
 }
-
-}  // namespace
 
 std::string TrainingMesh::text() const {
   std::string text = fmt::format("tp {}, dp {}", tp, dp);
@@ -289,44 +278,70 @@ bool TrainingReport::good() const {
                      [](const AgainstResult& a) { return a.good; });
 }
 
-TrainingReport verify_training(const WeightSource& source, const TrainingVerifyOptions& options) {
-  if (options.batches.empty()) fail("there is no batch to train on", "give at least one");
+namespace {
+
+// Those over whose ranks and replicas every batch divides; the others are left out.
+std::vector<TrainingMesh> meshes_that_fit(const WeightSource& source,
+                                          const TrainingVerifyOptions& options,
+                                          std::vector<LeftOut>& left_out) {
+  std::vector<TrainingMesh> fit;
+  std::optional<Error> refusal;
   for (const TrainingMesh& mesh : options.meshes) {
     (void)ShardPlan(source.config(), mesh.tp);
-    for (const TrainingBatch& batch : options.batches)
-      check_batch(batch.tokens.batch, batch.tokens.length, mesh.tp, mesh.dp,
-                  trainer_options(mesh, DType::f64, options.recipe));
+    try {
+      for (const TrainingBatch& batch : options.batches)
+        check_batch(batch.tokens.batch, batch.tokens.length, mesh.tp, mesh.dp,
+                    trainer_options(mesh, DType::f64, options.recipe));
+      fit.push_back(mesh);
+    } catch (const Error& error) {
+      left_out.push_back({mesh, error.problem()});
+      if (!refusal) refusal = error;
+    }
   }
-  check_training_memory(source.config(), options);
-  const double stages = 2 + static_cast<double>(options.meshes.size() * options.dtypes.size());
+  if (fit.empty() && refusal) throw Error(*refusal);
+  return fit;
+}
+
+}  // namespace
+
+TrainingReport verify_training(const WeightSource& source, const TrainingVerifyOptions& options) {
+  if (options.batches.empty()) fail("there is no batch to train on", "give at least one");
+  TrainingReport report;
+  report.config = source.config();
+  report.source = source.description();
+  const std::vector<TrainingMesh> meshes = meshes_that_fit(source, options, report.left_out);
+  const Tokens& tokens = options.batches[0].tokens;
+  check_training_memory(source.config(), meshes, tokens.shape(), std::ssize(options.batches));
+  if (options.golden) require_compared(*options.golden, {.training = true});
+  const bool in_f32 =
+      std::find(options.dtypes.begin(), options.dtypes.end(), DType::f32) != options.dtypes.end();
+  require_finite(source, in_f32 ? DType::f32 : DType::f64);
+  const double stages = 2 + static_cast<double>(meshes.size() * options.dtypes.size());
   double done = 0;
   const auto progress = [&](const std::string& what) {
     if (options.progress) options.progress(what, done++ / stages);
   };
   const TrainingTruth truth(source, options.batches, options.recipe, progress);
-  const Tokens& tokens = options.batches[0].tokens;
-  TrainingReport report{source.config(),
-                        source.description(),
-                        tokens.batch,
-                        tokens.length,
-                        static_cast<int64_t>(options.batches.size()) - 1,
-                        options.algorithm,
-                        {},
-                        {}};
-  const GoldenValues golden = golden_values(options.golden);
-  for (const std::string& name : truth.names())
-    if (const auto it = golden.find(name); it != golden.end())
-      report.reference_against.push_back(
-          judge_against(truth, name, DType::f64, truth.values(name), it->second));
+  report.batch = tokens.batch;
+  report.length = tokens.length;
+  report.steps = std::ssize(options.batches) - 1;
+  report.algorithm = options.algorithm;
+  if (options.golden) {
+    report.not_compared = not_compared(*options.golden, {.training = true});
+    for (const std::string& name : truth.names())
+      for (const AgainstResult& a :
+           compare_golden(*options.golden, truth, name, DType::f64, truth.values(name)))
+        report.reference_against.push_back(a);
+  }
   for (DType dtype : options.dtypes) {
-    for (const TrainingMesh& mesh : options.meshes) {
+    for (const TrainingMesh& mesh : meshes) {
       progress(fmt::format("{}, {}", mesh.text(), name(dtype)));
       TrainingRun& run = report.runs.emplace_back();
       run.mesh = mesh;
       run.dtype = dtype;
       const ShardPlan plan(source.config(), mesh.tp);
       const Trace trace = run_training(source, plan, options, run);
-      compare_run(plan, trace, {truth, golden, run});
+      compare_run(plan, trace, {truth, options.golden, run});
       check_counts(plan, options, trace, run);
     }
   }

@@ -38,7 +38,15 @@ struct TrainingRun {
   std::vector<Event> events;           // of rank 0, in one step
   std::vector<RankRecord> ranks;       // owns the sites of the events
   std::optional<Finding> finding;      // the first thing that is wrong
-  bool good() const { return !finding; }
+  // The first thing that the golden file has otherwise, though tplab and its reference agree.
+  std::optional<Finding> golden_finding;
+  bool good() const { return !finding && !golden_finding; }
+};
+
+// A mesh that could not run, and why.
+struct LeftOut {
+  TrainingMesh mesh;
+  std::string why;
 };
 
 struct TrainingReport {
@@ -47,7 +55,9 @@ struct TrainingReport {
   int64_t batch = 0, length = 0, steps = 0;
   Algorithm algorithm = Algorithm::direct;
   std::vector<TrainingRun> runs;
+  std::vector<LeftOut> left_out;
   std::vector<AgainstResult> reference_against;  // the reference itself, against the golden file
+  std::vector<NotCompared> not_compared;         // the golden file's other tensors
   bool good() const;
 };
 
@@ -69,8 +79,16 @@ struct TrainingVerifyOptions {
   TrainerFactory make_trainer = {};
 };
 
+// Throws Error(unavailable) if the parameters, or every site of a batch, of which there are
+// `batches`, are more than this machine's memory. verify_training() calls it; so may whoever draws
+// the batches.
+void check_training_memory(const GptConfig& config, const std::vector<TrainingMesh>& meshes,
+                           const Shape& batch, int64_t batches);
+
 // Runs the reference once and the model on every mesh in every dtype. A difference is a result, not
-// an exception. Throws Error(usage) for a mesh that does not fit the model or the batches.
+// an exception. A mesh over whose ranks or replicas the batches do not divide is left out. Throws
+// Error(usage) for a tp that does not divide the model, or if every mesh would be left out, and
+// Error(bad_file) for weights that are not finite or a golden file of which nothing is compared.
 TrainingReport verify_training(const WeightSource& source, const TrainingVerifyOptions& options);
 
 }  // namespace tplab

@@ -187,8 +187,9 @@ void check_batch(int64_t sequences, int64_t length, int tp, int dp, const Traine
                      sequences, dp, options.accumulation),
          fmt::format("use a multiple of {}", unit));
   if (options.sp && length % tp != 0)
-    fail(fmt::format("--sp splits {} positions over {} ranks, which do not divide", length, tp),
-         fmt::format("use sequences of a multiple of {} tokens, or no SP", tp));
+    fail(fmt::format("sequence parallelism splits {} positions over {} ranks, which do not divide",
+                     length, tp),
+         fmt::format("use sequences of a multiple of {} tokens, or no sequence parallelism", tp));
 }
 
 std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,

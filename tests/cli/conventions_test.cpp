@@ -27,6 +27,7 @@ void check_refused(const Arguments& arguments, int exit_code, const std::string&
   CHECK(ran.out.empty());
   CHECK_THAT(ran.err, Catch::StartsWith("tplab: ") && Contains(message) && Contains("\n  fix: "));
   CHECK_THAT(ran.err, !Contains("\n\n") && !Contains("bug in tplab"));
+  CHECK(options_unknown_to(arguments, ran.err).empty());
 }
 
 // The ways to name a model, and a command that takes one.
@@ -241,7 +242,8 @@ TEST_CASE("verify --against: a NaN of the other program is the worst tensor, bef
   const Ran ran = tplab({"verify", "--preset", "nano-cpu", "--tp", "2", "--dtype", "f64",
                          "--against", folder / "nan.safetensors"});
   CHECK(ran.exit_code == 1);
-  CHECK_THAT(ran.out, Contains("first wrong at head/logits"));
+  CHECK_THAT(ran.out,
+             Contains("first at logits") && Contains("logits[0, 0, 0] is NaN in the golden"));
   CHECK(std::regex_search(ran.out, std::regex("2  f64 +2 .*logits -?nan")));
 }
 

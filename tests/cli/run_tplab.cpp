@@ -13,6 +13,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <regex>
 
 extern char** environ;
 
@@ -136,6 +137,33 @@ Started start_tplab(const std::vector<std::string>& arguments, const How& how) {
 
 Ran tplab(const std::vector<std::string>& arguments, const How& how) {
   return start_tplab(arguments, how).wait();
+}
+
+std::vector<std::string> options_unknown_to(const std::vector<std::string>& arguments,
+                                            const std::string& message) {
+  const size_t begin = message.find("fix: ");
+  if (begin == message.npos) return {};
+  const std::string fix = std::regex_replace(message.substr(begin), std::regex("`[^`]*`"), "");
+  std::vector<std::string> command;
+  for (const std::string& word : arguments) {
+    if (word.starts_with("-") || command.size() == 2) break;
+    command.push_back(word);
+  }
+  std::string help;
+  for (; help.empty(); command.pop_back()) {  // two words name a command of bench, or a kind
+    std::vector<std::string> asking = command;
+    asking.emplace_back("--help");
+    const Ran ran = tplab(asking);
+    if (ran.exit_code == 0) help = ran.out;
+    if (command.empty()) break;
+  }
+  std::vector<std::string> unknown;
+  const std::regex option("--[a-z][a-z-]*");
+  for (auto it = std::sregex_iterator(fix.begin(), fix.end(), option); it != std::sregex_iterator();
+       ++it)
+    if (!std::regex_search(help, std::regex(it->str() + "(?![a-z-])")))
+      unknown.push_back(it->str());
+  return unknown;
 }
 
 Ran shell(const std::string& line) {

@@ -55,6 +55,10 @@ class Started {
 
 Started start_tplab(const std::vector<std::string>& arguments, const How& how = {});
 Ran tplab(const std::vector<std::string>& arguments, const How& how = {});
+// The options that a message's fix speaks of and the command's --help does not know: there should
+// be none. What stands in `backquotes` is of other commands.
+std::vector<std::string> options_unknown_to(const std::vector<std::string>& arguments,
+                                            const std::string& message);
 // A shell's command line, in which $TPLAB is the command.
 Ran shell(const std::string& line);
 

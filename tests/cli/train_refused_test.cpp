@@ -16,6 +16,7 @@ void refused(const Arguments& arguments, int exit_code, const std::string& probl
   CHECK(ran.exit_code == exit_code);
   CHECK(ran.out.empty());
   CHECK_THAT(ran.err, Contains(problem) && Contains(fix));
+  CHECK(options_unknown_to(arguments, ran.err).empty());
 }
 
 TEST_CASE("train: a text or token file that cannot be learned is a bad file, and makes no folder") {

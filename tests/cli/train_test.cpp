@@ -356,8 +356,6 @@ TEST_CASE("verify --backward: 0 when gradients and steps are right, as a documen
   CHECK(doc["good"] == true);
   REQUIRE(!doc["runs"].empty());
   for (const json& run : doc["runs"]) CHECK(run["good"] == true);
-  CHECK(tplab({"verify", "--backward", "--preset", "nano-cpu", "--dp", "3", "--batch", "4"})
-            .exit_code == 2);
   CHECK(tplab({"verify", "--backward", "--preset", "nano-cpu", "--dp", "0"}).exit_code == 2);
 }
 

@@ -14,6 +14,7 @@
 #include "model/checkpoints/bytes.h"
 #include "model/weights.h"
 #include "sim/error.h"
+#include "tests/model/raw_bytes.h"
 
 namespace tplab::testing {
 
@@ -78,20 +79,6 @@ std::string refusal(F&& f) {
   }
   FAIL("was accepted");
   return "";
-}
-
-// The bytes of a number, little-endian.
-template <class T>
-std::string raw(T value) {
-  return {reinterpret_cast<const char*>(&value), sizeof value};
-}
-template <class T>
-std::string raw(const std::vector<T>& values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
-}
-
-inline std::string safetensors(const std::string& header, const std::string& data) {
-  return raw(uint64_t{header.size()}) + header + data;
 }
 
 // A zip file of uncompressed entries. `size` is what the directory claims of each.

@@ -78,6 +78,24 @@ TEST_CASE("compare: finds the largest error, its place, and the first beyond the
   CHECK(compare(got, expected, {6}, 0.3).first_bad_index == 3);
 }
 
+TEST_CASE(
+    "compare: two numbers that differ are printed so that they differ, and equal ones alike") {
+  const auto differ = [](double a, double b) {
+    const auto [first, second] = told_apart(a, b);
+    return first != second && std::stod(first) != std::stod(second);
+  };
+  CHECK(told_apart(0.25, 0.250012) == std::pair<std::string, std::string>("0.25", "0.250012"));
+  CHECK(differ(0.1, std::nextafter(0.1, 1)));
+  CHECK(differ(1e300, std::nextafter(1e300, 0)));
+  CHECK(differ(1, 1 + 0x1p-52));
+  CHECK(differ(-1, -1 + 1e-12));
+  CHECK(told_apart(3, 3).first == "3");
+  const Difference d = compare(std::vector<double>{1 + 1e-12}, std::vector<double>{1}, {1}, 0);
+  CHECK(d.describe() == "largest error 1e-12 at [0]: 1.000000000001 where 1 was expected");
+  const Difference both = compare(std::vector<double>{kNan}, std::vector<double>{kNan}, {1}, 0);
+  CHECK(both.describe() == "not a number, first at [0], and in the reference too");
+}
+
 TEST_CASE("compare: equal arrays, equal infinities included, differ by exactly zero") {
   const std::vector<double> a = {0.5, -kInf, 3, kInf, -0.0};
   const Difference d = compare(a, a, {5});

@@ -1,53 +1,18 @@
-// Golden files of gradients and training: what is read, and what is refused.
+// What is read of a golden file, and what is refused.
 #include "verify/golden.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
-#include <catch2/catch.hpp>
 #include <functional>
 
-#include "tests/model/checkpoint_files.h"
+#include "tests/verify/golden_files.h"
 
 using namespace tplab;
+using namespace tplab::testing;
 using Catch::Contains;
-using tplab::testing::raw;
-using tplab::testing::refusal;
-using tplab::testing::safetensors;
-using tplab::testing::TempFolder;
 
 namespace {
 
-using Numbers = std::vector<double>;
-using Ids = std::vector<int64_t>;
-
 GptConfig tiny() {
   return {.n_layer = 1, .n_head = 1, .n_embd = 2, .block_size = 3, .vocab_size = 9, .n_inner = 5};
-}
-
-// A safetensors file put together in memory.
-struct Part {
-  std::string name, type, bytes;
-  std::vector<int64_t> shape;
-};
-using Parts = std::vector<Part>;
-
-std::string file_of(const Parts& parts) {
-  std::string header, data;
-  for (const Part& p : parts) {
-    header += fmt::format(R"({}"{}":{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})",
-                          header.empty() ? "{" : ",", p.name, p.type, fmt::join(p.shape, ","),
-                          data.size(), data.size() + p.bytes.size());
-    data += p.bytes;
-  }
-  return safetensors(header + "}", data);
-}
-
-Part ids(const std::string& name, std::vector<int64_t> shape, const Ids& values) {
-  return {name, "I64", raw(values), std::move(shape)};
-}
-Part doubles(const std::string& name, std::vector<int64_t> shape, const Numbers& values) {
-  return {name, "F64", raw(values), std::move(shape)};
 }
 
 // One batch to evaluate and two steps, B 2, T 2.
@@ -63,17 +28,7 @@ Parts trained() {
           doubles("aftermath", {1}, {9})};
 }
 
-Part& part(Parts& parts, const std::string& name) {
-  for (Part& p : parts)
-    if (p.name == name) return p;
-  FAIL("no part " << name);
-  return parts[0];
-}
-
-Golden read(const Parts& parts) {
-  const TempFolder folder;
-  return read_golden(folder.write("golden.safetensors", file_of(parts)), tiny());
-}
+Golden read(const Parts& parts) { return tplab::testing::read(parts, tiny()); }
 
 // What read_golden complains of when the whole file is changed by `edit`.
 std::string complaint(const std::function<void(Parts&)>& edit) {
@@ -92,9 +47,8 @@ TEST_CASE("golden: gradients, and the batches, losses, norms and parameters of t
   const Golden golden = read(trained());
   CHECK(golden.tokens.ids == std::vector<int32_t>{0, 1, 2, 3});
   CHECK(golden.targets == std::vector<int32_t>{1, 2, 3, 4});
-  CHECK(*golden.loss == 2.5);
-  CHECK(golden.gradients ==
-        std::map<std::string, Numbers>{{"transformer.h.0.mlp.c_proj.bias", {0.25, -0.5}}});
+  CHECK(values_of(golden, "loss") == Numbers{2.5});
+  CHECK(values_of(golden, "grad.transformer.h.0.mlp.c_proj.bias") == Numbers{0.25, -0.5});
   CHECK(golden.steps == 2);
   REQUIRE(golden.train_tokens.size() == 2);
   REQUIRE(golden.train_targets.size() == 2);
@@ -103,12 +57,14 @@ TEST_CASE("golden: gradients, and the batches, losses, norms and parameters of t
   CHECK(golden.train_tokens[1].ids == std::vector<int32_t>{8, 0, 2, 4});
   CHECK(golden.train_targets[1] == std::vector<int32_t>{0, 2, 4, 6});
   CHECK((golden.train_tokens[1].batch == 2 && golden.train_tokens[1].length == 2));
-  CHECK(golden.train_losses == Numbers{2.25, 2.125});
-  CHECK(golden.train_grad_norms == Numbers{0.75, 1.5});
-  CHECK(golden.after ==
-        std::map<std::string, Numbers>{{"transformer.wpe.weight", {1, 2, 3, 4, 5, 6}},
-                                       {"transformer.ln_f.weight", {7, 8}}});
-  CHECK(golden.train_dtype == DType::f64);
+  CHECK(values_of(golden, "step 1/loss") == Numbers{2.25});
+  CHECK(values_of(golden, "step 2/loss") == Numbers{2.125});
+  CHECK(values_of(golden, "step 2/norm") == Numbers{1.5});
+  CHECK(golden.find("step 2/loss")->name == "train.losses[1]");
+  CHECK(values_of(golden, "after.transformer.wpe.weight") == Numbers{1, 2, 3, 4, 5, 6});
+  CHECK(values_of(golden, "after.transformer.ln_f.weight") == Numbers{7, 8});
+  CHECK(golden.find("after.transformer.ln_f.weight")->name == "after2.transformer.ln_f.weight");
+  CHECK(golden.tensors.size() == 8);
 }
 
 TEST_CASE("golden: a file without training has none, whatever more x holds") {
@@ -117,18 +73,22 @@ TEST_CASE("golden: a file without training has none, whatever more x holds") {
   const Golden golden = read(parts);
   CHECK(golden.steps == 0);
   CHECK(golden.train_tokens.empty());
-  CHECK(golden.gradients.empty());
-  CHECK(golden.after.empty());
+  CHECK(golden.tensors.size() == 1);  // the loss
 }
 
-TEST_CASE("golden: one tensor of training in f32 makes all of it as coarse as f32") {
+TEST_CASE("golden: each tensor has the type that it is stored in") {
   Parts parts = trained();
-  Part& losses = part(parts, "train.losses");
-  losses.type = "F32";
-  losses.bytes = raw(std::vector<float>{2.25f, 2.125f});
+  part(parts, "train.losses") = stored("train.losses", "F32", {2}, {2.25, 2.125});
+  part(parts, "loss") = stored("loss", "BF16", {}, {2.5});
+  part(parts, "train.grad_norms") = stored("train.grad_norms", "F16", {2}, {0.75, 1.5});
   const Golden golden = read(parts);
-  CHECK(golden.train_dtype == DType::f32);
-  CHECK(golden.train_losses == Numbers{2.25, 2.125});
+  CHECK(golden.find("step 1/loss")->stored == StoredType::f32);
+  CHECK(golden.find("loss")->stored == StoredType::bf16);
+  CHECK(golden.find("step 1/norm")->stored == StoredType::f16);
+  CHECK(golden.find("after.transformer.ln_f.weight")->stored == StoredType::f64);
+  CHECK(values_of(golden, "step 2/loss") == Numbers{2.125});
+  CHECK(values_of(golden, "loss") == Numbers{2.5});
+  CHECK(values_of(golden, "step 2/norm") == Numbers{1.5});
 }
 
 TEST_CASE("golden: a gradient or parameter that is not the model's is refused") {
@@ -160,6 +120,10 @@ TEST_CASE("golden: gradients or training without targets are refused") {
              Contains("training needs 'y' of the shape of x, [3, 2, 2]"));
   CHECK_THAT(complaint([](Parts& p) {
                part(p, "y").shape = {2, 3, 2};
+             }),
+             Contains("'y' is [2, 3, 2], and x is [3, 2, 2]"));
+  CHECK_THAT(complaint([](Parts& p) {
+               part(p, "y") = ids("y", {2, 2}, {1, 2, 3, 4});
              }),
              Contains("training needs 'y' of the shape of x, [3, 2, 2]"));
 }
@@ -222,4 +186,187 @@ TEST_CASE("golden: a token of a later batch outside the vocabulary is refused") 
                part(p, "y").bytes = raw(Ids{1, 2, 3, 4, 5, -2, 7, 8, 0, 2, 4, 6});
              }),
              Contains("'y' holds the token id -2"));
+}
+
+// ---- tokens and targets as people save them
+
+namespace {
+
+Parts forward() {
+  return {ids("x", {2, 2}, {0, 1, 2, 3}), doubles("logits", {2, 2, 9}, Numbers(36, 0.5))};
+}
+std::string forward_complaint(const std::function<void(Parts&)>& edit) {
+  Parts parts = forward();
+  edit(parts);
+  return refusal([&] { (void)read(parts); });
+}
+
+}  // namespace
+
+TEST_CASE("golden: x may be integers of any width, one sequence, and called input_ids") {
+  const std::vector<int32_t> wanted = {0, 1, 2, 3};
+  for (const Part& x :
+       {ids<int32_t>("x", {2, 2}, {0, 1, 2, 3}, "I32"),
+        ids<int16_t>("x", {2, 2}, {0, 1, 2, 3}, "I16"),
+        ids<uint8_t>("x", {2, 2}, {0, 1, 2, 3}, "U8"), ids<int8_t>("x", {2, 2}, {0, 1, 2, 3}, "I8"),
+        ids<uint16_t>("x", {2, 2}, {0, 1, 2, 3}, "U16"), ids("input_ids", {2, 2}, {0, 1, 2, 3})}) {
+    INFO(x.type << " " << x.name);
+    Parts parts = forward();
+    parts[0] = x;
+    CHECK(read(parts).tokens.ids == wanted);
+  }
+  const Golden one = read({ids("x", {3}, {2, 0, 1}), ids("y", {3}, {0, 1, 2})});
+  CHECK((one.tokens.batch == 1 && one.tokens.length == 3));
+  CHECK(one.tokens.ids == std::vector<int32_t>{2, 0, 1});
+  CHECK(one.targets == std::vector<int32_t>{0, 1, 2});
+}
+
+TEST_CASE("golden: targets of -1 and -100 do not count, and no other negative ones pass") {
+  Parts parts = forward();
+  parts.push_back(ids("y", {2, 2}, {-100, 4, -1, 8}));
+  CHECK(read(parts).targets == std::vector<int32_t>{-1, 4, -1, 8});
+  for (int64_t wrong : {-2, -99, -101, 9}) {
+    parts.back() = ids("y", {2, 2}, {-100, 4, wrong, 8});
+    CHECK_THAT(refusal([&] { (void)read(parts); }),
+               Contains(fmt::format("'y' holds the token id {}, outside", wrong)));
+  }
+  parts.back() = ids("y", {2, 2}, {-100, -1, -1, -100});
+  CHECK_THAT(refusal([&] { (void)read(parts); }), Contains("'y' leaves every target out"));
+}
+
+TEST_CASE("golden: y is of x's shape, or of its first batch, or flat") {
+  for (const Sizes& shape : {Sizes{2, 2}, {4}, {1, 2, 2}}) {
+    Parts parts = forward();
+    parts.push_back(ids("y", shape, {1, 2, 3, 4}));
+    CHECK(read(parts).targets == std::vector<int32_t>{1, 2, 3, 4});
+  }
+  CHECK_THAT(forward_complaint([](Parts& p) {
+               p.push_back(ids("y", {4, 1}, {1, 2, 3, 4}));
+             }),
+             Contains("'y' is [4, 1], and x is [2, 2]"));
+  CHECK_THAT(forward_complaint([](Parts& p) {
+               p.push_back(ids("y", {2, 1}, {1, 2}));
+             }),
+             Contains("'y' is [2, 1], and x is [2, 2]"));
+}
+
+TEST_CASE("golden: Hugging Face's labels are the next positions' targets") {
+  Parts parts = {ids("input_ids", {2, 3}, {0, 1, 2, 3, 4, 5}),
+                 ids("labels", {2, 3}, {0, 1, 2, -100, 4, 5}), doubles("loss", {}, {2.5})};
+  const Golden golden = read(parts);
+  CHECK(golden.targets == std::vector<int32_t>{1, 2, -1, 4, 5, -1});
+  CHECK(values_of(golden, "loss") == Numbers{2.5});
+  CHECK(golden.unknown.empty());
+  // Beside y they are not read, and that is said.
+  parts.push_back(ids("y", {2, 3}, {5, 4, 3, 2, 1, 0}));
+  const Golden both = read(parts);
+  CHECK(both.targets == std::vector<int32_t>{5, 4, 3, 2, 1, 0});
+  CHECK(why_not(both.unknown, "labels") == "y is read instead");
+}
+
+TEST_CASE("golden: x without a token, or with sizes whose product is too large, is refused") {
+  const auto with_x = [](const Sizes& shape) {
+    return forward_complaint([&](Parts& p) { p[0] = ids("x", shape, {}); });
+  };
+  const int64_t huge = int64_t{1} << 62;
+  CHECK_THAT(with_x({0, huge, 4}), Contains("it holds no token"));
+  CHECK_THAT(with_x({0, 2, 2}), Contains("'x' is [0, 2, 2]: it holds no token"));
+  CHECK_THAT(with_x({0}), Contains("it holds no token"));
+  CHECK_THAT(with_x({2, 0}), Contains("it holds no token"));
+  CHECK_THAT(forward_complaint([&](Parts& p) { p[0] = ids("x", {}, {1}); }), Contains("'x' is []"));
+  CHECK_THAT(forward_complaint([&](Parts& p) {
+               p[0] = ids("x", {1, 4}, {0, 1, 2, 3});
+             }),
+             Contains("'x' has 4 tokens a row, and the model's context is 3"));
+  CHECK_THAT(forward_complaint([&](Parts& p) { p[0].shape = {-1, 4}; }), Contains("shape"));
+  CHECK_THAT(forward_complaint([&](Parts& p) {
+               p[0] = doubles("x", {1, 2}, {0, 1});
+             }),
+             Contains("'x' has f64 values, not integers"));
+}
+
+TEST_CASE("golden: numbers that are integers are refused, since nothing says what they round") {
+  CHECK_THAT(forward_complaint([](Parts& p) {
+               p[1] = ids("logits", {2, 2, 9}, Ids(36));
+             }),
+             Contains("'logits' holds i64, not f64, f32, bf16 or f16"));
+}
+
+TEST_CASE("golden: what is not read is listed with the name that was meant") {
+  Parts parts = forward();
+  for (const char* name : {"Logits", "los", "activation.ln_1", "activation.block 0/atn/qkv",
+                           "attention_mask", "something else", "greddy"})
+    parts.push_back(doubles(name, {1}, {1}));
+  const Golden golden = read(parts);
+  CHECK(golden.unknown.size() == 7);
+  CHECK(why_not(golden.unknown, "Logits") == "tplab knows no such name: did you mean 'logits'?");
+  CHECK_THAT(why_not(golden.unknown, "los"), Contains("did you mean 'loss'?"));
+  CHECK(why_not(golden.unknown, "activation.ln_1") ==
+        "no such site here: did you mean 'activation.ln1'?");
+  CHECK_THAT(why_not(golden.unknown, "activation.block 0/atn/qkv"),
+             Contains("did you mean 'activation.block 0/attn/qkv'?"));
+  CHECK_THAT(why_not(golden.unknown, "attention_mask"), Contains("tplab has no mask"));
+  CHECK(why_not(golden.unknown, "something else") == "tplab knows no such name");
+  CHECK_THAT(why_not(golden.unknown, "greddy"), Contains("did you mean 'greedy'?"));
+}
+
+TEST_CASE("golden: a loss without targets is listed, not compared") {
+  Parts parts = forward();
+  parts.push_back(doubles("loss", {}, {2.5}));
+  CHECK_THAT(why_not(read(parts).unknown, "loss"), Contains("there are no targets"));
+}
+
+TEST_CASE("golden: a file of which nothing is compared is refused, and says what it holds") {
+  const auto refused = [](const Parts& parts, const GoldenUse& use) {
+    const Golden golden = read(parts);
+    return refusal([&] { require_compared(golden, use); });
+  };
+  const Part x = ids("x", {2, 2}, {0, 1, 2, 3}), y = ids("y", {2, 2}, {1, 2, 3, 4});
+  const GoldenUse forward_use, training{.training = true}, in_f32{.f64 = false};
+  CHECK_THAT(refused({x}, forward_use),
+             Contains("nothing in it can be compared: it has only tokens"));
+  CHECK_THAT(refused({x, y}, forward_use), Contains("it has only tokens"));
+  CHECK_THAT(refused({x, doubles("Logits", {1}, {1})}, forward_use),
+             Contains("'Logits': tplab knows no such name: did you mean 'logits'?"));
+  CHECK_THAT(refused({x, doubles("activation.unknown", {1}, {1})}, forward_use),
+             Contains("'activation.unknown': no such site here"));
+  CHECK_THAT(refused({x, doubles("loss", {1}, {1})}, forward_use), Contains("save them as y"));
+  const Part grad = doubles("grad.transformer.ln_f.weight", {2}, {1, 2});
+  CHECK_THAT(refused({x, y, grad}, forward_use),
+             Contains("'grad.transformer.ln_f.weight': --backward compares it"));
+  CHECK_NOTHROW(require_compared(read({x, y, grad}), training));
+  const Part logits = doubles("logits", {2, 2, 9}, Numbers(36));
+  CHECK_THAT(refused({x, y, logits}, training), Contains("'logits': compared without --backward"));
+  CHECK_NOTHROW(require_compared(read({x, logits}), forward_use));
+  CHECK_NOTHROW(require_compared(read({x, y, doubles("loss", {1}, {1})}), training));
+  const Part greedy = ids("greedy", {1, 3}, {0, 1, 5});
+  CHECK_NOTHROW(require_compared(read({x, greedy}), forward_use));
+  CHECK_THAT(refused({x, y, greedy}, training), Contains("'greedy': compared without --backward"));
+  CHECK_THAT(refused({x, greedy}, in_f32), Contains("'greedy': compared in f64"));
+  CHECK_THAT(refused({x, ids("greedy", {2}, {0, 1})}, forward_use),
+             Contains("nothing in it is new"));
+}
+
+TEST_CASE("golden: greedy is bounded by the model's context, and its own beginning") {
+  const auto greedy = [](const Ids& tokens) {
+    return Parts{ids("x", {1, 2}, {0, 1}), ids("greedy", {1, std::ssize(tokens)}, tokens)};
+  };
+  Ids long_one = {0, 1};
+  long_one.resize(60000, 5);
+  const Golden golden = read(greedy(long_one));
+  CHECK(golden.greedy_prompt == std::vector<int32_t>{0, 1});
+  // Two from the cache of 3 positions, and then 4096 positions at 3 a token.
+  CHECK(golden.greedy_new.size() == 2 + 4096 / 3);
+  CHECK(golden.greedy_left == 60000 - 2 - 2 - 4096 / 3);
+  CHECK_THAT(why_not(not_compared(golden, {}), "greedy"), Contains("its last 58631 tokens"));
+  CHECK(read(greedy({0, 1, 5, 6})).greedy_left == 0);
+  CHECK_THAT(refusal([&] {
+               (void)read(greedy({0, 1, 9}));
+             }),
+             Contains("'greedy' holds the token id 9, outside the vocabulary"));
+  CHECK_THAT(refusal([&] {
+               (void)read(greedy({4, 1}));
+             }),
+             Contains("'greedy' does not begin as the first row of x does"));
+  CHECK_THAT(why_not(read(greedy({0})).unknown, "greedy"), Contains("nothing in it is new"));
 }

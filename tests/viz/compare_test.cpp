@@ -78,7 +78,7 @@ TEST_CASE("compare: an inner stage sends on and back, for each micro-batch") {
 
 TEST_CASE("compare: what a model cannot be split into is said, in its row") {
   const Comparison odd = compared(kConfig, 4, 6);
-  CHECK_THAT(scheme(odd, "TP + SP").refused, Contains("--sp splits 6 positions over 4 ranks"));
+  CHECK_THAT(scheme(odd, "TP + SP").refused, Contains("splits 6 positions over 4 ranks"));
   CHECK(scheme(odd, "TP").refused.empty());
   GptConfig shallow = kConfig;
   shallow.n_layer = 2;

@@ -1,0 +1,33 @@
+// What both of verify's reports say of a golden file, and of what they found.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "verify/verify.h"
+#include "viz/table.h"
+
+namespace tplab::cli {
+
+std::string error_text(double error);  // 1.2e-07
+Table::Cell verdict(bool good);        // "ok" or "WRONG"
+// Of a run's row beside a golden file: "ok"; "differs" where the golden file alone does, tplab
+// being right by its reference; or "WRONG".
+Table::Cell golden_verdict(bool run_is_right, bool golden_agrees);
+
+// What the run that `where` names found: of tplab, and of the golden file.
+std::string finding_text(const std::string& where, const tplab::Finding& finding, bool colour);
+std::string golden_finding_text(const std::string& where, const tplab::Finding& finding,
+                                bool colour);
+// Of the reference, where no run says it.
+std::string reference_differs_text(const std::vector<AgainstResult>& all, bool colour);
+
+// What is compared in part, and what is not compared, and why: a line each. Those of one family, as
+// grad.*, that are compared elsewhere share theirs.
+std::string golden_notes_text(const std::vector<AgainstResult>& compared,
+                              const std::vector<NotCompared>& not_compared);
+
+// The last line: what all of it comes to. tplab_right: every run agrees with the reference.
+std::string verdict_line(bool tplab_right, bool good, size_t left_out, bool colour);
+
+}  // namespace tplab::cli

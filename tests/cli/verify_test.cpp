@@ -1,0 +1,228 @@
+// tplab verify: golden files as people save them, what is refused or left out and how it is said.
+#include <sstream>
+
+#include "run_tplab.h"
+#include "tests/verify/file_parts.h"
+#include "train_runs.h"
+
+namespace tplab {
+namespace {
+
+using namespace testing;
+using Catch::Contains;
+using nlohmann::json;
+
+// What a file of ../shared/data/cases is, or empty where that is absent.
+std::string a_case(const std::string& name) { return shared_data("cases/" + name); }
+
+Arguments verify(const Arguments& more) { return Arguments{"verify"} + more; }
+
+void refused(const Arguments& arguments, int exit_code, const std::string& problem) {
+  CAPTURE(arguments);
+  const Ran ran = tplab(arguments);
+  CHECK(ran.exit_code == exit_code);
+  CHECK(ran.out.empty());
+  CHECK_THAT(ran.err, Contains(problem));
+  CHECK(options_unknown_to(arguments, ran.err).empty());
+}
+
+// Text without its ends of lines, which depend on how wide a terminal is.
+std::string in_one_line(const std::string& text) {
+  std::string line;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) line += (line.empty() ? "" : " ") + word;
+  return line;
+}
+
+const Arguments kSmall = {"--preset", "nano-cpu", "--tp", "2", "--dtype", "f64"};
+
+std::string write_golden(const TemporaryFolder& folder, const Parts& parts) {
+  const std::string path = folder / "golden.safetensors";
+  write_file(path, file_of(parts));
+  return path;
+}
+
+TEST_CASE("verify --against: the cases as people save them: bf16, -100, the last position") {
+  const std::string folder = a_case("12-golden-as-people-save-it");
+  if (folder.empty()) return;
+  const Arguments model = verify({"--checkpoint", folder + "/ckpt.pt", "--tp", "2", "--against"});
+  for (const char* file : {"good", "bf16", "ignore_100", "last_position"}) {
+    INFO(file);
+    const Ran ran = tplab(model + Arguments{folder + "/" + file + ".safetensors"});
+    INFO(ran.out << ran.err);
+    CHECK(ran.exit_code == 0);
+    CHECK_THAT(ran.out, Contains("\nverified\n"));
+    CHECK((ran.out.find("the last position alone") != ran.out.npos) ==
+          (std::string(file) == "last_position"));
+    const json doc =
+        tplab(model + Arguments{folder + "/" + file + ".safetensors", "--json"}).json();
+    CHECK(doc["not_compared"].empty());
+    CHECK(!doc["runs"][0]["against"].empty());
+  }
+}
+
+TEST_CASE("verify --against: the cases of files in which nothing is compared are refused") {
+  const std::string folder = a_case("hostile/02-against-nothing-compared");
+  const std::string sort = shared_data("gpt-nano-sort");
+  if (folder.empty() || sort.empty()) return;
+  const Arguments model = verify({"--checkpoint", sort, "--tp", "1", "--against"});
+  refused(model + Arguments{folder + "/g_onlyx.safetensors"}, 3, "nothing in it can be compared");
+  refused(model + Arguments{folder + "/g_typo.safetensors"}, 3, "did you mean 'logits'?");
+  refused(model + Arguments{""}, 2, "--against");
+}
+
+TEST_CASE("verify --against: an empty name is refused, however it is given") {
+  for (const Arguments& against : {Arguments{"--against", ""}, {"--against="}})
+    refused(verify(kSmall) + against, 2, "--against");
+}
+
+TEST_CASE("verify --against: a greedy of 60000 tokens ends, and says what it left out") {
+  const std::string folder = a_case("hostile/05-golden-greedy-hang");
+  const std::string sort = shared_data("gpt-nano-sort");
+  if (folder.empty() || sort.empty()) return;
+  const Ran ran = tplab(verify({"--checkpoint", sort, "--tp", "1", "--dtype", "f64", "--against",
+                                folder + "/g_greedy.safetensors"}));
+  CHECK((ran.exit_code == 0 || ran.exit_code == 1));  // whether the tokens are right is open
+  CHECK_THAT(ran.out, Contains("not compared: 'greedy': its last"));
+}
+
+TEST_CASE("verify --against: an x whose sizes overflow is a bad file that is named") {
+  const std::string folder = a_case("hostile/08-golden-x-overflow");
+  const std::string sort = shared_data("gpt-nano-sort");
+  if (folder.empty() || sort.empty()) return;
+  refused(verify({"--checkpoint", sort, "--tp", "1", "--against", folder + "/g_ovf.safetensors"}),
+          3, "g_ovf.safetensors: 'x' is [0, 4611686018427387904, 4]: it holds no token");
+}
+
+TEST_CASE("verify: a NaN in a checkpoint is named with its place, forward and backward") {
+  const std::string folder = a_case("11-nan-in-weights");
+  if (folder.empty()) return;
+  const Arguments model = verify({"--checkpoint", folder + "/ckpt.pt", "--tp", "2", "--seq", "8"});
+  refused(model, 3, "ckpt.pt: transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
+  refused(model + Arguments{"--backward"}, 3, "transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
+}
+
+TEST_CASE("verify: a NaN in a Hugging Face file is named as that file has it") {
+  const TemporaryFolder folder;
+  std::filesystem::copy(fixture("gpt2-tiny"), folder / "model");
+  const std::string path = folder / "model/model.safetensors";
+  std::string bytes = file_text(path);
+  const TensorInfo info = SafetensorsFile(path).at("transformer.h.1.attn.c_attn.bias");
+  bytes.replace(static_cast<size_t>(info.offset + 4 * 7), 4, "\xff\xff\xff\xff");
+  write_file(path, bytes);
+  refused(verify({"--checkpoint", folder / "model", "--tp", "1", "--seq", "4"}), 3,
+          "transformer.h.1.attn.c_attn.bias[7] is NaN");
+}
+
+TEST_CASE("verify: a golden file that is wrong does not make tplab's own row wrong") {
+  const TemporaryFolder folder;
+  const std::string path = write_golden(
+      folder, {ids("x", {1, 2}, {0, 1}), doubles("logits", {1, 2, 65}, Numbers(130, 0.5)),
+               doubles("activation.ln2", {1, 2, 3}, Numbers(6, 0.5)), doubles("Loss", {1}, {1}),
+               doubles("grad.transformer.h.0.ln_1.weight", {1}, {1})});
+  // The gradient has no y: the file is refused.
+  refused(verify(kSmall) + Arguments{"--against", path}, 3,
+          "is the gradient of a loss without 'y'");
+  write_golden(folder,
+               {ids("x", {1, 2}, {0, 1}), doubles("logits", {1, 2, 65}, Numbers(130, 0.5)),
+                doubles("activation.ln2", {1, 2, 3}, Numbers(6, 0.5)), doubles("Loss", {1}, {1})});
+  const Ran ran = tplab(verify(kSmall) + Arguments{"--against", path});
+  CHECK(ran.exit_code == 1);
+  const std::string text = in_one_line(ran.out);
+  CHECK_THAT(text, !Contains("WRONG") && !Contains("first wrong") && Contains(" differs"));
+  CHECK_THAT(text, Contains("the golden file differs from tplab and from its reference, which "
+                            "agree; first at logits"));
+  CHECK_THAT(text, Contains("tplab has ") && Contains(", the golden file 0.5"));
+  CHECK_THAT(text, Contains("NOT verified: tplab agrees with its reference, and the golden file "
+                            "does not"));
+  CHECK_THAT(text,
+             Contains("not compared: 'Loss': tplab knows no such name: did you mean 'loss'?"));
+  const json doc = tplab(verify(kSmall) + Arguments{"--against", path, "--json"}).json();
+  CHECK(doc["good"] == false);
+  CHECK(doc["runs"][0]["finding"].is_null());
+  CHECK(doc["runs"][0]["golden_finding"]["site"] == "logits");
+  CHECK(doc["not_compared"][0]["tensor"] == "Loss");
+}
+
+TEST_CASE("verify: an escape in the name of a golden tensor is shown, not obeyed") {
+  const TemporaryFolder folder;
+  const std::string path =
+      write_golden(folder, {ids("x", {1, 1}, {0}), doubles("\\u001b[31mred", {1}, {1})});
+  const Ran ran = tplab(verify(kSmall) + Arguments{"--against", path});
+  CHECK(ran.exit_code == 3);
+  CHECK_THAT(ran.err, Contains("\\x1b[31mred") && !Contains("\x1b"));
+}
+
+TEST_CASE("verify --backward: what a golden file has for the other direction is said") {
+  const TemporaryFolder folder;
+  const Part x = ids("x", {1, 2}, {0, 1}), y = ids("y", {1, 2}, {1, 2}),
+             loss = doubles("loss", {1}, {4.2}),
+             logits = doubles("logits", {1, 2, 65}, Numbers(130)),
+             grad = doubles("grad.transformer.ln_f.weight", {128}, Numbers(128));
+  const std::string path = write_golden(folder, {x, y, loss, logits, grad});
+  const Arguments against = {"--against", path};
+  CHECK_THAT(in_one_line(tplab(verify(kSmall) + against).out),
+             Contains("not compared: 'grad.transformer.ln_f.weight': --backward compares it"));
+  CHECK_THAT(
+      in_one_line(tplab(verify(kSmall) + Arguments{"--backward", "--dp", "1"} + against).out),
+      Contains("not compared: 'logits': compared without --backward"));
+  write_golden(folder, {x, logits});
+  refused(verify(kSmall) + Arguments{"--backward"} + against, 3, "has no targets y");
+}
+
+TEST_CASE("verify --backward: meshes that do not divide are left out, with the reason") {
+  // 2 positions over tp 3 under SP, and 4 sequences over 3 replicas.
+  const Arguments arguments =
+      verify({"--backward", "--preset", "nano-cpu", "--uneven", "--tp", "3", "--seq", "2", "--dp",
+              "1,3", "--steps", "0", "--dtype", "f64"});
+  const Ran ran = tplab(arguments);
+  INFO(ran.err);
+  CHECK(ran.exit_code == 0);
+  const std::string text = in_one_line(ran.out);
+  CHECK_THAT(text, Contains("left out, as sequence parallelism splits 2 positions over 3 ranks, "
+                            "which do not divide: tp 3, dp 1, SP; tp 3, dp 1, SP, gathered again"));
+  CHECK_THAT(text, Contains("left out, as a batch of 4 sequences does not divide by 3 replicas"));
+  CHECK_THAT(text, Contains("verified, but for the meshes left out"));
+  const json doc = tplab(arguments + Arguments{"--json"}).json();
+  CHECK(doc["good"] == true);
+  CHECK(doc["left_out"].size() == 2 + 9);
+  CHECK(doc["runs"].size() == 2);
+  CHECK(doc["left_out"][0]["sp"] == true);
+  CHECK_THAT(doc["left_out"][0]["why"].get<std::string>(), Contains("2 positions over 3 ranks"));
+}
+
+TEST_CASE("verify: what does not fit in memory is refused at once, backward as forward") {
+  const Arguments many = {"--preset", "nano-cpu", "--batch", "999999999", "--tp", "1"};
+  refused(verify(many), 4, "GiB of memory");
+  refused(verify(many) + Arguments{"--backward", "--dp", "1", "--steps", "1"}, 4, "GiB of memory");
+  refused(verify({"--backward", "--preset", "nano-cpu", "--tp", "1", "--dp", "1", "--seq", "1",
+                  "--batch", "1000", "--steps", "2147483647"}),
+          4, "GiB of memory");
+}
+
+TEST_CASE("verify: options that would do nothing are refused") {
+  refused(verify(kSmall) + Arguments{"--dp", "2"}, 2, "--backward");
+  refused(verify(kSmall) + Arguments{"--steps", "2"}, 2, "--backward");
+  const TemporaryFolder folder;
+  const std::string path = write_golden(
+      folder, {ids("x", {1, 1}, {0}), ids("y", {1, 1}, {1}), doubles("loss", {1}, {4})});
+  for (const char* option : {"--batch", "--seq"})
+    refused(verify(kSmall) + Arguments{"--against", path, option, "2"}, 2, option);
+  refused(verify(kSmall) + Arguments{"--backward", "--against", path, "--steps", "2"}, 2,
+          "--steps");
+  refused(verify(kSmall) + Arguments{"--backward", "--device", "cuda"}, 4, "cuda");
+}
+
+TEST_CASE("verify: every column of its tables is explained below it, in 60 columns") {
+  const Ran forward = tplab(verify(kSmall) + Arguments{"--seq", "4"});
+  const Ran backward =
+      tplab(verify(kSmall) + Arguments{"--backward", "--dp", "2", "--seq", "4", "--steps", "1"});
+  for (const char* word : {"sites ", "error ", "bound ", "decode ", "replicas ", "collectives "})
+    CHECK_THAT(forward.out, Contains(std::string("\n") + word));
+  for (const char* word :
+       {"gradients ", "bound ", "norms ", "after 1 ", "replicas ", "collectives "})
+    CHECK_THAT(backward.out, Contains(std::string("\n") + word));
+}
+
+}  // namespace
+}  // namespace tplab
