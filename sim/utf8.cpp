@@ -44,12 +44,20 @@ size_t first_invalid(std::string_view text) {
   return std::string_view::npos;
 }
 
+size_t mark_length(std::string_view text) { return text.starts_with("\xEF\xBB\xBF") ? 3 : 0; }
+
 char32_t code_point(std::string_view character) {
   const size_t length = character.size();
   if (length == 1) return byte_at(character, 0);
   char32_t code = byte_at(character, 0) & (0xFFu >> (length + 1));  // the lead byte's payload bits
   for (size_t i = 1; i < length; ++i) code = code << 6 | (byte_at(character, i) & 0x3Fu);
   return code;
+}
+
+bool is_white_space(char32_t code) {
+  return (code >= 0x09 && code <= 0x0D) || code == 0x20 || code == 0x85 || code == 0xA0 ||
+         code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 || code == 0x2029 ||
+         code == 0x202F || code == 0x205F || code == 0x3000;
 }
 
 std::string quoted(std::string_view character) {

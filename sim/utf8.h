@@ -16,8 +16,14 @@ size_t character_length(std::string_view text, size_t at);
 // The offset of the first byte that is not part of a well-formed character, or npos.
 size_t first_invalid(std::string_view text);
 
+// 3 where the text begins with U+FEFF, which some editors put there as a mark of UTF-8; else 0.
+size_t mark_length(std::string_view text);
+
 // U+00E9 as a number. REQUIRES: `character` is one well-formed character.
 char32_t code_point(std::string_view character);
+
+// Unicode's White_Space, which Python, Rust and Oniguruma mean by \s.
+bool is_white_space(char32_t code);
 
 // A character for people: 'a', '\n', 'é' (U+00E9). REQUIRES: as above.
 std::string quoted(std::string_view character);

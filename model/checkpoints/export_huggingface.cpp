@@ -53,7 +53,9 @@ bool is_conv1d(std::string_view name) {
 }
 
 Json config_of(const GptConfig& config, const Tokenizer* tokenizer) {
-  const std::optional<int> end = tokenizer ? tokenizer->end_of_text() : std::nullopt;
+  const auto id = [](std::optional<int> token) { return token ? Json(*token) : Json(); };
+  const Json begin = tokenizer ? id(tokenizer->start_of_text()) : Json();
+  const Json end = tokenizer ? id(tokenizer->end_of_text()) : Json();
   return {{"architectures", {"GPT2LMHeadModel"}},
           {"model_type", "gpt2"},
           {kMark, "tplab"},
@@ -71,8 +73,8 @@ Json config_of(const GptConfig& config, const Tokenizer* tokenizer) {
           {"embd_pdrop", 0.0},
           {"resid_pdrop", 0.0},
           {"scale_attn_weights", true},
-          {"bos_token_id", end ? Json(*end) : Json()},
-          {"eos_token_id", end ? Json(*end) : Json()},
+          {"bos_token_id", begin},
+          {"eos_token_id", end},
           {"torch_dtype", "float32"}};
 }
 
@@ -166,7 +168,9 @@ std::string with_version(std::string merges) {
 // Other files of a tokenizer; those of names that are not known are named, not copied.
 void write_beside(const fs::path& from, NewFolder& folder, ExportReport& report) {
   for (const char* name : kBeside) {
-    if (!may_exist(from / name)) continue;
+    const bool is_written =
+        std::find(report.files.begin(), report.files.end(), name) != report.files.end();
+    if (is_written || !may_exist(from / name)) continue;
     folder.write(name, file_text(from / name));
     report.files.emplace_back(name);
   }
@@ -184,10 +188,15 @@ void write_beside(const fs::path& from, NewFolder& folder, ExportReport& report)
 
 void write_tokenizer(const Tokenizer& tokenizer, NewFolder& folder, ExportReport& report) {
   if (const auto* bpe = dynamic_cast<const BpeTokenizer*>(&tokenizer)) {
-    folder.write(kVocab, file_text(bpe->paths().vocab));
-    folder.write(kMerges, with_version(file_text(bpe->paths().merges)));
-    report.files.insert(report.files.end(), {kVocab, kMerges});
-    write_beside(fs::path(bpe->paths().vocab).parent_path(), folder, report);
+    for (const fs::path& file : bpe->files()) {
+      std::string name = file.filename().string();
+      if (name == "encoder.json") name = kVocab;
+      if (name == "vocab.bpe") name = kMerges;
+      if (file == bpe->path() && name != kVocab) name = "tokenizer.json";
+      folder.write(name, name == kMerges ? with_version(file_text(file)) : file_text(file));
+      report.files.push_back(name);
+    }
+    write_beside(bpe->path().parent_path(), folder, report);
   } else if (const auto* characters = dynamic_cast<const CharacterTokenizer*>(&tokenizer)) {
     folder.write(kVocab, to_character_vocab(characters->characters()));
     report.files.emplace_back(kVocab);

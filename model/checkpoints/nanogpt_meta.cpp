@@ -1,6 +1,7 @@
-// nanoGPT's meta.pkl: the characters of a data set.
+// nanoGPT's meta.pkl: how many tokens a data set has, and, of characters, which.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -22,63 +23,101 @@ bool is_one_character(std::string_view text) {
   return !text.empty() && utf8::character_length(text, 0) == text.size();
 }
 
-const pickle::Dict& dict_at(const Document& document, std::string_view key,
-                            const std::string& path) {
-  const auto* root = std::get_if<pickle::Dict>(&document.root());
-  const pickle::Value* value = root ? document.find(*root, key) : nullptr;
-  const auto* dict = value ? std::get_if<pickle::Dict>(value) : nullptr;
-  if (!dict) fail_file(path, fmt::format("has no dict named '{}'", key), kPrepare);
-  return *dict;
+// A token's id and its text, where they are a number and a text.
+struct Entry {
+  std::optional<int64_t> id;
+  std::optional<std::string_view> text;
+};
+
+// itos: {0: "a", ...} or ["a", ...]; stoi: {"a": 0, ...}. Empty where it is neither.
+std::vector<Entry> entries_of(const Document& document, const pickle::Value* map) {
+  const auto id_of = [&](pickle::Ref ref) {
+    const auto* id = document.get<int64_t>(ref);
+    return id ? std::optional(*id) : std::nullopt;
+  };
+  const auto text_of = [&](pickle::Ref ref) {
+    const auto* text = document.get<std::string_view>(ref);
+    return text ? std::optional(*text) : std::nullopt;
+  };
+  std::vector<Entry> entries;
+  if (const auto* dict = map ? std::get_if<pickle::Dict>(map) : nullptr) {
+    for (const auto& [key, value] : dict->items) {
+      const bool is_itos = id_of(key).has_value();
+      entries.push_back({id_of(is_itos ? key : value), text_of(is_itos ? value : key)});
+    }
+  } else if (const auto* list = map ? std::get_if<pickle::List>(map) : nullptr) {
+    for (const pickle::Ref item : list->items)
+      entries.push_back({static_cast<int64_t>(entries.size()), text_of(item)});
+  }
+  return entries;
+}
+
+// Words, bytes or objects: tokens that are no characters, though nothing is wrong with them.
+bool are_of_another_kind(const std::vector<Entry>& entries) {
+  const auto is_other = [](const Entry& entry) {
+    return !entry.text || (utf8::first_invalid(*entry.text) == std::string_view::npos &&
+                           !entry.text->empty() && !is_one_character(*entry.text));
+  };
+  return std::any_of(entries.begin(), entries.end(), is_other);
+}
+
+// Every id from 0 up has one character.
+std::vector<std::string> characters_of(const std::vector<Entry>& entries, const char* map,
+                                       const std::string& path) {
+  std::vector<std::string> by_id(entries.size());
+  std::set<std::string_view> different;
+  for (const auto& [id, text] : entries) {
+    if (!id || *id < 0 || static_cast<size_t>(*id) >= by_id.size() || !text ||
+        !is_one_character(*text) || !different.insert(*text).second ||
+        !by_id[static_cast<size_t>(*id)].empty()) {
+      fail_file(path,
+                fmt::format("{} does not map the ids 0, 1, 2, ... to different characters", map),
+                kPrepare);
+    }
+    by_id[static_cast<size_t>(*id)] = std::string(*text);
+  }
+  return by_id;
 }
 
 }  // namespace
 
-CharacterSet read_nanogpt_meta(const std::string& path) {
+NanogptMeta read_nanogpt_meta(const std::string& path) {
   return read_nanogpt_meta(*open_file(path));
 }
 
-CharacterSet read_nanogpt_meta(const ByteSource& file) {
+NanogptMeta read_nanogpt_meta(const ByteSource& file) {
   const std::string& path = file.name();
   constexpr int64_t kMostBytes = int64_t{16} << 20;
+  constexpr int64_t kMostTokens = int64_t{1} << 24;
   const Document document(read_all(file, kMostBytes), path);
-  const pickle::Dict& itos = dict_at(document, "itos", path);
-  const pickle::Dict& stoi = dict_at(document, "stoi", path);
+  const auto* root = std::get_if<pickle::Dict>(&document.root());
+  if (!root) fail_file(path, "is a pickle, but not of a dict", kPrepare);
+  const auto value_at = [&](const char* key) { return document.find(*root, key); };
 
-  // Every id from 0 up has one character.
-  const size_t vocab_size = itos.items.size();
-  std::vector<std::optional<std::string>> by_id(vocab_size);
-  std::set<std::string_view> different;
-  for (const auto& [key, value] : itos.items) {
-    const auto* id = document.get<int64_t>(key);
-    const auto* character = document.get<std::string_view>(value);
-    if (!id || *id < 0 || static_cast<size_t>(*id) >= vocab_size || !character ||
-        !is_one_character(*character) || !different.insert(*character).second ||
-        by_id[static_cast<size_t>(*id)]) {
-      fail_file(path, "itos does not map the ids 0, 1, 2, ... to different characters", kPrepare);
-    }
-    by_id[static_cast<size_t>(*id)] = std::string(*character);
-  }
+  NanogptMeta meta;
+  const pickle::Value* const size = value_at("vocab_size");
+  const auto* const number = size ? std::get_if<int64_t>(size) : nullptr;
+  if (number) meta.vocab_size = *number;
+  if ((size && !number) || meta.vocab_size < 0 || meta.vocab_size > kMostTokens)
+    fail_file(path, "its vocab_size is no number of tokens", kPrepare);
 
-  // stoi is its inverse, and vocab_size, where given, its size.
-  bool agree = stoi.items.size() == vocab_size;
-  for (const auto& [key, value] : stoi.items) {
-    const auto* character = document.get<std::string_view>(key);
-    const auto* id = document.get<int64_t>(value);
-    agree = agree && character && id && *id >= 0 && static_cast<size_t>(*id) < vocab_size &&
-            by_id[static_cast<size_t>(*id)] == *character;
+  const std::vector<Entry> itos = entries_of(document, value_at("itos"));
+  const std::vector<Entry> stoi = entries_of(document, value_at("stoi"));
+  const std::vector<Entry>& entries = itos.empty() ? stoi : itos;
+  if (entries.empty() || are_of_another_kind(entries)) {
+    if (meta.vocab_size == 0) fail_file(path, "has neither a vocab_size nor characters", kPrepare);
+    meta.note = fmt::format("{}: its tokens are {}; their ids are shown", path,
+                            entries.empty() ? "not listed" : "no characters");
+    return meta;
   }
-  const pickle::Value* size = document.find(std::get<pickle::Dict>(document.root()), "vocab_size");
-  const auto* number = size ? std::get_if<int64_t>(size) : nullptr;
-  agree = agree && (!size || (number && *number == static_cast<int64_t>(vocab_size)));
-  if (!agree || vocab_size == 0) {
-    fail_file(path, "itos, stoi and vocab_size do not agree", kPrepare);
-  }
-
-  CharacterSet set;
-  for (std::optional<std::string>& character : by_id) {
-    set.characters.push_back(std::move(*character));
-  }
-  return set;
+  meta.characters = characters_of(entries, itos.empty() ? "stoi" : "itos", path);
+  const auto n = static_cast<int64_t>(meta.characters.size());
+  const bool agree =
+      (itos.empty() || stoi.empty() || characters_of(stoi, "stoi", path) == meta.characters) &&
+      (!number || *number >= n);
+  if (!agree) fail_file(path, "itos, stoi and vocab_size do not agree", kPrepare);
+  meta.vocab_size = std::max(meta.vocab_size, n);
+  return meta;
 }
 
 }  // namespace tplab

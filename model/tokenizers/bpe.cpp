@@ -1,4 +1,4 @@
-// Finding the files, and merging a word's bytes into tokens in O(n log n).
+// Merging a word's bytes into tokens in O(n log n).
 #include "model/tokenizers/bpe.h"
 
 #include <fmt/format.h>
@@ -7,17 +7,12 @@
 #include <functional>
 #include <queue>
 
-#include "model/checkpoints/bytes.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
 
 namespace tplab {
 
 namespace {
-
-constexpr std::string_view kEndOfText = "<|endoftext|>";
-
-// --- Merging one word
 
 // Two neighbours that may merge: `left` is where the first one's bytes begin.
 struct Candidate {
@@ -105,77 +100,79 @@ class WordMerger {
   std::vector<size_t> merged_;
 };
 
-// --- Finding and reading the files
-
-bool is_file(const std::filesystem::path& path) {
-  std::error_code ignored;
-  return std::filesystem::is_regular_file(path, ignored);
-}
-
-BpePaths find_files(const std::filesystem::path& path) {
-  static const BpePaths kNames[] = {{"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}};
-  const std::string fix =
-      "give a folder with vocab.json and merges.txt, or with encoder.json and vocab.bpe";
-  std::error_code ignored;
-  const bool is_folder = std::filesystem::is_directory(path, ignored);
-  if (!is_folder && !is_file(path)) fail_file(path.string(), "no such file or folder", fix);
-
-  const std::filesystem::path folder = is_folder ? path : path.parent_path();
-  std::string missing;
-  for (const BpePaths& names : kNames) {
-    const bool is_meant =
-        is_folder || path.filename() == names.vocab || path.filename() == names.merges;
-    BpePaths found{folder / names.vocab, folder / names.merges};
-    if (!is_meant || (!is_file(found.vocab) && !is_file(found.merges))) continue;
-    if (is_file(found.vocab) && is_file(found.merges)) return found;
-    missing = (is_file(found.vocab) ? names.merges : names.vocab).string();
-  }
-  if (!missing.empty()) {
-    fail_file(path.string(), fmt::format("{} is missing: a tokenizer is two files", missing), fix);
-  }
-  fail_file(path.string(), "holds no GPT-2 tokenizer", fix);
-}
-
-std::string read_file(const std::filesystem::path& path) {
-  constexpr int64_t kMost = 256 << 20;  // 250 times GPT-2's
-  return read_all(*open_file(path.string()), kMost);
-}
-
 }  // namespace
 
-BpeTokenizer BpeTokenizer::load(const std::filesystem::path& path) {
-  const BpePaths files = find_files(path);
-  BpeTables tables = parse_bpe(read_file(files.vocab), files.vocab.string(),
-                               read_file(files.merges), files.merges.string());
-  return {std::move(tables), files.vocab.string(), files};
-}
-
-BpeTokenizer::BpeTokenizer(BpeTables tables, std::string origin, BpePaths paths)
+BpeTokenizer::BpeTokenizer(BpeTables tables, std::string origin,
+                           std::vector<std::filesystem::path> files)
     : Tokenizer(std::move(tables.tokens)),
       byte_ids_(tables.byte_ids),
       merges_(std::move(tables.merges)),
+      added_(std::move(tables.added)),
+      options_(std::move(tables.options)),
+      pretokenizer_(options_.words),
       origin_(std::move(origin)),
-      paths_(std::move(paths)) {
-  const auto found = std::find(tokens().begin(), tokens().end(), kEndOfText);
-  if (found != tokens().end()) end_of_text_ = static_cast<int>(found - tokens().begin());
+      files_(std::move(files)),
+      notes_(std::move(tables.notes)) {
+  for (size_t id = 0; options_.ignore_merges && id < tokens().size(); ++id)
+    if (!tokens()[id].empty()) whole_words_.emplace(tokens()[id], static_cast<int>(id));
+  const auto known = id_of("<|endoftext|>");
+  end_of_text_ = options_.end.empty() ? known : id_of(options_.end);
+  start_of_text_ = options_.begin.empty() ? end_of_text_ : id_of(options_.begin);
+}
+
+std::optional<int> BpeTokenizer::id_of(const std::string& content) const {
+  for (const AddedToken& token : added_.list())
+    if (token.content == content) return token.id;
+  return std::nullopt;
 }
 
 std::string BpeTokenizer::description() const {
-  return fmt::format("GPT-2 byte-level BPE, {} tokens ({})", vocab_size(), printable_line(origin_));
+  const bool is_gpt2 = options_.words == BpeOptions().words;
+  return fmt::format("{}byte-level BPE, {} tokens ({})", is_gpt2 ? "GPT-2 " : "", vocab_size(),
+                     printable_line(origin_));
+}
+
+// Refuses a byte that a vocabulary without the whole byte alphabet has no token for.
+void BpeTokenizer::check_bytes(std::string_view stretch, std::string_view text) const {
+  const auto is_missing = [&](char c) {
+    return byte_ids_[static_cast<unsigned char>(c)] == BpeTables::kNoToken;
+  };
+  const auto bad = std::find_if(stretch.begin(), stretch.end(), is_missing);
+  if (bad == stretch.end()) return;
+  auto first = bad;  // of its character
+  while (first != stretch.begin() && (static_cast<unsigned char>(*first) & 0xC0) == 0x80) --first;
+  const auto at = static_cast<size_t>(&*first - text.data());
+  const auto before = static_cast<size_t>(
+      std::count_if(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at),
+                    [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  fail(fmt::format("{}, character {} of the text (byte {}), needs the byte 0x{:02X}, which the "
+                   "vocabulary has no token for",
+                   utf8::quoted(text.substr(at, utf8::character_length(text, at))), before + 1, at,
+                   static_cast<unsigned char>(*bad)),
+       "leave such characters out, or use another tokenizer; this is " + description());
 }
 
 std::vector<int> BpeTokenizer::encode_utf8(std::string_view text, SpecialTokens special) const {
   std::vector<int> ids;
   WordMerger merger(byte_ids_, merges_);
-  const auto take = [&](std::string_view word) { merger.append(word, ids); };
-  while (special == SpecialTokens::allow && end_of_text_) {
-    const size_t found = text.find(kEndOfText);
-    if (found == std::string_view::npos) break;
-    pretokenizer_.for_each_word(text.substr(0, found), take);
-    ids.push_back(*end_of_text_);
-    text.remove_prefix(found + kEndOfText.size());
+  const auto take_word = [&](std::string_view word) {
+    const auto whole = whole_words_.find(word);
+    if (whole != whole_words_.end())
+      ids.push_back(whole->second);
+    else
+      merger.append(word, ids);
+  };
+  const auto take_text = [&](std::string_view stretch) {
+    check_bytes(stretch, text);
+    if (options_.add_prefix_space && !stretch.starts_with(' '))
+      return pretokenizer_.for_each_word(std::string(" ").append(stretch), take_word);
+    pretokenizer_.for_each_word(stretch, take_word);
+  };
+  if (special == SpecialTokens::allow) {
+    added_.for_each(text, take_text, [&](int id) { ids.push_back(id); });
+  } else if (!text.empty()) {
+    take_text(text);
   }
-  pretokenizer_.for_each_word(text, take);
   return ids;
 }
 

@@ -20,10 +20,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kCharacters = "meta.pkl";
-constexpr std::array kBpeFiles = {"vocab.json", "merges.txt", "encoder.json", "vocab.bpe"};
+constexpr std::array kBpeFiles = {"tokenizer.json", "vocab.json", "merges.txt", "encoder.json",
+                                  "vocab.bpe"};
 constexpr const char* kAccepted =
-    "give a folder with vocab.json and merges.txt (or encoder.json and vocab.bpe), the meta.pkl of "
-    "a nanoGPT character data set, or a checkpoint of tplab train";
+    "give a folder with tokenizer.json, with vocab.json and merges.txt (or encoder.json and "
+    "vocab.bpe), the meta.pkl of a nanoGPT character data set, or a checkpoint of tplab train";
+
+// Files of tokenizers that are not read, for messages.
+constexpr std::array kUnread = {"tokenizer.model", "spiece.model", "vocab.txt"};
 
 bool is_folder(const fs::path& path) {
   std::error_code ignored;
@@ -46,8 +50,27 @@ bool is_pickle(const std::string& path) {
   return ending != ".safetensors" && (first == '\x80' || ending == ".pkl");
 }
 
+// Null where the meta.pkl has none.
 std::unique_ptr<Tokenizer> load_characters(const std::string& path) {
-  return std::make_unique<CharacterTokenizer>(read_nanogpt_meta(path).characters, path);
+  NanogptMeta meta = read_nanogpt_meta(path);
+  if (meta.characters.empty()) return nullptr;
+  return std::make_unique<CharacterTokenizer>(std::move(meta.characters), path);
+}
+
+[[noreturn]] void refuse_without_characters(const std::string& path) {
+  fail_file(path, "says how many tokens there are, and not which",
+            "give token ids in place of text, with --tokens 1,2,3, or name another tokenizer with "
+            "--tokenizer PATH");
+}
+
+[[noreturn]] void refuse_folder(const fs::path& folder) {
+  for (const char* name : kUnread) {
+    if (!may_exist((folder / name).string())) continue;
+    fail_unavailable(fmt::format("{}: its tokenizer is {}, a kind that tplab does not read",
+                                 folder.string(), name),
+                     "give token ids in place of text, with --tokens 1,2,3");
+  }
+  fail_file(folder.string(), "is a folder without a tokenizer", kAccepted);
 }
 
 // The vocab.json of characters that tplab export writes; null where it is not one, or has a
@@ -72,15 +95,22 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   }
   if (is_folder(path)) {
     const std::string meta = (fs::path(path) / kCharacters).string();
-    if (may_exist(meta)) return load_characters(meta);
-    if (!has_bpe_files(path)) fail_file(path, "is a folder without a tokenizer", kAccepted);
+    if (may_exist(meta)) {
+      if (auto characters = load_characters(meta)) return characters;
+      if (!has_bpe_files(path)) refuse_without_characters(meta);
+    }
+    if (!has_bpe_files(path)) refuse_folder(path);
+    const bool is_whole = may_exist((fs::path(path) / "tokenizer.json").string());
+    if (is_whole) return std::make_unique<BpeTokenizer>(BpeTokenizer::load(path));
     if (auto characters = load_character_vocab(fs::path(path) / "vocab.json")) return characters;
   } else if (is_pickle(path)) {
-    return load_characters(path);
+    if (auto characters = load_characters(path)) return characters;
+    refuse_without_characters(path);
   } else if (fs::path(path).filename() == "vocab.json") {
     if (auto characters = load_character_vocab(path)) return characters;
   } else if (std::find(kBpeFiles.begin(), kBpeFiles.end(), fs::path(path).filename()) ==
-             kBpeFiles.end()) {
+                 kBpeFiles.end() &&
+             fs::path(path).extension() != ".json") {
     fail_file(path, "is no tokenizer that tplab knows", kAccepted);
   }
   return std::make_unique<BpeTokenizer>(BpeTokenizer::load(path));
@@ -92,10 +122,16 @@ std::string find_tokenizer(const std::string& checkpoint) {
   fs::path folder =
       is_folder(checkpoint) ? fs::path(checkpoint) : fs::path(checkpoint).parent_path();
   if (folder.empty()) folder = ".";
-  if (may_exist((folder / kCharacters).string()) || has_bpe_files(folder)) return folder.string();
+  const std::string meta = (folder / kCharacters).string();
+  if (has_bpe_files(folder)) return folder.string();
+  if (may_exist(meta)) {
+    if (!read_nanogpt_meta(meta).characters.empty()) return folder.string();
+    fail(fmt::format("{}: says how many tokens there are, and not which", meta),
+         "give token ids with --tokens 1,2,3, or name a tokenizer with --tokenizer PATH");
+  }
   fail(
-      fmt::format("{}: there is no tokenizer beside the checkpoint: {} has neither {} nor "
-                  "vocab.json and merges.txt nor encoder.json and vocab.bpe",
+      fmt::format("{}: there is no tokenizer beside the checkpoint: {} has no {}, no "
+                  "tokenizer.json, nor vocab.json and merges.txt, nor encoder.json and vocab.bpe",
                   checkpoint, folder.string(), kCharacters),
       "name one with --tokenizer PATH (nanoGPT leaves meta.pkl in data/DATASET/; models trained on "
       "GPT-2's tokens use GPT-2's folder), or give token ids with --tokens 1,2,3");

@@ -1,62 +1,71 @@
-// PCRE2 compiles GPT-2's expression once; matching walks the text from word to word.
+// Expressions come from this table, never from a file: a file's could take for ever.
 #include "model/tokenizers/pretokenizer.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include <cassert>
-#include <string>
-
-#include "sim/error.h"
 
 namespace tplab {
 
 namespace {
 
-// \s is spelled out, as Unicode's White_Space, which is what Python's `regex` means by it: PCRE2's
-// own \s has one character more, U+180E. A possessive "++" never gives back what it has taken, and
-// here it never could use it: the classes that follow each other are disjoint.
-constexpr const char* kPattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d)"
-    R"(| ?\p{L}++| ?\p{N}++| ?[^\t-\r\x{85}\p{Z}\p{L}\p{N}]++)"
-    R"(|[\t-\r\x{85}\p{Z}]+(?![^\t-\r\x{85}\p{Z}])|[\t-\r\x{85}\p{Z}]+)";
+// Llama 3's and those after it differ in how many digits are a word.
+#define TPLAB_WORDS_WITH_DIGITS(digits)                              \
+  R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|)" digits \
+  R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"
 
-const pcre2_code* as_code(const void* pattern) { return static_cast<const pcre2_code*>(pattern); }
+constexpr WordRule kRules[] = {
+    {"GPT-2's", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
+    {"Llama 3's", TPLAB_WORDS_WITH_DIGITS(R"(\p{N}{1,3})")},
+    {"Qwen 2's", TPLAB_WORDS_WITH_DIGITS(R"(\p{N})")},
+};
+constexpr WordRule kDigit = {"digit by digit", R"(\p{N})"};
+constexpr WordRule kDigits = {"digits apart", R"(\p{N}+)"};
 
-[[noreturn]] void fail_pcre2(const char* what, int error) {
-  PCRE2_UCHAR message[256] = {};
-  pcre2_get_error_message(error, message, sizeof message);
-  fail_unavailable(std::string("PCRE2 cannot ") + what +
-                       " GPT-2's pre-tokenizer: " + reinterpret_cast<const char*>(message),
-                   "install a PCRE2 of version 10.30 or later with Unicode support");
+// As PCRE2 takes it. \s is spelled out, as Unicode's White_Space, which is what Python's `regex`
+// and Oniguruma mean by it: PCRE2's own has one character more, U+180E.
+std::string for_pcre2(std::string_view pattern) {
+  constexpr std::string_view kSpaces = R"(\t-\r\x{85}\p{Z})";
+  std::string result;
+  bool is_in_class = false;
+  for (size_t at = 0; at < pattern.size(); ++at) {
+    const char c = pattern[at], next = at + 1 < pattern.size() ? pattern[at + 1] : '\0';
+    if (c == '[' || c == ']') is_in_class = c == '[';
+    if (c != '\\' || (next != 's' && next != 'S')) {
+      result += c;
+      continue;
+    }
+    ++at;
+    result += is_in_class ? std::string(kSpaces)
+                          : (next == 's' ? "[" : "[^") + std::string(kSpaces) + "]";
+  }
+  return result;
 }
 
 }  // namespace
 
-Pretokenizer::Pretokenizer() {
-  int error = 0;
-  size_t offset = 0;
-  pcre2_code* code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(kPattern), PCRE2_ZERO_TERMINATED,
-                    PCRE2_UTF | PCRE2_UCP | PCRE2_ANCHORED, &error, &offset, nullptr);
-  if (code == nullptr) fail_pcre2("compile", error);
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without it, the same matches, more slowly
-  pattern_ = {code, [](pcre2_code* p) { pcre2_code_free(p); }};
+const WordRule& gpt2_words() { return kRules[0]; }
+
+const WordRule* find_word_rule(std::string_view pattern) {
+  for (const WordRule& rule : kRules)
+    if (rule.pattern == pattern) return &rule;
+  return nullptr;
 }
 
-void Pretokenizer::for_each_word(std::string_view text,
-                                 const std::function<void(std::string_view word)>& take) const {
-  const auto free_match = [](pcre2_match_data* p) { pcre2_match_data_free(p); };
-  const std::unique_ptr<pcre2_match_data, decltype(free_match)> match(
-      pcre2_match_data_create(1, nullptr), free_match);
-  const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+const WordRule& digit_words(bool individual) { return individual ? kDigit : kDigits; }
+
+Pretokenizer::Pretokenizer(const std::vector<const WordRule*>& rules) {
+  for (const WordRule* rule : rules) rules_.emplace_back(for_pcre2(rule->pattern));
+}
+
+void Pretokenizer::cut(size_t rule, std::string_view text,
+                       const std::function<void(std::string_view word)>& take) const {
+  if (text.empty()) return;
+  if (rule == rules_.size()) return take(text);
   for (size_t at = 0; at < text.size();) {
-    const int found = pcre2_match(as_code(pattern_.get()), subject, text.size(), at,
-                                  PCRE2_NO_UTF_CHECK, match.get(), nullptr);
-    if (found < 0) fail_pcre2("run", found);
-    const size_t end = pcre2_get_ovector_pointer(match.get())[1];
+    const auto [begin, end] =
+        rules_[rule].find(text, at).value_or(std::pair{text.size(), text.size()});
     assert(end > at);
-    take(text.substr(at, end - at));
+    cut(rule + 1, text.substr(at, begin - at), take);
+    cut(rule + 1, text.substr(begin, end - begin), take);
     at = end;
   }
 }

@@ -35,7 +35,7 @@ std::string to_saved(const Tokenizer* tokenizer) {
     return json{{"kind", "characters"}, {"characters", characters->characters()}}.dump();
   if (const auto* bpe = dynamic_cast<const BpeTokenizer*>(tokenizer)) {
     std::error_code error;
-    const fs::path path = fs::absolute(bpe->paths().vocab, error);
+    const fs::path path = fs::absolute(bpe->path(), error);
     // A path that is not UTF-8 comes back changed, and is then asked for anew.
     return json{{"kind", "gpt2"}, {"path", path.string()}}.dump(-1, ' ', false,
                                                                 json::error_handler_t::replace);

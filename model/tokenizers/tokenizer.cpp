@@ -3,25 +3,21 @@
 
 #include <fmt/format.h>
 
+#include "model/tokenizers/not_text.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
 
 namespace tplab {
 
 std::vector<int> Tokenizer::encode(std::string_view text, SpecialTokens special) const {
-  const size_t bad = utf8::first_invalid(text);
-  if (bad != std::string_view::npos) {
-    fail(fmt::format("the text is not UTF-8: byte {} (0x{:02X}) begins no character", bad,
-                     static_cast<unsigned char>(text[bad])),
-         "convert it first, for example: iconv -f LATIN1 -t UTF-8 FILE");
-  }
+  if (const auto found = not_text(text)) fail("the text " + found->what, found->fix);
   return encode_utf8(text, special);
 }
 
 std::string Tokenizer::decode(std::span<const int> ids) const {
   std::string text;
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < 0 || ids[i] >= vocab_size()) {
+    if (!knows(ids[i])) {
       fail(fmt::format("token id {} (number {} of {}) is not in the vocabulary", ids[i], i + 1,
                        ids.size()),
            fmt::format("use ids from 0 to {}: {}", vocab_size() - 1, description()));
@@ -29,6 +25,17 @@ std::string Tokenizer::decode(std::span<const int> ids) const {
     text += tokens_[static_cast<size_t>(ids[i])];
   }
   return text;
+}
+
+std::string Tokenizer::show(std::span<const int> ids) const {
+  std::string text;
+  for (const int id : ids) text += knows(id) ? tokens_[static_cast<size_t>(id)] : "\uFFFD";
+  return text;
+}
+
+const std::vector<std::string>& Tokenizer::notes() const {
+  static const std::vector<std::string> none;
+  return none;
 }
 
 }  // namespace tplab

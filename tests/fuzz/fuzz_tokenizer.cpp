@@ -6,6 +6,8 @@
 
 #include "../model/tokenizer_vocabulary.h"
 #include "model/tokenizers/characters.h"
+#include "model/tokenizers/tokenizer_config.h"
+#include "model/tokenizers/tokenizer_json.h"
 
 namespace {
 
@@ -22,6 +24,17 @@ void round_trip(const Tokenizer& tokenizer, std::string_view text) {
   for (const SpecialTokens special : {SpecialTokens::as_text, SpecialTokens::allow}) {
     try {
       require(tokenizer.decode(tokenizer.encode(text, special)) == text);
+    } catch (const tplab::Error& error) {
+      require(error.kind() == tplab::ErrorKind::usage);
+    }
+  }
+}
+
+// A tokenizer's files may say that white space is dropped or added, so the text need not come back.
+void encode(const Tokenizer& tokenizer, std::string_view text) {
+  for (const SpecialTokens special : {SpecialTokens::as_text, SpecialTokens::allow}) {
+    try {
+      (void)tokenizer.decode(tokenizer.encode(text, special));
     } catch (const tplab::Error& error) {
       require(error.kind() == tplab::ErrorKind::usage);
     }
@@ -46,6 +59,8 @@ BpeTokenizer made_in_test() {
 // The first byte chooses; the rest is
 //   'v': a whole vocab.json, merges.txt and text, with 0xFF between them
 //   'm': a merges.txt for the small vocabulary, and text
+//   'j': a whole tokenizer.json and text
+//   'a': an added_tokens.json and a tokenizer_config.json for the small vocabulary, and text
 //   'c': the characters of a character tokenizer, as one string, and text
 //   else: a text for the small vocabulary
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -59,6 +74,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const std::string_view vocab = data[0] == 'v' ? take_part(rest) : small_vocab;
       const std::string_view merges = take_part(rest);
       round_trip(BpeTokenizer(tplab::parse_bpe(vocab, "vocab", merges, "merges"), "fuzz"), rest);
+    } else if (data[0] == 'j') {
+      const std::string_view file = take_part(rest);
+      encode(BpeTokenizer(make_tables(tplab::read_tokenizer_json(file, "tokenizer.json")), "fuzz"),
+             rest);
+    } else if (data[0] == 'a') {
+      tplab::WrittenBpe written = tplab::read_bpe(small_vocab, "vocab", "", "merges");
+      tplab::read_added_tokens(take_part(rest), "added_tokens.json", written);
+      tplab::read_tokenizer_config(take_part(rest), "tokenizer_config.json", written);
+      encode(BpeTokenizer(make_tables(std::move(written)), "fuzz"), rest);
     } else if (data[0] == 'c') {
       std::vector<std::string> characters;
       for (const char byte : take_part(rest)) characters.push_back({byte});
@@ -67,7 +91,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       round_trip(small, rest);
     }
   } catch (const tplab::Error& error) {
-    require(error.kind() == tplab::ErrorKind::bad_file);
+    require(error.kind() == tplab::ErrorKind::bad_file ||
+            (data[0] == 'j' && error.kind() == tplab::ErrorKind::unavailable));
   }
   return 0;
 }

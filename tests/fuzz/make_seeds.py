@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_safetensors, fuzz_ckpt, fuzz_config and fuzz_tplab: small good files and hostile ones."""
+"""Writes the seeds of fuzz_safetensors, fuzz_ckpt, fuzz_config, fuzz_tplab and fuzz_tokens, and some of fuzz_tokenizer: small good files and hostile ones."""
 import io
 import json
 import pathlib
@@ -210,7 +210,59 @@ def tplab_seeds():
                                                   "characters": ["a", "b", "c", "d"]}))
 
 
+def tokenizer_seeds():
+    """tokenizer.json and what lies beside a vocab.json; the others of fuzz_tokenizer are written by hand."""
+    letters = {letter: id for id, letter in enumerate("abcdefghijklmnopqrstuvwxyz\u0120")}
+    whole = {"added_tokens": [{"id": 29, "content": "<|endoftext|>", "special": True, "lstrip": True},
+                              {"id": 30, "content": "<U>", "single_word": True, "rstrip": True}],
+             "normalizer": None,
+             "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True},
+             "model": {"type": "BPE", "vocab": {**letters, "th": 27, "the": 28},
+                       "merges": [["t", "h"], "th e"], "ignore_merges": False}}
+
+    def seed(name, kind, *parts):
+        write("tokenizer", name, kind + b"\xff".join(part.encode() for part in parts))
+
+    def json_seed(name, text="the tea<|endoftext|> <U> the", **change):
+        seed(name, b"j", json.dumps({**whole, **change}), text)
+
+    llama = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+             r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+    split = {"type": "Split", "pattern": {"Regex": llama}, "behavior": "Isolated", "invert": False}
+    plain = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
+    json_seed("json_good")
+    json_seed("json_llama", pre_tokenizer={"type": "Sequence", "pretokenizers": [split, plain]},
+              model={**whole["model"], "ignore_merges": True})
+    json_seed("json_digits", pre_tokenizer={"type": "Sequence", "pretokenizers": [
+        {"type": "Digits", "individual_digits": True}, plain]})
+    json_seed("json_metaspace", pre_tokenizer={"type": "Metaspace"})
+    json_seed("json_unigram", model={"type": "Unigram"})
+    json_seed("json_huge_id", added_tokens=[{"id": 2**40, "content": "<U>"}])
+    json_seed("json_taken_id", added_tokens=[{"id": 3, "content": "<U>"}])
+    json_seed("json_nested", normalizer={"type": "Sequence", "normalizers": [{"type": "NFC"}]})
+    config = {"added_tokens_decoder": {"260": {"content": "<X>", "lstrip": True}}, "eos_token": "<X>",
+              "bos_token": {"content": "the"}, "pad_token": "none", "add_prefix_space": True,
+              "additional_special_tokens": ["a"]}
+    seed("added_good", b"a", '{"<U>": 261}', json.dumps(config), "the<U> <X>")
+    seed("added_twice", b"a", '{"<X>": 261}', json.dumps(config), "the")
+    seed("added_taken", b"a", '{"<U>": 3}', "{}", "the")
+
+
+def tokens_seeds():
+    ids = [1 + i * 37 % 100 for i in range(50)]
+    for name, form in {"uint8": "B", "uint16": "<H", "uint32": "<I", "int64": "<q", "big16": ">H",
+                       "big32": ">I", "float32": "<f"}.items():
+        write("tokens", name, b"\x08" + b"".join(struct.pack(form, i) for i in ids))
+    write("tokens", "npy", b"\x08\x93NUMPY\x01\x00v\x00" + b" " * 118 + bytes(40))
+    write("tokens", "odd", b"\x08" + bytes(41))
+    write("tokens", "utf16", b"\x08" + "To be, or not to be".encode("utf-16"))
+    write("tokens", "latin1", b"\x08" + "na\u00efve, caf\u00e9".encode("latin-1"))
+    write("tokens", "mark", b"\x08" + "\ufeffTo be, or not to be\r\n".encode())
+
+
 if __name__ == "__main__":
+    tokenizer_seeds()
+    tokens_seeds()
     tplab_seeds()
     safetensors_seeds()
     ckpt_seeds()

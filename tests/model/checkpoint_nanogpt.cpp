@@ -282,14 +282,35 @@ TEST_CASE(
              Contains("different characters"));
   CHECK_THAT(refused_meta(meta(itos(0, "x", 1, "x"), stoi, 2)), Contains("different characters"));
   CHECK_THAT(refused_meta(meta(itos(0, "x", -1, "y"), stoi, 2)), Contains("different characters"));
-  CHECK_THAT(refused_meta(meta(itos(0, "x", 1, "yz"), stoi, 2)), Contains("different characters"));
   CHECK_THAT(refused_meta(meta(itos(0, "x", 1, "\xff"), stoi, 2)),
              Contains("different characters"));
   CHECK_THAT(refused_meta(meta(itos(0, "x", 1, ""), stoi, 2)), Contains("different characters"));
   CHECK_THAT(refused_meta(meta(itos(0, "\u00e9", 1, "x"), stoi, 2)), Contains("do not agree"));
-  CHECK_THAT(refused_meta(meta(itos(0, "x", 1, "\u00e9"), stoi, 3)), Contains("do not agree"));
-  CHECK_THAT(refused_meta(meta("}", "}", 0)), Contains("do not agree"));
-  CHECK_THAT(refused_meta(meta("]", stoi, 2)), Contains("no dict named 'itos'"));
-  CHECK_THAT(refused_meta("cos\nsystem\n."), Contains("no dict named 'itos'"));
+  CHECK_THAT(refused_meta(meta(itos(0, "x", 1, "\u00e9"), stoi, 1)), Contains("do not agree"));
+  CHECK_THAT(refused_meta(meta("}", "}", 0)), Contains("neither a vocab_size nor characters"));
+  CHECK_THAT(refused_meta(meta("}", "}", -1)), Contains("vocab_size is no number of tokens"));
+  CHECK_THAT(refused_meta("]."), Contains("not of a dict"));
+  CHECK_THAT(refused_meta("cos\nsystem\n."), Contains("'system'"));
   CHECK_THAT(refused_meta(""), Contains("ends early"));
+}
+
+TEST_CASE("nanogpt meta: of other tokens than characters, their number is enough") {
+  const auto read = [](const Items& items) {
+    return read_nanogpt_meta(*in_memory(p_pickle(p_dict(items))));
+  };
+  const std::string size = p_int(50304),
+                    words = "}(" + p_int(0) + p_text("the") + p_int(1) + p_text("a") + "u";
+  const std::string stoi = p_dict({{"x", p_int(0)}, {"\u00e9", p_int(1)}});
+  CHECK(read({{"vocab_size", size}}).vocab_size == 50304);
+  CHECK_THAT(read({{"vocab_size", size}}).note, Contains("not listed"));
+  CHECK(read({{"vocab_size", size}, {"encoding", p_text("gpt2")}}).characters.empty());
+  CHECK(read({{"vocab_size", size}, {"itos", words}}).vocab_size == 50304);
+  CHECK_THAT(read({{"vocab_size", size}, {"itos", words}}).note, Contains("no characters"));
+  // A vocabulary may be larger than its characters, which may be a list, or stoi's alone.
+  CHECK(read({{"vocab_size", size}, {"stoi", stoi}}).characters ==
+        std::vector<std::string>{"x", "\u00e9"});
+  CHECK(read({{"vocab_size", size}, {"stoi", stoi}}).vocab_size == 50304);
+  CHECK(read({{"stoi", stoi}}).vocab_size == 2);
+  CHECK(read({{"itos", "](" + p_text("x") + p_text("\u00e9") + "e"}, {"stoi", stoi}}).characters ==
+        std::vector<std::string>{"x", "\u00e9"});
 }

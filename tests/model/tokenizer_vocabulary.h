@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/tokenizers/bpe.h"
+#include "model/tokenizers/bpe_files.h"
 #include "sim/error.h"
 
 namespace tplab::testing {
