@@ -10,6 +10,7 @@
 
 #include "model/checkpoints/nanogpt.h"
 #include "model/tokenizers/characters.h"
+#include "model/tokenizers/not_text.h"
 #include "sim/error.h"
 #include "sim/random.h"
 #include "sim/utf8.h"
@@ -19,13 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void check_utf8(std::string_view text, const std::string& origin) {
-  const size_t bad = utf8::first_invalid(text);
-  if (bad == std::string_view::npos) return;
-  fail_file(origin,
-            fmt::format("is not UTF-8 text: byte {} (0x{:02X}) begins no character", bad,
-                        static_cast<unsigned char>(text[bad])),
-            "convert it first, for example: iconv -f LATIN1 -t UTF-8 FILE");
+void check_is_text(std::string_view text, const std::string& origin) {
+  if (const auto found = not_text(text)) fail_file(origin, found->what, found->fix);
 }
 
 // The text's characters, in the order of their code points, which UTF-8's bytes sort by too.
@@ -58,12 +54,44 @@ size_t end_of_train(std::string_view text) {
   return text.size();
 }
 
-TokenList encode(const Tokenizer& tokenizer, std::string_view text, const std::string& where) {
+// The same byte, or the end of a special token that it would cut in two.
+size_t outside_of_tokens(std::string_view text, size_t split, const Tokenizer& tokenizer) {
+  for (const AddedToken& token : tokenizer.added_tokens()) {
+    const std::string& content = token.content;
+    const size_t begin = split - std::min(split, content.size() - 1);
+    const size_t found = text.substr(begin, split - begin + content.size() - 1).find(content);
+    if (found != std::string_view::npos) return begin + found + content.size();
+  }
+  return split;
+}
+
+std::vector<int> encode(const Tokenizer& tokenizer, std::string_view text, SpecialTokens special,
+                        const std::string& where) {
   try {
-    return TokenList(tokenizer.encode(text));
+    return tokenizer.encode(text, special);
   } catch (const Error& error) {  // a character that the vocabulary has not
     fail_file(where, error.problem(), error.fix());
   }
+}
+
+// How often each token that was written out was read as one: "118 <|endoftext|>, 2 <USER>".
+void note_special_tokens(const std::vector<int>& train, const std::vector<int>& val,
+                         Dataset& data) {
+  std::vector<int64_t> times(static_cast<size_t>(data.tokenizer->vocab_size()));
+  for (const std::vector<int>* part : {&train, &val})
+    for (const int id : *part) ++times[static_cast<size_t>(id)];
+  std::string counts;
+  for (const AddedToken& token : data.tokenizer->added_tokens()) {
+    const int64_t n = times[static_cast<size_t>(token.id)];
+    if (n > 0) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", n, token.content);
+  }
+  if (!counts.empty()) data.notes.push_back("special tokens in the text: " + counts);
+}
+
+void note_line_ends(std::string_view text, const std::string& origin, Dataset& data) {
+  if (text.find("\r\n") == std::string_view::npos) return;
+  data.notes.push_back(fmt::format(
+      "{}: its lines end in \\r\\n, as on Windows; both characters are learned", origin));
 }
 
 void check_length(const Dataset& data, const std::string& origin, int64_t block_size) {
@@ -86,17 +114,32 @@ std::string describe(const Dataset& data, const std::string& origin) {
                                     : fmt::format("a vocabulary of {}", data.vocab_size));
 }
 
+// The meta.pkl beside token files, where there is one.
+void read_meta(const std::string& path, Dataset& data) {
+  if (!may_exist(path)) return;
+  NanogptMeta meta = read_nanogpt_meta(path);
+  data.vocab_size = meta.vocab_size;
+  if (!meta.note.empty()) data.notes.push_back(meta.note);
+  if (!meta.characters.empty())
+    data.tokenizer = std::make_shared<CharacterTokenizer>(std::move(meta.characters), path);
+}
+
 // nanoGPT's folder: data/shakespeare_char, once prepare.py has run.
 Dataset open_token_files(const fs::path& folder, const DatasetOptions& options) {
   Dataset data;
   data.tokenizer = options.tokenizer;
-  const std::string meta = (folder / "meta.pkl").string();
-  if (!data.tokenizer && may_exist(meta)) {
-    data.tokenizer = std::make_shared<CharacterTokenizer>(read_nanogpt_meta(meta).characters, meta);
-  }
   data.vocab_size = data.tokenizer ? data.tokenizer->vocab_size() : options.vocab_size;
-  data.train = TokenList(open_file((folder / "train.bin").string()), data.vocab_size);
-  data.val = TokenList(open_file((folder / "val.bin").string()), data.vocab_size);
+  if (!data.tokenizer) read_meta((folder / "meta.pkl").string(), data);
+  const auto open = [&](const char* name) {
+    const std::string path = (folder / name).string();
+    TokenList ids(open_file(path), data.vocab_size, options.id_width);
+    if (options.id_width == IdWidth::automatic && ids.width() != IdWidth::two)
+      data.notes.push_back(fmt::format("{}: read as {} (--data-dtype can say otherwise)", path,
+                                       tplab::name(ids.width())));
+    return ids;
+  };
+  data.train = open("train.bin");
+  data.val = open("val.bin");
   check_length(data, folder.string(), options.block_size);
   data.description = describe(data, folder.string());
   return data;
@@ -108,14 +151,25 @@ std::string_view name(Part part) { return part == Part::train ? "train" : "val";
 
 Dataset dataset_of_text(std::string_view text, const std::string& origin,
                         const DatasetOptions& options) {
-  if (text.empty()) fail_file(origin, "is empty", "give a text to learn");
-  check_utf8(text, origin);
+  check_is_text(text, origin);
   Dataset data;
+  if (const size_t mark = utf8::mark_length(text)) {
+    text.remove_prefix(mark);
+    data.notes.push_back(origin + ": left out the mark of UTF-8 (BOM) at its beginning");
+  }
+  if (text.empty()) fail_file(origin, "is empty", "give a text to learn");
+  note_line_ends(text, origin, data);
   data.tokenizer = options.tokenizer ? options.tokenizer : characters_of(text, origin);
   data.vocab_size = data.tokenizer->vocab_size();
-  const size_t split = end_of_train(text);
-  data.train = encode(*data.tokenizer, text.substr(0, split), origin);
-  data.val = encode(*data.tokenizer, text.substr(split), origin + ", in its last 10 %");
+  size_t split = end_of_train(text);
+  if (options.special == SpecialTokens::allow)
+    split = outside_of_tokens(text, split, *data.tokenizer);
+  std::vector<int> train = encode(*data.tokenizer, text.substr(0, split), options.special, origin);
+  std::vector<int> val =
+      encode(*data.tokenizer, text.substr(split), options.special, origin + ", in its last 10 %");
+  note_special_tokens(train, val, data);
+  data.train = TokenList(std::move(train));
+  data.val = TokenList(std::move(val));
   check_length(data, origin, options.block_size);
   data.description = describe(data, origin);
   return data;

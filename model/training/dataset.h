@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/tokenizers/tokenizer.h"
 #include "model/tokens.h"
@@ -21,7 +22,8 @@ struct Dataset {
   TokenList train, val;
   int64_t vocab_size = 0;                      // every id is below it
   std::shared_ptr<const Tokenizer> tokenizer;  // null for token files without meta.pkl
-  std::string description;  // "input.txt: 1003854 + 111540 tokens, 65 characters"
+  std::string description;         // "input.txt: 1003854 + 111540 tokens, 65 characters"
+  std::vector<std::string> notes;  // what was read otherwise than one may think, a line each
 
   const TokenList& part(Part which) const { return which == Part::train ? train : val; }
 };
@@ -33,10 +35,14 @@ struct DatasetOptions {
   std::shared_ptr<const Tokenizer> tokenizer = nullptr;
   // Of token files without a tokenizer: the model's, or GPT-2's, 50257, as nanoGPT assumes.
   int64_t vocab_size = 50257;
+  // Whether <|endoftext|> in a text is that token, where the tokenizer has it, or its characters.
+  SpecialTokens special = SpecialTokens::allow;
+  IdWidth id_width = IdWidth::automatic;  // of token files
 };
 
 // A text as nanoGPT prepares one: the first 90 % of its characters to learn, the rest to be tested
-// on; each part tokenized by itself.   source: nanoGPT data/shakespeare_char/prepare.py
+// on; each part tokenized by itself, and no special token cut in two. A mark of UTF-8 at the
+// beginning is left out.   source: nanoGPT data/shakespeare_char/prepare.py
 // `origin` is for messages. Throws Error(bad_file): empty, not UTF-8, one distinct character, a
 // character outside the tokenizer's vocabulary, or shorter than a block.
 Dataset dataset_of_text(std::string_view text, const std::string& origin,

@@ -6,59 +6,94 @@
 
 #include <algorithm>
 #include <bit>
+#include <string>
 
+#include "model/training/token_file.h"
 #include "sim/error.h"
 
 namespace tplab {
 namespace {
 
-constexpr int64_t kIdBytes = sizeof(uint16_t);
-
 // Reads ids begin .. begin + count - 1 and throws unless all are below vocab_size.
+template <class Id>
 void read_ids(const ByteSource& file, int64_t vocab_size, int64_t begin, int64_t count,
-              uint16_t* out) {
+              int32_t* out) {
   static_assert(std::endian::native == std::endian::little);
-  file.read(begin * kIdBytes, out, count * kIdBytes);
+  constexpr int64_t kBytes = sizeof(Id);
+  std::vector<Id> ids(static_cast<size_t>(count));
+  file.read(begin * kBytes, ids.data(), count * kBytes);
+  const auto is_bad = [&](Id id) { return id >= static_cast<uint64_t>(vocab_size); };
   // The largest first: a loop without a branch is as fast as memory.
-  if (count == 0 || *std::max_element(out, out + count) < vocab_size) return;
-  const auto* bad = std::find_if(out, out + count, [&](uint16_t id) { return id >= vocab_size; });
-  fail_file(file.name(),
-            fmt::format("token {} (number {}, from 0) is outside the vocabulary of {}", *bad,
-                        begin + (bad - out), vocab_size),
-            "the file was made with another tokenizer: give it the meta.pkl or the tokenizer that "
-            "it was made with, or a model with that vocabulary");
+  if (count > 0 && is_bad(*std::max_element(ids.begin(), ids.end()))) {
+    const auto bad = std::find_if(ids.begin(), ids.end(), is_bad);
+    refuse_id(file, vocab_size, static_cast<uint64_t>(*bad), begin + (bad - ids.begin()));
+  }
+  std::copy(ids.begin(), ids.end(), out);
 }
+
+struct WidthName {
+  std::string_view name;
+  IdWidth width;
+};
+constexpr WidthName kWidthNames[] = {{"auto", IdWidth::automatic}, {"uint8", IdWidth::one},
+                                     {"uint16", IdWidth::two},     {"uint32", IdWidth::four},
+                                     {"int64", IdWidth::eight},    {"int16", IdWidth::two},
+                                     {"int32", IdWidth::four},     {"uint64", IdWidth::eight}};
 
 }  // namespace
 
-TokenList::TokenList(std::shared_ptr<const ByteSource> file, int64_t vocab_size) {
-  if (file->size() == 0)
-    fail_file(file->name(), "is empty", "make it with nanoGPT's data/DATASET/prepare.py");
-  if (file->size() % kIdBytes != 0) {
-    fail_file(file->name(),
-              fmt::format("has {} bytes, an odd number, and tokens of 2 bytes", file->size()),
-              "the file is truncated, or not nanoGPT's: make it with data/DATASET/prepare.py");
-  }
-  constexpr int64_t kBlock = int64_t{1} << 19;  // 1 MiB
-  const int64_t n_ids = file->size() / kIdBytes;
-  std::vector<uint16_t> block(static_cast<size_t>(std::min(kBlock, n_ids)));
-  for (int64_t at = 0; at < n_ids; at += kBlock)
-    read_ids(*file, vocab_size, at, std::min(kBlock, n_ids - at), block.data());
-  ids_ = File{std::move(file), vocab_size};
+IdWidth parse_id_width(std::string_view name) {
+  for (const WidthName& row : kWidthNames)
+    if (row.name == name) return row.width;
+  fail(fmt::format("{} is no kind of token id", in_quotes(name)),
+       "use auto, uint8, uint16, uint32 or int64");
+}
+
+std::string_view name(IdWidth width) {
+  return std::find_if(std::begin(kWidthNames), std::end(kWidthNames),
+                      [&](const WidthName& row) { return row.width == width; })
+      ->name;
+}
+
+TokenList::TokenList(std::shared_ptr<const ByteSource> file, int64_t vocab_size, IdWidth width) {
+  const IdWidth found = find_id_width(*file, vocab_size, width);
+  ids_ = File{std::move(file), vocab_size, found};
+  constexpr int64_t kBlock = int64_t{1} << 18;
+  std::vector<int32_t> block(static_cast<size_t>(std::min(kBlock, size())));
+  for (int64_t at = 0; at < size(); at += kBlock)
+    read(at, std::min(kBlock, size() - at), block.data());
 }
 
 int64_t TokenList::size() const {
-  if (const auto* file = std::get_if<File>(&ids_)) return file->bytes->size() / kIdBytes;
+  if (const auto* file = std::get_if<File>(&ids_))
+    return file->bytes->size() / static_cast<int64_t>(file->width);
   return static_cast<int64_t>(std::get<std::vector<int32_t>>(ids_).size());
 }
 
+IdWidth TokenList::width() const {
+  const auto* file = std::get_if<File>(&ids_);
+  return file ? file->width : IdWidth::automatic;
+}
+
 void TokenList::read(int64_t begin, int64_t count, int32_t* out) const {
-  if (const auto* file = std::get_if<File>(&ids_)) {
-    std::vector<uint16_t> staging(static_cast<size_t>(count));
-    read_ids(*file->bytes, file->vocab_size, begin, count, staging.data());
-    std::copy(staging.begin(), staging.end(), out);
-  } else {
+  const auto* file = std::get_if<File>(&ids_);
+  if (!file) {
     std::copy_n(std::get<std::vector<int32_t>>(ids_).begin() + begin, count, out);
+    return;
+  }
+  const auto read_as = [&](auto id) {
+    read_ids<decltype(id)>(*file->bytes, file->vocab_size, begin, count, out);
+  };
+  switch (file->width) {
+    case IdWidth::one:
+      return read_as(uint8_t{});
+    case IdWidth::automatic:
+    case IdWidth::two:
+      return read_as(uint16_t{});
+    case IdWidth::four:
+      return read_as(uint32_t{});
+    case IdWidth::eight:
+      return read_as(uint64_t{});
   }
 }
 

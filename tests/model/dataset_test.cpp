@@ -4,10 +4,11 @@
 #include <map>
 #include <set>
 
-#include "checkpoint_files.h"
+#include "checkpoint_pickles.h"
 #include "model/tokenizers/characters.h"
 #include "model/tokenizers/load.h"
 #include "model/training/documentation.h"
+#include "tokenizer_vocabulary.h"
 
 using namespace tplab;
 using namespace tplab::testing;
@@ -122,7 +123,8 @@ TEST_CASE("dataset: a token file that is odd, empty, absent or past the vocabula
     return refusal([&] { open_dataset(folder.path(), options); });
   };
   const std::string good = bin({1, 2, 3});
-  CHECK_THAT(refused(good + "x", good), Contains("train.bin: has 7 bytes, an odd number"));
+  CHECK_THAT(refused(good + "x", good),
+             Contains("train.bin: has 7 bytes, which is no whole number of ids of 2 bytes"));
   CHECK_THAT(refused(good, "empty"), Contains("val.bin: is empty"));
   CHECK_THAT(refused(good, ""), Contains("val.bin: cannot be opened"));
   CHECK_THAT(refused(bin({1, 99, 100, 2}), good),
@@ -137,6 +139,203 @@ TEST_CASE("dataset: a token file that is odd, empty, absent or past the vocabula
   CHECK_THAT(refusal([&] { open_dataset(empty.path(), {}); }), Contains("without train.bin"));
   CHECK_THAT(refusal([&] { open_dataset(empty.path("absent"), {}); }),
              Contains("cannot be opened"));
+}
+
+// `n` ids from 1 to `below` - 1, none in order, as numbers of type Id.
+template <class Id>
+std::string ids_as(int n, int below, bool is_big_endian = false) {
+  std::string bytes;
+  for (int i = 0; i < n; ++i) {
+    std::string id = raw<Id>({static_cast<Id>(1 + i * 37 % (below - 1))});
+    if (is_big_endian) std::reverse(id.begin(), id.end());
+    bytes += id;
+  }
+  return bytes;
+}
+
+// The ids of train.bin, or what it is refused by.
+std::string read_as(const std::string& train, int64_t vocab_size,
+                    IdWidth width = IdWidth::automatic) {
+  const TempFolder folder;
+  folder.write("train.bin", train);
+  folder.write("val.bin", train);
+  std::vector<int32_t> ids;
+  try {
+    const Dataset data = open_dataset(folder.path(), {.vocab_size = vocab_size, .id_width = width});
+    ids = all(data.train);
+    const bool is_unusual = data.train.width() != IdWidth::two;
+    CHECK(data.notes.empty() != (is_unusual && width == IdWidth::automatic));
+  } catch (const Error& error) {
+    return error.what();
+  }
+  for (size_t i = 0; i < ids.size(); ++i)
+    if (ids[i] != static_cast<int32_t>(1 + i * 37 % static_cast<size_t>(vocab_size - 1)))
+      return "other ids";
+  return std::to_string(ids.size()) + " ids";
+}
+
+TEST_CASE("dataset: ids of any width are read as what they are") {
+  for (const int below : {65, 150, 256, 1000, 50257}) {
+    CAPTURE(below);
+    CHECK(read_as(ids_as<uint16_t>(3000, below), below) == "3000 ids");
+    CHECK(read_as(ids_as<uint32_t>(3000, below), below) == "3000 ids");
+    CHECK(read_as(ids_as<int32_t>(3001, below), below) == "3001 ids");
+    CHECK(read_as(ids_as<int64_t>(3000, below), below) == "3000 ids");
+    if (below <= 256) CHECK(read_as(ids_as<uint8_t>(3001, below), below) == "3001 ids");
+  }
+  CHECK(read_as(ids_as<uint32_t>(3000, 128'256), 128'256) == "3000 ids");
+  // What the numbers cannot tell can be said.
+  CHECK(read_as(ids_as<uint32_t>(3, 100), 100, IdWidth::four) == "3 ids");
+  std::vector<uint16_t> one_and_zero;
+  for (int i = 0; i < 100; ++i) one_and_zero.insert(one_and_zero.end(), {1, 0, 2, 0});
+  CHECK(read_as(bin(one_and_zero), 100, IdWidth::two) == "other ids");
+  CHECK(all(TokenList(bytes_in_memory(bin(one_and_zero), "a"), 100, IdWidth::two)).size() == 400);
+}
+
+TEST_CASE("dataset: what is no list of ids is refused by what it looks like") {
+  CHECK_THAT(read_as(ids_as<uint16_t>(3000, 65, true), 50257), Contains("big-endian uint16"));
+  CHECK_THAT(read_as(ids_as<uint16_t>(3000, 65, true), 65), Contains("big-endian uint16"));
+  CHECK_THAT(read_as(ids_as<uint16_t>(3000, 50257, true), 50257), Contains("big-endian uint16"));
+  CHECK_THAT(read_as(ids_as<uint32_t>(3000, 65, true), 65), Contains("big-endian int32"));
+  CHECK_THAT(read_as(ids_as<uint32_t>(3000, 65, true), 50257), Contains("big-endian int32"));
+  CHECK_THAT(read_as(ids_as<int64_t>(3000, 65, true), 65), Contains("big-endian int64"));
+  CHECK_THAT(read_as(ids_as<float>(3000, 65), 50257), Contains("float32"));
+  CHECK_THAT(read_as(ids_as<double>(3000, 65), 50257), Contains("float64"));
+  CHECK_THAT(read_as(ids_as<uint8_t>(3000, 65), 50257), Contains("looks like uint8"));
+  CHECK_THAT(read_as(ids_as<uint32_t>(3000, 80), 65), Contains("int32 (or uint32), with numbers "
+                                                               "from 1 to 79"));
+  CHECK_THAT(read_as(ids_as<int32_t>(3000, 65) + raw<int32_t>({-100}), 65),
+             Contains("int32 (or uint32), with numbers from -100 to 64"));
+  CHECK_THAT(read_as("\x93NUMPY\x01" + std::string(121, ' ') + ids_as<uint16_t>(3000, 65), 50257),
+             Contains(".npy file"));
+  CHECK_THAT(read_as(raw<int32_t>({20240520, 1, 3000}) + std::string(1012, '\0'), 50257),
+             Contains("llm.c"));
+  CHECK_THAT(read_as("PK\x03\x04" + std::string(1000, 'x'), 50257), Contains("zip archive"));
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "To be, or not to be.\n";
+  CHECK_THAT(read_as(text, 50257), Contains("looks like a text"));
+  CHECK_THAT(read_as(text, 65), Contains("looks like a text"));
+  // Cut inside an id: not uint8, whose every second id would be 0.
+  CHECK_THAT(read_as(ids_as<uint16_t>(3000, 65).substr(1), 65), Contains("big-endian"));
+  CHECK_THAT(read_as(ids_as<uint16_t>(3000, 65).substr(0, 5999), 65), Contains("no whole number"));
+}
+
+TEST_CASE("dataset: special tokens in a text are read, counted, and never cut in two") {
+  const auto small = std::make_shared<BpeTokenizer>(bpe(bpe_files({{"t", "h"}, {"th", "e"}})));
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += "the<|endoftext|>";
+  // Nine tenths of 800 characters end inside the 45th.
+  const Dataset data = dataset_of_text(text, "a.txt", {.tokenizer = small});
+  CHECK(data.train.size() == 90);
+  CHECK(data.val.size() == 10);
+  CHECK(all(data.train)[89] == 258);
+  REQUIRE(data.notes.size() == 1);
+  CHECK(data.notes[0] == "special tokens in the text: 50 <|endoftext|>");
+  const Dataset literal =
+      dataset_of_text(text, "a.txt", {.tokenizer = small, .special = SpecialTokens::as_text});
+  CHECK(literal.notes.empty());
+  CHECK(literal.train.size() + literal.val.size() > 500);
+  // A byte more or less moves the split to other places of the token.
+  for (size_t more = 1; more < 200; ++more) {
+    const std::string longer = text + std::string(more, 't');
+    const Dataset moved = dataset_of_text(longer, "a.txt", {.tokenizer = small});
+    CAPTURE(more);
+    REQUIRE(moved.notes[0] == "special tokens in the text: 50 <|endoftext|>");
+  }
+}
+
+TEST_CASE("dataset: a text in another encoding is refused by its name and the way to convert it") {
+  const auto wide = [](const std::string& ascii, int bytes, int at, std::string text) {
+    for (const char c : ascii) {
+      std::string one(static_cast<size_t>(bytes), '\0');
+      one[static_cast<size_t>(at)] = c;
+      text += one;
+    }
+    return text;
+  };
+  const auto said = [](const std::string& text) {
+    try {
+      dataset_of_text(text, "a.txt", {});
+    } catch (const Error& error) {
+      return error.problem() + " " + error.fix();
+    }
+    return std::string("no error");
+  };
+  const std::string ascii = "To be, or not to be: that is the question.\r\n";
+  CHECK_THAT(said(wide(ascii, 2, 0, "\xFF\xFE")),
+             Contains("a.txt: is UTF-16, not UTF-8") && Contains("iconv -f UTF-16 -t UTF-8"));
+  CHECK_THAT(said(wide(ascii, 2, 1, "\xFE\xFF")), Contains("iconv -f UTF-16 "));
+  CHECK_THAT(said(wide(ascii, 2, 0, "")), Contains("iconv -f UTF-16LE "));
+  CHECK_THAT(said(wide(ascii, 2, 1, "")), Contains("iconv -f UTF-16BE "));
+  CHECK_THAT(said(wide(ascii, 4, 0, std::string("\xFF\xFE\0\0", 4))), Contains("-f UTF-32 "));
+  CHECK_THAT(said(wide(ascii, 4, 0, "")), Contains("iconv -f UTF-32LE "));
+  CHECK_THAT(said(wide(ascii, 4, 3, "")), Contains("iconv -f UTF-32BE "));
+  CHECK_THAT(said(ascii + "caf\xE9" + ascii), Contains("iconv -f LATIN1"));
+  CHECK_THAT(said(ascii +
+                  "\x93"
+                  "caf\xE9\x94" +
+                  ascii),
+             Contains("iconv -f WINDOWS-1252"));
+  CHECK_THAT(said("\xCF\xF0\xE8\xE2\xE5\xF2, \xEC\xE8\xF0 \xE8 \xE4\xEE\xEC"),
+             Contains("iconv -f ENCODING") && !Contains("LATIN1"));
+  std::string accents;
+  for (int i = 0; i < 30; ++i) accents += "\u00e9\u00e8 ";
+  CHECK_THAT(said(accents + "\xFF" + accents), Contains("iconv -f UTF-8 -t UTF-8 -c"));
+  CHECK_THAT(said(accents + "\xC3"), Contains("cut short"));
+  CHECK_THAT(said("%PDF-1.7\n" + ascii), Contains("PDF"));
+  CHECK_THAT(said("PK\x03\x04" + std::string(20, '\0') + "\xFF\x80"), Contains("zip"));
+  CHECK_THAT(said(std::string("\x01\x02\x00\xFF\x05", 5) + "abc"), Contains("no text at all"));
+}
+
+TEST_CASE("dataset: a mark of UTF-8 is left out of a text, and Windows' line ends are kept") {
+  std::string text = "\xEF\xBB\xBF";
+  for (int i = 0; i < 20; ++i) text += "ab\r\n";
+  const Dataset data = dataset_of_text(text, "a.txt", {});
+  CHECK(data.train.size() + data.val.size() == 80);
+  CHECK(data.vocab_size == 4);
+  REQUIRE(data.notes.size() == 2);
+  CHECK_THAT(data.notes[0], Contains("a.txt: left out the mark of UTF-8 (BOM)"));
+  CHECK_THAT(data.notes[1], Contains("\\r\\n"));
+  CHECK(refused_text("\xEF\xBB\xBF") == "a.txt: is empty");
+}
+
+TEST_CASE("dataset: a meta.pkl without characters gives its vocabulary's size alone") {
+  const TempFolder folder;
+  folder.write("train.bin", bin({0, 1, 2, 3, 149}));
+  folder.write("val.bin", bin({4, 5}));
+  folder.write("meta.pkl", p_pickle(p_dict({{"vocab_size", p_int(150)}})));
+  const Dataset data = open_dataset(folder.path(), {});
+  CHECK(data.vocab_size == 150);
+  CHECK(data.tokenizer == nullptr);
+  REQUIRE(data.notes.size() == 1);
+  CHECK_THAT(data.notes[0], Contains("meta.pkl: its tokens are not listed; their ids are shown"));
+  CHECK_THAT(refusal([&] { load_tokenizer(folder.path()); }),
+             Contains("says how many tokens there are, and not which"));
+  folder.write("train.bin", bin({0, 1, 150}));
+  CHECK_THAT(refusal([&] { open_dataset(folder.path(), {}); }),
+             Contains("token 150 (number 2, from 0) is outside the vocabulary of 150"));
+}
+
+TEST_CASE("dataset: the cases' token files and texts are read or refused as they should be") {
+  if (!has_shared_data("cases/right_results.json")) return;
+  const Dataset wide = open_dataset(shared_data("cases/01-uint32-tokens"), {});
+  CHECK(wide.train.size() == 3000);
+  CHECK(wide.val.size() == 600);
+  const Dataset nameless = open_dataset(shared_data("cases/09-meta-without-characters"), {});
+  CHECK(nameless.train.size() == 3000);
+  CHECK(nameless.vocab_size == 150);
+  const auto tokenizer = load_tokenizer(shared_data("cases/04-endoftext-in-prompt"));
+  const Dataset stories = open_dataset(
+      shared_data("cases/04-endoftext-in-prompt/stories.txt"),
+      {.tokenizer = std::shared_ptr(load_tokenizer(shared_data("cases/04-endoftext-in-prompt")))});
+  REQUIRE(stories.notes.size() == 1);
+  CHECK_THAT(stories.notes[0], Contains("special tokens in the text: 60 <|endoftext|>"));
+  try {
+    open_dataset(shared_data("cases/17-utf16-and-bom/powershell.txt"), {});
+    FAIL("accepted");
+  } catch (const Error& error) {
+    CHECK_THAT(error.fix(), Contains("iconv -f UTF-16 -t UTF-8"));
+  }
 }
 
 TEST_CASE("dataset: a token file that changes under a running program is refused, not believed") {
