@@ -17,6 +17,7 @@
 #include "model/checkpoints/bytes.h"
 #include "model/checkpoints/checkpoint.h"
 #include "model/init.h"
+#include "model/tokenizers/load.h"
 #include "sim/error.h"
 
 namespace tplab::cli {
@@ -43,7 +44,14 @@ namespace {
 // file in the input's folder of a kind that models and tokenizers are made of.
 bool is_read(const std::filesystem::path& path, const std::filesystem::path& input) {
   constexpr std::array kKinds = {".pt", ".safetensors", ".pkl", ".bin", ".bpe"};
-  constexpr std::array kNames = {"config.json", "vocab.json", "merges.txt", "encoder.json",
+  constexpr std::array kNames = {"config.json",
+                                 "vocab.json",
+                                 "merges.txt",
+                                 "encoder.json",
+                                 "tokenizer.json",
+                                 "added_tokens.json",
+                                 "tokenizer_config.json",
+                                 "special_tokens_map.json",
                                  "model.safetensors.index.json"};
   std::error_code ignored;
   if (input.empty() || !std::filesystem::exists(path, ignored)) return false;
@@ -130,10 +138,12 @@ void ModelChoice::add_options(CLI::App& app) {
   constexpr const char* kGroup = "Model, one of";
   app.add_option("--preset", preset, "nano-cpu, nano, gpt2, gpt2-medium, gpt2-large, gpt2-xl")
       ->type_name("NAME")
+      ->check(not_empty())
       ->group(kGroup);
   app.add_option("--checkpoint", checkpoint,
                  "nanoGPT's ckpt.pt, a Hugging Face folder, or what tplab train wrote")
       ->type_name("PATH")
+      ->check(not_empty())
       ->group(kGroup);
 }
 
@@ -221,6 +231,21 @@ CLI::Validator seed_number() {
     return fmt::format("{} is not a whole number from 0 to 2^64 - 1", in_quotes(text));
   };
   return {check, ""};
+}
+
+CLI::Validator not_empty() {
+  return {[](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); }, ""};
+}
+
+void add_special(CLI::App& app, bool& special, const std::string& more) {
+  app.add_flag("--special,!--no-special" + more, special,
+               "<|endoftext|> and the like in a text are tokens, not characters");
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
+  std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(path);
+  for (const std::string& note : tokenizer->notes()) to_stderr("tplab: note: {}\n", note);
+  return tokenizer;
 }
 
 void add_seed(CLI::App& app, uint64_t& seed) {

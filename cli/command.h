@@ -16,6 +16,10 @@
 #include "sim/ledger.h"
 #include "sim/utf8.h"
 
+namespace tplab {
+class Tokenizer;
+}
+
 namespace tplab::cli {
 
 // Where results go and how they look. A reader that closes the pipe early ends the command quietly.
@@ -70,6 +74,7 @@ struct ModelChoice {
 
 // Refuses what is not a whole number from `least` to 2^31 - 1, so that the product of two fits.
 CLI::Validator whole_number(int32_t least);
+CLI::Validator not_empty();    // "" is a variable that was never set
 CLI::Validator seed_number();  // from 0 to 2^64 - 1
 
 // Options that several commands have; each adds the ones it uses.
@@ -95,6 +100,13 @@ void to_stderr(fmt::format_string<Args...> format, Args&&... args) {
   const std::string text = printable(fmt::format(format, std::forward<Args>(args)...));
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
+
+// --special, which is on, and --no-special. more: other names of it.
+void add_special(CLI::App& app, bool& special, const std::string& more = "");
+
+// load_tokenizer (model/tokenizers/load.h); says on stderr what was read otherwise than one may
+// think.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
 // All of stdin, as bytes.
 std::string read_stdin();

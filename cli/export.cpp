@@ -26,7 +26,7 @@ struct ExportCommand {
 
 // The one that was named, or what lies with the checkpoint; a model goes without one too.
 std::unique_ptr<Tokenizer> ExportCommand::find() const {
-  if (!tokenizer.empty()) return load_tokenizer(tokenizer);
+  if (!tokenizer.empty()) return open_tokenizer(tokenizer);
   if (model.checkpoint.empty()) return nullptr;
   std::string path;
   try {
@@ -35,7 +35,7 @@ std::unique_ptr<Tokenizer> ExportCommand::find() const {
     if (error.kind() != ErrorKind::usage) throw;
     return nullptr;
   }
-  return load_tokenizer(path);
+  return open_tokenizer(path);
 }
 
 void ExportCommand::run() {
@@ -81,7 +81,8 @@ Python then loads it: GPT2LMHeadModel.from_pretrained("exported"). Weights becom
   command->model.add_options(*sub);
   sub->add_option("--tokenizer", command->tokenizer,
                   "to export along: meta.pkl, or GPT-2's folder (what lies with the checkpoint)")
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(not_empty());
   add_seed(*sub, command->seed);
   sub->add_option("-o,--out", command->folder, "new, empty, or an older export, which is replaced")
       ->type_name("FOLDER")

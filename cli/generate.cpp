@@ -10,6 +10,7 @@
 #include "cli/utf8_stream.h"
 #include "cli/watched_source.h"
 #include "model/tokenizers/load.h"
+#include "model/tokenizers/utf8.h"
 #include "sim/error.h"
 #include "sim/world.h"
 
@@ -50,7 +51,7 @@ struct GenerateCommand {
   std::optional<std::string> prompt;
   int64_t max_new = 100;
   Sampling sampling{.temperature = 0.8, .top_k = 200};
-  bool greedy = false, no_echo = false;
+  bool greedy = false, no_echo = false, special = true;
 
   void run();
   Task prepare(const GptConfig& config) const;
@@ -62,7 +63,9 @@ struct GenerateCommand {
 
 void check_prompt(const std::vector<int32_t>& ids, const GptConfig& config,
                   const Tokenizer* tokenizer) {
-  if (ids.empty()) fail("the prompt is empty", "give at least one character or token to continue");
+  if (ids.empty())
+    fail("the prompt is empty",
+         "give at least one character or token to continue, or leave out --prompt to begin anew");
   if (ids.size() > static_cast<size_t>(config.block_size))
     fail(fmt::format("the prompt has {} tokens and the model's context is {}", ids.size(),
                      config.block_size),
@@ -89,11 +92,6 @@ void note_other_vocabulary(const Tokenizer& tokenizer, const GptConfig& config) 
       config.vocab_size, tokenizer.description());
 }
 
-std::string text_of(const Tokenizer& tokenizer, int32_t token) {
-  if (token >= tokenizer.vocab_size()) return "\uFFFD";  // padding of the model's vocabulary
-  return tokenizer.decode(std::array{token});
-}
-
 std::string GenerateCommand::tokenizer_path() const {
   if (!tokenizer.empty()) return tokenizer;
   if (model.preset.empty()) return find_tokenizer(model.checkpoint);
@@ -101,25 +99,36 @@ std::string GenerateCommand::tokenizer_path() const {
        "give token ids with --tokens 0,1,2, or a tokenizer with --tokenizer PATH");
 }
 
+std::string prompt_from_stdin() {
+  std::string text = read_stdin();
+  if (const size_t mark = utf8::mark_length(text)) {
+    text.erase(0, mark);
+    to_stderr("tplab: note: stdin: left out the mark of UTF-8 (BOM) at its beginning\n");
+  }
+  return text;
+}
+
 Task GenerateCommand::prepare(const GptConfig& config) const {
   Task task;
   if (tokens.empty() || !tokenizer.empty()) {
-    task.tokenizer = load_tokenizer(tokenizer_path());
+    task.tokenizer = open_tokenizer(tokenizer_path());
     note_other_vocabulary(*task.tokenizer, config);
   }
   if (!tokens.empty()) {
     task.prompt_ids = parse_ids(tokens);
     if (task.tokenizer)
-      for (int32_t id : task.prompt_ids) task.prompt += text_of(*task.tokenizer, id);
+      task.prompt = task.tokenizer->show(task.prompt_ids);
     else
       task.prompt = fmt::format("{}", fmt::join(task.prompt_ids, " "));
   } else {
     task.end = task.tokenizer->end_of_text();
-    if (!prompt && task.end) {
-      task.prompt_ids = {*task.end};  // a new document
+    const std::optional<int> start = task.tokenizer->start_of_text();
+    if (!prompt && start) {
+      task.prompt_ids = {*start};  // a new document
     } else {
-      task.prompt = !prompt ? "\n" : *prompt == "-" ? read_stdin() : *prompt;
-      task.prompt_ids = task.tokenizer->encode(task.prompt);
+      task.prompt = !prompt ? "\n" : *prompt == "-" ? prompt_from_stdin() : *prompt;
+      task.prompt_ids = task.tokenizer->encode(
+          task.prompt, special ? SpecialTokens::allow : SpecialTokens::as_text);
     }
   }
   check_prompt(task.prompt_ids, config, task.tokenizer.get());
@@ -138,7 +147,7 @@ class Printer {
   void add(int32_t token) {
     if (token == task_.end) return;
     if (task_.tokenizer) {
-      output_.text(utf8_.add(text_of(*task_.tokenizer, token)));
+      output_.text(utf8_.add(task_.tokenizer->show(std::array{token})));
     } else {
       output_.text(fmt::format("{}{}", separator_ ? " " : "", token));
       separator_ = true;
@@ -208,7 +217,7 @@ nlohmann::ordered_json GenerateCommand::json(const WeightSource& source, const T
     doc["prompt"] = task.prompt;
     std::string text;
     for (int32_t id : result.ids)
-      if (id != task.end) text += text_of(*task.tokenizer, id);
+      if (id != task.end) text += task.tokenizer->show(std::array{id});
     doc["text"] = text;
   }
   if (result.ids.empty()) return doc;
@@ -257,10 +266,13 @@ The text goes to stdout token by token, and is the same at every --tp for one --
                       "text to continue; - reads stdin (a newline, or for GPT-2 a new document)");
   sub->add_option("--tokens", command->tokens, "token ids to continue, as 1,2,3; prints ids")
       ->type_name("IDS")
+      ->check(not_empty())
       ->excludes(prompt);
   sub->add_option("--tokenizer", command->tokenizer,
                   "meta.pkl, or GPT-2's folder (what lies with the checkpoint)")
-      ->type_name("PATH");
+      ->type_name("PATH")
+      ->check(not_empty());
+  add_special(*sub, command->special);
   sub->add_option("--max-new", command->max_new, "tokens to add")
       ->check(whole_number(0))
       ->capture_default_str();

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
-#include "model/tokenizers/load.h"
+#include "model/tokenizers/tokenizer.h"
 #include "sim/error.h"
 
 namespace tplab::cli {
@@ -13,7 +13,7 @@ struct TokenizeCommand {
   Output output;
   std::string tokenizer;
   std::vector<std::string> words;  // the text, or ids
-  bool decode = false, allow_special = false;
+  bool decode = false, special = true;
 
   void run();
   std::string input() const;
@@ -30,7 +30,7 @@ std::string TokenizeCommand::input() const {
 
 void TokenizeCommand::run() {
   output.open({tokenizer});
-  const std::unique_ptr<Tokenizer> known = load_tokenizer(tokenizer);
+  const std::unique_ptr<Tokenizer> known = open_tokenizer(tokenizer);
   if (decode) {
     const std::string text = known->decode(parse_ids(input()));
     if (output.json()) {
@@ -41,7 +41,7 @@ void TokenizeCommand::run() {
     }
   } else {
     const std::vector<int> ids =
-        known->encode(input(), allow_special ? SpecialTokens::allow : SpecialTokens::as_text);
+        known->encode(input(), special ? SpecialTokens::allow : SpecialTokens::as_text);
     if (output.json())
       output.document({{"ids", ids}});
     else
@@ -59,16 +59,18 @@ void add_tokenize(CLI::App& app, int&) {
   tplab tokenize --tokenizer gpt2/ "Hello world"
   tplab tokenize --tokenizer meta.pkl < input.txt > ids.txt
   tplab tokenize --tokenizer gpt2/ --decode 15496 995
-stdin is taken byte for byte, its last newline too; --decode adds none, except on a terminal.)");
+stdin is taken byte for byte, its last newline too; --decode adds none, except on a terminal.
+<|endoftext|> and other tokens that the tokenizer's files list are tokens where a text has them
+written out, as in Hugging Face's and nanoGPT's programs; --no-special takes the characters.)");
   sub->add_option("text", command->words, "text, or ids after --decode; stdin if absent or -");
   sub->add_option("--tokenizer", command->tokenizer,
-                  "meta.pkl, a folder with vocab.json and merges.txt, or what tplab train wrote")
+                  "meta.pkl, a Hugging Face folder or tokenizer.json, or what tplab train wrote")
       ->type_name("PATH")
+      ->check(not_empty())
       ->required();
   sub->add_flag("--decode", command->decode,
                 "from ids, separated by spaces, commas or newlines, to text");
-  sub->add_flag("--allow-special", command->allow_special,
-                "<|endoftext|> in the text is the token, not 13 characters");
+  add_special(*sub, command->special, ",--allow-special");  // as 0.1.0 named it
   command->output.add_options(*sub);
   sub->callback([command] { command->run(); });
 }

@@ -116,14 +116,17 @@ void TrainCommand::open_model() {
 
 // known: the model, if there is one already. Its tokenizer is found beside it or in it.
 void TrainCommand::open_data(const GptConfig* known) {
-  DatasetOptions options{.block_size = settings.seq};
+  DatasetOptions options{
+      .block_size = settings.seq,
+      .special = settings.special ? SpecialTokens::allow : SpecialTokens::as_text,
+      .id_width = parse_id_width(settings.data_dtype)};
   if (known) options.vocab_size = known->vocab_size;
   if (resumed_ && resumed_->has_tokenizer()) {
     options.tokenizer = resumed_->tokenizer();  // what the ids meant when they were learned
   } else if (!settings.tokenizer.empty()) {
-    options.tokenizer = load_tokenizer(settings.tokenizer);
+    options.tokenizer = open_tokenizer(settings.tokenizer);
   } else if (known && settings.data.empty()) {
-    options.tokenizer = load_tokenizer(find_tokenizer(resumed_ ? resume : settings.checkpoint));
+    options.tokenizer = open_tokenizer(find_tokenizer(resumed_ ? resume : settings.checkpoint));
   }
   if (!settings.data.empty()) {
     dataset_ = open_dataset(settings.data, options);
@@ -216,7 +219,9 @@ std::string TrainCommand::sample() const {
     const Gpt gpt(rank, *trained, plan, parse_dtype(settings.dtype));
     const auto ids =
         generate(gpt, prompt, 200, {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
-    if (rank.index() == 0) written = dataset_.tokenizer->decode(ids);
+    if (rank.index() != 0) return;
+    written =
+        dataset_.tokenizer ? dataset_.tokenizer->show(ids) : fmt::format("{}", fmt::join(ids, " "));
   });
   return written;
 }
@@ -240,8 +245,10 @@ void TrainCommand::report(const TrainOutcome& outcome) {
   }
   if (output.json()) return;
   output.text(fmt::format("saved {}\n", results));
-  if (!outcome.stopped() && !no_sample && dataset_.tokenizer)
-    output.text(fmt::format("\na sample:\n{}\n", sample()));
+  if (!outcome.stopped() && !no_sample)
+    output.text(fmt::format("\na sample{}:\n{}\n",
+                            dataset_.tokenizer ? "" : " (token ids, as the data names no tokens)",
+                            sample()));
 }
 
 void TrainCommand::run(int& exit_code) {
@@ -254,6 +261,7 @@ void TrainCommand::run(int& exit_code) {
          "give more with --steps N");
   make_folder();
   to_stderr("training on {}\n", dataset_.description);
+  for (const std::string& note : dataset_.notes) to_stderr("tplab: note: {}\n", note);
   TrainingResults empty;
   empty.model = config();
   empty.options = settings.to_json();
@@ -273,15 +281,13 @@ void TrainCommand::run(int& exit_code) {
 }
 
 void TrainCommand::add_options(CLI::App& app) {
-  const CLI::Validator not_empty(
-      [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); }, "");
   app.add_option("--resume", resume, "go on with the run in this folder")
       ->type_name("FOLDER")
-      ->check(not_empty);
+      ->check(not_empty());
   app.add_option("-o,--out", out,
                  "where checkpoints and results go (out; the run's that is resumed)")
       ->type_name("FOLDER")
-      ->check(not_empty);
+      ->check(not_empty());
   settings.add_options(app);
   app.add_option("--warmup-steps", warmup_steps, "first steps left out of the averages")
       ->check(whole_number(0));

@@ -29,15 +29,21 @@ void check_whole(const char* option, int64_t value, int64_t least) {
 void TrainSettings::add_options(CLI::App& app) {
   Settings& s = remembered_;
   s.add(app, "preset", preset, "sizes of a new model: nano-cpu, nano, gpt2, ...");
-  s.add(app, "checkpoint", checkpoint, "begin with these weights: ckpt.pt, or a folder");
+  s.add(app, "checkpoint", checkpoint, "begin with these weights: ckpt.pt, or a folder")
+      ->check(not_empty());
   s.add(app, "layers", layers, "instead of the preset's (0: the preset's)")->check(whole_number(0));
   s.add(app, "heads", heads, "heads a layer")->check(whole_number(0));
   s.add(app, "width", width, "features, n_embd")->check(whole_number(0));
   s.add(app, "block", block, "longest context")->check(whole_number(0));
   s.add_flag(app, "bias", bias, "biases in linears and norms");
-  s.add(app, "text", text, "a text to learn; without it tplab's own documentation");
-  s.add(app, "data", data, "a folder with nanoGPT's train.bin and val.bin");
-  s.add(app, "tokenizer", tokenizer, "for --text: GPT-2's files; without it, characters");
+  s.add(app, "text", text, "a text to learn; without it tplab's own documentation")
+      ->check(not_empty());
+  s.add(app, "data", data, "a folder with nanoGPT's train.bin and val.bin")->check(not_empty());
+  s.add(app, "data-dtype", data_dtype, "of their ids: auto, uint8, uint16, uint32 or int64");
+  s.add(app, "tokenizer", tokenizer, "for --text: GPT-2's files; without it, characters")
+      ->check(not_empty());
+  s.add_flag(app, "special", special,
+             "<|endoftext|> and the like in a text are tokens, not characters");
   s.add(app, "tp", tp, "ranks that share a model")->check(whole_number(1));
   s.add_flag(app, "uneven", uneven,
              "for a tp that does not divide the model: some ranks have more");
@@ -79,6 +85,8 @@ void TrainSettings::take_up(const std::string& path, const TplabCheckpoint& run)
               "start from its weights with --checkpoint");
   }
   if (!remembered_.given("tokenizer")) tokenizer.clear();  // the checkpoint has its own
+  // Before there was the choice, a run learned the characters.
+  if (!remembered_.given("special") && !run.train().contains("special")) special = false;
   // What the command line names to train on replaces what the run was trained on.
   if (remembered_.given("text") && !remembered_.given("data")) data.clear();
   if (remembered_.given("data") && !remembered_.given("text")) text.clear();
@@ -125,6 +133,7 @@ void TrainSettings::check() const {
   check_whole("warmup", schedule.warmup, 0);
   check_whole("decay-steps", schedule.decay, 0);
   check_whole("eval-interval", eval_interval, 0);
+  static_cast<void>(parse_id_width(data_dtype));
   if (!text.empty() && !data.empty())
     fail("both --text and --data name something to train on", "drop one of them");
   static_cast<void>(trainer());

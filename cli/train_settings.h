@@ -16,11 +16,12 @@ namespace tplab::cli {
 
 struct TrainSettings {
   std::string preset = "nano-cpu", checkpoint, text, data, tokenizer, dtype = "f32";
+  std::string data_dtype = "auto";
   std::string algorithm = "direct";
   int64_t layers = 0, heads = 0, width = 0, block = 0;  // 0: the preset's
   bool bias = false, sp = false, sp_regather = false, recompute = false;
   int tp = 1, dp = 1, zero = 0;
-  bool uneven = false;
+  bool uneven = false, special = true;
   int64_t batch = 12, seq = 0, accumulate = 1;  // seq 0: the block
   Schedule schedule{.decay = 0};                // 0: all steps
   OptimizerOptions optimizer{.beta2 = 0.99};

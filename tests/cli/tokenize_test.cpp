@@ -53,9 +53,10 @@ TEST_CASE("tokenize: a text that is a command's name is still a text") {
   CHECK(tokenize({"--", "--json"}).exit_code == 0);
 }
 
-TEST_CASE("tokenize: <|endoftext|> is text unless asked for") {
-  CHECK(tokenize({"--json", "<|endoftext|>"}).json()["ids"].size() > 1);
+TEST_CASE("tokenize: <|endoftext|> is a token unless its characters are asked for") {
+  CHECK(tokenize({"--json", "<|endoftext|>"}).json()["ids"] == json::array({263}));
   CHECK(tokenize({"--json", "--allow-special", "<|endoftext|>"}).json()["ids"].size() == 1);
+  CHECK(tokenize({"--json", "--no-special", "<|endoftext|>"}).json()["ids"].size() > 1);
 }
 
 TEST_CASE("tokenize: nanoGPT's characters, by file and by folder") {

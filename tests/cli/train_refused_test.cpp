@@ -30,7 +30,7 @@ TEST_CASE("train: a text or token file that cannot be learned is a bad file, and
   with_text("abcabcabc", "a block of 16 needs 17", "a longer text, or a block of at most");
   with_text(std::string(100, 'a') + std::string(10, 'b'), "to be tested on (val) has 11", "longer");
   with_text(std::string(500, 'a'), "nothing to learn", "two different characters");
-  with_text("some text \xff\xfe", "is not UTF-8 text: byte 10", "iconv");
+  with_text("some text \xff\xfe", "is not UTF-8: byte 10", "iconv");
   with_text("", "is empty", "give a text");
   refused(tiny(out, {"--text", folder / "absent"}), 3, "absent: cannot be opened");
   refused(tiny(out, {"--data", folder / "absent"}), 3, "absent");
@@ -39,7 +39,7 @@ TEST_CASE("train: a text or token file that cannot be learned is a bad file, and
   refused(tiny(out, {"--data", data}), 3, "a folder without train.bin", "val.bin");
   write_file(folder / "data/val.bin", std::string(200, '\0'));
   write_file(folder / "data/train.bin", std::string(201, '\0'));
-  refused(tiny(out, {"--data", data}), 3, "has 201 bytes, an odd number");
+  refused(tiny(out, {"--data", data}), 3, "has 201 bytes, which is no whole number of ids");
   write_file(folder / "data/train.bin", std::string(200, '\0') + "\xff\xff");
   refused(tiny(out, {"--data", data}), 3, "token 65535 (number 100, from 0) is outside");
   write_file(folder / "data/train.bin", std::string(200, '\0') + std::string("\x60\0", 2));
