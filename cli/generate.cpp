@@ -10,7 +10,7 @@
 #include "cli/utf8_stream.h"
 #include "cli/watched_source.h"
 #include "model/tokenizers/load.h"
-#include "model/tokenizers/utf8.h"
+#include "sim/utf8.h"
 #include "sim/error.h"
 #include "sim/world.h"
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "model/checkpoints/json.h"
 #include "sim/world.h"
 
 namespace tplab {
@@ -42,19 +43,14 @@ class Writer {
     const Json facts = {
         {"model", run_.model}, {"run", run_.what}, {"tp", run_.tp}, {"dp", run_.dp}};
     std::string out = fmt::format(
-        "{{\"displayTimeUnit\":\"ms\",\n\"otherData\":{},\n\"traceEvents\":[\n", one_line(facts));
-    for (const Json& name : names_) out += one_line(name) + ",\n";
+        "{{\"displayTimeUnit\":\"ms\",\n\"otherData\":{},\n\"traceEvents\":[\n", json_text(facts));
+    for (const Json& name : names_) out += json_text(name) + ",\n";
     for (size_t i = 0; i < lines_.size(); ++i)
-      out += one_line(lines_[i].event) + (i + 1 < lines_.size() ? ",\n" : "\n");
+      out += json_text(lines_[i].event) + (i + 1 < lines_.size() ? ",\n" : "\n");
     return out + "]}\n";
   }
 
  private:
-  // Bytes that are not UTF-8 become U+FFFD.
-  static std::string one_line(const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  }
-
   // Numbers from 1 that no process shares with a thread: readers take a thread with its process's
   // number for its main thread, and 0 for the idle one.
   static int thread_id(int rank) { return rank + 1; }

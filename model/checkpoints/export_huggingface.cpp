@@ -221,7 +221,7 @@ ExportReport export_huggingface(const WeightSource& source, const Tokenizer* tok
   NewFolder made(folder, names, is_older_export);
   ExportReport report;
   report.files = {kConfig, kWeights};
-  made.write(kConfig, config_of(config, tokenizer).dump(2) + "\n");
+  made.write(kConfig, json_text(config_of(config, tokenizer), 2) + "\n");
   report.bytes = write_weights(source, made.path(kWeights));
   if (tokenizer) write_tokenizer(*tokenizer, made, report);
   if (!config.bias)

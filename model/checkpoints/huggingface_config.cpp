@@ -17,7 +17,7 @@ using nlohmann::json;
 std::string shown(const json& value) {
   return value.is_string()       ? in_quotes(value.get<std::string>())
          : value.is_structured() ? std::string(value.type_name())
-                                 : value.dump();
+                                 : json_text(value);
 }
 
 int64_t size_at(const json& config, const char* key, const std::string& path) {

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <set>
 #include <vector>
 
 #include "model/checkpoints/bytes.h"
 #include "model/checkpoints/file_kind.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 
@@ -50,6 +52,35 @@ nlohmann::json parse_json_object(std::string_view text, const std::string& where
               "correct the file: no number that a model needs is that large");
   }
   fail_file(where, "not a JSON object", "the file must begin with { and end with }");
+}
+
+namespace {
+constexpr std::string_view kBytes = "bytes:";
+}
+
+std::string to_json_string(std::string_view bytes) {
+  const bool is_text = utf8::first_invalid(bytes) == std::string_view::npos;
+  if (is_text && !bytes.starts_with(kBytes)) return std::string(bytes);
+  std::string text(kBytes);
+  for (const char c : bytes) {
+    const bool is_plain = c > ' ' && c < '\x7f' && c != '%';
+    text += is_plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return text;
+}
+
+std::string from_json_string(std::string_view text) {
+  if (!text.starts_with(kBytes)) return std::string(text);
+  std::string bytes;
+  for (size_t at = kBytes.size(); at < text.size(); ++at) {
+    unsigned value = 0;
+    const char* const digits = text.data() + at + 1;
+    const bool is_escaped = text[at] == '%' && at + 2 < text.size() &&
+                            std::from_chars(digits, digits + 2, value, 16).ptr == digits + 2;
+    bytes += is_escaped ? static_cast<char>(value) : text[at];
+    if (is_escaped) at += 2;
+  }
+  return bytes;
 }
 
 }  // namespace tplab

@@ -43,6 +43,11 @@ forbid model '#[ \t]*pragma[ \t]+omp|std::(thread|jthread|async|mutex|atomic)' \
 forbid model '#[ \t]*(if|ifdef|ifndef|elif|else)([^a-z]|$)' \
   'the network is one text, whatever it runs on'
 
+for folder in sim model verify viz cli; do
+  forbid "$folder" '(\.|->)dump\(' 'JSON becomes text by json_text (model/checkpoints/json.h): dump() throws for a name that is not UTF-8' \
+    'error_handler_t::replace|pickle\.dump'
+done
+
 # The reference checks the others, so it may share nothing with them but the config and errors.
 for file in verify/reference* verify/dense*; do
   forbid "$file" "$(includes '(sim|model)/')" 'the reference shares no code with what it checks' \

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "model/checkpoints/json.h"
 #include "sim/error.h"
 #include "viz/explore/diagram.h"
 #include "viz/explore/sources.h"
@@ -232,7 +233,7 @@ Json totals_json(const Recording& recording) {
 }
 
 std::string script_json(const Json& json) {
-  std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace);
+  std::string text = json_text(json, -1, true);
   replace_all(text, "<", "\\u003c");
   replace_all(text, ">", "\\u003e");
   replace_all(text, "&", "\\u0026");
