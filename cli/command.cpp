@@ -16,8 +16,11 @@
 
 #include "model/checkpoints/bytes.h"
 #include "model/checkpoints/checkpoint.h"
+#include "model/checkpoints/json.h"
+#include "model/checkpoints/tplab_checkpoint.h"
 #include "model/init.h"
 #include "model/tokenizers/load.h"
+#include "model/training/results.h"
 #include "sim/error.h"
 
 namespace tplab::cli {
@@ -40,10 +43,19 @@ Output::~Output() {
 
 namespace {
 
-// Whether `path` is there and is what a command reads: `input` itself, what stdin comes from, or a
-// file in the input's folder of a kind that models and tokenizers are made of.
-bool is_read(const std::filesystem::path& path, const std::filesystem::path& input) {
+// Weights, tokens, or what a training run measured: nobody means to write a picture over one.
+bool is_work_of_hours(const std::string& name) {
   constexpr std::array kKinds = {".pt", ".safetensors", ".pkl", ".bin", ".bpe"};
+  std::error_code ignored;
+  const auto path = std::filesystem::weakly_canonical(name, ignored);
+  return std::filesystem::exists(path, ignored) &&
+         (std::find(kKinds.begin(), kKinds.end(), path.extension()) != kKinds.end() ||
+          is_results_file_name(path.filename().string()));
+}
+
+// Whether `path` is there and is what a command reads: `input` itself, or a file in the input's
+// folder that models and tokenizers have.
+bool is_read(const std::filesystem::path& path, const std::filesystem::path& input) {
   constexpr std::array kNames = {"config.json",
                                  "vocab.json",
                                  "merges.txt",
@@ -61,7 +73,7 @@ bool is_read(const std::filesystem::path& path, const std::filesystem::path& inp
                           : std::filesystem::absolute(input, ignored).parent_path();
   const auto own = std::filesystem::absolute(path, ignored).parent_path();
   if (!std::filesystem::equivalent(own, folder, ignored)) return false;
-  return std::find(kKinds.begin(), kKinds.end(), path.extension()) != kKinds.end() ||
+  return is_work_of_hours(path) ||
          std::find(kNames.begin(), kNames.end(), path.filename()) != kNames.end();
 }
 
@@ -80,6 +92,9 @@ void Output::open(const std::vector<std::string>& inputs) {
     fail(fmt::format("-o names {}, which the command reads", path_),
          "choose another file for the result");
   }
+  if (is_work_of_hours(path_))
+    fail(fmt::format("-o names {}, which is there and is a model's or a training run's", path_),
+         "choose another file for the result, or remove that one first");
   if (is_stdin(path_))
     fail(fmt::format("-o names {}, which stdin comes from", path_),
          "choose another file for the result");
@@ -111,10 +126,7 @@ void Output::text(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() && !error_) error_ = errno;
 }
 
-void Output::document(const nlohmann::ordered_json& doc) {
-  // Bytes that are not UTF-8 (a generated token may end inside a character) become U+FFFD.
-  text(doc.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
-}
+void Output::document(const nlohmann::ordered_json& doc) { text(json_text(doc, 1) + "\n"); }
 
 void Output::flush() {
   if (std::fflush(file_) != 0 && !error_) error_ = errno;
@@ -132,6 +144,16 @@ void Output::close() {
   const std::string part = std::exchange(part_, {});
   if (std::rename(part.c_str(), path_.c_str()) != 0) error_ = errno;
   flush();
+}
+
+std::unique_ptr<WeightSource> open_weights(const std::string& path) {
+  std::unique_ptr<WeightSource> source = open_checkpoint(path);
+  const auto best = find_tplab_checkpoint(path, Kept::best);
+  const auto last = find_tplab_checkpoint(path, Kept::last);
+  std::error_code ignored;
+  if (best && !std::filesystem::equivalent(*best, *last, ignored))
+    to_stderr("tplab: note: the weights are the run's best, {}; its last: {}\n", *best, *last);
+  return source;
 }
 
 void ModelChoice::add_options(CLI::App& app) {
@@ -161,7 +183,7 @@ std::unique_ptr<WeightSource> ModelChoice::open(uint64_t seed, bool draw_biases)
 std::unique_ptr<WeightSource> ModelChoice::open_even(uint64_t seed, bool draw_biases) const {
   if (!checkpoint.empty() && !preset.empty())
     fail("both --preset and --checkpoint name a model", "drop one of them");
-  if (!checkpoint.empty()) return open_checkpoint(checkpoint);
+  if (!checkpoint.empty()) return open_weights(checkpoint);
   if (preset.empty())
     fail("no model was named", "give --preset NAME, as in --preset nano-cpu, or --checkpoint PATH");
   return initial_weights(find_preset(preset).config, {.seed = seed, .draw_biases = draw_biases});

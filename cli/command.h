@@ -35,7 +35,8 @@ class Output {
   // Opens -o's file, so that an unwritable one is refused before the work. Call it first. Until
   // close() it is FILE.part, so that a command that fails does not cost the user an older result.
   // `inputs`: the files and folders that the command reads (empty: none); -o may not replace one,
-  // nor a file of a model that lies there, nor what stdin comes from.
+  // nor a file of a model that lies there, nor what stdin comes from; nor, wherever they are,
+  // weights, token files and the results of training.
   void open(const std::vector<std::string>& inputs = {});
   bool json() const { return json_; }
   bool terminal() const;                             // a person is reading
@@ -55,6 +56,10 @@ class Output {
   std::FILE* file_ = stdout;
   int error_ = 0;  // errno of the first write that failed
 };
+
+// open_checkpoint(path). Says on stderr which weights it takes from a folder of a training run
+// whose best and last differ.
+std::unique_ptr<WeightSource> open_weights(const std::string& path);
 
 // --preset NAME or --checkpoint PATH.
 struct ModelChoice {

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/utf8_stream.h"
 #include "cli/watched_source.h"
+#include "model/finite.h"
 #include "model/tokenizers/load.h"
 #include "sim/utf8.h"
 #include "sim/error.h"
@@ -238,7 +239,13 @@ void GenerateCommand::run() {
   const std::unique_ptr<WeightSource> source = model.open(sampling.seed);
   const ShardPlan plan(source->config(), tp);  // a tp that does not divide, before the prompt
   const Task task = prepare(source->config());
-  const Result result = generate_on_ranks(*source, task, world);
+  Result result;
+  try {
+    result = generate_on_ranks(*source, task, world);
+  } catch (const Error&) {
+    require_finite(*source, parse_dtype(dtype));  // where they are not, that is the reason
+    throw;
+  }
   if (output.json()) output.document(json(*source, task, result));
   output.close();
   const auto speed = result.tokens_per_second();

@@ -3,19 +3,22 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cctype>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <limits>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/own_folder.h"
 #include "cli/train_output.h"
 #include "cli/train_settings.h"
+#include "model/checkpoints/bytes.h"
 #include "model/checkpoints/checkpoint.h"
+#include "model/finite.h"
 #include "model/generate.h"
 #include "model/init.h"
 #include "model/tokenizers/load.h"
@@ -36,6 +39,13 @@ std::string shell_word(const std::string& text) {
            std::string_view("_./-+").find(c) != std::string_view::npos;
   };
   if (std::all_of(text.begin(), text.end(), plain)) return text;
+  if (std::any_of(text.begin(), text.end(), [](char c) { return c < ' ' || c == '\x7f'; })) {
+    std::string word = "$'";  // no byte that a terminal would obey, or not show
+    for (const char c : text)
+      word += plain(c) || c == ' ' ? std::string(1, c)
+                                   : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    return word + "'";
+  }
   std::string word = "'";
   for (const char c : text) word += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return word + "'";
@@ -57,19 +67,28 @@ struct TrainCommand {
   Dataset dataset_;
   int64_t first_step_ = 0;
   OwnFolder folder_;
+  std::string earlier_;  // where the run that is in the folder will be kept; empty: none is there
 
   void take_up();
   void open_model();
+  void check_numbers() const;
+  std::shared_ptr<const Tokenizer> open_tokenizer(const GptConfig* known) const;
   void open_data(const GptConfig* known);
   std::shared_ptr<const WeightSource> split(std::shared_ptr<const WeightSource> source) const;
   const GptConfig& config() const { return source_->config(); }
   void make_folder();
-  bool holds_another_run() const;
+  bool goes_on_in_place() const;
+  std::optional<KeptBest> kept_best() const;
+  TrainOutcome new_outcome() const;
   int train(TrainOutcome& outcome);
-  CheckpointFacts facts(int64_t done, double best) const;
+  CheckpointFacts facts(const SavePoint& point) const;
+  std::string what_is_saved(const TrainOutcome& outcome) const;
   void report(const TrainOutcome& outcome);
+  std::string files_text(const TrainOutcome& outcome, const std::string& results) const;
   std::string sample() const;
-  std::string checkpoint_path() const { return out + "/ckpt.safetensors"; }
+  std::string path_of(const char* name) const {
+    return (std::filesystem::path(out) / name).string();
+  }
 };
 
 // As --uneven says.
@@ -85,23 +104,33 @@ void TrainCommand::take_up() {
     if (out.empty()) out = "out";
     return;
   }
-  std::shared_ptr<const WeightSource> found = open_checkpoint(resume);
-  resumed_ = std::dynamic_pointer_cast<const TplabCheckpoint>(found);
-  if (!resumed_)
+  const auto file = find_tplab_checkpoint(resume, Kept::last);
+  if (!file) {
+    static_cast<void>(open_checkpoint(resume));  // says what is wrong with it, if something is
     fail_file(
         resume, "is no training run of tplab's",
         "give the folder that `tplab train` wrote, or start from its weights with --checkpoint");
-  settings.take_up(resume, *resumed_);
+  }
+  resumed_ = std::make_shared<TplabCheckpoint>(*file);
+  settings.take_up(*resumed_);
   first_step_ = resumed_->step();
   if (!out.empty()) return;
-  const std::filesystem::path file = *find_tplab_checkpoint(resume);
-  out = file.has_parent_path() ? file.parent_path().string() : ".";
+  const std::filesystem::path folder = std::filesystem::path(*file).parent_path();
+  out = folder.empty() ? "." : folder.string();
+}
+
+// Before the first step, whose loss would only say that something is no number.
+void TrainCommand::check_numbers() const {
+  const DType dtype = parse_dtype(settings.dtype);
+  if (resumed_ || !settings.checkpoint.empty()) require_finite(*source_, dtype);
+  if (!resumed_) return;
+  require_finite(resumed_->moments("m"), dtype);
+  require_finite_from_zero(resumed_->moments("v"), dtype);
 }
 
 void TrainCommand::open_model() {
   if (resumed_) source_ = split(resumed_);
-  if (!resumed_ && !settings.checkpoint.empty())
-    source_ = split(open_checkpoint(settings.checkpoint));
+  if (!resumed_ && !settings.checkpoint.empty()) source_ = split(open_weights(settings.checkpoint));
   if (source_) {
     if (settings.seq == 0) settings.seq = config().block_size;
     open_data(&config());
@@ -114,24 +143,49 @@ void TrainCommand::open_model() {
       split(initial_weights(settings.new_model(dataset_.vocab_size), {.seed = settings.seed}));
 }
 
+// A run's ids must go on meaning what they meant when they were learned.
+void check_same_tokens(const TplabCheckpoint& run, const Tokenizer& given,
+                       const std::string& path) {
+  std::unique_ptr<Tokenizer> own;
+  try {
+    own = run.tokenizer();
+  } catch (const Error&) {  // its files are not where they were: hence the one that is given
+  }
+  if (!own) return;
+  const int count = std::max(given.vocab_size(), own->vocab_size());
+  for (int id = 0; id < count; ++id) {
+    const auto text = [id](const Tokenizer& of) {
+      return id < of.vocab_size() ? in_quotes(of.decode(std::array{id})) : "nothing";
+    };
+    if (text(given) == text(*own)) continue;
+    fail(fmt::format("--tokenizer {} is not what the run learned with: token {} is {} there and {} "
+                     "here",
+                     path, id, text(*own), text(given)),
+         "drop --tokenizer, or begin a new run from these weights with --checkpoint");
+  }
+}
+
 // known: the model, if there is one already. Its tokenizer is found beside it or in it.
+std::shared_ptr<const Tokenizer> TrainCommand::open_tokenizer(const GptConfig* known) const {
+  if (!settings.tokenizer.empty()) {
+    std::shared_ptr<const Tokenizer> given = cli::open_tokenizer(settings.tokenizer);
+    if (resumed_) check_same_tokens(*resumed_, *given, settings.tokenizer);
+    return given;
+  }
+  if (resumed_ && resumed_->has_tokenizer()) return resumed_->tokenizer();
+  if (!known || !settings.data.empty()) return nullptr;
+  return cli::open_tokenizer(find_tokenizer(resumed_ ? resume : settings.checkpoint));
+}
+
 void TrainCommand::open_data(const GptConfig* known) {
   DatasetOptions options{
       .block_size = settings.seq,
+      .tokenizer = open_tokenizer(known),
       .special = settings.special ? SpecialTokens::allow : SpecialTokens::as_text,
       .id_width = parse_id_width(settings.data_dtype)};
   if (known) options.vocab_size = known->vocab_size;
-  if (resumed_ && resumed_->has_tokenizer()) {
-    options.tokenizer = resumed_->tokenizer();  // what the ids meant when they were learned
-  } else if (!settings.tokenizer.empty()) {
-    options.tokenizer = open_tokenizer(settings.tokenizer);
-  } else if (known && settings.data.empty()) {
-    options.tokenizer = open_tokenizer(find_tokenizer(resumed_ ? resume : settings.checkpoint));
-  }
-  if (!settings.data.empty()) {
-    dataset_ = open_dataset(settings.data, options);
-  } else if (!settings.text.empty()) {
-    dataset_ = open_dataset(settings.text, options);
+  if (const std::string name = settings.text_or_data(); !name.empty()) {
+    dataset_ = open_dataset(name, options);
   } else {
     dataset_ = dataset_of_text(documentation_text(), "tplab's documentation", options);
   }
@@ -141,36 +195,49 @@ void TrainCommand::open_data(const GptConfig* known) {
          "use the tokenizer that belongs to the model: --tokenizer PATH");
 }
 
+// From the last checkpoint of the folder, which then is replaced.
+bool TrainCommand::goes_on_in_place() const {
+  std::error_code error;
+  return resumed_ && std::filesystem::equivalent(resumed_->path(), path_of(kLastFile), error);
+}
+
 // Before the work, not at its first save.
 void TrainCommand::make_folder() {
   const std::string fix = "choose another folder with --out";
   std::error_code error;
   std::filesystem::create_directories(out, error);
-  if (error) fail(fmt::format("{}: cannot be made: {}", in_quotes(out), error.message()), fix);
+  if (error) fail_write(in_quotes(out) + ": cannot be made", error.value(), fix);
   if (access(out.c_str(), W_OK | X_OK) != 0)
-    fail(fmt::format("{}: cannot be written to: {}", in_quotes(out), std::strerror(errno)), fix);
-  if (std::filesystem::is_directory(checkpoint_path(), error))
-    fail(fmt::format("{}: is a folder, and the checkpoint's name", checkpoint_path()), fix);
+    fail_write(in_quotes(out) + ": cannot be written to", errno, fix);
+  for (const char* name : {kLastFile, kBestFile})
+    if (std::filesystem::is_directory(path_of(name), error))
+      fail(fmt::format("{}: is a folder, and a checkpoint's name", path_of(name)), fix);
   if (!folder_.lock(out))
     fail(fmt::format("{}: another run is at work there", in_quotes(out)), "wait for it, or " + fix);
+  SharedSave(out).try_out(facts({.step = first_step_}), parse_dtype(settings.dtype));
+  if (goes_on_in_place() || names_of_run(out).empty()) return;
+  earlier_ = first_free(path_of("earlier"));
+  to_stderr("{} holds an earlier run: it will be kept in {}\n", out, earlier_);
 }
 
-bool TrainCommand::holds_another_run() const {
-  std::error_code error;
-  if (!std::filesystem::exists(checkpoint_path(), error)) return false;
-  if (resumed_ &&
-      std::filesystem::equivalent(*find_tplab_checkpoint(resume), checkpoint_path(), error))
-    return false;
-  to_stderr("{} is of another run: it is kept as {}.old\n", checkpoint_path(), checkpoint_path());
-  return true;
+// The best of this run that the folder has.
+std::optional<KeptBest> TrainCommand::kept_best() const {
+  if (!goes_on_in_place() || !may_exist(path_of(kBestFile))) return {};
+  const TplabCheckpoint best(path_of(kBestFile));
+  if (best.config() != resumed_->config())
+    fail_file(path_of(kBestFile), "is of another model than the run",
+              "move it away, or go on in another folder with --out");
+  return KeptBest{best.step(), best.val_loss()};
 }
 
-CheckpointFacts TrainCommand::facts(int64_t done, double best) const {
+CheckpointFacts TrainCommand::facts(const SavePoint& point) const {
   return {.config = config(),
-          .step = done,
-          .best_val_loss = best,
-          .train = settings.to_json(),
-          .tokenizer = dataset_.tokenizer.get()};
+          .step = point.step,
+          .val_loss = point.val_loss,
+          .best_val_loss = point.best_val_loss,
+          .train = settings.to_json(out),
+          .tokenizer = dataset_.tokenizer.get(),
+          .folder = out};
 }
 
 // Returns the signal that ended it early, or 0.
@@ -178,39 +245,59 @@ int TrainCommand::train(TrainOutcome& outcome) {
   const ShardPlan plan(config(), settings.tp);
   const TrainerOptions options = settings.trainer();
   const LoopOptions loop = settings.loop(first_step_);
-  SharedSave save(checkpoint_path(), holds_another_run());
+  SharedSave save(out, earlier_);
   const Interrupt interrupt;
   // The first rank to see the signal picks a step that no rank has begun: collectives keep ranks
   // less than one step apart.
   constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+  constexpr double kNone = std::numeric_limits<double>::infinity();
   std::atomic<int64_t> stop_at = kNever;
   World(settings.world()).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, *source_, plan, options);
     if (resumed_) load_moments(rank, *resumed_, *trainer);
-    double best = resumed_ ? resumed_->best_val_loss() : std::numeric_limits<double>::infinity();
-    const LoopHooks hooks{
-        .on_step = [&](const StepRecord& r) { outcome.add(rank, r); },
-        .on_evaluation =
-            [&](int64_t done, const Evaluation& e) {
-              best = std::min(best, e.val_loss);
-              if (rank.global_index() == 0) outcome.add_evaluation(done, e);
-            },
-        .save = [&](int64_t done) { save.write(rank, *trainer, facts(done, best)); },
-        .should_stop =
-            [&](int64_t done) {
-              int64_t never = kNever;
-              if (interrupt.requested()) stop_at.compare_exchange_strong(never, done + 2);
-              return done >= stop_at;
-            }};
+    SavePoint point;
+    if (resumed_) point.best_val_loss = resumed_->best_val_loss();
+    double kept = outcome.best_before() ? outcome.best_before()->val_loss : kNone;
+    const LoopHooks hooks{.on_step = [&](const StepRecord& r) { outcome.add(rank, r); },
+                          .on_evaluation =
+                              [&](int64_t done, const Evaluation& e) {
+                                point.val_loss = e.val_loss;
+                                point.best_val_loss = std::min(point.best_val_loss, e.val_loss);
+                                if (rank.global_index() == 0) outcome.add_evaluation(done, e);
+                              },
+                          .save =
+                              [&](int64_t done) {
+                                point.step = done;
+                                const bool is_best = point.val_loss < kept;
+                                save.write(rank, *trainer, facts(point), is_best);
+                                if (rank.global_index() == 0) outcome.saved(point, is_best);
+                                kept = std::min(kept, point.val_loss);
+                                point.val_loss = kNone;
+                              },
+                          .should_stop =
+                              [&](int64_t done) {
+                                int64_t never = kNever;
+                                if (interrupt.requested())
+                                  stop_at.compare_exchange_strong(never, done + 2);
+                                return done >= stop_at;
+                              }};
     const int64_t done = train_loop(rank, *trainer, dataset_, loop, hooks);
     if (rank.global_index() == 0) outcome.finish(done);
   });
   return outcome.stopped() ? interrupt.signal() : 0;
 }
 
-// What the trained model writes, from the checkpoint it was saved to.
+// For whoever has just lost a run.
+std::string TrainCommand::what_is_saved(const TrainOutcome& outcome) const {
+  if (const auto last = outcome.last_saved())
+    return fmt::format("step {} is saved in {}", last->step, path_of(kLastFile));
+  if (resumed_) return fmt::format("{} is as it was, at step {}", resumed_->path(), first_step_);
+  return "nothing was saved yet";
+}
+
+// What the trained model writes, from the checkpoint that other commands would read.
 std::string TrainCommand::sample() const {
-  const auto trained = split(open_checkpoint(checkpoint_path()));
+  const auto trained = split(open_checkpoint(out));
   const ShardPlan plan(trained->config(), settings.tp);
   std::vector<int32_t> prompt(1);  // what the text begins with
   dataset_.train.read(0, 1, prompt.data());
@@ -226,29 +313,53 @@ std::string TrainCommand::sample() const {
   return written;
 }
 
+std::string TrainCommand::files_text(const TrainOutcome& outcome,
+                                     const std::string& results) const {
+  std::string text;
+  const auto last = outcome.last_saved();
+  const auto best = outcome.best();
+  if (best && best->step != last->step)
+    text += fmt::format("saved {}: the best, step {}, val loss {:.4f}\n", path_of(kBestFile),
+                        best->step, best->val_loss);
+  text += fmt::format("saved {}: the last, step {}{}\n", path_of(kLastFile), last->step,
+                      best && best->step == last->step ? ", the best so far" : "");
+  text += fmt::format("saved {}\n", results);
+  if (!earlier_.empty()) text += fmt::format("the earlier run is in {}\n", earlier_);
+  return text + fmt::format("Other commands read the best: tplab generate --checkpoint {}\n",
+                            shell_word(out));
+}
+
 // The checkpoint is saved by now, and the results are printed before they are written to a file, so
 // that a file that cannot be written costs nothing else.
 void TrainCommand::report(const TrainOutcome& outcome) {
-  const std::string results = out + "/" + results_file_name(settings.tp, settings.dp);
-  if (output.json()) {
+  const std::string results =
+      first_free(path_of(results_file_name(settings.tp, settings.dp).c_str()));
+  if (output.json())
     output.document(outcome.document());
-  } else {
+  else
     output.text(outcome.text());
-    output.text(fmt::format("saved {}\n", checkpoint_path()));
-  }
   output.flush();
   try {
     write_results(results, outcome.document());
   } catch (const Error& e) {
-    throw Error(e.kind(), e.problem() + fmt::format(" (the run is saved: {})", checkpoint_path()),
-                e.fix());
+    throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome));
   }
   if (output.json()) return;
-  output.text(fmt::format("saved {}\n", results));
+  output.text(files_text(outcome, results));
   if (!outcome.stopped() && !no_sample)
     output.text(fmt::format("\na sample{}:\n{}\n",
                             dataset_.tokenizer ? "" : " (token ids, as the data names no tokens)",
                             sample()));
+}
+
+TrainOutcome TrainCommand::new_outcome() const {
+  TrainingResults empty;
+  empty.model = config();
+  empty.options = settings.to_json();
+  empty.tp = settings.tp;
+  empty.dp = settings.dp;
+  empty.warmup_steps = warmup_steps;
+  return {std::move(empty), settings.forecast(config()), kept_best(), first_step_, settings.steps};
 }
 
 void TrainCommand::run(int& exit_code) {
@@ -259,17 +370,18 @@ void TrainCommand::run(int& exit_code) {
   if (first_step_ >= settings.steps)
     fail(fmt::format("the run has taken {} of {} steps already", first_step_, settings.steps),
          "give more with --steps N");
+  check_numbers();
   make_folder();
   to_stderr("training on {}\n", dataset_.description);
   for (const std::string& note : dataset_.notes) to_stderr("tplab: note: {}\n", note);
-  TrainingResults empty;
-  empty.model = config();
-  empty.options = settings.to_json();
-  empty.tp = settings.tp;
-  empty.dp = settings.dp;
-  empty.warmup_steps = warmup_steps;
-  TrainOutcome outcome(std::move(empty), settings.forecast(config()), first_step_, settings.steps);
-  if (const int signal = train(outcome)) {
+  TrainOutcome outcome = new_outcome();
+  int signal = 0;
+  try {
+    signal = train(outcome);
+  } catch (const Error& e) {
+    throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome));
+  }
+  if (signal) {
     exit_code = 128 + signal;  // what a shell expects
     to_stderr(
         "tplab: stopped after {} of {} steps, all saved; go on with\n  tplab train --resume "
@@ -305,7 +417,10 @@ void add_train(CLI::App& app, int& exit_code) {
   tplab train --text input.txt --tp 2 --out run    nanoGPT's recipe for a laptop, on two ranks
   tplab train --resume run --tp 4 --sp             go on, on another mesh
   tplab train --checkpoint ckpt.pt --text more.txt --lr 1e-4
-Ctrl-C saves and stops, with exit code 130.)");
+The folder keeps best.safetensors, of the lowest val loss, which other commands
+read, beside ckpt.safetensors, the last, from which --resume goes on. A run that
+was in it moves to FOLDER/earlier, earlier-2, ...
+Ctrl-C saves and stops, with exit code 130. Training that diverges ends with 2.)");
   command->add_options(*sub);
   sub->callback([command, &exit_code] { command->run(exit_code); });
 }

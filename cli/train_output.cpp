@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/checkpoints/tplab_checkpoint.h"
 #include "viz/table.h"
 
 namespace tplab::cli {
@@ -28,9 +29,11 @@ double recent_step_seconds(const std::vector<StepRecord>& steps) {
 
 }  // namespace
 
-TrainOutcome::TrainOutcome(TrainingResults results, MemoryForecast forecast, int64_t first_step,
+TrainOutcome::TrainOutcome(TrainingResults results, MemoryForecast forecast,
+                           std::optional<KeptBest> best_before, int64_t first_step,
                            int64_t last_step)
     : forecast_(forecast),
+      best_before_(best_before),
       results_(std::move(results)),
       first_step_(first_step),
       last_step_(last_step),
@@ -63,6 +66,26 @@ void TrainOutcome::add_evaluation(int64_t done, const Evaluation& evaluation) {
   to_stderr("step {}: train loss {:.4f}, val loss {:.4f}, {:.1f} ms a step\n", done,
             evaluation.train_loss, evaluation.val_loss, 1e3 * recent_step_seconds(steps_[0]));
   evaluations_.push_back({done, evaluation});
+  note_rise(done, evaluation.val_loss);
+}
+
+// Said once: a model that has begun to learn its text by heart goes on doing so.
+void TrainOutcome::note_rise(int64_t done, double val_loss) {
+  constexpr int kPatience = 3;
+  if (!lowest_ || val_loss < lowest_->val_loss) {
+    lowest_ = KeptBest{done, val_loss};
+    evaluations_above_ = 0;
+  } else if (++evaluations_above_ == kPatience) {
+    to_stderr(
+        "tplab: note: the val loss has not fallen since step {} ({:.4f}): the model may be\n"
+        "  learning its text by heart; best.safetensors keeps that step\n",
+        lowest_->step, lowest_->val_loss);
+  }
+}
+
+void TrainOutcome::saved(const SavePoint& point, bool is_best) {
+  last_saved_ = point;
+  if (is_best) best_ = KeptBest{point.step, point.val_loss};
 }
 
 void TrainOutcome::finish(int64_t done) {
@@ -95,6 +118,14 @@ nlohmann::ordered_json TrainOutcome::document() const {
       {"predicted_bytes", forecast_.memory.activations},
       {"kept_whole_bytes", forecast_.activations_kept_whole},
       {"paper_bytes", forecast_.activations_of_the_paper}};
+  const auto file = [](const char* name, int64_t step, double val_loss) {
+    return Json{{"file", name},
+                {"step", step},
+                {"val_loss", std::isfinite(val_loss) ? Json(val_loss) : Json()}};
+  };
+  document["checkpoints"] = {
+      {"best", best_ ? file(kBestFile, best_->step, best_->val_loss) : Json()},
+      {"last", last_saved_ ? file(kLastFile, last_saved_->step, last_saved_->val_loss) : Json()}};
   document["evaluations"] = Json::array();
   for (const Eval& e : evaluations_)
     document["evaluations"].push_back(

@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <limits>
+#include <filesystem>
 
 #include "cli/command.h"
+#include "model/checkpoints/moved_file.h"
 #include "sim/error.h"
 #include "sim/measure.h"
 
@@ -12,92 +13,99 @@ namespace tplab::cli {
 
 namespace {
 
-void check_number(const char* option, double value, double least, double below,
-                  const char* allowed) {
-  if (value >= least && value < below) return;  // NaN is refused
-  fail(fmt::format("--{} {} is not possible", option, value), fmt::format("use {}", allowed));
-}
-
-void check_whole(const char* option, int64_t value, int64_t least) {
-  if (value >= least && value <= std::numeric_limits<int32_t>::max()) return;
-  fail(fmt::format("--{} {} is not possible", option, value),
-       fmt::format("use a whole number from {} to {}", least, std::numeric_limits<int32_t>::max()));
-}
+constexpr const char* kWay =
+    "way";  // beside the settings: from the run's folder to its --text or --data
 
 }  // namespace
 
 void TrainSettings::add_options(CLI::App& app) {
   Settings& s = remembered_;
-  s.add(app, "preset", preset, "sizes of a new model: nano-cpu, nano, gpt2, ...");
+  const Rule from_0 = whole_from(0), from_1 = whole_from(1);
+  s.add(app, "preset", preset, "sizes of a new model: nano-cpu, nano, gpt2, ...",
+        known_to(find_preset));
   s.add(app, "checkpoint", checkpoint, "begin with these weights: ckpt.pt, or a folder")
       ->check(not_empty());
-  s.add(app, "layers", layers, "instead of the preset's (0: the preset's)")->check(whole_number(0));
-  s.add(app, "heads", heads, "heads a layer")->check(whole_number(0));
-  s.add(app, "width", width, "features, n_embd")->check(whole_number(0));
-  s.add(app, "block", block, "longest context")->check(whole_number(0));
+  s.add(app, "layers", layers, "instead of the preset's (0: the preset's)", from_0);
+  s.add(app, "heads", heads, "heads a layer", from_0);
+  s.add(app, "width", width, "features, n_embd", from_0);
+  s.add(app, "block", block, "longest context", from_0);
   s.add_flag(app, "bias", bias, "biases in linears and norms");
   s.add(app, "text", text, "a text to learn; without it tplab's own documentation")
       ->check(not_empty());
   s.add(app, "data", data, "a folder with nanoGPT's train.bin and val.bin")->check(not_empty());
-  s.add(app, "data-dtype", data_dtype, "of their ids: auto, uint8, uint16, uint32 or int64");
+  s.add(app, "data-dtype", data_dtype, "of their ids: auto, uint8, uint16, uint32 or int64",
+        known_to(parse_id_width));
   s.add(app, "tokenizer", tokenizer, "for --text: GPT-2's files; without it, characters")
       ->check(not_empty());
   s.add_flag(app, "special", special,
              "<|endoftext|> and the like in a text are tokens, not characters");
-  s.add(app, "tp", tp, "ranks that share a model")->check(whole_number(1));
+  s.add(app, "tp", tp, "ranks that share a model", from_1);
   s.add_flag(app, "uneven", uneven,
              "for a tp that does not divide the model: some ranks have more");
-  s.add(app, "dp", dp, "replicas of the model, each with its part of the batch")
-      ->check(whole_number(1));
+  s.add(app, "dp", dp, "replicas of the model, each with its part of the batch", from_1);
   s.add_flag(app, "sp", sp, "sequence parallelism: the stream is split over the tp ranks");
   s.add_flag(app, "sp-regather", sp_regather, "gather inputs again in the backward pass");
-  s.add(app, "zero", zero, "what replicas share out: 1 optimizer states, 2 gradients too");
+  s.add(app, "zero", zero, "what replicas share out: 1 optimizer states, 2 gradients too", from_0);
   s.add_flag(app, "recompute", recompute, "keep only each block's input, and compute it twice");
-  s.add(app, "steps", steps, "optimizer steps in all")->check(whole_number(1));
-  s.add(app, "batch", batch, "sequences a step, of all replicas together")->check(whole_number(1));
-  s.add(app, "seq", seq, "tokens a sequence (0: the block)")->check(whole_number(0));
-  s.add(app, "accumulate", accumulate, "micro-batches a step")->check(whole_number(1));
-  s.add(app, "lr", schedule.learning_rate, "learning rate after the warm-up");
-  s.add(app, "min-lr", schedule.min_lr, "and at the end");
-  s.add(app, "warmup", schedule.warmup, "steps of warm-up")->check(whole_number(0));
-  s.add(app, "decay-steps", schedule.decay, "until --min-lr is reached (0: --steps)")
-      ->check(whole_number(0));
-  s.add(app, "beta1", optimizer.beta1, "AdamW's");
-  s.add(app, "beta2", optimizer.beta2, "AdamW's");
-  s.add(app, "weight-decay", optimizer.weight_decay, "of matrices");
-  s.add(app, "grad-clip", optimizer.grad_clip, "largest norm of the gradients (0: any)");
-  s.add(app, "dropout", dropout, "the rate");
-  s.add(app, "dtype", dtype, "f64 or f32");
-  s.add(app, "algorithm", algorithm, "of the collectives: direct, ring, tree or gather");
-  s.add(app, "seed", seed, "of everything random")->check(seed_number());
+  s.add(app, "steps", steps, "optimizer steps in all", from_1);
+  s.add(app, "batch", batch, "sequences a step, of all replicas together", from_1);
+  s.add(app, "seq", seq, "tokens a sequence (0: the block)", from_0);
+  s.add(app, "accumulate", accumulate, "micro-batches a step", from_1);
+  s.add(app, "lr", schedule.learning_rate, "learning rate after the warm-up", finite_from_zero());
+  s.add(app, "min-lr", schedule.min_lr, "and at the end", finite_from_zero());
+  s.add(app, "warmup", schedule.warmup, "steps of warm-up", from_0);
+  s.add(app, "decay-steps", schedule.decay, "until --min-lr is reached (0: --steps)", from_0);
+  s.add(app, "beta1", optimizer.beta1, "AdamW's", part_of_one());
+  s.add(app, "beta2", optimizer.beta2, "AdamW's", part_of_one());
+  s.add(app, "weight-decay", optimizer.weight_decay, "of matrices", finite_from_zero());
+  s.add(app, "grad-clip", optimizer.grad_clip, "largest norm of the gradients (0: any)",
+        finite_from_zero());
+  s.add(app, "dropout", dropout, "the rate", part_of_one());
+  s.add(app, "dtype", dtype, "f64 or f32", known_to(parse_dtype));
+  s.add(app, "algorithm", algorithm, "of the collectives: direct, ring, tree or gather",
+        known_to(parse_algorithm));
+  s.add(app, "seed", seed, "of everything random", seed_rule());
   s.add(app, "eval-interval", eval_interval,
-        "steps between evaluations, which also save (0: at the end)")
-      ->check(whole_number(0));
-  s.add(app, "eval-batches", eval_batches, "batches of an evaluation")->check(whole_number(1));
+        "steps between evaluations, which also save (0: at the end)", from_0);
+  s.add(app, "eval-batches", eval_batches, "batches of an evaluation", from_1);
 }
 
-void TrainSettings::take_up(const std::string& path, const TplabCheckpoint& run) {
-  try {
-    check_same_model(path, run);
-    remembered_.restore(run.train());
-  } catch (const nlohmann::json::exception& e) {
-    fail_file(path, fmt::format("does not say how its run was set: {}", e.what()),
-              "start from its weights with --checkpoint");
-  }
+nlohmann::json TrainSettings::to_json(const std::string& folder) const {
+  nlohmann::json json = to_json();
+  const std::string name = text_or_data();
+  json[kWay] = to_json_string(name.empty() ? "" : way_from(folder, name));
+  return json;
+}
+
+std::string TrainSettings::text_or_data() const {
+  return !found_.empty() ? found_ : !data.empty() ? data : text;
+}
+
+void TrainSettings::take_up(const TplabCheckpoint& run) {
+  const std::string& path = resumed_ = run.path();
+  remembered_.restore(path, run.train());
+  check_same_model(run);
   if (!remembered_.given("tokenizer")) tokenizer.clear();  // the checkpoint has its own
   // Before there was the choice, a run learned the characters.
   if (!remembered_.given("special") && !run.train().contains("special")) special = false;
   // What the command line names to train on replaces what the run was trained on.
-  if (remembered_.given("text") && !remembered_.given("data")) data.clear();
-  if (remembered_.given("data") && !remembered_.given("text")) text.clear();
+  const bool is_new = remembered_.any_given({"text", "data"});
+  if (is_new && !remembered_.given("data")) data.clear();
+  if (is_new && !remembered_.given("text")) text.clear();
+  const nlohmann::json way = run.train().value(kWay, nlohmann::json(""));
+  if (!way.is_string())
+    fail_file(path, "the run's way to its text is not a name", "give --text or --data");
+  if (is_new || text_or_data().empty()) return;
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  found_ = find_again(folder, from_json_string(way.get<std::string>()), text_or_data());
 }
 
 // The model is the checkpoint's: options that describe it may only repeat what it is.
-void TrainSettings::check_same_model(const std::string& path, const TplabCheckpoint& run) const {
+void TrainSettings::check_same_model(const TplabCheckpoint& run) const {
   const GptConfig& c = run.config();
   const auto refuse = [&](const std::string& name, const auto& is, const auto& asked) {
-    fail(fmt::format("the run in {} is of another model: its {} is '{}', not '{}'", path, name, is,
-                     asked),
+    fail(fmt::format("the run in {} is of another model: its {} is '{}', not '{}'", run.path(),
+                     name, is, asked),
          fmt::format("drop --{}, or begin a new run without --resume", name));
   };
   const auto check_size = [&](const char* name, int64_t is, int64_t asked) {
@@ -109,36 +117,35 @@ void TrainSettings::check_same_model(const std::string& path, const TplabCheckpo
   check_size("block", c.block_size, block);
   if (remembered_.given("bias") && bias != c.bias) refuse("bias", c.bias, bias);
   for (const auto& [name, asked] : {std::pair{"preset", preset}, {"checkpoint", checkpoint}}) {
-    const std::string is = run.train().value(name, "");
-    if (remembered_.given(name) && asked != is) refuse(name, is, asked);
+    const nlohmann::json is = run.train().value(name, nlohmann::json());
+    if (remembered_.given(name) && is != to_json_string(asked)) refuse(name, json_text(is), asked);
+  }
+}
+
+// Settings that the command line has no part in are the file's mistake.
+void TrainSettings::blame_file(const std::function<void()>& checks) const {
+  const bool is_files = !resumed_.empty() &&
+                        !remembered_.any_given({"tp", "uneven", "dp", "sp", "sp-regather", "zero",
+                                                "batch", "seq", "accumulate", "text", "data"});
+  try {
+    checks();
+  } catch (const Error& error) {
+    if (!is_files || error.kind() != ErrorKind::usage) throw;
+    fail_file(resumed_, "the run's settings: " + error.problem(), error.fix());
   }
 }
 
 void TrainSettings::check() const {
-  constexpr double kInfinite = std::numeric_limits<double>::infinity();
-  constexpr const char* kFinite = "a finite number from 0 up";
-  constexpr const char* kPart = "a number from 0 to less than 1";
-  check_number("lr", schedule.learning_rate, 0, kInfinite, kFinite);
-  check_number("min-lr", schedule.min_lr, 0, kInfinite, kFinite);
-  check_number("weight-decay", optimizer.weight_decay, 0, kInfinite, kFinite);
-  check_number("grad-clip", optimizer.grad_clip, 0, kInfinite, kFinite);
-  check_number("beta1", optimizer.beta1, 0, 1, kPart);
-  check_number("beta2", optimizer.beta2, 0, 1, kPart);
-  check_number("dropout", dropout, 0, 1, kPart);
-  check_whole("steps", steps, 1);
-  check_whole("batch", batch, 1);
-  check_whole("accumulate", accumulate, 1);
-  check_whole("eval-batches", eval_batches, 1);
-  check_whole("seq", seq, 0);
-  check_whole("warmup", schedule.warmup, 0);
-  check_whole("decay-steps", schedule.decay, 0);
-  check_whole("eval-interval", eval_interval, 0);
-  static_cast<void>(parse_id_width(data_dtype));
-  if (!text.empty() && !data.empty())
-    fail("both --text and --data name something to train on", "drop one of them");
-  static_cast<void>(trainer());
-  static_cast<void>(World(world()));
-  if (checkpoint.empty()) return;
+  blame_file([&] {
+    if (!text.empty() && !data.empty())
+      fail("both --text and --data name something to train on", "drop one of them");
+    check_options(trainer());
+    static_cast<void>(World(world()));
+  });
+  if (resumed_.empty() && !checkpoint.empty()) check_new_model();
+}
+
+void TrainSettings::check_new_model() const {
   for (const char* name : {"preset", "layers", "heads", "width", "block", "bias"})
     if (remembered_.given(name))
       fail(
@@ -147,11 +154,13 @@ void TrainSettings::check() const {
 }
 
 void TrainSettings::check(const GptConfig& config) const {
-  if (seq > config.block_size)
-    fail(fmt::format("--seq {} is longer than the model's context of {}", seq, config.block_size),
-         fmt::format("use at most {}", config.block_size));
-  static_cast<void>(ShardPlan(config, tp));
-  check_batch(batch, seq, tp, dp, trainer());
+  blame_file([&] {
+    if (seq > config.block_size)
+      fail(fmt::format("--seq {} is longer than the model's context of {}", seq, config.block_size),
+           fmt::format("use at most {}", config.block_size));
+    static_cast<void>(ShardPlan(config, tp));
+    check_batch(batch, seq, tp, dp, trainer());
+  });
   require_memory(fmt::format("training at tp {}, dp {}", tp, dp),
                  static_cast<double>(forecast(config).memory.total()) * tp * dp,
                  "use a smaller model or batch, --accumulate, --recompute, or --zero with --dp");

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "cli/settings.h"
@@ -31,14 +32,22 @@ struct TrainSettings {
 
   void add_options(CLI::App& app);
   nlohmann::json to_json() const { return remembered_.to_json(); }
+  // The same for a checkpoint in this folder: with the ways from there to --text and --data.
+  nlohmann::json to_json(const std::string& folder) const;
 
-  // Takes from a run's checkpoint what the command line did not give. Throws Error(bad_file) if
-  // that is not in it, Error(usage) if the command line asks for another model.
-  void take_up(const std::string& path, const TplabCheckpoint& run);
-  // Throws Error(usage) for a number out of range, wherever it came from.
+  // Takes from a run's checkpoint what the command line did not give. Throws Error(bad_file) for a
+  // value that cannot be, Error(usage) if the command line asks for another model.
+  void take_up(const TplabCheckpoint& run);
+  // Throws Error(usage) for settings that contradict each other, Error(bad_file) if all of those
+  // are the resumed run's.
   void check() const;
-  // Throws Error(usage) if such a model cannot train like this: lengths, meshes, memory.
+  // The same if such a model cannot train like this: lengths, meshes. And Error(unavailable) for
+  // too little memory.
   void check(const GptConfig& config) const;
+
+  // What --text, or --data, names; of a resumed run, where that is now. Empty: neither.
+  std::string text_or_data() const;
+  bool given(const std::string& name) const { return remembered_.given(name); }
 
   GptConfig new_model(int64_t vocab_size) const;  // checked
   TrainerOptions trainer() const;
@@ -47,9 +56,13 @@ struct TrainSettings {
   MemoryForecast forecast(const GptConfig& config) const;
 
  private:
-  void check_same_model(const std::string& path, const TplabCheckpoint& run) const;
+  void check_same_model(const TplabCheckpoint& run) const;
+  void check_new_model() const;
+  void blame_file(const std::function<void()>& checks) const;
 
   Settings remembered_;
+  std::string resumed_;  // the checkpoint's path; empty from scratch
+  std::string found_;    // text_or_data(), if it is not as it was named
 };
 
 }  // namespace tplab::cli

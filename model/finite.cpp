@@ -14,6 +14,9 @@ namespace {
 
 [[noreturn]] void refuse(const WeightSource& source, const std::string& place, double value) {
   const std::string what = fmt::format("{}: {} is ", source.description(), place);
+  if (std::isfinite(value) && std::abs(value) <= std::numeric_limits<float>::max())
+    throw Error(ErrorKind::bad_file, what + fmt::format("{:.6g}, and none may be below 0", value),
+                "the file is corrupt: copy it again");
   if (std::isfinite(value))
     throw Error(ErrorKind::bad_file, what + fmt::format("{:.6g}, more than f32 can hold", value),
                 "use --dtype f64");
@@ -25,12 +28,9 @@ namespace {
               "this, or save the weights again");
 }
 
-}  // namespace
-
-void require_finite(const WeightSource& source, DType dtype) {
+// Whose values are from `least` to `largest`.
+void require_within(const WeightSource& source, double least, double largest) {
   constexpr int64_t kMostValues = int64_t{1} << 20;
-  const double largest =
-      dtype == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
   std::vector<double> values;
   for (const ParameterInfo& p : parameters(source.config())) {
     const int64_t rows = p.shape[0], cols = p.shape.size() == 2 ? p.shape[1] : 1;
@@ -40,13 +40,28 @@ void require_finite(const WeightSource& source, DType dtype) {
       values.resize(static_cast<size_t>(part.count()));
       source.read(p.name, part, {DType::f64, values.data(), part.count()});
       const auto bad = std::find_if(values.begin(), values.end(), [&](double v) {
-        return !(std::abs(v) <= largest);  // true for NaN
+        return !(v >= least && v <= largest);  // true for NaN
       });
       if (bad == values.end()) continue;
       const int64_t at = bad - values.begin();
       refuse(source, source.place(p.name, row + at / cols, at % cols), *bad);
     }
   }
+}
+
+double largest_of(DType dtype) {
+  return dtype == DType::f32 ? std::numeric_limits<float>::max()
+                             : std::numeric_limits<double>::max();
+}
+
+}  // namespace
+
+void require_finite(const WeightSource& source, DType dtype) {
+  require_within(source, -largest_of(dtype), largest_of(dtype));
+}
+
+void require_finite_from_zero(const WeightSource& source, DType dtype) {
+  require_within(source, 0, largest_of(dtype));
 }
 
 }  // namespace tplab

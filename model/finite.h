@@ -12,4 +12,7 @@ namespace tplab {
 // held in, where a checkpoint is opened to be trained or verified: require_finite(*source, dtype).
 void require_finite(const WeightSource& source, DType dtype);
 
+// The same, and of AdamW's second moments, whose roots are taken: none may be below zero.
+void require_finite_from_zero(const WeightSource& source, DType dtype);
+
 }  // namespace tplab

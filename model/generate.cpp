@@ -55,8 +55,9 @@ void check(const Sampling& sampling) {
 int32_t pick(std::span<const double> logits, const Sampling& sampling, uint64_t step) {
   for (size_t i = 0; i < logits.size(); ++i) {
     if (std::isnan(logits[i]))
-      throw Error(ErrorKind::run, fmt::format("the logit of token {} is NaN", i),
-                  "the weights hold a NaN or overflow; `tplab verify` names the first site");
+      fail(
+          fmt::format("the logit of token {} is NaN", i),
+          "weights that are finite overflow: use --dtype f64; `tplab verify` names the first site");
   }
   if (sampling.temperature == 0) {
     return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());

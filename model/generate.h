@@ -21,7 +21,7 @@ struct Sampling {
 void check(const Sampling& sampling);
 
 // The token drawn at `step` of a generation. A function of its arguments alone: ranks that hold
-// the same logits draw the same token. Ties go to the lowest id. Throws Error(run) on NaN.
+// the same logits draw the same token. Ties go to the lowest id. Throws Error(usage) on NaN.
 int32_t pick(std::span<const double> logits, const Sampling& sampling, uint64_t step);
 
 // Called on every rank with each new token; generation stops early when it returns false.

@@ -1,5 +1,8 @@
 #include "sim/error.h"
 
+#include <cerrno>
+#include <cstring>
+
 #include "sim/utf8.h"
 
 namespace tplab {
@@ -20,6 +23,26 @@ void fail_file(const std::string& path, const std::string& what, const std::stri
 
 void fail_unavailable(const std::string& what, const std::string& fix) {
   throw Error(ErrorKind::unavailable, what, fix);
+}
+
+void fail_write(const std::string& what, int error_number, const std::string& fix) {
+  const std::string problem = what + ": " + std::strerror(error_number);
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      fail_unavailable(problem, "free some space there, or write to another place");
+    case EFBIG:
+      fail_unavailable(problem, "raise the limit on the size of files (ulimit -f)");
+    case EIO:
+      fail_unavailable(problem, "the disk failed: look after it, and write to another place");
+    case EMFILE:
+    case ENFILE:
+      fail_unavailable(problem, "raise the limit on open files (ulimit -n)");
+    case ENOMEM:
+      fail_unavailable(problem, "free some memory");
+    default:
+      fail(problem, fix);
+  }
 }
 
 }  // namespace tplab

@@ -36,4 +36,9 @@ class Error : public std::runtime_error {
 
 [[noreturn]] void fail_unavailable(const std::string& what, const std::string& fix);
 
+// Writing failed with this errno: fail_write("run/ckpt.pt: cannot be written", ENOSPC, "choose
+// another folder with --out"). A place that is full, or that fails, is unavailable, whatever it is
+// called; the fix then is to free space. Any other path is the user's to mend, by `fix`: usage.
+[[noreturn]] void fail_write(const std::string& what, int error_number, const std::string& fix);
+
 }  // namespace tplab

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "sim/error.h"
+
 namespace tplab {
 namespace {
 
@@ -40,6 +42,17 @@ int open_locked(const std::string& path, int flags) {
     errno = EWOULDBLOCK;
     return -1;
   }
+}
+
+void link_or_copy(const std::string& from, const std::string& to, const std::string& fix) {
+  std::error_code error;
+  fs::create_hard_link(from, to, error);
+  if (!error) return;
+  fs::copy_file(from, to, error);
+  const int fd = error ? -1 : open(to.c_str(), O_RDONLY | O_CLOEXEC);
+  if (!error && (fd < 0 || fsync(fd) != 0)) error.assign(errno, std::generic_category());
+  if (fd >= 0) close(fd);
+  if (error) fail_write(to + ": cannot be written", error.value(), fix);
 }
 
 bool sync_folder_of(const std::string& path) {

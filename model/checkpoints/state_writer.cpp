@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,11 +13,23 @@
 #include <utility>
 
 #include "model/checkpoints/bytes.h"
+#include "model/checkpoints/json.h"
 #include "model/checkpoints/locked_file.h"
 #include "model/checkpoints/slice_runs.h"
 #include "sim/error.h"
 
 namespace tplab {
+
+namespace {
+
+constexpr const char* kOtherFolder = "choose a folder that you can write to";
+
+bool has_another_name(int fd) {
+  struct stat file = {};
+  return fstat(fd, &file) == 0 && file.st_nlink > 1;
+}
+
+}  // namespace
 
 StateWriter::StateWriter(const std::string& path, const std::vector<StateTensor>& tensors,
                          DType dtype, const std::map<std::string, std::string>& metadata)
@@ -26,6 +39,11 @@ StateWriter::StateWriter(const std::string& path, const std::vector<StateTensor>
       dtype_(dtype) {
   const std::string header = make_header(tensors, metadata);
   fd_ = open_locked(part_, O_RDWR | O_CREAT | O_CLOEXEC);
+  if (fd_ >= 0 && has_another_name(fd_)) {  // of a process killed in put_in_place_as(): a good file
+    unlink(part_.c_str());
+    close(fd_);
+    fd_ = open_locked(part_, O_RDWR | O_CREAT | O_CLOEXEC);
+  }
   if (fd_ < 0 && errno == EWOULDBLOCK) {
     fail(fmt::format("{}: another process is writing it just now", path_),
          "end one of the two, or give this one another folder");
@@ -51,9 +69,10 @@ StateWriter::~StateWriter() {
 }
 
 void StateWriter::refuse(const std::string& what, int error_number) const {
-  fail(fmt::format("{}: {}: {}", path_, what, std::strerror(error_number)),
-       fmt::format("free some space, or choose a folder you can write to; {}",
-                   may_exist(path_) ? "the file that was there is as it was" : "no file was made"));
+  const bool was_there = may_exist(path_);
+  fail_write(fmt::format("{}: {} ({})", path_, what,
+                         was_there ? "the file that was there is as it was" : "no file was made"),
+             error_number, kOtherFolder);
 }
 
 // The 8 bytes of its length, and the header, padded so that values lie at multiples of 8. Sets
@@ -71,7 +90,7 @@ std::string StateWriter::make_header(const std::vector<StateTensor>& tensors,
                            {"data_offsets", {place.offset, end}}};
     places_[tensor.name] = place;
   }
-  std::string text = header.dump();
+  std::string text = json_text(header);
   text.append((8 - text.size() % 8) % 8, ' ');
   uint64_t length = text.size();
   text.insert(0, reinterpret_cast<const char*>(&length),
@@ -110,8 +129,17 @@ void StateWriter::write(std::string_view tensor, const Slice& slice, int64_t loc
                });
 }
 
-void StateWriter::commit() {
+// Files are only ever replaced as a whole, so that one may have two names.
+void StateWriter::put_in_place_as(const std::string& second) const {
+  const std::string path = resolved_path(second), part = path + ".part";
+  unlink(part.c_str());
+  link_or_copy(part_, part, kOtherFolder);
+  if (std::rename(part.c_str(), path.c_str()) != 0) refuse("cannot be named " + path, errno);
+}
+
+void StateWriter::commit(const std::string& second) {
   if (fsync(fd_) != 0) refuse("cannot be synced to the disk", errno);
+  if (!second.empty()) put_in_place_as(second);
   if (std::rename(part_.c_str(), path_.c_str()) != 0) refuse("cannot be replaced", errno);
   close(std::exchange(fd_, -1));
   if (sync_folder_of(path_)) return;

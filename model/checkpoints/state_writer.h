@@ -22,7 +22,7 @@ struct StateTensor {
 // A .part that a killed process left behind is written over; one that a living process is writing
 // is refused.
 //
-// Everything throws Error(usage) that says that the old file is as it was.
+// Everything throws as fail_write does, and says that the old file is as it was.
 class StateWriter {
  public:
   // Writes the header and reserves the whole size, so that a full disk is refused here.
@@ -40,7 +40,8 @@ class StateWriter {
              const void* data);
 
   // Once, by one rank, after every write() has returned. Numbers never written are zeros.
-  void commit();
+  // second: another name for the same file, in the same folder; it is in place before PATH is.
+  void commit(const std::string& second = "");
 
   int64_t bytes() const { return bytes_; }  // of the whole file
 
@@ -49,6 +50,7 @@ class StateWriter {
     int64_t offset, rows, cols;
   };
   [[noreturn]] void refuse(const std::string& what, int error_number) const;
+  void put_in_place_as(const std::string& second) const;
   std::string make_header(const std::vector<StateTensor>& tensors,
                           const std::map<std::string, std::string>& metadata);
   void write_bytes(const void* data, int64_t count, int64_t offset);

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kFormat = "tplab", kVersion = "1", kFileName = "ckpt.safetensors";
+constexpr std::string_view kFormat = "tplab", kVersion = "1";
 constexpr std::string_view kModel = "model.", kM = "adamw.m.", kV = "adamw.v.";
 constexpr const char* kCopyAgain = "the file is corrupt, or edited: copy it again";
 
@@ -90,6 +90,14 @@ bool begins_like_safetensors(const ByteSource& bytes) {
   return begin.first == '{' && begin.length <= static_cast<uint64_t>(bytes.size() - 8);
 }
 
+bool is_ours(const std::string& path) {
+  const auto bytes = open_file(path);
+  if (!begins_like_safetensors(*bytes)) return false;
+  const SafetensorsFile file(bytes);
+  const auto format = file.metadata().find("format");
+  return format != file.metadata().end() && format->second == kFormat;
+}
+
 }  // namespace
 
 std::vector<StateTensor> checkpoint_tensors(const GptConfig& config) {
@@ -104,27 +112,26 @@ std::vector<StateTensor> checkpoint_tensors(const GptConfig& config) {
 std::map<std::string, std::string> checkpoint_metadata(const CheckpointFacts& facts) {
   return {{"format", std::string(kFormat)},
           {"version", std::string(kVersion)},
-          {"config", config_to_json(facts.config).dump()},
+          {"config", json_text(config_to_json(facts.config))},
           {"step", fmt::format("{}", facts.step)},
-          {"best_val_loss", fmt::format("{}", facts.best_val_loss)},  // the shortest that is exact
-          {"train", facts.train.dump()},
-          {"tokenizer", to_saved(facts.tokenizer)}};
+          {"val_loss", fmt::format("{}", facts.val_loss)},  // the shortest that is exact
+          {"best_val_loss", fmt::format("{}", facts.best_val_loss)},
+          {"train", json_text(facts.train)},
+          {"tokenizer", to_saved(facts.tokenizer, facts.folder)}};
 }
 
-std::optional<std::string> find_tplab_checkpoint(const std::string& path) {
+std::optional<std::string> find_tplab_checkpoint(const std::string& path, Kept kept) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
-    std::string file = (fs::path(path) / kFileName).string();
-    return may_exist(file) ? std::optional(std::move(file)) : std::nullopt;
+    const std::string best = (fs::path(path) / kBestFile).string();
+    const std::string last = (fs::path(path) / kLastFile).string();
+    if (may_exist(last)) return kept == Kept::best && may_exist(best) ? best : last;
+    return may_exist(best) && is_ours(best) ? std::optional(best) : std::nullopt;
   }
   if (!fs::is_regular_file(path, ignored)) return std::nullopt;
-  if (fs::path(path).filename() == kFileName) return path;
-  const auto bytes = open_file(path);
-  if (!begins_like_safetensors(*bytes)) return std::nullopt;
-  const SafetensorsFile file(bytes);
-  const auto format = file.metadata().find("format");
-  const bool is_ours = format != file.metadata().end() && format->second == kFormat;
-  return is_ours ? std::optional(path) : std::nullopt;
+  if (const fs::path name = fs::path(path).filename(); name == kLastFile || name == kBestFile)
+    return path;
+  return is_ours(path) ? std::optional(path) : std::nullopt;
 }
 
 TplabCheckpoint::TplabCheckpoint(const std::string& path) : TplabCheckpoint(open_file(path)) {}
@@ -138,6 +145,8 @@ TplabCheckpoint::TplabCheckpoint(const std::shared_ptr<const ByteSource>& bytes)
       config_from_json(text_at(file, "config"), path_ + ": the metadata's config");
   step_ = number_at<int64_t>(file, "step");
   best_val_loss_ = number_at<double>(file, "best_val_loss");
+  val_loss_ = metadata_.contains("val_loss") ? number_at<double>(file, "val_loss")
+                                             : std::numeric_limits<double>::infinity();
   train_ = parse_json_object(text_at(file, "train"), path_ + ": the metadata's train");
   static_cast<void>(text_at(file, "tokenizer"));
 
@@ -147,9 +156,9 @@ TplabCheckpoint::TplabCheckpoint(const std::shared_ptr<const ByteSource>& bytes)
   v_ = tensors_of(file, kV, type);
   weights_ = make_file_weights(config, tensors_of(file, kModel, type), path_,
                                fmt::format("tplab checkpoint {}, step {}", path_, step_));
-  // Moments are exactly the parameters too; these are made for their checks only.
-  static_cast<void>(make_file_weights(config, m_, path_ + ", AdamW's m", ""));
-  static_cast<void>(make_file_weights(config, v_, path_ + ", AdamW's v", ""));
+  // Moments are exactly the parameters too.
+  m_weights_ = make_file_weights(config, m_, path_ + ", AdamW's m", description());
+  v_weights_ = make_file_weights(config, v_, path_ + ", AdamW's v", description());
   const size_t n_tensors = 3 * m_.size();
   if (file.tensors().size() != n_tensors) {
     fail_file(path_,

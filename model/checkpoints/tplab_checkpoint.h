@@ -2,8 +2,12 @@
 //
 // Tensors are whole and logical, in the dtype of the training, so that any mesh reads what any mesh
 // wrote: "model.<nanoGPT's name>", "adamw.m.<name>" and "adamw.v.<name>". The metadata has "format"
-// ("tplab"), "version" ("1"), "config" (JSON), "step", "best_val_loss", "train" (the trainer's
-// options, a JSON object) and "tokenizer" (model/tokenizers/saved.h).
+// ("tplab"), "version" ("1"), "config" (JSON), "step", "val_loss" (of this step), "best_val_loss"
+// (of the run), "train" (the trainer's options, a JSON object) and "tokenizer"
+// (model/tokenizers/saved.h). A file of 0.1.0 has no "val_loss".
+//
+// A run's folder has two: ckpt.safetensors, of the last step that was saved, and best.safetensors,
+// of the evaluation with the lowest loss.
 #pragma once
 
 #include <array>
@@ -25,18 +29,26 @@ namespace tplab {
 struct CheckpointFacts {
   GptConfig config;
   int64_t step = 0;                                                // steps taken
+  double val_loss = std::numeric_limits<double>::infinity();       // infinite: not evaluated
   double best_val_loss = std::numeric_limits<double>::infinity();  // before the first evaluation
   nlohmann::json train = nlohmann::json::object();                 // the trainer's own
   const Tokenizer* tokenizer = nullptr;
+  std::string folder = ".";  // where it is saved, which files beside it are seen from
 };
+
+inline constexpr const char* kLastFile = "ckpt.safetensors";
+inline constexpr const char* kBestFile = "best.safetensors";
 
 // For StateWriter: the names and shapes of all tensors, and the metadata.
 std::vector<StateTensor> checkpoint_tensors(const GptConfig& config);
 std::map<std::string, std::string> checkpoint_metadata(const CheckpointFacts& facts);
 
-// A file of this format, by what is in it, or the ckpt.safetensors of a folder that has one; else
-// nothing. Throws Error(bad_file) for a safetensors file that is damaged.
-std::optional<std::string> find_tplab_checkpoint(const std::string& path);
+enum class Kept { best, last };
+
+// A file of this format, by what is in it; of a folder, the one of its two that is asked for, or
+// the other where that is not there; else nothing. Throws Error(bad_file) for a safetensors file
+// that is damaged.
+std::optional<std::string> find_tplab_checkpoint(const std::string& path, Kept kept = Kept::best);
 
 // Nothing in the file is trusted: everything throws Error(bad_file). Safe to read from many threads
 // at once; values are converted to what is asked for. A newer file of the same name does not change
@@ -67,9 +79,16 @@ class TplabCheckpoint final : public WeightSource {
     read_state(moment, parameter, slice, 0, out);
   }
 
+  // AdamW's "m" or "v" as weights of the model are: under the parameters' names.
+  const WeightSource& moments(std::string_view moment) const {
+    return moment == "m" ? *m_weights_ : *v_weights_;
+  }
+
   DType dtype() const { return dtype_; }
   int64_t step() const { return step_; }
+  double val_loss() const { return val_loss_; }  // infinite: not evaluated
   double best_val_loss() const { return best_val_loss_; }
+  const std::string& path() const { return path_; }
   const nlohmann::json& train() const { return train_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
@@ -80,11 +99,11 @@ class TplabCheckpoint final : public WeightSource {
   std::string path_;
   std::map<std::string, std::string> metadata_;
   int64_t step_ = 0;
-  double best_val_loss_ = 0;
+  double val_loss_ = 0, best_val_loss_ = 0;
   nlohmann::json train_;
   DType dtype_ = DType::f32;
   FileTensors m_, v_;
-  std::unique_ptr<WeightSource> weights_;
+  std::unique_ptr<WeightSource> weights_, m_weights_, v_weights_;
 };
 
 }  // namespace tplab

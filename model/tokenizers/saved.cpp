@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/checkpoints/json.h"
+#include "model/checkpoints/moved_file.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
 #include "sim/error.h"
@@ -29,16 +30,16 @@ std::unique_ptr<Tokenizer> load_gpt2(const std::string& path, const std::string&
 
 }  // namespace
 
-std::string to_saved(const Tokenizer* tokenizer) {
+std::string to_saved(const Tokenizer* tokenizer, const std::string& folder) {
   if (!tokenizer) return "null";
   if (const auto* characters = dynamic_cast<const CharacterTokenizer*>(tokenizer))
-    return json{{"kind", "characters"}, {"characters", characters->characters()}}.dump();
+    return json_text(json{{"kind", "characters"}, {"characters", characters->characters()}});
   if (const auto* bpe = dynamic_cast<const BpeTokenizer*>(tokenizer)) {
     std::error_code error;
     const fs::path path = fs::absolute(bpe->path(), error);
-    // A path that is not UTF-8 comes back changed, and is then asked for anew.
-    return json{{"kind", "gpt2"}, {"path", path.string()}}.dump(-1, ' ', false,
-                                                                json::error_handler_t::replace);
+    return json_text(json{{"kind", "gpt2"},
+                          {"path", to_json_string(path.string())},
+                          {"way", to_json_string(way_from(folder, path.string()))}});
   }
   fail("a tokenizer of a kind that checkpoints do not know: " + tokenizer->description(),
        "this is a bug in tplab: please report it");
@@ -50,7 +51,13 @@ std::unique_ptr<Tokenizer> from_saved(std::string_view text, const std::string& 
   const json saved = parse_json_object(text, what);
   const json kind = saved.value("kind", json());
   const json path = saved.value("path", json());
-  if (kind == "gpt2" && path.is_string()) return load_gpt2(path.get<std::string>(), where);
+  const json way = saved.value("way", json(""));
+  if (kind == "gpt2" && path.is_string() && way.is_string()) {
+    const std::string folder = fs::path(where).parent_path().string();
+    return load_gpt2(find_again(folder, from_json_string(way.get<std::string>()),
+                                from_json_string(path.get<std::string>())),
+                     where);
+  }
   const json list = saved.value("characters", json());
   bool is_good = kind == "characters" && list.is_array();
   std::vector<std::string> characters;
@@ -68,7 +75,7 @@ std::unique_ptr<Tokenizer> from_saved(std::string_view text, const std::string& 
 std::string to_character_vocab(const std::vector<std::string>& characters) {
   nlohmann::ordered_json vocab;
   for (size_t id = 0; id < characters.size(); ++id) vocab[characters[id]] = id;
-  return vocab.dump(1) + "\n";
+  return json_text(vocab, 1) + "\n";
 }
 
 std::optional<std::vector<std::string>> from_character_vocab(std::string_view text,

@@ -12,12 +12,13 @@
 namespace tplab {
 
 // {"kind":"characters","characters":["\n"," ",...]};
-// {"kind":"gpt2","path":"/where/its/vocab.json"}, since its files are large and seldom the model's
-// own; "null" for none.
-std::string to_saved(const Tokenizer* tokenizer);
+// {"kind":"gpt2","path":"/where/its/vocab.json","way":"../vocab.json"}, since its files are large
+// and seldom the model's own; "way" is from `folder`, where the checkpoint is. "null" for none.
+std::string to_saved(const Tokenizer* tokenizer, const std::string& folder);
 
-// Null for "null". `where` is the file that the text is from. Throws Error(bad_file) for any other
-// text, and where GPT-2's files are not at the path any more.
+// Null for "null". `where` is the file that the text is from, which may have moved with its
+// tokenizer. Throws Error(bad_file) for any other text, and where GPT-2's files are not at the path
+// any more.
 std::unique_ptr<Tokenizer> from_saved(std::string_view text, const std::string& where);
 
 // {"\n": 0, " ": 1, ...}: a vocab.json, without the merges.txt that GPT-2's has.

@@ -3,15 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <utility>
 #include <vector>
 
+#include "model/checkpoints/bytes.h"
+#include "model/checkpoints/locked_file.h"
+#include "model/training/results.h"
 #include "sim/error.h"
 
 namespace tplab {
 
+namespace fs = std::filesystem;
+
 namespace {
+
+std::string in_folder(const std::string& folder, const std::string& name) {
+  return (fs::path(folder) / name).string();
+}
 
 void barrier_of_the_mesh(Rank& rank) {
   rank.comm().barrier();     // everyone with this rank's sequences is here
@@ -34,13 +45,40 @@ Range real_numbers(const FlatEntry& entry, const Slice& slice) {
 
 }  // namespace
 
-void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts) {
+std::vector<std::string> names_of_run(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name == kLastFile || name == kBestFile || is_results_file_name(name)) names.push_back(name);
+  }
+  return names;
+}
+
+std::string first_free(const std::string& path) {
+  const fs::path name = path;
+  std::string free = path;
+  for (int i = 2; may_exist(free); ++i) {
+    fs::path numbered = name.parent_path() / name.stem();
+    numbered += fmt::format("-{}", i);
+    numbered += name.extension();
+    free = numbered.string();
+  }
+  return free;
+}
+
+void SharedSave::try_out(const CheckpointFacts& facts, DType dtype) {
+  const StateWriter reserved(in_folder(folder_, kLastFile), checkpoint_tensors(facts.config), dtype,
+                             checkpoint_metadata(facts));
+}
+
+void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best) {
   auto scope = rank.at("save");
   const ShardPlan& plan = trainer.plan();
   if (rank.global_index() == 0)
-    writer_ = std::make_unique<StateWriter>(path_, checkpoint_tensors(facts.config),
-                                            trainer.parameters().values.dtype(),
-                                            checkpoint_metadata(facts));
+    writer_ = std::make_unique<StateWriter>(
+        in_folder(folder_, kLastFile), checkpoint_tensors(facts.config),
+        trainer.parameters().values.dtype(), checkpoint_metadata(facts));
   barrier_of_the_mesh(rank);
 
   Optimizer& optimizer = trainer.optimizer();
@@ -66,26 +104,30 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
 
   barrier_of_the_mesh(rank);
   if (rank.global_index() == 0) {
-    keep_other_run();
-    writer_->commit();
+    keep_earlier_run();
+    writer_->commit(is_best ? in_folder(folder_, kBestFile) : "");
     writer_.reset();
   }
   barrier_of_the_mesh(rank);  // nobody goes on with a save that failed
 }
 
-// A second name for the same file, so that there is one at `path` all the time.
-void SharedSave::keep_other_run() {
-  namespace fs = std::filesystem;
-  if (!std::exchange(keep_other_, false) || !fs::exists(path_)) return;
-  const std::string old = path_ + ".old";
+// The last checkpoint stays, under two names, until the new one is renamed over it, so that there
+// is one in the folder all the time; the rest moves.
+void SharedSave::keep_earlier_run() {
+  const std::string earlier = std::exchange(earlier_, "");
+  if (earlier.empty()) return;
+  constexpr const char* kFix = "train into another folder with --out";
   std::error_code error;
-  fs::remove(old, error);
-  fs::create_hard_link(path_, old, error);
-  if (error) fs::copy_file(path_, old, error);
-  if (error)
-    fail(fmt::format("{}: the other run's checkpoint cannot be kept as {}: {}", path_, old,
-                     error.message()),
-         "train into another folder with --out");
+  fs::create_directory(earlier, error);
+  if (error) fail_write(earlier + ": cannot be made", error.value(), kFix);
+  for (const std::string& name : names_of_run(folder_)) {
+    const std::string from = in_folder(folder_, name), to = in_folder(earlier, name);
+    if (name == kLastFile)
+      link_or_copy(from, to, kFix);
+    else if (std::rename(from.c_str(), to.c_str()) != 0)
+      fail_write(to + ": the earlier run's file cannot be moved there", errno, kFix);
+  }
+  sync_folder_of(in_folder(earlier, kLastFile));
 }
 
 void load_moments(Rank& rank, const TplabCheckpoint& checkpoint, Trainer& trainer) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "model/checkpoints/state_writer.h"
 #include "model/checkpoints/tplab_checkpoint.h"
@@ -10,22 +11,33 @@
 
 namespace tplab {
 
-// Where the ranks of a mesh save together: each writes the numbers that it alone has. A file
-// appears whole or not at all; until then the old one stays.
+// What a training run has left in a folder: checkpoints and results.
+std::vector<std::string> names_of_run(const std::string& folder);
+
+// The first of PATH, PATH-2, PATH-3, ... that is not there; the number stands before the ending.
+std::string first_free(const std::string& path);
+
+// Where the ranks of a mesh save together, into a folder: each writes the numbers that it alone
+// has. A file appears whole or not at all; until then the old one stays.
 class SharedSave {
  public:
-  // keep_other: what is at `path` belongs to another run; the first save leaves it as PATH.old.
-  explicit SharedSave(std::string path, bool keep_other = false)
-      : path_(std::move(path)), keep_other_(keep_other) {}
+  // earlier: where the run that is in the folder is kept once there is something to put in its
+  // place; empty where there is none, or where it is this one.
+  explicit SharedSave(std::string folder, std::string earlier = "")
+      : folder_(std::move(folder)), earlier_(std::move(earlier)) {}
 
-  // Called by every rank, with the same facts.   comm: 3 barriers over each axis of the mesh
-  void write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts);
+  // Throws what a save would, of a disk without room for it for example, and saves nothing.
+  void try_out(const CheckpointFacts& facts, DType dtype);
+
+  // Called by every rank, with the same arguments. ckpt.safetensors is replaced, and if it is the
+  // best, best.safetensors too, which then is the same file.
+  //   comm: 3 barriers over each axis of the mesh
+  void write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best);
 
  private:
-  void keep_other_run();
+  void keep_earlier_run();
 
-  std::string path_;
-  bool keep_other_;
+  std::string folder_, earlier_;
   std::unique_ptr<StateWriter> writer_;  // made and committed by global rank 0
 };
 

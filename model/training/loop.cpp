@@ -17,9 +17,6 @@ double communication_seconds(const Ledger& ledger) {
   return static_cast<double>(total_ns) * 1e-9;
 }
 
-constexpr const char* kNotThisFast =
-    "lower --lr, raise --warmup, or train in --dtype f64; what was saved before is intact";
-
 double mean_loss(Trainer& trainer, const Dataset& data, Part part, const LoopOptions& options,
                  int64_t done) {
   double total = 0;
@@ -29,10 +26,9 @@ double mean_loss(Trainer& trainer, const Dataset& data, Part part, const LoopOpt
         sample(data, part, i, {0, options.sequences}, options.length, options.seed + 1);
     const double loss = trainer.evaluate(batch.x, batch.y.ids);
     if (!std::isfinite(loss))  // what came to this must not be saved over what was good
-      throw Error(ErrorKind::run,
-                  fmt::format("after step {}: the {} loss is not a finite number; first at {}",
-                              done - 1, name(part), trainer.first_not_finite(batch.x, batch.y.ids)),
-                  kNotThisFast);
+      fail(fmt::format("after step {}: the {} loss is not a finite number; first at {}", done - 1,
+                       name(part), trainer.first_not_finite(batch.x, batch.y.ids)),
+           kLearnMoreSlowly);
     total += loss;
   }
   return total / static_cast<double>(options.eval_batches);
@@ -48,10 +44,9 @@ void check_weights(Rank& rank, const Trainer& trainer, int64_t done) {
   for (const FlatEntry& entry : parameters.layout.entries()) {
     const Array values = parameters.values.part(entry.first, Shape{entry.count});
     if (rank.device().sum_of_squares(values) <= most) continue;  // NaN is not
-    throw Error(ErrorKind::run,
-                fmt::format("after step {}: {} is so large that its squares overflow {}", done - 1,
-                            trainer.plan().rows()[entry.row].name, name(dtype)),
-                kNotThisFast);
+    fail(fmt::format("after step {}: {} is so large that its squares overflow {}", done - 1,
+                     trainer.plan().rows()[entry.row].name, name(dtype)),
+         kLearnMoreSlowly);
   }
 }
 

@@ -40,7 +40,7 @@ int64_t train_loop(Rank& rank, Trainer& trainer, const Dataset& data, const Loop
                    const LoopHooks& hooks);
 
 // The mean loss of eval_batches batches of either part. The same batches at every call. Throws
-// Error(run) for one that is not finite.
+// Error(usage) for one that is not finite.
 Evaluation evaluate(Trainer& trainer, const Dataset& data, const LoopOptions& options,
                     int64_t steps_done);
 

@@ -6,12 +6,12 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <functional>
 #include <span>
 
 #include "model/checkpoints/config_json.h"
+#include "model/checkpoints/json.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -168,16 +168,20 @@ std::string results_file_name(int tp, int dp) {
   return fmt::format("results_tp{}_dp{}.json", tp, dp);
 }
 
+bool is_results_file_name(const std::string& name) {
+  return name.starts_with("results_tp") && name.ends_with(".json");
+}
+
 void write_results(const std::string& path, const Json& document) {
   const std::string part = path + ".part";
   std::ofstream file(part);
-  file << document.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+  file << json_text(document, 2) << '\n';
   file.close();
   if (file && std::rename(part.c_str(), path.c_str()) == 0) return;
   const int reason = errno;
   std::remove(part.c_str());
-  fail(fmt::format("{}: the results could not be written: {}", path, std::strerror(reason)),
-       "choose a folder you can write to, with room on its disk");
+  fail_write(path + ": the results could not be written", reason,
+             "choose a folder that you can write to");
 }
 
 }  // namespace tplab

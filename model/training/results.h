@@ -72,8 +72,10 @@ nlohmann::ordered_json results_json(const TrainingResults& results);
 
 std::string results_file_name(int tp, int dp);  // "results_tp2_dp1.json"
 
-// Writes the document to `path` by way of PATH.part, so that a run that is cut off leaves the old
-// file. Throws Error(usage) if it cannot be written.
+bool is_results_file_name(const std::string& name);  // or "results_tp2_dp1-2.json"
+
+// Writes the document to `path` by way of PATH.part, so that a run that is cut off leaves no half
+// of a file. Throws as fail_write does.
 void write_results(const std::string& path, const nlohmann::ordered_json& document);
 
 }  // namespace tplab

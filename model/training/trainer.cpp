@@ -59,6 +59,7 @@ class TrainerOf final : public Trainer {
     if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
       explain_nan(tokens, targets, step, result);
     optimizer_.step(*sum, result.grad_norm, learning_rate, step + 1);
+    has_learned_ = true;
     result.optimizer_s = seconds_since(clock);
     return result;
   }
@@ -162,18 +163,19 @@ class TrainerOf final : public Trainer {
 
   [[noreturn]] void explain_nan(const Tokens& tokens, const std::vector<int32_t>& targets,
                                 int64_t step, const StepResult& result) {
-    throw Error(
-        ErrorKind::run,
-        fmt::format("step {}: the {} is not a finite number; first at {}", step,
-                    std::isfinite(result.loss) ? "gradients' norm" : "loss",
-                    first_not_finite(tokens, targets)),
-        "lower --lr, raise --warmup, or train in --dtype f64; what was saved before is intact");
+    fail(fmt::format("step {}: the {} is not a finite number; first at {}", step,
+                     std::isfinite(result.loss) ? "gradients' norm" : "loss",
+                     first_not_finite(tokens, targets)),
+         has_learned_ ? kLearnMoreSlowly
+                      : "its first weights are too large for this: train in --dtype f64, or begin "
+                        "with others");
   }
 
   Rank& rank_;
   TrainerOptions options_;
   BasicGpt<Residual> gpt_;
   Optimizer optimizer_;
+  bool has_learned_ = false;  // a step, since it was made
 };
 
 }  // namespace
@@ -192,12 +194,16 @@ void check_batch(int64_t sequences, int64_t length, int tp, int dp, const Traine
          fmt::format("use sequences of a multiple of {} tokens, or no sequence parallelism", tp));
 }
 
-std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
-                                      const TrainerOptions& options) {
+void check_options(const TrainerOptions& options) {
   if (!(options.dropout >= 0 && options.dropout < 1))
     fail(fmt::format("a dropout of {} is no rate", options.dropout), "use 0 or more and below 1");
   if (options.sp_regather && !options.sp)
     fail("--sp-regather gathers again what only --sp splits", "add --sp, or drop it");
+}
+
+std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+                                      const TrainerOptions& options) {
+  check_options(options);
   if (options.sp) return std::make_unique<TrainerOf<VaryingT>>(rank, source, plan, options);
   return std::make_unique<TrainerOf<Invariant>>(rank, source, plan, options);
 }

@@ -11,6 +11,10 @@
 
 namespace tplab {
 
+// What helps where finite weights have learned what is not: such settings are a mistake of usage.
+inline constexpr const char* kLearnMoreSlowly =
+    "lower --lr, raise --warmup, or train in --dtype f64";
+
 struct TrainerOptions {
   DType dtype = DType::f32;
   OptimizerOptions optimizer = {};
@@ -40,8 +44,9 @@ class Trainer {
   // One optimizer step. `step` counts from 0 and picks the dropout masks.
   //   tokens, targets: [accumulation * dp * B, T], the whole mesh's; replica d takes, in
   //   micro-batch i, sequences (i dp + d) B ..
-  // Throws Error(run) if the loss or the gradients' norm is not a number, naming the step and the
+  // Throws Error(usage) if the loss or the gradients' norm is not a number, naming the step and the
   // first site of the forward pass with a number that is not finite; parameters are then untouched.
+  // Its advice supposes that the parameters were finite before the first step.
   virtual StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
                           double learning_rate) = 0;
 
@@ -60,8 +65,10 @@ class Trainer {
   virtual Optimizer& optimizer() = 0;
 };
 
-// Throws Error(usage) for a dropout that is no rate, and for sp_regather without sp. A T that --sp
-// cannot divide is found by check_batch.
+// Throws Error(usage) for a dropout that is no rate, and for sp_regather without sp.
+void check_options(const TrainerOptions& options);
+
+// Checks the options. A T that --sp cannot divide is found by check_batch.
 std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
                                       const TrainerOptions& options);
 

@@ -105,6 +105,22 @@ TEST_CASE("a list with an empty place, or with what is no count, is refused") {
   CHECK(both.json()["runs"].back()["tp"] == 4);
 }
 
+TEST_CASE("weights, tokens and the results of a training run are no place for any --out") {
+  const TemporaryFolder folder;
+  for (const std::string name : {"a.pt", "b.safetensors", "c.pkl", "d.bin", "results_tp1_dp1.json",
+                                 "results_tp1_dp1-2.json"}) {
+    write_file(folder / name, "hours");
+    std::filesystem::create_symlink(folder / name, folder / ("to " + name));
+    for (const std::string& out : {name, "to " + name}) {
+      check_refused({"draw", "shards", "--preset", "nano-cpu", "--tp", "2", "-o", folder / out}, 2,
+                    "which is there and is a model's or a training run's");
+      CHECK(file_text(folder / name) == "hours");
+    }
+  }
+  // A name alone costs nobody anything.
+  CHECK(tplab({"info", "--preset", "nano-cpu", "-o", folder / "new.bin"}).exit_code == 0);
+}
+
 TEST_CASE("a file that the command reads is no place for its --out") {
   const TemporaryFolder folder;
   const auto copy = [&](const std::string& from, const std::string& to) {

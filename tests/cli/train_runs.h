@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,39 @@ inline double largest_difference(const std::string& folder, const std::string& o
     if (!(relative <= worst)) worst = relative;
   }
   return worst;
+}
+
+// Changes a checkpoint as an editor would: its header, and the bytes that follow it.
+template <class Change>  // (nlohmann::json& header, std::string& data)
+void edit(const std::string& path, Change&& change) {
+  const std::string bytes = file_text(path);
+  uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  nlohmann::json header = nlohmann::json::parse(bytes.substr(8, length));
+  std::string data = bytes.substr(8 + length);
+  change(header, data);
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');
+  length = text.size();
+  write_file(path, std::string(reinterpret_cast<const char*>(&length), 8) + text + data);
+}
+
+// Puts one value of an f32 tensor in place, in a checkpoint.
+inline void poke(const std::string& path, const std::string& tensor, size_t place, float value) {
+  edit(path, [&](nlohmann::json& header, std::string& data) {
+    const size_t begin = header.at(tensor).at("data_offsets").at(0);
+    std::memcpy(data.data() + begin + 4 * place, &value, 4);
+  });
+}
+
+inline void edit_train_settings(const std::string& path, const std::string& name,
+                                const nlohmann::json& value) {
+  edit(path, [&](nlohmann::json& header, std::string&) {
+    std::string& text = header["__metadata__"]["train"].get_ref<std::string&>();
+    nlohmann::json train = nlohmann::json::parse(text);
+    train[name] = value;
+    text = train.dump();
+  });
 }
 
 }  // namespace tplab::testing

@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "model/checkpoints/tplab_checkpoint.h"
 #include "train_runs.h"
 
 namespace tplab {
@@ -113,21 +114,6 @@ TEST_CASE("train: 3 steps and 3 more are the same bytes as 6") {
     CHECK(steps_done(folder / "run") == 6);
     CHECK((file_text(checkpoint(folder / "run")) == file_text(checkpoint(folder / "straight"))));
   }
-}
-
-TEST_CASE(
-    "train: a new run in another's folder keeps the other's checkpoint, a resumed one does not") {
-  const TemporaryFolder folder;
-  const std::string out = folder / "run";
-  trained(tiny(out, {"--steps", "2"}));
-  const std::string other = file_text(checkpoint(out));
-  const Ran fresh = trained(tiny(out, {"--steps", "2", "--seed", "7"}));
-  CHECK_THAT(fresh.err, Contains("is of another run: it is kept as " + checkpoint(out) + ".old"));
-  CHECK(file_text(checkpoint(out) + ".old") == other);
-  CHECK(file_text(checkpoint(out)) != other);
-  const Ran resumed = trained({"train", "--resume", out, "--steps", "4"});
-  CHECK_THAT(resumed.err, !Contains("another run"));
-  CHECK(file_text(checkpoint(out) + ".old") == other);
 }
 
 TEST_CASE("train: a run goes on in its own folder, or in the one that --out names") {
@@ -263,7 +249,7 @@ TEST_CASE("train: a folder that another run writes to is refused, and free when 
   trained({"train", "--resume", out, "--steps", std::to_string(done + 1), "--no-sample"});
 }
 
-TEST_CASE("train: killed at 50 random moments it always goes on, bit-identical", "[slow]") {
+TEST_CASE("train: killed at 200 random moments it always goes on, bit-identical", "[slow]") {
   const TemporaryFolder folder;
   const std::string out = folder / "run";
   const Arguments saving = {"--eval-interval", "1", "--dropout", "0.1"};
@@ -273,7 +259,7 @@ TEST_CASE("train: killed at 50 random moments it always goes on, bit-identical",
   std::mt19937_64 random(1337);
   std::uniform_real_distribution<double> part(0, 2);
   int64_t last = 4;
-  for (int kill_number = 0; kill_number < 50; ++kill_number) {
+  for (int kill_number = 0; kill_number < 200; ++kill_number) {
     CAPTURE(kill_number);
     Started run = start_tplab({"train", "--resume", out, "--steps", "1000000"});
     std::this_thread::sleep_for(part(random) * four_steps);
@@ -284,12 +270,20 @@ TEST_CASE("train: killed at 50 random moments it always goes on, bit-identical",
     const int64_t done = steps_done(out);
     REQUIRE(done >= last);
     last = done;
+    // Whole too, and one that was evaluated.
+    REQUIRE(std::isfinite(TplabCheckpoint(out + "/best.safetensors").val_loss()));
   }
   CHECK(last > 4);
   const std::string end = std::to_string(last + 1);
   trained({"train", "--resume", out, "--steps", end, "--no-sample"});
   trained(tiny(folder / "straight", saving + Arguments{"--steps", end}));
   CHECK((file_text(checkpoint(out)) == file_text(checkpoint(folder / "straight"))));
+  // Its settings may name another end.
+  const SafetensorsFile best(out + "/best.safetensors"),
+      straight(folder / "straight/best.safetensors");
+  CHECK(best.metadata().at("step") == straight.metadata().at("step"));
+  for (const TensorInfo& tensor : straight.tensors())
+    CHECK((best.read_doubles(tensor.name) == straight.read_doubles(tensor.name)));
 }
 
 TEST_CASE("train: goes on from nanoGPT's and Hugging Face's weights, with their tokenizers") {

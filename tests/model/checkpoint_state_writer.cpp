@@ -21,13 +21,13 @@ namespace {
 
 constexpr Range kAll{0, 3};
 
-// What a writer complains of: Error(usage) with a fix.
+// What a writer complains of, with a fix.
 template <class F>
-Error refused(F&& f) {
+Error refused(F&& f, ErrorKind kind = ErrorKind::usage) {
   try {
     f();
   } catch (const Error& error) {
-    CHECK(error.kind() == ErrorKind::usage);
+    CHECK(error.kind() == kind);
     CHECK(!error.fix().empty());
     return error;
   }
@@ -44,7 +44,7 @@ double value(int64_t generation, int tensor, int64_t i) {
   return static_cast<double>(1000 * generation + tensor) + static_cast<double>(i) * 0x1p-20;
 }
 
-void write_generation(const std::string& path, int64_t generation) {
+void write_generation(const std::string& path, int64_t generation, const std::string& second = "") {
   std::vector<StateTensor> tensors;
   for (int t = 0; t < kTensors; ++t) tensors.push_back({"t" + std::to_string(t), {kValues}});
   StateWriter writer(path, tensors, DType::f64, {{"generation", std::to_string(generation)}});
@@ -53,7 +53,7 @@ void write_generation(const std::string& path, int64_t generation) {
     for (int64_t i = 0; i < kValues; ++i) values[static_cast<size_t>(i)] = value(generation, t, i);
     writer.write("t" + std::to_string(t), {{{0, kValues}}, {0, 1}}, 0, kValues, values.data());
   }
-  writer.commit();
+  writer.commit(second);
 }
 
 // The generation of which the file holds every number; -1 where it holds a mixture.
@@ -179,19 +179,40 @@ TEST_CASE("state writer: a .part of a killed process is written over, a living o
   CHECK(whole_generation(path) == 3);
 }
 
+TEST_CASE("state writer: a second name is the same file, and outlives the next one at the first") {
+  const TempFolder folder;
+  const std::string path = folder.path("last"), second = folder.path("best");
+  write_generation(path, 1, second);
+  CHECK(fs::equivalent(path, second));
+  write_generation(path, 2);
+  CHECK(whole_generation(path) == 2);
+  CHECK(whole_generation(second) == 1);
+  // Killed when the second name was in place and the first was not yet.
+  fs::create_hard_link(second, path + ".part");
+  fs::create_hard_link(second, second + ".part");
+  write_generation(path, 3);
+  CHECK(whole_generation(path) == 3);
+  CHECK(whole_generation(second) == 1);
+  write_generation(path, 4, second);
+  CHECK(whole_generation(second) == 4);
+  CHECK_FALSE(fs::exists(path + ".part"));
+  CHECK_FALSE(fs::exists(second + ".part"));
+}
+
 TEST_CASE("state writer: a disk that is full when writing begins leaves the old file") {
   const TempFolder folder;
   const std::string path = folder.path("a.safetensors");
   {
     const FileSizeLimit limit(300'000);
-    const Error error = refused([&] { write_generation(path, 1); });
-    CHECK_THAT(error.problem(), Contains(path + ": cannot reserve 10"));
-    CHECK_THAT(error.fix(), Contains("free some space") && Contains("no file was made"));
+    const Error error = refused([&] { write_generation(path, 1); }, ErrorKind::unavailable);
+    CHECK_THAT(error.problem(),
+               Contains(path + ": cannot reserve 10") && Contains("no file was made"));
+    CHECK_THAT(error.fix(), Contains("ulimit -f"));
     CHECK(fs::is_empty(folder.path()));
   }
   write_generation(path, 1);
   const FileSizeLimit limit(300'000);
-  CHECK_THAT(refused([&] { write_generation(path, 2); }).fix(),
+  CHECK_THAT(refused([&] { write_generation(path, 2); }, ErrorKind::unavailable).problem(),
              Contains("the file that was there is as it was"));
   CHECK(whole_generation(path) == 1);
   CHECK_FALSE(fs::exists(path + ".part"));
@@ -208,7 +229,8 @@ TEST_CASE("state writer: a disk that fails later leaves the old file") {
     const auto write = [&] {
       writer.write("b", {{{0, 100'000}}, {0, 1}}, 0, 100'000, values.data());
     };
-    CHECK_THAT(refused(write).problem(), Contains("cannot write byte 300000"));
+    CHECK_THAT(refused(write, ErrorKind::unavailable).problem(),
+               Contains("cannot write byte 300000"));
   }
   CHECK(whole_generation(path) == 1);
   CHECK_FALSE(fs::exists(path + ".part"));

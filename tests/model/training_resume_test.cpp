@@ -32,35 +32,39 @@ State state_of(const TplabCheckpoint& checkpoint) {
   return state;
 }
 
-// Trains steps [first, end) from a source, with the moments of `from` unless it is null, and saves.
+std::string file_in(const std::string& folder) { return folder + "/" + kLastFile; }
+
+// Trains steps [first, end) from a source, with the moments of `from` unless it is null, and saves
+// into a folder.
 void train(const WeightSource& source, const TplabCheckpoint* from, const Run& run, int64_t first,
-           int64_t end, const std::string& path) {
-  SharedSave save(path);
+           int64_t end, const std::string& folder) {
+  fs::create_directories(folder);
+  SharedSave save(folder);
   on_mesh(source, run, [&](Rank& rank, Trainer& trainer) {
     if (from) load_moments(rank, *from, trainer);
     for (int64_t i = first; i < end; ++i) {
       const StepBatch batch = batch_of_step(i);
       (void)trainer.step(batch.tokens, batch.targets, i, 1e-3);
     }
-    save.write(rank, trainer, {.config = source.config(), .step = end});
+    save.write(rank, trainer, {.config = source.config(), .step = end}, false);
   });
 }
 
 State six_steps(const Run& run) {
   const TempFolder folder;
   train(*small_weights(), nullptr, run, 0, 6, folder.path("6"));
-  return state_of(TplabCheckpoint(folder.path("6")));
+  return state_of(TplabCheckpoint(file_in(folder.path("6"))));
 }
 
 // Three steps on each, the second from what the first saved.
 State three_and_three(const Run& first, const Run& second) {
   const TempFolder folder;
   train(*small_weights(), nullptr, first, 0, 3, folder.path("3"));
-  const TplabCheckpoint middle(folder.path("3"));
+  const TplabCheckpoint middle(file_in(folder.path("3")));
   CHECK(middle.step() == 3);
   CHECK(middle.dtype() == first.options.dtype);
   train(middle, &middle, second, 3, 6, folder.path("6"));
-  return state_of(TplabCheckpoint(folder.path("6")));
+  return state_of(TplabCheckpoint(file_in(folder.path("6"))));
 }
 
 // The largest |a - b| / |b|, in 2-norms, of any array; NaN if there is one.
@@ -127,11 +131,11 @@ TEST_CASE("resuming: without the moments, or a step off, it is another run") {
   const State straight = six_steps(run);
   const TempFolder folder;
   train(*small_weights(), nullptr, run, 0, 3, folder.path("3"));
-  const TplabCheckpoint middle(folder.path("3"));
+  const TplabCheckpoint middle(file_in(folder.path("3")));
   train(middle, nullptr, run, 3, 6, folder.path("6"));
-  CHECK(distance(state_of(TplabCheckpoint(folder.path("6"))), straight) > 1e-6);
+  CHECK(distance(state_of(TplabCheckpoint(file_in(folder.path("6")))), straight) > 1e-6);
   train(middle, &middle, run, 2, 5, folder.path("6"));
-  CHECK(distance(state_of(TplabCheckpoint(folder.path("6"))), straight) > 1e-6);
+  CHECK(distance(state_of(TplabCheckpoint(file_in(folder.path("6")))), straight) > 1e-6);
 }
 
 TEST_CASE("resuming: what is saved and loaded again is saved as the same numbers") {
@@ -142,8 +146,8 @@ TEST_CASE("resuming: what is saved and loaded again is saved as the same numbers
     const TempFolder folder;
     const Run run{"", tp, dp, {.zero = zero}};
     train(*small_weights(), nullptr, {"", 1, 1, {}}, 0, 2, folder.path("a"));
-    const TplabCheckpoint saved(folder.path("a"));
+    const TplabCheckpoint saved(file_in(folder.path("a")));
     train(saved, &saved, run, 2, 2, folder.path("b"));
-    CHECK(state_of(TplabCheckpoint(folder.path("b"))) == state_of(saved));
+    CHECK(state_of(TplabCheckpoint(file_in(folder.path("b")))) == state_of(saved));
   }
 }

@@ -257,7 +257,7 @@ TEST_CASE(
               }
             });
           },
-          ErrorKind::run);
+          ErrorKind::usage);
       CHECK_THAT(problem, Catch::Contains("step 17: the loss is not a finite number"));
       CHECK_THAT(problem, Catch::EndsWith("first at " + site));
       CHECK(untouched);
