@@ -19,7 +19,8 @@ std::string find_again(const std::string& folder, const std::string& way, const 
   std::error_code error;  // links are followed, as they were when the way was found
   const fs::path base = fs::weakly_canonical(folder.empty() ? "." : folder, error);
   const std::string found = (base / way).lexically_normal().string();
-  return !error && may_exist(found) ? found : path;
+  if (error || !may_exist(found)) return path;
+  return fs::equivalent(found, path, error) ? path : found;  // the shorter name, if it is one
 }
 
 }  // namespace tplab

@@ -42,6 +42,8 @@ TEST_CASE("moved file: found from its folder, wherever both are; else as it was 
   const std::string way = way_from(folder.path("a/run"), named);
   CHECK(way == "../input.txt");
   CHECK(find_again(folder.path("a/run"), way, "other") == fs::canonical(named));
+  CHECK(find_again(folder.path("a/run"), way, folder.path("a/run/../input.txt")) ==
+        folder.path("a/run/../input.txt"));
   fs::rename(folder.path("a"), folder.path("b"));
   CHECK(find_again(folder.path("b/run"), way, named) ==
         fs::canonical(folder.path("b")) / "input.txt");
