@@ -111,8 +111,7 @@ void Output::open(const std::vector<std::string>& inputs) {
   const int reason = errno;
   file_ = stdout;
   part_.clear();
-  fail(fmt::format("{}: cannot be written: {}", path_, std::strerror(reason)),
-       "choose a file in a folder you can write to");
+  fail_write(path_ + ": cannot be written", reason, "choose a file in a folder you can write to");
 }
 
 bool Output::terminal() const { return path_.empty() && isatty(STDOUT_FILENO); }
@@ -131,9 +130,8 @@ void Output::document(const nlohmann::ordered_json& doc) { text(json_text(doc, 1
 void Output::flush() {
   if (std::fflush(file_) != 0 && !error_) error_ = errno;
   if (error_)
-    fail(fmt::format("{}: could not be written: {}", path_.empty() ? "stdout" : path_,
-                     std::strerror(error_)),
-         "free some space, or choose another file with -o");
+    fail_write((path_.empty() ? "stdout" : path_) + ": could not be written", error_,
+               "choose another file with -o");
 }
 
 void Output::close() {

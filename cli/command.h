@@ -45,7 +45,7 @@ class Output {
 
   void text(const std::string& text);                // as it is
   void document(const nlohmann::ordered_json& doc);  // --json's, indented
-  // Each throws Error(usage) if anything could not be written.
+  // Each throws as fail_write does if anything could not be written.
   void flush();
   void close();
 

@@ -2,6 +2,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <system_error>
 
 #include "sim/utf8.h"
 
@@ -42,6 +44,31 @@ void fail_write(const std::string& what, int error_number, const std::string& fi
       fail_unavailable(problem, "free some memory");
     default:
       fail(problem, fix);
+  }
+}
+
+Error as_error(const std::exception_ptr& thrown) {
+  const char* const kLess = "use a smaller model, batch or sequence, or fewer ranks";
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return {ErrorKind::unavailable, "out of memory", kLess};
+  } catch (const std::length_error&) {  // a vector's or a string's, of more than can be
+    return {ErrorKind::unavailable, "out of memory: something would be larger than all memory",
+            kLess};
+  } catch (const std::system_error& error) {
+    const bool is_limit = error.code() == std::errc::resource_unavailable_try_again ||
+                          error.code() == std::errc::not_enough_memory;
+    if (is_limit)
+      return {ErrorKind::unavailable, std::string("the system gives no more: ") + error.what(),
+              "use fewer ranks, or raise the limits (ulimit -u, ulimit -v)"};
+    return {ErrorKind::run, error.what(), ""};
+  } catch (const std::exception& error) {
+    return {ErrorKind::run, error.what(), ""};
+  } catch (...) {
+    return {ErrorKind::run, "threw something that is not a std::exception", ""};
   }
 }
 

@@ -1,6 +1,7 @@
 // Errors that say what is wrong, where, and how to fix it; their kind decides the exit code.
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -40,5 +41,10 @@ class Error : public std::runtime_error {
 // another folder with --out"). A place that is full, or that fails, is unavailable, whatever it is
 // called; the fix then is to free space. Any other path is the user's to mend, by `fix`: usage.
 [[noreturn]] void fail_write(const std::string& what, int error_number, const std::string& fix);
+
+// Any exception as an Error. One that the system's limits threw (no memory, a size past all memory,
+// no more threads) is unavailable, any other is of the run and has no fix.
+// Throws std::bad_alloc if there is no memory for the words.
+Error as_error(const std::exception_ptr& thrown);
 
 }  // namespace tplab

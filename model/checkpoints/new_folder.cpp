@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <new>
 #include <utility>
 
 #include "model/checkpoints/locked_file.h"
@@ -37,8 +38,11 @@ NewFolder::NewFolder(const std::string& path, std::vector<std::string> names,
 
 NewFolder::~NewFolder() {
   if (fd_ < 0) return;
-  std::error_code ignored;
-  if (has_only_names(part_)) fs::remove_all(part_, ignored);
+  try {
+    std::error_code ignored;
+    if (has_only_names(part_)) fs::remove_all(part_, ignored);
+  } catch (const std::bad_alloc&) {  // it stays behind, and the next export takes it away
+  }
   close(fd_);
 }
 
@@ -47,8 +51,8 @@ std::string NewFolder::path(const std::string& name) const {
 }
 
 void NewFolder::refuse(const std::string& what, int error_number) const {
-  fail(fmt::format("{}: {}: {}", path_, what, std::strerror(error_number)),
-       "free some space, or choose a folder that you can write to; nothing that was there is lost");
+  fail_write(fmt::format("{}: {}", path_, what), error_number,
+             "choose a folder that you can write to; nothing that was there is lost");
 }
 
 // Of a file that was being written, the .part too.

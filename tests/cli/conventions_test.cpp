@@ -221,13 +221,19 @@ TEST_CASE("an --out file gets what stdout would") {
 TEST_CASE("an output that cannot be written is an error that says so") {
   const TemporaryFolder folder;
   check_refused(with(kInfo, {"-o", folder / "absent/info.txt"}), 2, "cannot be written");
-  check_refused(with(kInfo, {"-o", "/dev/full"}), 2, "No space left");
+  check_refused(with(kInfo, {"-o", "/dev/full"}), 4, "No space left");
   const Arguments generate = {"generate", "--preset", "nano-cpu", "--tokens", "1", "--tp", "2"};
   check_refused(with(generate, {"-o", folder / "absent/text"}), 2, "cannot be written");
-  check_refused(with(generate, {"-o", "/dev/full"}), 2, "No space left");
+  check_refused(with(generate, {"-o", "/dev/full"}), 4, "No space left");
   const Ran full = shell("\"$TPLAB\" info --preset nano-cpu > /dev/full");
-  CHECK(full.exit_code == 2);
+  CHECK(full.exit_code == 4);
   CHECK_THAT(full.err, Contains("stdout: could not be written"));
+  // A file that may not grow: four kilobytes of an 8 KB result.
+  const Ran limited = shell("ulimit -f 4; \"$TPLAB\" info --preset gpt2-xl --json -o '" +
+                            (folder / "limited") + "'");
+  CHECK(limited.exit_code == 4);
+  CHECK_THAT(limited.err, Contains("File too large") && Contains("ulimit -f"));
+  CHECK_FALSE(std::filesystem::exists(folder / "limited.part"));
 }
 
 TEST_CASE("a count that is no whole number, too small or too large is refused by its range") {
