@@ -4,6 +4,8 @@
 #include <sched.h>
 
 #include <bit>
+#include <new>
+#include <utility>
 
 #include "sim/ledger.h"
 
@@ -138,11 +140,15 @@ void Board::declare(const std::string& headline, Lock& lock) {
   settled_.wait_for(lock, kGrace, [&] { return failed_ || (asleep_ | left_) == all_; });
   declaring_ = false;
   if (failed_) return;
-  std::string problem = headline;
-  for (int rank = 0; rank < ranks_; ++rank) problem += "\n  " + describe(rank);
-  settle_verdict(problem,
-                 "make every rank of a group call the same collectives in the same order, and pair "
-                 "each send with a recv");
+  try {
+    std::string problem = headline;
+    for (int rank = 0; rank < ranks_; ++rank) problem += "\n  " + describe(rank);
+    settle_verdict(problem,
+                   "make every rank of a group call the same collectives in the same order, and "
+                   "pair each send with a recv");
+  } catch (const std::bad_alloc&) {  // for the words: the run ends all the same
+    settle_exception(0, std::current_exception());
+  }
 }
 
 std::string Board::name_of(int rank) const {
@@ -166,6 +172,13 @@ void Board::settle_verdict(const std::string& problem, const std::string& fix) {
   if (failed_) return;
   problem_ = problem;
   fix_ = fix;
+  failed_ = true;
+  wake_all_locked();
+}
+
+void Board::settle_exception(int thrower, std::exception_ptr thrown) {
+  thrower_ = thrower;
+  thrown_ = std::move(thrown);
   failed_ = true;
   wake_all_locked();
 }
@@ -207,11 +220,7 @@ void Board::wake_all_locked() {
 void Board::leave(int rank, std::exception_ptr error) {
   Lock lock(mutex_);
   left_ |= rank_set(rank);
-  if (error && !failed_) {
-    thrower_ = rank;
-    thrown_ = std::move(error);
-    failed_ = true;
-  }
+  if (error && !failed_) settle_exception(rank, std::move(error));
   look_for_stuck_ranks(lock);
   if (failed_) wake_all_locked();
   settled_.notify_all();
@@ -220,16 +229,8 @@ void Board::leave(int rank, std::exception_ptr error) {
 void Board::rethrow_failure() {
   if (!failed_) return;
   if (thrower_ < 0) throw_failure();
-  const std::string name = name_of(thrower_) + ": ";
-  try {
-    std::rethrow_exception(thrown_);
-  } catch (const Error& error) {
-    throw Error(error.kind(), name + error.problem(), error.fix());
-  } catch (const std::exception& error) {
-    throw Error(ErrorKind::run, name + error.what(), "");
-  } catch (...) {
-    throw Error(ErrorKind::run, name + "threw something that is not a std::exception", "");
-  }
+  const Error error = as_error(thrown_);
+  throw Error(error.kind(), name_of(thrower_) + ": " + error.problem(), error.fix());
 }
 
 }  // namespace tplab

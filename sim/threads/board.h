@@ -89,6 +89,7 @@ class Board {
   void look_for_stuck_ranks(Lock& lock);
   void declare(const std::string& headline, Lock& lock);
   void settle_verdict(const std::string& problem, const std::string& fix);
+  void settle_exception(int thrower, std::exception_ptr thrown);
   [[noreturn]] void throw_failure() const;
   void wake_all_locked();
   std::string describe(int rank);

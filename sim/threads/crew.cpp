@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cassert>
 #include <chrono>
+#include <exception>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -53,6 +55,7 @@ struct Crew::Shared {
     std::atomic<uint32_t> state{idle};
     const std::function<void(int64_t, int64_t)>* body = nullptr;
     int64_t begin = 0, end = 0;
+    std::exception_ptr thrown;
   };
 
   Shared(int lanes, bool oversubscribed)
@@ -86,17 +89,30 @@ void Crew::parallel_for(int64_t n, int64_t grain,
     box.state.store(Shared::posted, std::memory_order_release);
     box.state.notify_one();
   }
-  body(0, start_of(1));
-  for (int lane = 1; lane < parts; ++lane) {
-    await_change(shared_->box(lane).state, Shared::posted, shared_->spin);
+  std::exception_ptr thrown;
+  try {
+    body(0, start_of(1));
+  } catch (...) {  // the other lanes still use what `body` refers to
+    thrown = std::current_exception();
   }
+  for (int lane = 1; lane < parts; ++lane) {
+    Shared::Mailbox& box = shared_->box(lane);
+    await_change(box.state, Shared::posted, shared_->spin);
+    std::exception_ptr lanes = std::exchange(box.thrown, nullptr);
+    if (!thrown) thrown = std::move(lanes);
+  }
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 void Crew::serve(int lane) {
   assert(lane > 0 && lane < lanes_);
   Shared::Mailbox& box = shared_->box(lane);
   while (await_change(box.state, Shared::idle, shared_->spin) != Shared::closed) {
-    (*box.body)(box.begin, box.end);
+    try {
+      (*box.body)(box.begin, box.end);
+    } catch (...) {
+      box.thrown = std::current_exception();
+    }
     box.state.store(Shared::idle, std::memory_order_release);
     box.state.notify_one();
   }

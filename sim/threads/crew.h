@@ -21,7 +21,8 @@ class Crew {
 
   // Splits [0, n) into at most lanes() contiguous parts of nearly equal size, each at least `grain`
   // long, and calls body(begin, end) once for each, on different lanes; returns when all are done.
-  // Which indices go together depends on n, grain and lanes() only. body must not throw.
+  // Which indices go together depends on n, grain and lanes() only. What a body throws (no memory,
+  // say) is rethrown here when all lanes are done: the lowest lane's, of several.
   void parallel_for(int64_t n, int64_t grain,
                     const std::function<void(int64_t begin, int64_t end)>& body);
 
