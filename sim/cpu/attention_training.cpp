@@ -210,6 +210,16 @@ Real largest_seen(const Real* x, int64_t t) {
   return Eigen::internal::predux_max(most);
 }
 
+// x[s] becomes exp((x[s] - the largest) scale + shift), whose exponent is 0 at the largest however
+// large it is (a product and a sum apart would leave their rounding there). Returns the sum over s.
+template <class Real>
+Real softmax_terms(Real* x, int64_t t, Real scale, Real shift) {
+  const Packet<Real> largest = all(largest_seen(x, t)), scales = all(scale), shifts = all(shift);
+  return map_seen(x, t, [&](const auto& score, int64_t) {
+    return exp(fma(Eigen::internal::psub(score, largest), scales, shifts));
+  });
+}
+
 template <class Real>
 void dropout_row(const Head<Real>& head, int64_t t, Real* factors) {
   dropout_factors(*head.mask, head.first_number + t * head.mask->whole_length, t + 1, factors);
@@ -234,23 +244,16 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, R
     for (int64_t begin = 0; begin < a.T; begin += kBlock) {
       const int64_t end = std::min(begin + kBlock, a.T);
       products_of_block(head, head.q, head.stride, mine.keys, begin, end, mine.scores);
-      Real sums[kBlock], shifts[kBlock];
+      Real sums[kBlock];
       for (int64_t t = begin; t < end; ++t) {
         Real* const p = mine.scores + (t - begin) * head.row;
-        const Real shift = head.scale * largest_seen(p, t);
-        const Packet<Real> scale = all(head.scale), less = all(-shift);
-        shifts[t - begin] = shift;
-        sums[t - begin] =
-            map_seen(p, t, [&](const auto& x, int64_t) { return exp(fma(x, scale, less)); });
+        sums[t - begin] = softmax_terms(p, t, head.scale, Real(0));
         if (!head.mask) continue;
         dropout_row(head, t, mine.factors);
         Row<Real>(p, t + 1) *= Row<Real>(mine.factors, t + 1);
       }
-      Real logs[kBlock];
-      map_packets(sums, logs, end - begin, [](const auto& sum) { return plog(sum); });
-      for (int64_t t = begin; t < end; ++t) {
-        log_sums[i * a.T + t] = shifts[t - begin] + logs[t - begin];
-      }
+      map_packets(sums, log_sums + i * a.T + begin, end - begin,
+                  [](const auto& sum) { return plog(sum); });
       weigh_rows(head, mine.scores, head.v, begin, end, y, head.width);
       for (int64_t t = begin; t < end; ++t) {
         Row<Real>(y + t * head.width, a.D) *= Real(1) / sums[t - begin];
@@ -283,8 +286,7 @@ void causal_attention_backward(Crew& crew, const CausalAttention<Real>& a,
         Real dy_y;
         dot<Real, 1>(dy + t * head.width, 0, y + t * head.width, a.D, &dy_y, 0);
         const Packet<Real> delta = all(-dy_y), scale = all(head.scale);
-        const Packet<Real> shift = all(-g.log_sums[i * a.T + t]);
-        map_seen(p, t, [&](const auto& x, int64_t) { return exp(fma(x, scale, shift)); });
+        softmax_terms(p, t, head.scale, -g.log_sums[i * a.T + t]);
         const auto gradient = [&](const auto& dp, int64_t s) {
           return pmul(pmul(load(p + s), scale), padd(dp, delta));
         };

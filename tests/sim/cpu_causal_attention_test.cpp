@@ -49,10 +49,12 @@ struct Bounded {
 // One head of one sequence in exact arithmetic, with error bounds. Notation: γ_n as in numbers.h,
 // f the dropout factors (one rounding), scores σ_j = q·k_j / √D, A_j = Σ_d |q_d k_jd| / √D.
 //   σ_j is off by ε_j = γ_{D+3} A_j (the product with 1/√D, itself rounded, included).
-//   L = max + log Σ exp(σ - max): off by max_j ε_j, by 3u|σ - max| <= 3u range in the exponents, by
-//     12u of exp and the sum, γ_n, and by 2u (|max| + |log|).
-//   p_j = exp(σ_j - L): off by the factor e^δ_j, δ_j = ε_j + error of L + u|σ_j - L| + 10u; the
-//     forward normalises by the same sum, so its p is off by less than twice that and 2u.
+//   L = log Σ exp(σ - max): off by max_j ε_j, by 3u|σ - max| <= 3u range in the exponents, by 12u
+//     of exp and the sum, γ_n, and by 2u |log|; and by the error of max, max_j ε_j again, which
+//     cancels in p.
+//   p_j = exp(σ_j - max - L): off by the factor e^δ_j, δ_j = ε_j + error of L + 3u|σ_j - max| + uL
+//     + 10u; the forward normalises by the same sum, so its p is off by less than twice that and
+//     2u.
 //   y_c = Σ p f v: terms off by θ = expm1(2 max δ + 3u) each, and γ_{n+2}.
 //   dp_j = f (dy·v_j): γ_{D+2} f Σ|dy v|.   Δ = dy·y: γ_{D+1} Σ|dy y| + Σ|dy| off(y).
 //   ds_j = p (dp - Δ)/√D: p (θ + 4u) |dp - Δ| + p (off(dp) + off(Δ)), over √D.
@@ -103,15 +105,13 @@ struct ExactHead {
       }
     }
     for (const Exact v : score) sum += std::exp(v - most);
-    const Exact L = most + std::log(sum);
-    const Exact L_off = worst +
-                        u * (3 * (most - least) + 12 + 2 * (std::abs(most) + std::log(sum))) +
-                        gamma_of<Real>(n);
-    log_sums.push_back({L, 1.1L * L_off});
+    const Exact L = std::log(sum);
+    const Exact L_off = worst + u * (3 * (most - least) + 12 + 2 * L) + gamma_of<Real>(n);
+    log_sums.push_back({L, 1.1L * (L_off + worst)});
     Exact delta = 0;
     for (size_t i = 0; i < p.size(); ++i) {
-      p[i] = std::exp(score[i] - L);
-      delta = std::max(delta, off[i] + L_off + u * std::abs(score[i] - L) + 10 * u);
+      p[i] = std::exp(score[i] - most - L);
+      delta = std::max(delta, off[i] + L_off + u * (3 * (most - score[i]) + L + 10));
     }
     const Exact theta = std::expm1(2 * delta + 3 * u), gamma = gamma_of<Real>(n + 2);
     Exact dot = 0, dot_off = 0;
