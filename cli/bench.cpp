@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/crew_of.h"
 #include "cli/watched_source.h"
 #include "sim/error.h"
 #include "sim/measure.h"
 #include "sim/random.h"
 #include "verify/report_json.h"
+#include "viz/table.h"
 
 namespace tplab::cli {
 
@@ -24,26 +24,63 @@ double median(std::vector<double> values) {
 double Timing::best() const { return *std::min_element(seconds_.begin(), seconds_.end()); }
 double Timing::median() const { return cli::median(seconds_); }
 
-Limits::Limits(const std::vector<int>& threads, Measure measure, Progress& progress)
-    : threads_(threads), measure_(std::move(measure)), progress_(progress) {
-  std::sort(threads_.begin(), threads_.end());
-  threads_.erase(std::unique(threads_.begin(), threads_.end()), threads_.end());
-  best_.assign(threads_.size(), 0);
-  measure_again();
+namespace {
+constexpr size_t kColumns = 60;  // of the narrowest terminal that all must fit
 }
 
-void Limits::measure_again() {
-  for (size_t i = 0; i < threads_.size(); ++i) {
-    progress_.show("measuring the machine",
-                   static_cast<double>(i) / static_cast<double>(threads_.size()));
-    best_[i] = std::max(best_[i], with_crew(threads_[i], measure_));
+int64_t times_between_products(double work_seconds) {
+  constexpr double kBetween = 0.05;
+  return std::clamp(static_cast<int64_t>(std::ceil(kBetween / work_seconds)), int64_t{1},
+                    int64_t{10000});
+}
+
+void ProductBeside::after_work(double seconds, int64_t every, Paired& timing) {
+  since_.add(seconds);
+  if (++done_ % every != 0) return;
+  rank_.comm().barrier();
+  rank_.dp_comm().barrier();
+  const int64_t start = now_ns();
+  probe_.run();
+  rank_.comm().barrier();
+  rank_.dp_comm().barrier();
+  const double product = static_cast<double>(now_ns() - start) * 1e-9;
+  if (rank_.global_index() == 0) {
+    timing.limit.add(product);
+    timing.parts.push_back(work_flops_ / since_.median() /
+                           (MatmulProbe::flops(rank_.global_size()) / product));
   }
-  progress_.erase();
+  since_.clear();
 }
 
-double Limits::of(int threads) const {
-  const auto found = std::find(threads_.begin(), threads_.end(), threads);
-  return best_[static_cast<size_t>(found - threads_.begin())];
+void SideBySide::row(const std::string& label, std::vector<std::string> cells) {
+  rows_.emplace_back(label, std::move(cells));
+}
+
+std::string SideBySide::text(bool colour) const {
+  constexpr size_t kGap = 2;
+  size_t label = 0, cell = 0, count = 0;
+  for (const auto& [name, cells] : rows_) {
+    label = std::max(label, display_width(name));
+    count = std::max(count, cells.size());
+    for (const std::string& text : cells) cell = std::max(cell, display_width(text));
+  }
+  const size_t at_once = std::max<size_t>(1, (kColumns - label) / (cell + kGap));
+  std::string text;
+  for (size_t first = 0; first < count; first += at_once) {
+    const size_t last = std::min(count, first + at_once);
+    if (first > 0) text += "\n";
+    std::vector<Table::Column> columns = {{rows_[0].first}};
+    for (size_t i = first; i < last; ++i)
+      columns.push_back({rows_[0].second[i], Table::Align::right});
+    Table table(columns);
+    for (size_t r = 1; r < rows_.size(); ++r) {
+      std::vector<Table::Cell> cells = {{rows_[r].first}};
+      for (size_t i = first; i < last; ++i) cells.push_back({rows_[r].second[i]});
+      table.row(std::move(cells));
+    }
+    text += table.text(colour);
+  }
+  return text;
 }
 
 void ModelBench::add_options(CLI::App& app) {
@@ -98,35 +135,60 @@ Tokens ModelBench::random_tokens(const GptConfig& config, int64_t length) const 
   return tokens;
 }
 
-Limits ModelBench::limits(Limits::Measure measure) {
-  std::vector<int> counts;
-  for (int tp : tps) counts.push_back(threads(tp));
-  return Limits(counts, std::move(measure), progress);
-}
-
-ModelRun ModelBench::judge(int tp, const Timing& timing, const Timing& first, double tokens,
-                           double work, const Limits& limits) const {
-  const double best = timing.best(), middle = timing.median();
+ModelRun ModelBench::judge(int tp, const Paired& timing, const Paired& first, double tokens,
+                           double work, double limit_work) const {
+  const double best = timing.work.best(), middle = timing.work.median();
   return {.tp = tp,
           .threads = threads(tp),
+          .samples = timing.work.count(),
           .best_seconds = best,
           .median_seconds = middle,
-          .tokens_per_second = tokens / best,
-          .work_per_second = work / best,
-          .limit = limits.of(threads(tp)),
-          .ratio_best = best / first.best(),
-          .ratio_median = middle / first.median()};
+          .tokens_per_second = tokens / middle,
+          .work_per_second = work / middle,
+          .limit = limit_work / timing.limit.median(),
+          .of_limit = cli::median(timing.parts),
+          .ratio_best = best / first.work.best(),
+          .ratio_median = middle / first.work.median()};
+}
+
+std::string ModelBench::title(const std::string& text) { return wrapped(text, kColumns) + "\n"; }
+
+void ModelBench::add_rows(SideBySide& table, const std::vector<const ModelRun*>& runs,
+                          const std::string& unit, const std::string& limit) {
+  const auto row = [&](const std::string& label, auto text) {
+    std::vector<std::string> cells;
+    for (const ModelRun* run : runs) cells.push_back(text(*run));
+    table.row(label, std::move(cells));
+  };
+  row("threads", [](const ModelRun& r) { return fmt::format("{}", r.threads); });
+  row("best ms", [](const ModelRun& r) { return fmt::format("{:.3f}", r.best_seconds * 1e3); });
+  row("median ms", [](const ModelRun& r) { return fmt::format("{:.3f}", r.median_seconds * 1e3); });
+  row("tokens/s", [](const ModelRun& r) { return fmt::format("{:.1f}", r.tokens_per_second); });
+  row(unit, [](const ModelRun& r) { return fmt::format("{:.2f}", r.work_per_second * 1e-9); });
+  row(limit, [](const ModelRun& r) { return fmt::format("{:.2f}", r.limit * 1e-9); });
+  row("reached", [](const ModelRun& r) { return fmt::format("{:.1f} %", 100 * r.of_limit); });
+  row("time / first", [](const ModelRun& r) { return fmt::format("{:.3f}", r.ratio_median); });
+}
+
+std::string ModelBench::about_samples(const std::vector<const ModelRun*>& runs) {
+  constexpr size_t kEnough = 5;
+  size_t least = runs[0]->samples;
+  for (const ModelRun* run : runs) least = std::min(least, run->samples);
+  if (least >= kEnough) return "";
+  return title(fmt::format("only {} timing{} of a run, where a median needs {}: raise --repeat",
+                           least, least == 1 ? "" : "s", kEnough));
 }
 
 nlohmann::ordered_json ModelBench::json(const ModelRun& run, const std::string& work) {
   return {{"tp", run.tp},
           {"threads", run.threads},
+          {"samples", run.samples},
           {"best_seconds", run.best_seconds},
           {"median_seconds", run.median_seconds},
           {"tokens_per_second", run.tokens_per_second},
           {work + "_per_second", run.work_per_second},
           {"limit_" + work + "_per_second", run.limit},
-          {"of_limit", run.work_per_second / run.limit},
+          {"of_limit", run.of_limit},
           {"ratio_best", run.ratio_best},
           {"ratio_median", run.ratio_median}};
 }
@@ -198,7 +260,8 @@ void add_bench(CLI::App& app, int&) {
   tplab bench decode --preset gpt2 --tp 1,2,4
   tplab bench train --preset nano-cpu
   tplab bench collectives --tp 2,4 --op all_reduce
-Rates are those of the best time; the median beside it shows how quiet the machine was.)");
+Rates are those of the median time; the best beside it shows how quiet the machine was. The limit
+is measured between the timings, by the same threads.)");
   sub->require_subcommand(1);
   add_bench_forward(*sub);
   add_bench_decode(*sub);

@@ -4,13 +4,14 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/command.h"
 #include "cli/worlds_in_turn.h"
 #include "model/gpt.h"
 #include "model/tokens.h"
-#include "sim/threads/crew.h"
+#include "sim/measure.h"
 #include "sim/world.h"
 
 namespace tplab::cli {
@@ -31,29 +32,53 @@ class Timing {
 
 double median(std::vector<double> values);  // REQUIRES: not empty
 
-// What the machine can do, with some number of threads. Measured once before the benchmark and once
-// after it; the larger counts, so that a bad moment does not flatter a result.
-class Limits {
- public:
-  using Measure = std::function<double(Crew&)>;
-  Limits(const std::vector<int>& threads, Measure measure, Progress& progress);
-  void measure_again();
-  double of(int threads) const;
-
- private:
-  std::vector<int> threads_;
-  std::vector<double> best_;
-  Measure measure_;
-  Progress& progress_;
+// Timings of some work, and of the machine's limit for it, taken in turn so that a slow second of
+// the machine hits both.
+struct Paired {
+  Timing work, limit;
+  std::vector<double> parts;  // of the limit that the work before it reached
+  void clear() { *this = {}; }
 };
 
-// What became of one tp.
+// Times a product of all ranks (sim/measure.h) beside the work of a rank, every fiftieth of a
+// second or so.
+class ProductBeside {
+ public:
+  ProductBeside(Rank& rank, DType dtype, double work_flops)
+      : rank_(rank), probe_(rank.device(), dtype, rank.global_size()), work_flops_(work_flops) {}
+  // The work was done once more; in how many seconds, as rank 0 saw it. Called by every rank, with
+  // the same `every`: after how many times there is a product.
+  void after_work(double seconds, int64_t every, Paired& timing);
+
+ private:
+  Rank& rank_;
+  MatmulProbe probe_;
+  double work_flops_;
+  Timing since_;  // the last product
+  int64_t done_ = 0;
+};
+// How often work of so many seconds is done between two products.
+int64_t times_between_products(double work_seconds);
+
+// What became of one tp. Rates are those of the median times.
 struct ModelRun {
   int tp, threads;
+  size_t samples;
   double best_seconds, median_seconds;
-  double tokens_per_second, work_per_second;  // at best
-  double limit;                               // the machine's work per second
-  double ratio_best, ratio_median;            // to the first tp of the list
+  double tokens_per_second, work_per_second;
+  double limit, of_limit;           // the machine's work per second, and the part that was reached
+  double ratio_best, ratio_median;  // to the first tp of the list
+};
+
+// A table with a column for each run and a row for each figure, so that it fits any terminal: what
+// is too many for one line goes below.
+class SideBySide {
+ public:
+  void row(const std::string& label, std::vector<std::string> cells);
+  std::string text(bool colour) const;
+
+ private:
+  std::vector<std::pair<std::string, std::vector<std::string>>> rows_;
 };
 
 // A benchmark of a model: `tplab bench forward`, `decode` and `train`.
@@ -75,11 +100,16 @@ struct ModelBench {
   int threads(int tp) const;
   // B sequences of T random tokens.
   Tokens random_tokens(const GptConfig& config, int64_t length) const;
-  // What the machine can do with the threads of each tp.
-  Limits limits(Limits::Measure measure);
-  // Tokens and work (FLOPs or bytes) are those of one timing.
-  ModelRun judge(int tp, const Timing& timing, const Timing& first, double tokens, double work,
-                 const Limits& limits) const;
+  // Tokens and work (FLOPs or bytes) are those of one timing, limit_work that of one of the limit.
+  ModelRun judge(int tp, const Paired& timing, const Paired& first, double tokens, double work,
+                 double limit_work) const;
+  // A line above a table, or several if it is long.
+  static std::string title(const std::string& text);
+  // The rows that the tables of all begin with. `unit`: "GFLOP/s" or "GB/s".
+  static void add_rows(SideBySide& table, const std::vector<const ModelRun*>& runs,
+                       const std::string& unit, const std::string& limit);
+  // "too few timings ...", or nothing where there are enough.
+  static std::string about_samples(const std::vector<const ModelRun*>& runs);
 
   // What the documents of both begin with.
   nlohmann::ordered_json header(const std::string& bench, const WeightSource& source) const;

@@ -186,33 +186,36 @@ std::vector<Sample> CollectivesBench::measure_all(const CollectiveRow& row) cons
   return samples;
 }
 
+// A table for each tp and algorithm, so that it fits 60 columns.
 std::string CollectivesBench::text(const std::vector<Sample>& samples,
                                    const CollectiveRow& row) const {
   using enum Table::Align;
-  Table table({{"tp", right},
-               {"algorithm"},
-               {"size", right},
-               {"count", right},
-               {"dtype"},
-               {"best us", right},
-               {"median us", right},
-               {"algbw GB/s", right},
-               {"busbw GB/s", right},
-               {"copy us", right},
-               {"of copy", right}});
-  for (const Sample& s : samples)
-    table.row({{fmt::format("{}", s.tp)},
-               {std::string(find_algorithm(row.op, s.algorithm).name)},
-               {human_bytes(static_cast<double>(s.bytes))},
-               {fmt::format("{}", s.count)},
-               {dtype},
-               {fmt::format("{:.2f}", s.call.best() * 1e6)},
-               {fmt::format("{:.2f}", s.call.median() * 1e6)},
-               {fmt::format("{:.2f}", s.algorithm_bandwidth() * 1e-9)},
-               {fmt::format("{:.2f}", s.algorithm_bandwidth() * row.bus_factor(s.tp) * 1e-9)},
-               {fmt::format("{:.2f}", s.copy.best() * 1e6)},
-               {fmt::format("{:.0f} %", 100 * s.of_copy())}});
-  return fmt::format("{}, threads\n", name(row.op)) + table.text(output.colour());
+  std::string text;
+  for (size_t first = 0; first < samples.size(); first += sizes().size()) {
+    Table table({{"size", right},
+                 {"best us", right},
+                 {"median us", right},
+                 {"busbw GB/s", right},
+                 {"copy us", right},
+                 {"of copy", right}});
+    for (size_t i = first; i < first + sizes().size(); ++i) {
+      const Sample& s = samples[i];
+      table.row({{human_bytes(static_cast<double>(s.bytes))},
+                 {fmt::format("{:.2f}", s.call.best() * 1e6)},
+                 {fmt::format("{:.2f}", s.call.median() * 1e6)},
+                 {fmt::format("{:.2f}", s.algorithm_bandwidth() * row.bus_factor(s.tp) * 1e-9)},
+                 {fmt::format("{:.2f}", s.copy.best() * 1e6)},
+                 {fmt::format("{:.0f} %", 100 * s.of_copy())}});
+    }
+    const Sample& one = samples[first];
+    text += fmt::format("{}{} of {}, tp {}, {}, by threads\n", first > 0 ? "\n" : "", name(row.op),
+                        dtype, one.tp, find_algorithm(row.op, one.algorithm).name) +
+            table.text(output.colour());
+  }
+  if (repeat < 5)
+    text += fmt::format("only {} batch{} of calls a row: raise --repeat\n", repeat,
+                        repeat == 1 ? "" : "es");
+  return text;
 }
 
 nlohmann::ordered_json CollectivesBench::json(const std::vector<Sample>& samples,

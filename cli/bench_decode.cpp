@@ -1,19 +1,18 @@
-// tplab bench decode: one token after another, as a part of the memory's read bandwidth.
+// tplab bench decode: one token after another, as a part of what reading the weights takes.
 #include <fmt/format.h>
 
 #include "cli/bench.h"
 #include "model/costs.h"
 #include "sim/error.h"
-#include "sim/measure.h"
 #include "viz/table.h"
 
 namespace tplab::cli {
 
 namespace {
 
-// Times of one tp. A step is one token for every sequence.
-struct DecodeTiming {
-  Timing steps;                // of every step, as rank 0 saw them
+// Times of one tp, as rank 0 saw them: steps of one token for every sequence, and after each a
+// plain read of what it had to read.
+struct DecodeTiming : Paired {
   std::vector<double> ledger;  // of pairs of steps: time with the ledger / time without
 };
 
@@ -26,6 +25,7 @@ struct DecodeBench : ModelBench {
 
   void run();
   void check_lengths(const GptConfig& config) const;
+  std::vector<Array> read_by_a_step(const Gpt& gpt, const KvCache& cache) const;
   void turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_first,
             DecodeTiming& timing) const;
   std::vector<DecodeTiming> measure(const WeightSource& source);
@@ -54,27 +54,59 @@ double DecodeBench::step_bytes(const GptConfig& config) const {
   return total / static_cast<double>(steps);
 }
 
-// Fills the cache, then times `steps` steps, every other one with the ledger off.
+// This rank's weights, but for the tables of which a step reads a row, and the part of the cache
+// that is filled in the middle of a turn.
+std::vector<Array> DecodeBench::read_by_a_step(const Gpt& gpt, const KvCache& cache) const {
+  const FlatParameters& flat = gpt.parameters();
+  std::vector<Array> arrays;
+  for (const FlatEntry& entry : flat.layout.entries()) {
+    const std::string& name = gpt.plan().rows()[entry.row].name;
+    const bool is_table = name == "transformer.wte.weight" && !gpt.config().tied_head;
+    if (entry.region != Region::positions && !is_table)
+      arrays.push_back(flat.values.part(entry.first, {entry.count}));
+  }
+  for (int64_t layer = 0; layer < gpt.config().n_layer; ++layer) {
+    const KvPair pair = cache.layer(layer);
+    for (const Array& x : {pair.keys.array(), pair.values.array()}) {  // [B, H/tp, S, D]
+      const int64_t S = x.shape()[2], D = x.shape()[3];
+      for (int64_t head = 0; head < x.shape()[0] * x.shape()[1]; ++head)
+        arrays.push_back(x.part(head * S * D, {(seq + steps / 2) * D}));
+    }
+  }
+  return arrays;
+}
+
+// Fills the cache, then times `steps` steps, every other one with the ledger off, and the reads.
 void DecodeBench::turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_first,
                        DecodeTiming& timing) const {
   const Tokens prompt = random_tokens(gpt.config(), seq), token = random_tokens(gpt.config(), 1);
+  const std::vector<Array> arrays = read_by_a_step(gpt, cache);
   rank.ledger().clear();
   cache.clear();
   static_cast<void>(gpt.next(prompt, cache));
+  const auto seconds_of = [&](auto work) {  // on all ranks at once
+    rank.comm().barrier();
+    const int64_t start = now_ns();
+    work();
+    return static_cast<double>(now_ns() - start) * 1e-9;
+  };
   std::vector<double> seconds;
-  rank.comm().barrier();
-  int64_t before = now_ns();
   for (int64_t step = 0; step < steps; ++step) {
     rank.ledger().enable((step % 2 == 0) == ledger_first);
-    static_cast<void>(gpt.next(token, cache));
-    const int64_t now = now_ns();
-    seconds.push_back(static_cast<double>(now - before) * 1e-9);
-    before = now;
+    const double decoding = seconds_of([&] { static_cast<void>(gpt.next(token, cache)); });
+    const double reading = seconds_of([&] {
+      rank.device().read(arrays);
+      rank.comm().barrier();
+    });
+    seconds.push_back(decoding);
+    if (rank.index() > 0) continue;
+    timing.work.add(decoding);
+    timing.limit.add(reading);
+    timing.parts.push_back(reading / decoding);
   }
   rank.comm().barrier();
   rank.ledger().enable(true);
   if (rank.index() > 0) return;
-  for (double step : seconds) timing.steps.add(step);
   for (size_t i = 0; i + 1 < seconds.size(); i += 2)
     timing.ledger.push_back(ledger_first ? seconds[i] / seconds[i + 1]
                                          : seconds[i + 1] / seconds[i]);
@@ -92,7 +124,7 @@ std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
   };
   run_model(
       *this, source, make_turn,
-      [&](size_t w) { return timings[w].steps.best() * static_cast<double>(steps); },
+      [&](size_t w) { return timings[w].work.best() * static_cast<double>(steps); },
       [&] {
         for (DecodeTiming& timing : timings) timing = {};
       });
@@ -101,32 +133,21 @@ std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
 
 std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
                               const WeightSource& source) const {
-  using enum Table::Align;
-  Table table({{"tp", right},
-               {"threads", right},
-               {"best ms", right},
-               {"median ms", right},
-               {"tokens/s", right},
-               {"GB/s", right},
-               {"machine GB/s", right},
-               {"reached", right},
-               {fmt::format("time / tp {}", tps[0]), right},
-               {"ledger", right}});
-  for (const DecodeRun& r : runs)
-    table.row({{fmt::format("{}", r.tp)},
-               {fmt::format("{}", r.threads)},
-               {fmt::format("{:.3f}", r.best_seconds * 1e3)},
-               {fmt::format("{:.3f}", r.median_seconds * 1e3)},
-               {fmt::format("{:.1f}", r.tokens_per_second)},
-               {fmt::format("{:.2f}", r.work_per_second * 1e-9)},
-               {fmt::format("{:.2f}", r.limit * 1e-9)},
-               {fmt::format("{:.1f} %", 100 * r.work_per_second / r.limit)},
-               {fmt::format("{:.3f}", r.ratio_best)},
-               {r.ledger_cost ? fmt::format("{:+.2f} %", 100 * *r.ledger_cost) : "-"}});
-  return fmt::format("decode: {}, batch {}, {} cached positions, {} steps, {}, {} a step\n",
-                     model.describe(source), batch, seq, steps, dtype,
-                     human_bytes(step_bytes(source.config()))) +
-         table.text(output.colour());
+  SideBySide table;
+  std::vector<std::string> tp, ledger;
+  std::vector<const ModelRun*> each;
+  for (const DecodeRun& r : runs) {
+    tp.push_back(fmt::format("{}", r.tp));
+    ledger.push_back(r.ledger_cost ? fmt::format("{:+.2f} %", 100 * *r.ledger_cost) : "-");
+    each.push_back(&r);
+  }
+  table.row("tp", tp);
+  add_rows(table, each, "GB/s", "a plain read's GB/s");
+  table.row("the ledger's cost", ledger);
+  return title(fmt::format("decode: {}, batch {}, {} cached positions, {} steps, {}, {} a step",
+                           model.describe(source), batch, seq, steps, dtype,
+                           human_bytes(step_bytes(source.config())))) +
+         table.text(output.colour()) + about_samples(each);
 }
 
 nlohmann::ordered_json DecodeBench::document(const std::vector<DecodeRun>& runs,
@@ -148,16 +169,13 @@ void DecodeBench::run() {
   const std::unique_ptr<WeightSource> source = open();
   if (seq == 0) seq = std::min<int64_t>(64, source->config().block_size / 2);
   check_lengths(source->config());
-  Limits machine_reads = limits(measure_read_bandwidth);
   const std::vector<DecodeTiming> timings = measure(*source);
-  machine_reads.measure_again();
-  const auto tokens = static_cast<double>(batch);
   const double bytes = step_bytes(source->config());
   std::vector<DecodeRun> runs;
   for (size_t w = 0; w < tps.size(); ++w) {
     const DecodeTiming& timing = timings[w];
     runs.push_back(
-        {judge(tps[w], timing.steps, timings[0].steps, tokens, bytes, machine_reads), {}});
+        {judge(tps[w], timing, timings[0], static_cast<double>(batch), bytes, bytes), {}});
     if (tps[w] > 1 && !timing.ledger.empty()) runs[w].ledger_cost = median(timing.ledger) - 1;
   }
   print(text(runs, *source), document(runs, *source));
@@ -172,10 +190,11 @@ void add_bench_decode(CLI::App& bench) {
   tplab bench decode --preset gpt2 --tp 1,2
   tplab bench decode --preset gpt2-medium --tp 2,8 --seq 512 --steps 64 --json
 A step is the model's next token for every sequence, until every rank has the logits; choosing the
-token is not part of it. GB/s are the weights and the cache, each read once a step; "machine" is the
-read bandwidth of as many threads, which models that stay in the caches exceed. All --tp are loaded
-at once and run in turn, so their ratio is of one run. "ledger" is what recording costs: the median
-over neighbouring steps, one with the ledger and one without.)");
+token is not part of it. GB/s are the weights and the cache, each read once a step. The limit is a
+plain read of the same weights and cache by the same threads, after each step: "reached" is its part
+of the step's time, the median over all steps. All --tp are loaded at once and run in turn, so their
+ratio is of one run. The ledger's cost is what recording takes: the median over neighbouring steps,
+one with the ledger and one without.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "positions in the cache when timing begins (64)")
       ->check(whole_number(1));

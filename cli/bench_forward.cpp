@@ -4,8 +4,6 @@
 #include "cli/bench.h"
 #include "model/costs.h"
 #include "sim/error.h"
-#include "sim/measure.h"
-#include "viz/table.h"
 
 namespace tplab::cli {
 
@@ -14,7 +12,7 @@ namespace {
 struct ForwardBench : ModelBench {
   void run();
   int64_t length(const GptConfig& config) const;
-  std::vector<Timing> measure(const WeightSource& source);
+  std::vector<Paired> measure(const WeightSource& source);
   std::string text(const std::vector<ModelRun>& runs, const WeightSource& source) const;
   nlohmann::ordered_json document(const std::vector<ModelRun>& runs,
                                   const WeightSource& source) const;
@@ -29,53 +27,50 @@ int64_t ForwardBench::length(const GptConfig& config) const {
 }
 
 // From a barrier until every rank has the logits.
-std::vector<Timing> ForwardBench::measure(const WeightSource& source) {
-  const Tokens prompt = random_tokens(source.config(), length(source.config()));
-  std::vector<Timing> timings(tps.size());
+std::vector<Paired> ForwardBench::measure(const WeightSource& source) {
+  const int64_t T = length(source.config());
+  const Tokens prompt = random_tokens(source.config(), T);
+  std::vector<Paired> timings(tps.size());
+  std::vector<int64_t> every(tps.size(), 1);
   const auto make_turn = [&](size_t w, Rank& rank,
                              const std::shared_ptr<const Gpt>& gpt) -> ModelTurn {
-    return [&, w, gpt] {
+    const auto product = std::make_shared<ProductBeside>(rank, parse_dtype(dtype),
+                                                         forward_flops(source.config(), batch, T));
+    return [&, w, gpt, product] {
       rank.ledger().clear();
       rank.comm().barrier();
       const int64_t start = now_ns();
-      const Tensor<Replicated> logits = gpt->forward(prompt);
+      static_cast<void>(gpt->forward(prompt));
       rank.comm().barrier();
-      if (rank.index() == 0) timings[w].add(static_cast<double>(now_ns() - start) * 1e-9);
+      const double seconds = static_cast<double>(now_ns() - start) * 1e-9;
+      if (rank.index() == 0) timings[w].work.add(seconds);
+      product->after_work(seconds, every[w], timings[w]);
     };
   };
   run_model(
-      *this, source, make_turn, [&](size_t w) { return timings[w].best(); },
+      *this, source, make_turn, [&](size_t w) { return timings[w].work.best(); },
       [&] {
-        for (Timing& timing : timings) timing.clear();
+        for (size_t w = 0; w < tps.size(); ++w)
+          every[w] = times_between_products(timings[w].work.best());
+        for (Paired& timing : timings) timing.clear();
       });
   return timings;
 }
 
 std::string ForwardBench::text(const std::vector<ModelRun>& runs,
                                const WeightSource& source) const {
-  using enum Table::Align;
-  Table table({{"tp", right},
-               {"threads", right},
-               {"best ms", right},
-               {"median ms", right},
-               {"tokens/s", right},
-               {"GFLOP/s", right},
-               {"machine GFLOP/s", right},
-               {"reached", right},
-               {fmt::format("time / tp {}", tps[0]), right}});
-  for (const ModelRun& r : runs)
-    table.row({{fmt::format("{}", r.tp)},
-               {fmt::format("{}", r.threads)},
-               {fmt::format("{:.2f}", r.best_seconds * 1e3)},
-               {fmt::format("{:.2f}", r.median_seconds * 1e3)},
-               {fmt::format("{:.0f}", r.tokens_per_second)},
-               {fmt::format("{:.1f}", r.work_per_second * 1e-9)},
-               {fmt::format("{:.1f}", r.limit * 1e-9)},
-               {fmt::format("{:.1f} %", 100 * r.work_per_second / r.limit)},
-               {fmt::format("{:.3f}", r.ratio_best)}});
-  return fmt::format("forward: {}, {} x {} tokens, {}\n", model.describe(source), batch,
-                     length(source.config()), dtype) +
-         table.text(output.colour());
+  SideBySide table;
+  std::vector<std::string> tp;
+  std::vector<const ModelRun*> each;
+  for (const ModelRun& r : runs) {
+    tp.push_back(fmt::format("{}", r.tp));
+    each.push_back(&r);
+  }
+  table.row("tp", tp);
+  add_rows(table, each, "GFLOP/s", "products' GFLOP/s");
+  return title(fmt::format("forward: {}, {} x {} tokens, {}", model.describe(source), batch,
+                           length(source.config()), dtype)) +
+         table.text(output.colour()) + about_samples(each);
 }
 
 nlohmann::ordered_json ForwardBench::document(const std::vector<ModelRun>& runs,
@@ -91,15 +86,11 @@ nlohmann::ordered_json ForwardBench::document(const std::vector<ModelRun>& runs,
 void ForwardBench::run() {
   const std::unique_ptr<WeightSource> source = open();
   const int64_t T = length(source->config());  // refused before the work
-  Limits machine_flops =
-      limits([&](Crew& crew) { return measure_matmul_flops(crew, parse_dtype(dtype)); });
-  const std::vector<Timing> timings = measure(*source);
-  machine_flops.measure_again();
-  const auto tokens = static_cast<double>(batch * T);
-  const double flops = forward_flops(source->config(), batch, T);
+  const std::vector<Paired> timings = measure(*source);
   std::vector<ModelRun> runs;
   for (size_t w = 0; w < tps.size(); ++w)
-    runs.push_back(judge(tps[w], timings[w], timings[0], tokens, flops, machine_flops));
+    runs.push_back(judge(tps[w], timings[w], timings[0], static_cast<double>(batch * T),
+                         forward_flops(source->config(), batch, T), MatmulProbe::flops(tps[w])));
   print(text(runs, *source), document(runs, *source));
 }
 
@@ -112,8 +103,9 @@ void add_bench_forward(CLI::App& bench) {
   tplab bench forward --preset gpt2 --tp 1,2
   tplab bench forward --checkpoint ckpt.pt --tp 1,2,4 --seq 32 --batch 8 --json
 A pass is timed from a barrier until every rank has the logits. All --tp are loaded at once and run
-in turn, so their ratio is of one run. "machine" is the best product of square matrices with as many
-threads, measured before and after. FLOPs are the model's own, without the vocabulary's padding.)");
+in turn, so their ratio is of one run. The limit is a product of matrices of 1024 x 1024 shared out
+over the same ranks, timed between the passes. FLOPs are the model's own, without the vocabulary's
+padding.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "tokens a sequence (the model's context)")
       ->check(whole_number(1));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "cli/bench.h"
 #include "model/costs.h"
@@ -10,7 +11,6 @@
 #include "model/training/results.h"
 #include "model/training/trainer.h"
 #include "sim/error.h"
-#include "sim/measure.h"
 #include "viz/table.h"
 
 namespace tplab::cli {
@@ -25,8 +25,7 @@ struct TrainMesh {
 };
 
 // What was measured of one mesh. The use is each rank's own.
-struct MeshTiming {
-  Timing steps;
+struct MeshTiming : Paired {
   std::vector<RankUse> use;
   std::vector<int64_t> peak_bytes;
 };
@@ -58,8 +57,8 @@ struct TrainBench : ModelBench {
   void choose_together(const WeightSource& source);
   void measure(size_t first, size_t count, const WeightSource& source,
                std::vector<MeshTiming>& timings);
-  TrainRun judge_mesh(size_t i, const std::vector<MeshTiming>& timings, const WeightSource& source,
-                      const Limits& limits) const;
+  TrainRun judge_mesh(size_t i, const std::vector<MeshTiming>& timings,
+                      const WeightSource& source) const;
   std::string text(const std::vector<TrainRun>& runs, const WeightSource& source) const;
   nlohmann::ordered_json document(const std::vector<TrainRun>& runs,
                                   const WeightSource& source) const;
@@ -121,26 +120,34 @@ void TrainBench::choose_together(const WeightSource& source) {
   }
 }
 
+// What one rank trains, and the product of matrices that is timed beside it.
+struct Learner {
+  std::unique_ptr<Trainer> trainer;
+  std::optional<ProductBeside>
+      product;  // made when the first steps have shown the memory they need
+};
+
 // What one rank does in a turn: each step from a barrier until every rank has updated its weights.
-void take_steps(Rank& rank, Trainer& trainer, const Tokens& tokens,
-                const std::vector<int32_t>& targets, int64_t steps, MeshTiming& timing) {
+void take_steps(Rank& rank, Learner& learner, const Tokens& tokens,
+                const std::vector<int32_t>& targets, int64_t steps, int64_t every,
+                MeshTiming& timing) {
   const auto barrier = [&] {
     rank.comm().barrier();
     rank.dp_comm().barrier();
   };
-  RankUse& use = timing.use[static_cast<size_t>(rank.global_index())];
+  const auto me = static_cast<size_t>(rank.global_index());
   for (int64_t i = 0; i < steps; ++i) {
     barrier();
     rank.ledger().clear();
     const int64_t start = now_ns();
-    static_cast<void>(trainer.step(tokens, targets, i, 1e-4));
+    static_cast<void>(learner.trainer->step(tokens, targets, i, 1e-4));
     barrier();
     const double seconds = static_cast<double>(now_ns() - start) * 1e-9;
-    use.step_time_s += seconds;
-    use.add(rank.ledger().events());
-    if (rank.global_index() == 0) timing.steps.add(seconds);
+    timing.use[me].step_time_s += seconds;
+    timing.use[me].add(rank.ledger().events());
+    if (me == 0) timing.work.add(seconds);
+    if (learner.product) learner.product->after_work(seconds, every, timing);
   }
-  timing.peak_bytes[static_cast<size_t>(rank.global_index())] = rank.device().memory().peak_bytes;
 }
 
 // Meshes first .. first + count - 1 in turn, all of them loaded. A first round loads and warms up.
@@ -152,13 +159,20 @@ void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
   targets.push_back(tokens.ids.front());
   std::vector<WorldOptions> worlds;
   for (size_t i = first; i < first + count; ++i) worlds.push_back(world(meshes_[i]));
-  std::vector<int64_t> times(count, 1);
+  std::vector<int64_t> times(count, 1), every(count, 1);
   WorldsInTurn turns(worlds, [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
     const TrainMesh& mesh = meshes_[first + w];
-    auto learner = std::shared_ptr<Trainer>(
-        make_trainer(rank, source, ShardPlan(source.config(), mesh.tp), options(mesh)));
+    auto learner = std::make_shared<Learner>();
+    learner->trainer =
+        make_trainer(rank, source, ShardPlan(source.config(), mesh.tp), options(mesh));
     return [&, w, learner = std::move(learner)] {
-      take_steps(rank, *learner, tokens, targets, times[w], timings[first + w]);
+      MeshTiming& timing = timings[first + w];
+      take_steps(rank, *learner, tokens, targets, times[w], every[w], timing);
+      if (learner->product) return;
+      timing.peak_bytes[static_cast<size_t>(rank.global_index())] =
+          rank.device().memory().peak_bytes;
+      learner->product.emplace(rank, parse_dtype(dtype),
+                               training_flops(source.config(), batch, seq));
     };
   });
   const auto total = static_cast<double>(static_cast<size_t>(repeat + 1) * meshes_.size());
@@ -169,23 +183,27 @@ void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
       progress.show(mesh.text(), done++ / total);
       const auto ranks = static_cast<size_t>(mesh.ranks());
       MeshTiming& timing = timings[first + w];
-      if (round == 0) timing = {{}, std::vector<RankUse>(ranks), std::vector<int64_t>(ranks)};
+      if (round == 0) {
+        timing.use.resize(ranks);
+        timing.peak_bytes.resize(ranks);
+      }
       turns.run(w);
       if (round > 0) continue;
-      const double wanted = std::ceil(kTurnSeconds / timing.steps.best());
+      const double wanted = std::ceil(kTurnSeconds / timing.work.best());
       times[w] = steps ? steps : std::clamp(static_cast<int64_t>(wanted), int64_t{1}, int64_t{100});
-      timing.steps.clear();
+      every[w] = std::min(times[w], times_between_products(timing.work.best()));
+      timing.clear();
       timing.use.assign(ranks, {});
     }
   progress.erase();
 }
 
 TrainRun TrainBench::judge_mesh(size_t i, const std::vector<MeshTiming>& timings,
-                                const WeightSource& source, const Limits& limits) const {
+                                const WeightSource& source) const {
   const TrainMesh& mesh = meshes_[i];
   const MeshTiming& timing = timings[i];
-  TrainRun run{judge(mesh.ranks(), timing.steps, timings[0].steps, static_cast<double>(batch * seq),
-                     training_flops(source.config(), batch, seq), limits),
+  TrainRun run{judge(mesh.ranks(), timing, timings[0], static_cast<double>(batch * seq),
+                     training_flops(source.config(), batch, seq), MatmulProbe::flops(mesh.ranks())),
                mesh,
                0,
                0,
@@ -201,44 +219,35 @@ TrainRun TrainBench::judge_mesh(size_t i, const std::vector<MeshTiming>& timings
   }
   run.tp = mesh.tp;
   run.communication = communicating / all;
-  run.tp_bytes /= static_cast<int64_t>(timing.steps.count());
-  run.dp_bytes /= static_cast<int64_t>(timing.steps.count());
+  run.tp_bytes /= static_cast<int64_t>(timing.work.count());
+  run.dp_bytes /= static_cast<int64_t>(timing.work.count());
   return run;
 }
 
 std::string TrainBench::text(const std::vector<TrainRun>& runs, const WeightSource& source) const {
-  using enum Table::Align;
-  Table table({{"mesh"},
-               {"threads", right},
-               {"best ms", right},
-               {"median ms", right},
-               {"tokens/s", right},
-               {"GFLOP/s", right},
-               {"reached", right},
-               {"time", right},
-               {"comm", right},
-               {"bytes a step", right},
-               {"memory", right},
-               {"predicted", right}});
+  SideBySide table;
+  const auto row = [&](const std::string& label, auto text) {
+    std::vector<std::string> cells;
+    for (const TrainRun& run : runs) cells.push_back(text(run));
+    table.row(label, std::move(cells));
+  };
   const auto bytes = [](int64_t n) { return human_bytes(static_cast<double>(n)); };
-  for (const TrainRun& r : runs)
-    table.row({{r.mesh.text()},
-               {fmt::format("{}", r.threads)},
-               {fmt::format("{:.2f}", r.best_seconds * 1e3)},
-               {fmt::format("{:.2f}", r.median_seconds * 1e3)},
-               {fmt::format("{:.0f}", r.tokens_per_second)},
-               {fmt::format("{:.1f}", r.work_per_second * 1e-9)},
-               {fmt::format("{:.1f} %", 100 * r.work_per_second / r.limit)},
-               {fmt::format("{:.3f}", r.ratio_best)},
-               {fmt::format("{:.1f} %", 100 * r.communication)},
-               {bytes(r.tp_bytes + r.dp_bytes)},
-               {bytes(r.peak_bytes)},
-               {bytes(r.predicted_bytes)}});
-  return fmt::format("train: {}, {} x {} tokens a step, {}, ZeRO {}{}; meshes {}\n",
-                     model.describe(source), batch, seq, dtype, zero,
-                     trainer.recompute ? ", recomputing" : "",
-                     together_ ? "in turn" : "one after the other: they do not fit together") +
-         table.text(output.colour());
+  std::vector<const ModelRun*> each;
+  for (const TrainRun& run : runs) each.push_back(&run);
+  row("tp", [](const TrainRun& r) { return fmt::format("{}", r.mesh.tp); });
+  row("dp", [](const TrainRun& r) { return fmt::format("{}", r.mesh.dp); });
+  row("SP", [](const TrainRun& r) { return std::string(r.mesh.sp ? "yes" : "-"); });
+  add_rows(table, each, "GFLOP/s", "products' GFLOP/s");
+  row("communication",
+      [](const TrainRun& r) { return fmt::format("{:.1f} %", 100 * r.communication); });
+  row("bytes a step", [&](const TrainRun& r) { return bytes(r.tp_bytes + r.dp_bytes); });
+  row("memory", [&](const TrainRun& r) { return bytes(r.peak_bytes); });
+  row("predicted", [&](const TrainRun& r) { return bytes(r.predicted_bytes); });
+  return title(fmt::format(
+             "train: {}, {} x {} tokens a step, {}, ZeRO {}{}; meshes {}", model.describe(source),
+             batch, seq, dtype, zero, trainer.recompute ? ", recomputing" : "",
+             together_ ? "in turn" : "one after the other: they do not fit together")) +
+         table.text(output.colour()) + about_samples(each);
 }
 
 nlohmann::ordered_json TrainBench::document(const std::vector<TrainRun>& runs,
@@ -268,18 +277,12 @@ void TrainBench::run() {
   const std::unique_ptr<WeightSource> source = open();
   check_meshes(*source);
   choose_together(*source);
-  std::vector<int> counts;
-  for (const TrainMesh& mesh : meshes_) counts.push_back(threads(mesh.ranks()));
-  Limits limits(
-      counts, [&](Crew& crew) { return measure_matmul_flops(crew, parse_dtype(dtype)); }, progress);
   std::vector<MeshTiming> timings(meshes_.size());
   const size_t group = together_ ? meshes_.size() : 1;
   for (size_t first = 0; first < meshes_.size(); first += group)
     measure(first, group, *source, timings);
-  limits.measure_again();
   std::vector<TrainRun> runs;
-  for (size_t i = 0; i < meshes_.size(); ++i)
-    runs.push_back(judge_mesh(i, timings, *source, limits));
+  for (size_t i = 0; i < meshes_.size(); ++i) runs.push_back(judge_mesh(i, timings, *source));
   print(text(runs, *source), document(runs, *source));
 }
 
@@ -295,11 +298,11 @@ void add_bench_train(CLI::App& bench) {
   tplab bench train --preset gpt2 --seq 64 --tp 1,2 --dp 1 --no-sp
   tplab bench train --preset nano --tp 2 --dp 2,4 --batch 8 --zero 2 --json
 A step is timed from a barrier until every rank has updated its weights. All meshes are loaded at
-once and run in turn, so "time", that of the first mesh being 1, is of one run; where they do not
-fit in memory together they run one after the other. FLOPs are the model's own, three times those
-of a forward pass, without what --recompute does again; "reached" is their part of the best product
-of square matrices with as many threads. "comm" is the ranks' time in collectives, waiting included;
-bytes are all ranks' together; memory is that of the rank that has most.)");
+once and run in turn, so "time / first" is of one run; where they do not fit in memory together they
+run one after the other. FLOPs are the model's own, three times those of a forward pass, without
+what --recompute does again. The limit is a product of matrices of 1024 x 1024 shared out over the
+same ranks, timed between the steps. Communication is the ranks' time in collectives, waiting
+included; bytes are all ranks' together; memory is that of the rank that has most.)");
   command->add_options(*sub);
   add_counts(*sub, "--dp", command->dps, "numbers of replicas, as 1,2");
   sub->add_option("--seq", command->seq, "tokens a sequence (the model's context)")

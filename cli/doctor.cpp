@@ -1,6 +1,9 @@
 // tplab doctor: what this machine can do, what this build has, and what to mend.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <sstream>
+
 #include "cli/command.h"
 #include "cli/crew_of.h"
 #include "cli/machine_facts.h"
@@ -22,10 +25,11 @@ struct Finding {
   std::string name, text, advice = {};
 };
 
-// The limits that benchmarks divide by, with some number of threads.
+// What the machine can do at best, with some number of threads.
 struct Measured {
   int threads;
-  double read, copy, f32, f64;  // bytes and floating-point operations a second
+  ReadBandwidth read;
+  double copy, f32, f64;  // bytes and floating-point operations a second
 };
 
 std::vector<Measured> measure_all(int cores) {
@@ -40,7 +44,7 @@ std::vector<Measured> measure_all(int cores) {
     return with_crew(threads, f);
   };
   for (int threads : counts) {
-    Measured m{.threads = threads, .read = 0, .copy = 0, .f32 = 0, .f64 = 0};
+    Measured m{.threads = threads, .read = {}, .copy = 0, .f32 = 0, .f64 = 0};
     m.read = step(threads, "reading", measure_read_bandwidth);
     m.copy = step(threads, "copying", measure_copy_bandwidth);
     m.f32 = step(threads, "multiplying in f32",
@@ -61,7 +65,10 @@ void add_machine(const MachineFacts& f, std::vector<Finding>& all) {
   all.push_back({restricted ? State::note : State::ok, "cores",
                  fmt::format("{} of {} for this process{}", f.cores, f.cores_online,
                              f.cpu.empty() ? "" : ", " + f.cpu),
-                 restricted ? "taskset or the container holds the others back" : ""});
+                 restricted ? f.container.cores && *f.container.cores == f.cores
+                                  ? "the container (its control group) gives no more time"
+                                  : "taskset or the container holds the others back"
+                            : ""});
   const bool unused = !f.simd_unused().empty();
   all.push_back(
       {unused ? State::fix : State::ok, "SIMD",
@@ -69,11 +76,10 @@ void add_machine(const MachineFacts& f, std::vector<Finding>& all) {
        unused ? fmt::format("{} would be used after: cmake -DTPLAB_NATIVE=ON",
                             or_none(f.simd_unused()))
               : ""});
-  all.push_back({f.openmp_problem.empty() ? State::ok : State::fix, "OpenMP",
-                 f.openmp_problem.empty()
-                     ? fmt::format("{}, gives a thread for each of {} cores", f.openmp, f.cores)
-                     : f.openmp_problem,
-                 f.openmp_fix});
+  all.push_back({f.threads_problem.empty() ? State::ok : State::fix, "threads",
+                 f.threads_problem.empty() ? fmt::format("one for each of {} cores", f.cores)
+                                           : f.threads_problem,
+                 f.threads_fix});
   const auto bytes = [](const std::optional<int64_t>& n) {
     return n ? human_bytes(static_cast<double>(*n)) : "unknown";
   };
@@ -92,11 +98,20 @@ void add_machine(const MachineFacts& f, std::vector<Finding>& all) {
 }
 
 void add_measured(const std::vector<Measured>& measured, std::vector<Finding>& all) {
-  for (const Measured& m : measured)
-    all.push_back({State::ok, m.threads == 1 ? "1 thread" : fmt::format("{} threads", m.threads),
-                   fmt::format("reads {:.1f} GB/s, copies {:.1f} GB/s, multiplies {:.0f} GFLOP/s "
-                               "in f32, {:.0f} in f64",
-                               m.read * 1e-9, m.copy * 1e-9, m.f32 * 1e-9, m.f64 * 1e-9)});
+  for (const Measured& m : measured) {
+    const std::string who = m.threads == 1 ? "1 thread" : fmt::format("{} threads", m.threads);
+    all.push_back({State::ok, "memory, " + who,
+                   fmt::format("reads {:.1f} GB/s, copies {:.1f} GB/s",
+                               m.read.bytes_per_second * 1e-9, m.copy * 1e-9),
+                   m.read.partly_cached
+                       ? fmt::format("reading {} again and again, partly from the "
+                                     "cache: memory alone is slower",
+                                     human_bytes(static_cast<double>(m.read.bytes)))
+                       : ""});
+    all.push_back(
+        {State::ok, "products, " + who,
+         fmt::format("{:.0f} GFLOP/s in f32, {:.0f} in f64", m.f32 * 1e-9, m.f64 * 1e-9)});
+  }
 }
 
 void add_build(const MachineFacts& f, std::vector<Finding>& all) {
@@ -124,13 +139,25 @@ void add_build(const MachineFacts& f, std::vector<Finding>& all) {
                  f.dot.empty() ? "only pictures need it: sudo apt install graphviz" : ""});
 }
 
+// At most 60 columns wide.
 std::string text(const std::vector<Finding>& all, bool colour) {
   constexpr Ink kInks[] = {Ink::good, Ink::dim, Ink::bad};
+  constexpr size_t kColumns = 60;
+  size_t names = 0;
+  for (const Finding& one : all) names = std::max(names, display_width(one.name));
   Table table({{"what"}, {"state"}, {"found"}});
   for (const Finding& one : all) {
     const auto state = static_cast<size_t>(one.state);
-    table.row({{one.name}, {std::string(kStates[state]), kInks[state]}, {one.text}});
-    if (!one.advice.empty()) table.row({{}, {}, {one.advice, Ink::dim}});
+    bool is_first = true;
+    const auto add = [&](const std::string& paragraph, Ink ink) {
+      std::istringstream lines(wrapped(paragraph, kColumns - names - 9));  // state and two gaps
+      for (std::string line; std::getline(lines, line); is_first = false)
+        table.row({{is_first ? one.name : ""},
+                   {is_first ? std::string(kStates[state]) : "", kInks[state]},
+                   {line, ink}});
+    };
+    add(one.text, Ink::plain);
+    add(one.advice, Ink::dim);
   }
   return table.text(colour);
 }
@@ -144,7 +171,10 @@ Json json(const MachineFacts& f, const std::vector<Measured>& measured,
               {"cores", f.cores},
               {"cores_online", f.cores_online},
               {"simd", {{"compiled", f.simd_compiled}, {"cpu", f.simd_cpu}}},
-              {"openmp", {{"version", f.openmp}, {"works", f.openmp_problem.empty()}}},
+              {"threads_work", f.threads_problem.empty()},
+              {"container",
+               {{"cores", f.container.cores ? Json(*f.container.cores) : Json()},
+                {"memory_bytes", or_null(f.container.memory_bytes)}}},
               {"memory_bytes", or_null(f.memory_bytes)},
               {"memory_available_bytes", or_null(f.memory_available_bytes)},
               {"huge_pages", f.huge_pages},
@@ -159,7 +189,9 @@ Json json(const MachineFacts& f, const std::vector<Measured>& measured,
               {"checks", Json::array()}};
   for (const Measured& m : measured)
     doc["measured"].push_back({{"threads", m.threads},
-                               {"read_bytes_per_second", m.read},
+                               {"read_bytes_per_second", m.read.bytes_per_second},
+                               {"read_buffer_bytes", m.read.bytes},
+                               {"read_partly_cached", m.read.partly_cached},
                                {"copy_bytes_per_second", m.copy},
                                {"matmul_f32_flops_per_second", m.f32},
                                {"matmul_f64_flops_per_second", m.f64}});
@@ -196,7 +228,7 @@ void add_doctor(CLI::App& app, int&) {
   sub->footer(R"(Examples:
   tplab doctor
   tplab doctor --json > machine.json
-The measured rates are the limits that `tplab bench` divides by. It takes a few seconds.)");
+It takes a few seconds. `tplab bench` measures its limits anew, beside what it times.)");
   output->add_options(*sub);
   sub->callback([output] { run(*output); });
 }

@@ -88,18 +88,12 @@ void find_simd(MachineFacts& facts) {
 }
 
 // One thread a core, which a World checks for itself.
-void try_openmp(MachineFacts& facts) {
-#if defined(_OPENMP)
-  facts.openmp = _OPENMP >= 202011   ? "5.1"
-                 : _OPENMP >= 201811 ? "5.0"
-                 : _OPENMP >= 201511 ? "4.5"
-                                     : fmt::format("of {}", _OPENMP);
-#endif
+void try_threads(MachineFacts& facts) {
   try {
     World({.tp = std::min(facts.cores, kMaxRanks), .threads_per_rank = 1}).run([](Rank&) {});
   } catch (const Error& error) {
-    facts.openmp_problem = error.problem();
-    facts.openmp_fix = error.fix();
+    facts.threads_problem = error.problem();
+    facts.threads_fix = error.fix();
   }
 }
 
@@ -119,9 +113,10 @@ MachineFacts machine_facts() {
   facts.cores = available_cores();
   facts.cores_online = std::max(1, static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
   find_simd(facts);
-  try_openmp(facts);
+  try_threads(facts);
   facts.memory_bytes = memory("MemTotal");
   facts.memory_available_bytes = memory("MemAvailable");
+  facts.container = cgroup_limits();
   facts.huge_pages = huge_pages();
 #if defined(__clang__)
   facts.compiler =

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "sim/cgroup.h"
+
 namespace tplab::cli {
 
 struct MachineFacts {
@@ -14,9 +16,9 @@ struct MachineFacts {
   int cores = 1;    // that this process may use
   int cores_online = 1;
   std::vector<std::string> simd_compiled, simd_cpu;  // of AVX2, FMA, AVX-512 or NEON
-  std::string openmp;                                // "4.5"
-  std::string openmp_problem, openmp_fix;            // empty: it gives a thread a core
+  std::string threads_problem, threads_fix;          // empty: there is a thread for each core
   std::optional<int64_t> memory_bytes, memory_available_bytes;
+  CgroupLimits container;
   std::string huge_pages;  // "always", "madvise" or "never"; empty if unknown
   std::string compiler, build_type, sanitizers, version;
   std::vector<std::pair<std::string, std::string>> libraries;  // name, version

@@ -1,7 +1,13 @@
 // The tplab command: finds the subcommand and turns errors into messages and exit codes.
 #include <fmt/format.h>
+#include <pthread.h>
+#include <sys/resource.h>
 
 #include <csignal>
+#include <cstdio>
+#include <exception>
+#include <system_error>
+#include <thread>
 
 #include "cli/command.h"
 #include "model/checkpoints/bytes.h"
@@ -86,6 +92,44 @@ int run(int argc, char** argv) {
   return exit_code;
 }
 
+// Says what went wrong, and returns the exit code.
+int refuse(const std::exception_ptr& thrown) {
+  try {
+    const tplab::Error error = tplab::as_error(thrown);
+    const char* const bug = "\n  fix: this is a bug in tplab; please report it";
+    tplab::cli::to_stderr("tplab: {}{}\n", error.what(), error.fix().empty() ? bug : "");
+    return static_cast<int>(error.kind());
+  } catch (const std::bad_alloc&) {  // not even for those words
+    std::fputs("tplab: out of memory\n  fix: use a smaller model, batch or sequence\n", stderr);
+    return static_cast<int>(tplab::ErrorKind::unavailable);
+  }
+}
+
+int guarded_run(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (...) {
+    return refuse(std::current_exception());
+  }
+}
+
+// Threads, and so ranks, get this much stack whatever `ulimit -s` says: products work on the stack.
+constexpr size_t kStackBytes = 2 << 20;
+
+// The same with enough stack for it: where the process has little, on a thread that has.
+int run_with_stack(int argc, char** argv) {
+  rlimit stack = {};
+  if (getrlimit(RLIMIT_STACK, &stack) != 0 || stack.rlim_cur >= kStackBytes)
+    return guarded_run(argc, argv);
+  int exit_code = 0;
+  try {
+    std::thread([&] { exit_code = guarded_run(argc, argv); }).join();
+  } catch (const std::system_error&) {
+    return refuse(std::current_exception());
+  }
+  return exit_code;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -93,17 +137,10 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_DFL);
   // A file that may not grow (ulimit -f) is an error like a full disk, not the end of us.
   std::signal(SIGXFSZ, SIG_IGN);
-  try {
-    return run(argc, argv);
-  } catch (const tplab::Error& e) {
-    tplab::cli::to_stderr("tplab: {}\n", e.what());
-    return static_cast<int>(e.kind());
-  } catch (const std::bad_alloc&) {
-    tplab::cli::to_stderr("tplab: out of memory\n  fix: use a smaller model, batch or sequence\n");
-    return static_cast<int>(tplab::ErrorKind::unavailable);
-  } catch (const std::exception& e) {
-    tplab::cli::to_stderr("tplab: {}\n  fix: this is a bug in tplab; please report it\n",
-                          tplab::printable(e.what()));
-    return static_cast<int>(tplab::ErrorKind::run);
-  }
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+  return run_with_stack(argc, argv);
 }

@@ -7,8 +7,13 @@ namespace tplab::cli {
 WorldsInTurn::WorldsInTurn(const std::vector<WorldOptions>& options, Prepare prepare)
     : prepare_(std::move(prepare)) {
   for (const WorldOptions& one : options) entries_.push_back({World(one)});
-  for (size_t world = 0; world < entries_.size(); ++world)
-    threads_.emplace_back([this, world] { live(world); });
+  try {
+    for (size_t world = 0; world < entries_.size(); ++world)
+      threads_.emplace_back([this, world] { live(world); });
+  } catch (...) {  // no more threads: those that there are must not wait for a turn
+    close({});
+    throw;
+  }
 }
 
 WorldsInTurn::~WorldsInTurn() { close({}); }

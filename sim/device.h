@@ -137,8 +137,9 @@ class Device {
                                   Array& dtable) = 0;
 
   // Causal attention over whole sequences, for training: no cache. With s the scores q kᵀ / √D of
-  // the positions up to t and d the dropout factors (1 where mask is null):
-  //   log_sums = log Σ exp(s),   y = (exp(s - log_sums) d) v
+  // the positions up to t, m their largest and d the dropout factors (1 where mask is null):
+  //   log_sums = log Σ exp(s - m),   y = (exp(s - m - log_sums) d) v
+  // The exponents are differences of scores, scaled: right for any finite scores, as decoding's.
   //   qkv: [B, T, 3 H D], q then k then v   ->   y: [B, T, H D]   log_sums: [B, H, T]
   virtual void causal_attention(const Array& qkv, int64_t heads, const DropoutMask* mask, Array& y,
                                 Array& log_sums) = 0;
@@ -186,6 +187,12 @@ class Device {
   // out = the largest of the terms, element by element; NaN if any term is NaN.
   virtual void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) = 0;
   virtual void copy(const void* from, void* to, int64_t bytes) = 0;
+
+  // --- For benchmarks.
+
+  // Reads all numbers and forgets them, as fast as it can: what any operation on them takes at
+  // least.
+  virtual void read(std::span<const Array> arrays) = 0;
 };
 
 // The CPU: Eigen, and the rank's own crew of threads.

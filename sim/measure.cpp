@@ -2,12 +2,19 @@
 #include "sim/measure.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "sim/cgroup.h"
 #include "sim/cpu/math.h"
 #include "sim/device.h"
 #include "sim/error.h"
@@ -29,31 +36,18 @@ double best_seconds(int runs, F&& f) {
 }
 
 // Numbers without a pattern that a product could profit from, none of them denormal.
+template <class Real>
+void fill(Real* data, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) data[i] = Real(i % 97) / Real(97) - Real(0.4);
+}
 Array filled(Device& device, Crew& crew, DType dtype, const Shape& shape) {
   Array x = device.allocate(dtype, shape);
   dispatch(dtype, [&](auto zero) {
-    using Real = decltype(zero);
     crew.parallel_for(x.count(), 1 << 16, [&](int64_t begin, int64_t end) {
-      Real* const data = x.as<Real>();
-      for (int64_t i = begin; i < end; ++i) data[i] = Real(i % 97) / Real(97) - Real(0.4);
+      fill(x.as<decltype(zero)>(), begin, end);
     });
   });
   return x;
-}
-
-float sum_of(const float* x, int64_t count) {
-  using namespace cpu;
-  constexpr int64_t kSums = 8, kStep = kSums * kWidth<float>;
-  Packet<float> sums[kSums];
-  for (auto& sum : sums) sum = all(0.0f);
-  for (int64_t i = 0; i + kStep <= count; i += kStep) {
-    for (int64_t s = 0; s < kSums; ++s) {
-      sums[s] = Eigen::internal::padd(sums[s], load(x + i + s * kWidth<float>));
-    }
-  }
-  float total = 0;
-  for (const auto& sum : sums) total += Eigen::internal::predux(sum);
-  return total;
 }
 
 // c = a b, n by n. The lanes share out the columns of c.
@@ -73,33 +67,51 @@ double physical_memory_bytes() {
   return static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
 }
 
-// Of which the last-level cache, where the system tells its size, cannot hold a part worth having:
-// passes over 512 MiB beside 260 MiB of cache read half as fast again as the memory does.
+std::string word_in(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string word;
+  file >> word;
+  return word;
+}
+
+// All caches of the last level together, by what the kernel says of each and by what the C library
+// says of all: virtual machines hide one or the other. 0 if neither is known.
+int64_t last_cache_bytes() {
+  namespace fs = std::filesystem;
+  std::map<std::pair<int, std::string>, int64_t> caches;  // by level and the cores that share one
+  std::error_code error;
+  for (const auto& cpu : fs::directory_iterator("/sys/devices/system/cpu", error)) {
+    for (const auto& cache : fs::directory_iterator(cpu.path() / "cache", error)) {
+      const std::string level = word_in(cache.path() / "level");
+      const std::string kib = word_in(cache.path() / "size");  // "32768K"
+      if (!level.empty() && !kib.empty())
+        caches[{std::atoi(level.c_str()), word_in(cache.path() / "shared_cpu_list")}] =
+            std::atoll(kib.c_str()) * 1024;
+    }
+  }
+  int64_t bytes = 0;
+  for (const auto& [key, size] : caches)
+    if (key.first == caches.rbegin()->first.first) bytes += size;
+  return std::max<int64_t>(bytes, sysconf(_SC_LEVEL3_CACHE_SIZE));
+}
+
+// Enough that the last-level cache cannot hold a part worth having.
 int64_t bytes_beyond_the_caches() {
   constexpr int64_t kLeast = 512 << 20, kCaches = 8, kMultiple = 64 << 20;
-  const auto cache = std::max<int64_t>(sysconf(_SC_LEVEL3_CACHE_SIZE), 0);
   const auto quarter = static_cast<int64_t>(physical_memory_bytes() / 4);
-  const int64_t bytes = std::max(kLeast, std::min(kCaches * cache, quarter));
+  const int64_t bytes = std::max(kLeast, std::min(kCaches * last_cache_bytes(), quarter));
   return bytes / kMultiple * kMultiple;
 }
 
 }  // namespace
 
-double measure_read_bandwidth(Crew& crew) {
+ReadBandwidth measure_read_bandwidth(Crew& crew) {
   const auto device = make_cpu_device(crew);
   Array x = device->allocate(DType::f32, Shape{bytes_beyond_the_caches() / 4});
   device->zero(x);
-  const float* const data = x.as<float>();
-  constexpr int64_t kLine = 4096;  // parts begin at a multiple of this
-  volatile float sink = 0;         // so that no sum is left out
-  const double seconds = best_seconds(8, [&] {
-    crew.parallel_for(x.count() / kLine, 1, [&](int64_t begin, int64_t end) {
-      const float sum = sum_of(data + begin * kLine, (end - begin) * kLine);
-      if (begin == 0) sink = sum;
-    });
-  });
-  static_cast<void>(sink);
-  return static_cast<double>(x.bytes()) / seconds;
+  const double seconds = best_seconds(8, [&] { device->read({{x}}); });
+  const auto bytes = static_cast<double>(x.bytes());
+  return {bytes / seconds, x.bytes(), x.bytes() < 4 * last_cache_bytes()};
 }
 
 double measure_copy_bandwidth(Crew& crew) {
@@ -128,13 +140,43 @@ double measure_matmul_flops(Crew& crew, DType dtype) {
   return best;
 }
 
+namespace {
+
+constexpr int64_t kProbeSize = 1024;
+int64_t probe_rows(int ranks) { return std::max<int64_t>(1, kProbeSize / ranks); }
+
+}  // namespace
+
+MatmulProbe::MatmulProbe(Device& device, DType dtype, int ranks)
+    : device_(device),
+      a_(device.allocate(dtype, Shape{kProbeSize, kProbeSize})),
+      b_(device.allocate(dtype, Shape{probe_rows(ranks), kProbeSize})),
+      c_(device.allocate(dtype, Shape{kProbeSize, probe_rows(ranks)})) {
+  for (Array* x : {&a_, &b_}) {
+    dispatch(dtype, [&](auto zero) { fill(x->as<decltype(zero)>(), 0, x->count()); });
+  }
+}
+
+void MatmulProbe::run() { device_.linear(a_, b_, nullptr, c_); }
+
+double MatmulProbe::flops(int ranks) {
+  return 2.0 * static_cast<double>(kProbeSize * kProbeSize * probe_rows(ranks)) * ranks;
+}
+
 void require_memory(const std::string& what, double bytes, const std::string& fix) {
-  const double has = physical_memory_bytes();
-  if (bytes <= has) return;
   constexpr double kGiB = 1 << 30;
-  fail_unavailable(fmt::format("{} needs about {:.1f} GiB of memory, and this machine has {:.1f}",
-                               what, bytes / kGiB, has / kGiB),
-                   fix);
+  const auto refuse_past = [&](double limit, const char* whose) {
+    if (bytes <= limit) return;
+    fail_unavailable(fmt::format("{} needs about {:.1f} GiB of memory, and {} {:.1f}", what,
+                                 bytes / kGiB, whose, limit / kGiB),
+                     fix);
+  };
+  refuse_past(physical_memory_bytes(), "this machine has");
+  if (const auto limit = cgroup_limits().memory_bytes)
+    refuse_past(static_cast<double>(*limit), "this container (its control group) may have");
+  rlimit space = {};
+  if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
+    refuse_past(static_cast<double>(space.rlim_cur), "this process may have (ulimit -v)");
 }
 
 }  // namespace tplab

@@ -1,20 +1,28 @@
-// What this machine can do at best: the limits that `tplab doctor` prints and `tplab bench` divides
-// by.
+// What this machine can do at best: what `tplab doctor` prints, and the limits of `tplab bench`.
 //
 // Every figure is the best of several runs, taken with the crew of a rank, so with as many threads
 // and the same fork and join as an operation has. Memory is in blocks far larger than the caches.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
+#include "sim/device.h"
 #include "sim/dtype.h"
 #include "sim/threads/crew.h"
 
 namespace tplab {
 
-// Bytes per second: summing at least 512 MiB of floats, and eight times the last-level cache where
-// memory allows, each lane its own contiguous part.
-double measure_read_bandwidth(Crew& crew);
+struct ReadBandwidth {
+  double bytes_per_second;
+  int64_t bytes;       // that were read, again and again
+  bool partly_cached;  // there is too little memory for a buffer that the last cache does not
+                       // matter to
+};
+
+// Reading at least 512 MiB, and eight times the last-level cache where a quarter of the memory
+// allows, each lane its own contiguous part.
+ReadBandwidth measure_read_bandwidth(Crew& crew);
 
 // Bytes copied per second (each is read once and written once): memcpy of 256 MiB.
 double measure_copy_bandwidth(Crew& crew);
@@ -23,8 +31,21 @@ double measure_copy_bandwidth(Crew& crew);
 // two ways, Eigen's product with its columns split over the lanes, and Device::linear.
 double measure_matmul_flops(Crew& crew, DType dtype);
 
-// Throws Error(unavailable), which says both sizes, if `what` needs more than this machine's
-// memory: before the work, not when the memory runs out.
+// A product of matrices of every rank of a world, to be timed beside other work of the same
+// threads: what the machine can do at that moment.
+class MatmulProbe {
+ public:
+  MatmulProbe(Device& device, DType dtype, int ranks);
+  void run();                      // this rank's part
+  static double flops(int ranks);  // of all ranks together
+
+ private:
+  Device& device_;
+  Array a_, b_, c_;  // c = a bᵀ   a: [n, n]   b: [n/ranks, n]
+};
+
+// Throws Error(unavailable), which says both sizes, if `what` needs more memory than this machine
+// has or this process may have: before the work, not when the memory runs out.
 void require_memory(const std::string& what, double bytes, const std::string& fix);
 
 }  // namespace tplab

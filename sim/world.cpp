@@ -1,27 +1,20 @@
 #include "sim/world.h"
 
 #include <fmt/format.h>
-#include <omp.h>
 #include <sched.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cassert>
+#include <limits>
 #include <thread>
 
+#include "sim/cgroup.h"
 #include "sim/error.h"
 #include "sim/meta/meta_device.h"
 #include "sim/threads/board.h"
 #include "sim/threads/crew.h"
+#include "sim/threads/run_on_threads.h"
 #include "sim/threads/threads_comm.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define TPLAB_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TPLAB_THREAD_SANITIZER 1
-#endif
-#endif
 
 namespace tplab {
 namespace {
@@ -36,40 +29,15 @@ void check_name(std::string_view option, std::string_view value, std::string_vie
   fail(fmt::format("unknown {} '{}'", option, value), fmt::format("use {}", built));
 }
 
-#ifdef TPLAB_THREAD_SANITIZER
-
-// The same on plain threads, because the sanitizer does not see how libgomp synchronises its own.
-void run_on_threads(int threads, const std::function<void(int)>& body) {
-  std::vector<std::jthread> team;
-  for (int i = 0; i < threads; ++i) team.emplace_back([&body, i] { body(i); });
-}
-
-#else
-
-// Calls body(0) .. body(threads-1), each on a thread of its own. body must not throw.
-void run_on_threads(int threads, const std::function<void(int)>& body) {
-  const int dynamic_before = omp_get_dynamic();
-  omp_set_dynamic(0);
-  std::atomic<int> got = 0;
-#pragma omp parallel num_threads(threads)
-  {
-    if (omp_get_thread_num() == 0) got = omp_get_num_threads();
-    if (omp_get_num_threads() == threads) body(omp_get_thread_num());
-  }
-  omp_set_dynamic(dynamic_before);
-  if (got == threads) return;
-  fail_unavailable(fmt::format("OpenMP gave {} threads of the {} asked for", got.load(), threads),
-                   "unset OMP_THREAD_LIMIT, and do not start a World inside a parallel region");
-}
-
-#endif
-
 }  // namespace
 
 int available_cores() {
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof(cores), &cores) == 0) return std::max(1, CPU_COUNT(&cores));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  static const int kQuota = cgroup_limits().cores.value_or(std::numeric_limits<int>::max());
+  cpu_set_t set;
+  const int cores = sched_getaffinity(0, sizeof(set), &set) == 0
+                        ? CPU_COUNT(&set)
+                        : static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(cores, 1, std::max(1, kQuota));
 }
 
 World::World(WorldOptions options) : options_(std::move(options)) {

@@ -47,7 +47,8 @@ class World {
   // Calls body once per rank, each on its own thread, and returns when all have returned. Records
   // are by global index, dp_index * tp + index.
   // If ranks throw, the peers are released from whatever they wait for, and the first exception is
-  // rethrown with the rank's name in front (an Error keeps its kind). Nothing hangs.
+  // rethrown with the rank's name in front (its kind is that of as_error). Nothing hangs.
+  // Throws Error(unavailable), before any body runs, where the system gives too few threads.
   std::vector<RankRecord> run(const std::function<void(Rank&)>& body);
 
   int threads_per_rank() const;
@@ -56,7 +57,7 @@ class World {
   WorldOptions options_;
 };
 
-// Cores this process may run on.
+// Cores this process may run on, and that its control group lets it keep busy.
 int available_cores();
 
 }  // namespace tplab

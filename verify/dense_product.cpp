@@ -9,19 +9,41 @@
 #if !defined(__clang__)
 #pragma GCC diagnostic pop
 #endif
+#include <sched.h>
+
 #include <algorithm>
+#include <atomic>
+#include <future>
+#include <system_error>
 #include <type_traits>
 #include <vector>
 
 namespace tplab::dense {
 namespace {
 
-// ThreadSanitizer does not know libgomp's barriers and reports races that are none.
-#if defined(__SANITIZE_THREAD__)
-constexpr bool kThreads = false;
-#else
-constexpr bool kThreads = true;
-#endif
+int64_t cores() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+// f(first, how many) for the tiles of [0, n), on as many threads as have enough to multiply for it
+// to be worth it. Where the system gives fewer, those that there are do it all.
+template <class F>
+void for_each_tile(int64_t n, int64_t tile, int64_t multiplications, F f) {
+  constexpr int64_t kWorth = 2 << 20;  // a thread costs as much as some 200,000
+  std::atomic<int64_t> next = 0;
+  const auto work = [&] {
+    for (int64_t i = next++ * tile; i < n; i = next++ * tile) f(i, std::min(tile, n - i));
+  };
+  std::vector<std::future<void>> others;
+  const int64_t threads = std::min({cores(), multiplications / kWorth, (n + tile - 1) / tile});
+  try {
+    for (int64_t i = 1; i < threads; ++i) others.push_back(std::async(std::launch::async, work));
+  } catch (const std::system_error&) {
+  }
+  work();
+  for (std::future<void>& other : others) other.get();
+}
 
 // b: [n, k]   ->   [k, n]
 template <class Real>
@@ -29,11 +51,11 @@ std::vector<Real> transpose(const Real* b, int64_t n, int64_t k) {
   constexpr int64_t kTile = 32;  // a tile of both matrices fits in the cache
   std::vector<Real> out(static_cast<size_t>(n * k));
   Real* to = out.data();
-#pragma omp parallel for if (kThreads && n * k > 65536)
-  for (int64_t j0 = 0; j0 < n; j0 += kTile)
+  for_each_tile(n, kTile, n * k, [&](int64_t j0, int64_t width) {
     for (int64_t p0 = 0; p0 < k; p0 += kTile)
       for (int64_t p = p0; p < std::min(p0 + kTile, k); ++p)
-        for (int64_t j = j0; j < std::min(j0 + kTile, n); ++j) to[p * n + j] = b[j * k + p];
+        for (int64_t j = j0; j < j0 + width; ++j) to[p * n + j] = b[j * k + p];
+  });
   return out;
 }
 
@@ -43,12 +65,9 @@ using ConstMap = Eigen::Map<const Matrix>;
 // c = a b, with Eigen, a stretch of columns a thread.   a, b: matrices or transposes of some
 void multiply_with_eigen(const auto& a, const auto& b, Eigen::Map<Matrix> c) {
   constexpr int64_t kTile = 256;  // enough columns for Eigen's own blocking
-  const int64_t n = c.cols();
-#pragma omp parallel for if (kThreads && n > kTile)
-  for (int64_t j = 0; j < n; j += kTile) {
-    const int64_t width = std::min(kTile, n - j);
+  for_each_tile(c.cols(), kTile, a.rows() * a.cols() * c.cols(), [&](int64_t j, int64_t width) {
     c.middleCols(j, width).noalias() = a * b.middleCols(j, width);
-  }
+  });
 }
 
 }  // namespace
@@ -60,16 +79,14 @@ void multiply(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64
     multiply_with_eigen(ConstMap(a, m, k), ConstMap(b, k, n), Eigen::Map<Matrix>(c, m, n));
   } else {
     constexpr int64_t kTile = 64;  // columns at a time: their part of b stays in cache over all i
-#pragma omp parallel for if (kThreads && m * k * n > 65536)
-    for (int64_t j0 = 0; j0 < n; j0 += kTile) {
-      const int64_t width = std::min(kTile, n - j0);
+    for_each_tile(n, kTile, m * k * n, [&](int64_t j0, int64_t width) {
       for (int64_t i = 0; i < m; ++i) {
         Real sum[kTile] = {};
         for (int64_t p = 0; p < k; ++p)
           for (int64_t j = 0; j < width; ++j) sum[j] += a[i * k + p] * b[p * n + j0 + j];
         std::copy(sum, sum + width, c + i * n + j0);
       }
-    }
+    });
   }
 }
 

@@ -46,10 +46,10 @@ void RunRecorder::note_phase() {
 void RunRecorder::entered() {
   if (!on_) return;
   note_phase();
-  open_.push_back(scope_sites_.size());
-  scope_sites_.push_back(rank_->site());
   const int64_t now = now_ns();
-  recording_.scopes.push_back({{now, now}, {}, rank_->phase(), static_cast<int>(open_.size()) - 1});
+  recording_.scopes.push_back({{now, now}, {}, rank_->phase(), static_cast<int>(open_.size())});
+  scope_sites_.push_back(rank_->site());
+  open_.push_back(scope_sites_.size() - 1);  // last: if memory runs out, what is open is there
 }
 
 void RunRecorder::left() {

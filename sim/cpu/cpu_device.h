@@ -5,6 +5,7 @@
 #pragma once
 
 #include "sim/cpu/memory.h"
+#include "sim/cpu/read.h"
 #include "sim/device.h"
 #include "sim/threads/crew.h"
 
@@ -25,6 +26,7 @@ class CpuDevice final : public Device {
   void zero(Array& x) override;
   void* host_memory(Array& x) override { return x.data(); }
   MemoryUse memory() const override { return memory_->use(); }
+  void read(std::span<const Array> arrays) override { cpu::read(crew_, arrays); }
 
   void linear(const Array& x, const Array& w, const Array* bias, Array& y) override;
   void add(const Array& a, const Array& b, Array& y) override;

@@ -66,65 +66,69 @@ void to_system(void* data, int64_t size) {
 }  // namespace
 
 CpuMemory::~CpuMemory() {
-  for (const Block& block : kept_) to_system(block.data, block.size);
+  for (const auto& [size, block] : kept_) to_system(block.data, size);
 }
 
 std::shared_ptr<void> CpuMemory::allocate(DType dtype, const Shape& shape) {
   const int64_t bytes = checked_bytes(dtype, shape);
-  void* const data = bytes < 0 ? nullptr : take(bytes);
-  if (!data) {
+  const Blocks::iterator taken = bytes < 0 ? used_.end() : take(bytes);
+  if (taken == used_.end()) {
     fail_unavailable(
         fmt::format(
             "no memory for an array {} of {}{}", shape.text(), name(dtype),
             bytes < 0 ? "" : fmt::format(", {:.1f} MiB", static_cast<double>(bytes) / 0x1p20)),
         "use a smaller model, batch or sequence, --dtype f32, or a machine with more memory");
   }
-  const Block block{data, rounded(bytes)};
   return std::shared_ptr<void>(
-      data, [pool = shared_from_this(), block, bytes](void*) { pool->give_back(block, bytes); });
+      taken->second.data, [pool = shared_from_this(), taken](void*) { pool->give_back(taken); });
 }
 
-// Null if the system has none.
-void* CpuMemory::take(int64_t bytes) {
+// used_.end() if the system has none.
+CpuMemory::Blocks::iterator CpuMemory::take(int64_t bytes) {
   const int64_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
-  void* data = nullptr;
-  if (const auto found = kept_by_size_.find(size); found != kept_by_size_.end()) {
-    data = found->second->data;
-    kept_.erase(found->second);
-    kept_by_size_.erase(found);
+  Blocks::iterator block;
+  if (const auto found = kept_.find(size); found != kept_.end()) {
+    block = used_.insert(kept_.extract(found));
     kept_bytes_ -= size;
   } else {
     const int64_t used = used_rounded_ + size;
     const int64_t peak = std::max(use_.peak_bytes, used);
     while (!kept_.empty() && used + kept_bytes_ > peak + peak / 16 + kSlackBytes) release_oldest();
+    block = used_.emplace(size, Block());
+    void*& data = block->second.data;
     data = from_system(size);
     while (!data && !kept_.empty()) {
       release_oldest();
       data = from_system(size);
     }
-    if (!data) return nullptr;
+    if (!data) {
+      used_.erase(block);
+      return used_.end();
+    }
   }
+  block->second.bytes = bytes;
   used_rounded_ += size;
   use_.current_bytes += bytes;
   use_.peak_bytes = std::max(use_.peak_bytes, use_.current_bytes);
-  return data;
+  return block;
 }
 
-void CpuMemory::give_back(Block block, int64_t bytes) {
+void CpuMemory::give_back(Blocks::iterator block) noexcept {
   const std::lock_guard lock(mutex_);
-  used_rounded_ -= block.size;
-  use_.current_bytes -= bytes;
-  kept_by_size_.emplace(block.size, kept_.insert(kept_.end(), block));
-  kept_bytes_ += block.size;
+  used_rounded_ -= block->first;
+  use_.current_bytes -= block->second.bytes;
+  kept_bytes_ += block->first;
+  block->second.freed_as = freed_++;
+  kept_.insert(used_.extract(block));
 }
 
 void CpuMemory::release_oldest() {
-  const Kept::iterator oldest = kept_.begin();
-  const auto [first, last] = kept_by_size_.equal_range(oldest->size);
-  kept_by_size_.erase(std::find_if(first, last, [&](auto& row) { return row.second == oldest; }));
-  to_system(oldest->data, oldest->size);
-  kept_bytes_ -= oldest->size;
+  const auto oldest = std::min_element(
+      kept_.begin(), kept_.end(),
+      [](const auto& a, const auto& b) { return a.second.freed_as < b.second.freed_as; });
+  to_system(oldest->second.data, oldest->first);
+  kept_bytes_ -= oldest->first;
   kept_.erase(oldest);
 }
 

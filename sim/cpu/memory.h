@@ -2,10 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 
 #include "sim/device.h"
 
@@ -38,21 +37,24 @@ class CpuMemory : public std::enable_shared_from_this<CpuMemory> {
 
  private:
   struct Block {
-    void* data;
-    int64_t size;  // rounded up
+    void* data = nullptr;
+    int64_t bytes = 0;      // as asked for
+    uint64_t freed_as = 0;  // the how manyth that was freed
   };
-  using Kept = std::list<Block>;  // oldest first
+  using Blocks = std::multimap<int64_t, Block>;  // by their size, rounded up
 
   CpuMemory() = default;
-  void* take(int64_t bytes);
-  void give_back(Block block, int64_t bytes);
+  Blocks::iterator take(int64_t bytes);
+  void give_back(Blocks::iterator block) noexcept;
   void release_oldest();
 
   mutable std::mutex mutex_;
   MemoryUse use_;
   int64_t used_rounded_ = 0, kept_bytes_ = 0;
-  Kept kept_;
-  std::unordered_multimap<int64_t, Kept::iterator> kept_by_size_;
+  uint64_t freed_ = 0;
+  // A block's node moves between these: giving back needs no memory, for it may be because there is
+  // none.
+  Blocks used_, kept_;
 };
 
 }  // namespace tplab

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <mutex>
 #include <set>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "tests/sim/team.h"
@@ -87,6 +89,27 @@ TEST_CASE("parallel_for: lane 0 waits for a lane that takes long") {
     ++done;
   });
   CHECK(done == 2);
+}
+
+TEST_CASE(
+    "parallel_for: what a lane throws comes out when all lanes are done, then it works again") {
+  Team team(3);
+  for (int64_t thrower = 0; thrower < 4; ++thrower) {  // 3: all of them
+    std::atomic<int> done{0};
+    std::string what;
+    try {
+      team.crew().parallel_for(3, 1, [&](int64_t begin, int64_t) {
+        if (begin == thrower || thrower == 3) throw std::runtime_error(std::to_string(begin));
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        ++done;
+      });
+    } catch (const std::runtime_error& error) {
+      what = error.what();
+    }
+    CHECK(what == std::to_string(thrower % 3));
+    CHECK(done == (thrower == 3 ? 0 : 2));
+  }
+  CHECK(parts_of(team.crew(), 3, 1) == std::set<Part>{{0, 1}, {1, 2}, {2, 3}});
 }
 
 TEST_CASE("Crew: close releases lanes that never got work, and ones that start to serve late") {
