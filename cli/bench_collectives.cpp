@@ -100,6 +100,11 @@ void CollectivesBench::check_options() const {
   if (min_bytes < 1024 || max_bytes < min_bytes || max_bytes > kMost)
     fail(fmt::format("sizes from {} to {} bytes make no series", min_bytes, max_bytes),
          "use --min of at least 1K and --max from there to 4G");
+  const double ranks = *std::max_element(tps.begin(), tps.end());
+  require_memory(fmt::format("{} ranks with tensors of {}", ranks,
+                             human_bytes(static_cast<double>(max_bytes))),
+                 static_cast<double>(max_bytes) * (2 * ranks + 1),
+                 "use fewer ranks, or less --max");
 }
 
 // Times `work` on all ranks: batches of calls between two barriers, as many in each as fill two

@@ -36,8 +36,8 @@ const std::vector<std::string> kCommands = {
     "trace --preset nano-cpu --tp 4 -o \"$OUT\"/trace.json",
     "generate --preset nano-cpu --tokens 1 --max-new 20 --tp 4",
     "explore -o \"$OUT\"/page.html",
-    "draw block --preset gpt2-xl --tp 4",
-    "info --preset gpt2-xl --tp 4",
+    "draw block --preset gpt2-medium --tp 4",
+    "info --preset gpt2-medium --tp 4",
     "bench forward --preset nano-cpu --repeat 1 --seq 16",
     "bench decode --preset nano-cpu --repeat 1 --steps 4",
     "bench collectives --tp 4 --max 64K --repeat 1",
@@ -134,6 +134,7 @@ TEST_CASE("sizes that no machine has are refused at once") {
   const std::string many = " --preset nano-cpu --tp 1 --batch 2147483647";
   for (const char* command : {"verify", "bench forward", "bench decode", "bench train --dp 1"})
     refused(command + many, 4);
+  refused("bench collectives --tp 64 --min 4G --max 4G", 4);
 }
 
 }  // namespace
