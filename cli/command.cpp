@@ -118,8 +118,10 @@ bool Output::terminal() const { return path_.empty() && isatty(STDOUT_FILENO); }
 
 bool Output::colour() const {
   const char* off = std::getenv("NO_COLOR");
-  return !json_ && !no_color_ && !(off && *off) && terminal();
+  return !json_ && !no_color_ && !(off && *off) && path_.empty() && takes_codes(STDOUT_FILENO);
 }
+
+int Output::columns() const { return path_.empty() ? terminal_columns() : 80; }
 
 void Output::text(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() && !error_) error_ = errno;

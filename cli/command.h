@@ -42,6 +42,7 @@ class Output {
   bool terminal() const;                             // a person is reading
   const std::string& path() const { return path_; }  // -o's; empty: stdout
   bool colour() const;
+  int columns() const;  // of its text: terminal_columns(), and 80 in a file
 
   void text(const std::string& text);                // as it is
   void document(const nlohmann::ordered_json& doc);  // --json's, indented
@@ -97,6 +98,12 @@ struct MachineChoice {
   std::string device = "cpu", comm = "threads";
   void add_options(CLI::App& app);
 };
+
+// How many columns text may take, at least 40: what COLUMNS says, else the terminal that stdout or
+// stderr is, else 80.
+int terminal_columns();
+// Whether a terminal is there that takes codes for colour and the cursor: not where TERM is "dumb".
+bool takes_codes(int descriptor);
 
 // Writes a message, printable whatever names are in it. One that cannot be written (a full disk, a
 // closed stderr) is dropped: it must not cost the user the work it is about.

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -21,7 +19,6 @@ namespace tplab::cli {
 
 namespace {
 
-constexpr int kColumns = 80;  // of text that no terminal shows
 constexpr const char* kAnyKind = " --help --json --no-color --out --ascii ";
 
 // To add a kind: its function (draw.h), and a row here.
@@ -141,12 +138,6 @@ bool locale_is_utf8() {
   return false;
 }
 
-int terminal_columns() {
-  winsize size = {};
-  const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-  return std::max<int>(kColumns, known ? size.ws_col : 0);
-}
-
 struct DrawCommand {
   std::string kind;
   DrawSettings settings;
@@ -173,7 +164,7 @@ TextStyle DrawCommand::style() const {
   const bool file = !output.path().empty();
   return {.colour = output.colour(),
           .unicode = !ascii && (file || locale_is_utf8()),
-          .columns = output.terminal() ? terminal_columns() : kColumns};
+          .columns = output.columns()};
 }
 
 void DrawCommand::run(const CLI::App& sub) {
