@@ -15,6 +15,7 @@
 #include "sim/threads/crew.h"
 #include "sim/threads/run_on_threads.h"
 #include "sim/threads/threads_comm.h"
+#include "sim/timed_device.h"
 
 namespace tplab {
 namespace {
@@ -95,9 +96,11 @@ std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
     const Observer* observer = options_.observer ? &options_.observer : nullptr;
     Recorder* const recorder =
         options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(r)];
-    ranks.push_back(std::make_unique<Rank>(
-        place, meta ? make_meta_device(recorder) : make_cpu_device(*crews.back()), observer,
-        recorder));
+    std::unique_ptr<Device> device =
+        meta ? make_meta_device(recorder) : make_cpu_device(*crews.back());
+    if (auto* const times = dynamic_cast<OperationTimes*>(recorder); times && !meta)
+      device = make_timed_device(std::move(device), *times);
+    ranks.push_back(std::make_unique<Rank>(place, std::move(device), observer, recorder));
     Rank& rank = *ranks.back();
     rank.comm_ = make_comm(rows[static_cast<size_t>(r / tp)], rank, options_.algorithm);
     rank.dp_comm_ = make_comm(columns[static_cast<size_t>(r % tp)], rank, options_.algorithm);

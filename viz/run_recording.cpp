@@ -58,14 +58,30 @@ void RunRecorder::left() {
   open_.pop_back();
 }
 
+void RunRecorder::starts(std::string_view operation) {
+  if (!on_ || in_collective_) return;
+  note_phase();
+  OperationSpan span;
+  span.operation = operation;
+  span.depth = static_cast<int>(open_.size());
+  span.start_ns = now_ns();
+  recording_.operations.push_back(span);
+}
+
+void RunRecorder::ends() {
+  if (on_ && !in_collective_) recording_.operations.back().end_ns = now_ns();
+}
+
 void RunRecorder::before(const Post& call, const Array&) {
   if (!on_) return;
   note_phase();
+  in_collective_ = true;
   sequence_ = call.sequence;
 }
 
 void RunRecorder::after(const Event& event, const Array&) {
   if (!on_) return;
+  in_collective_ = false;
   CollectiveSpan span;
   span.start_ns = event.start_ns;
   span.end_ns = event.end_ns;
@@ -97,6 +113,7 @@ void shift_to_zero(std::vector<RankRecording>& ranks) {
     for (PhaseSpan& span : rank.phases) shift(span, first);
     for (ScopeSpan& span : rank.scopes) shift(span, first);
     for (CollectiveSpan& span : rank.collectives) shift(span, first);
+    for (OperationSpan& span : rank.operations) shift(span, first);
   }
 }
 

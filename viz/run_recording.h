@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sim/rank.h"
 #include "sim/recorder.h"
+#include "sim/timed_device.h"
 
 namespace tplab {
 
@@ -24,6 +26,12 @@ struct PhaseSpan : Interval {
 struct ScopeSpan : Interval {
   std::string site;  // its path: "block 0/attn"
   Phase phase = Phase::forward;
+  int depth = 0;  // scopes around it
+};
+
+// An operation of the device, by its name in sim/device.h.
+struct OperationSpan : Interval {
+  std::string_view operation;
   int depth = 0;  // scopes around it
 };
 
@@ -44,6 +52,7 @@ struct RankRecording : Interval {
   std::vector<PhaseSpan> phases;  // without gaps, from start to end
   std::vector<ScopeSpan> scopes;
   std::vector<CollectiveSpan> collectives;
+  std::vector<OperationSpan> operations;
 };
 
 struct RunRecording {
@@ -55,7 +64,7 @@ struct RunRecording {
 
 // Records one rank between start() and stop(). A phase that begins inside a scope is seen when the
 // rank is out of all scopes again: so scopes lie within phases.
-class RunRecorder final : public Recorder {
+class RunRecorder final : public Recorder, public OperationTimes {
  public:
   // REQUIRES: called on the rank's thread, outside of all scopes.
   void start();
@@ -66,6 +75,8 @@ class RunRecorder final : public Recorder {
   void entered() override;
   void left() override;
   void placed(const Array&, std::string_view) override { note_phase(); }
+  void starts(std::string_view operation) override;
+  void ends() override;
   void before(const Post& call, const Array& in) override;
   void after(const Event& event, const Array& out) override;
 
@@ -73,7 +84,7 @@ class RunRecorder final : public Recorder {
   void note_phase();
 
   const Rank* rank_ = nullptr;
-  bool on_ = false;
+  bool on_ = false, in_collective_ = false;
   std::vector<size_t> open_;              // scopes that were entered and not left
   std::vector<const Site*> scope_sites_;  // resolved when the clock has stopped
   uint64_t sequence_ = 0;                 // of the call being made

@@ -24,6 +24,11 @@ struct Line {
   Json event;
 };
 
+// The same module's two passes are of different names, so that a query tells them apart.
+std::string name_of(const ScopeSpan& span) {
+  return span.phase == Phase::backward ? span.site + " backward" : span.site;
+}
+
 double microseconds(int64_t ns) { return static_cast<double>(ns) / 1000; }
 
 class Writer {
@@ -98,7 +103,10 @@ class Writer {
     for (const PhaseSpan& span : recording.phases)
       slice(rank, span, 0, std::string(name(span.phase)), "phase", Json::object());
     for (const ScopeSpan& span : recording.scopes)
-      slice(rank, span, 1 + span.depth, span.site, "module", {{"phase", name(span.phase)}});
+      slice(rank, span, 1 + span.depth, name_of(span), "module",
+            {{"site", span.site}, {"phase", name(span.phase)}});
+    for (const OperationSpan& span : recording.operations)
+      slice(rank, span, 1 + span.depth, std::string(span.operation), "operation", Json::object());
     for (const CollectiveSpan& span : recording.collectives) {
       const Event& e = span.event;
       slice(rank, span, 1 + span.depth, std::string(name(e.op)), "collective",

@@ -36,7 +36,9 @@ inline std::vector<RankRecording> fixed_ranks() {
               {{60000, 95000}, "block 0", Phase::backward, 0}};
   a.collectives = {fixed_collective(20000, 40000, "block 0/attn", Phase::forward, 7, 2),
                    fixed_collective(85000, 90000, "block 0", Phase::backward, 8, 1)};
+  a.operations = {{{13000, 19000}, "linear", 2}, {{62000, 70000}, "linear_backward_input", 1}};
   RankRecording b = a;
+  b.operations.pop_back();
   b.tp_index = 1;
   b.collectives = {fixed_collective(30000, 45000, "block 0/attn", Phase::forward, 7, 2),
                    fixed_collective(65000, 92000, "block 0", Phase::backward, 8, 1)};

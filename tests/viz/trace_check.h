@@ -29,6 +29,8 @@ class TraceCheck {
     for (const auto& e : trace["traceEvents"]) read(e);
     for (auto& [thread, slices] : slices_) check_nesting(thread, slices);
     check_collectives();
+    check_operations();
+    check_passes();
     check_flows();
     check_counters();
     check_names();
@@ -152,6 +154,29 @@ class TraceCheck {
           fault(fmt::format("{} is not waiting and moving, but {}", slices[i].name, parts));
       }
     }
+  }
+
+  // Nothing happens inside one, and it stands in no collective.
+  void check_operations() {
+    for (auto& [thread, slices] : slices_)
+      for (const Slice& s : slices) {
+        const std::string around =
+            s.parent < 0 ? "" : slices[static_cast<size_t>(s.parent)].category;
+        if (around == "operation") fault(fmt::format("{} is inside an operation", s.name));
+        if (s.category == "operation" && around != "module" && around != "phase")
+          fault(fmt::format("the operation {} is in no module and no phase", s.name));
+      }
+  }
+
+  // A module's two passes are told apart by their names.
+  void check_passes() {
+    for (auto& [thread, slices] : slices_)
+      for (const Slice& s : slices) {
+        if (s.category != "module") continue;
+        const bool backward = s.name.size() > 9 && s.name.substr(s.name.size() - 9) == " backward";
+        if (backward != (s.args["phase"] == "backward"))
+          fault(fmt::format("{} is named as of another pass", s.name));
+      }
   }
 
   // The collective of a thread at a moment: the last that had begun, at a boundary of two.

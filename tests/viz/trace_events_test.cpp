@@ -81,15 +81,20 @@ TEST_CASE("trace: phases hold modules, modules hold collectives, and ranks have 
   REQUIRE(names.size() > 6);
   CHECK(names[0] == "phase forward");
   CHECK(names[1] == "module embed");
-  CHECK(names[2] == "collective all_reduce");
+  CHECK(names[2] == "operation embedding");
+  const auto end = static_cast<long>(names.size());
   const auto at = [&](const std::string& name) {
     return std::find(names.begin(), names.end(), name) - names.begin();
   };
-  const auto end = static_cast<long>(names.size());
   CHECK(at("module block 1/attn") > at("module block 0/mlp"));
   CHECK(at("phase backward") > at("module head/loss"));
   CHECK(at("phase optimizer") > at("phase backward"));
   CHECK(at("module norm") > at("phase optimizer"));
+  CHECK(at("module block 0/mlp backward") > at("module block 1/mlp backward"));
+  CHECK(at("module block 0/mlp backward") < at("phase optimizer"));
+  for (const char* operation :
+       {"linear", "layer_norm", "causal_attention", "gelu", "linear_backward_weight", "adamw"})
+    CHECK(at(fmt::format("operation {}", operation)) < end);
   CHECK(at("module norm") < end);
   CHECK(check.thread_name(2) == "rank 1 (tp 1, dp 0)");
 }
@@ -143,6 +148,16 @@ TEST_CASE("trace mutants: what is wrong with a trace is found") {
           std::swap(first(e, "X", "phase"), e.back());
         }).found("not in the order of time"));
   CHECK(changed([&](json& e) { drop(e, "M"); }).found("has no name"));
+  CHECK(changed([](json& e) {
+          json& length = first(e, "X", "operation")["dur"];
+          length = length.get<double>() + 3;
+        }).found("overlaps"));
+  CHECK(changed([](json& e) {
+          first(e, "X", "waiting")["cat"] = "operation";
+        }).found("is in no module and no phase"));
+  CHECK(changed([](json& e) {
+          first(e, "X", "module")["name"] = "block 0 backward";
+        }).found("is named as of another pass"));
   CHECK(TraceCheck("{").found("no JSON object"));
 }
 
