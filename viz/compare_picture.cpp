@@ -195,7 +195,7 @@ std::string comparison_text(const Comparison& comparison, const TextStyle& style
     if (!scheme.note.empty())
       notes += lines_of(fmt::format("{}: {}", scheme.name, scheme.note), style.columns);
   }
-  text += table.text(style.colour);
+  text += table.text(style.colour, style.columns);
   const std::string what = lines_of(
       "Of the rank that sends most: its collectives and the messages that it waits for, and what "
       "it sends. What a rank keeps for its backward pass is predicted.",

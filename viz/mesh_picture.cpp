@@ -280,7 +280,7 @@ std::string mesh_text(const MeshPicture& picture, const TextStyle& style) {
                  {fmt::format("{} {}", t.calls, name(t.op))},
                  {bytes_text(t.payload_bytes)},
                  {bytes_text(t.wire_bytes)}});
-    text += table.text(style.colour);
+    text += table.text(style.colour, style.columns);
   }
   return text;
 }

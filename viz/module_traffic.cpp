@@ -121,9 +121,9 @@ class TreeTable {
     for (const Node& child : node.children) add(child, depth + 1, times * child.count);
   }
 
-  std::string text(bool colour) {
+  std::string text(bool colour, int columns) {
     row("total", total_, Ink::bold);
-    return table_.text(colour);
+    return table_.text(colour, columns);
   }
 
  private:
@@ -163,7 +163,8 @@ class TreeTable {
 
 }  // namespace
 
-std::string traffic_text(const std::vector<SiteTraffic>& sites, bool unfold, bool colour) {
+std::string traffic_text(const std::vector<SiteTraffic>& sites, bool unfold, bool colour,
+                         int columns) {
   Node root = tree_of(sites);
   if (!unfold) fold(root);
   std::string text;
@@ -171,7 +172,8 @@ std::string traffic_text(const std::vector<SiteTraffic>& sites, bool unfold, boo
     TreeTable table(phases, "  module");
     if (!table.shows(root)) return;
     for (const Node& node : root.children) table.add(node, 0, node.count);
-    text += (text.empty() ? "" : "\n") + table.text(colour);
+    if (!text.empty()) text += "\n";
+    text += table.text(colour, columns);
   };
   // A forward pass alone has no column for the other.
   const bool backward = TreeTable({Phase::backward}, "").shows(root);

@@ -48,6 +48,7 @@ std::vector<SiteTraffic> compare_traffic(const std::vector<Communication>& expec
 // The tree, as text of at most 80 columns for names as models have them; ASCII. Of the blocks,
 // those next to each other that are alike are shown as one unless `unfold`. What differs has "!"
 // before it and exact bytes. The optimizer, if anything is sent there, has a part of its own below.
-std::string traffic_text(const std::vector<SiteTraffic>& sites, bool unfold, bool colour);
+std::string traffic_text(const std::vector<SiteTraffic>& sites, bool unfold, bool colour,
+                         int columns = 80);
 
 }  // namespace tplab

@@ -11,7 +11,8 @@ std::string one_line(std::string_view text, const TextStyle& style) {
   // Entities apart, what escaped_markup() does is what is wanted: broken UTF-8 and controls go.
   std::string line;
   size_t width = 0;
-  for (size_t i = 0; i < text.size(); ++width) {
+  const auto columns = static_cast<size_t>(style.columns);
+  for (size_t i = 0; i < text.size();) {
     size_t length = 1;
     while (i + length < text.size() &&
            (static_cast<unsigned char>(text[i + length]) & 0xc0u) == 0x80u)
@@ -21,9 +22,11 @@ std::string one_line(std::string_view text, const TextStyle& style) {
     const auto first = static_cast<unsigned char>(character.front());
     const bool shown = length == 1 ? first >= ' ' && first < 0x7f
                                    : escaped_markup(character) == character && first != 0xc2;
-    const bool last = width + 1 == static_cast<size_t>(style.columns) && i < text.size();
+    const bool kept = shown && (length == 1 || style.unicode);
+    width += kept ? display_width(character) : 1;
+    const bool last = width > columns || (width == columns && i < text.size());
     if (last) return line + (style.unicode ? "…" : ">");
-    line += shown && (length == 1 || style.unicode) ? std::string(character) : "?";
+    line += kept ? std::string(character) : "?";
   }
   return line;
 }

@@ -77,6 +77,7 @@ class ShardsText {
   std::string text() const;
 
  private:
+  int widest() const { return std::min(kWidest, style_.columns - 4); }
   static bool is_drawn(const ShardMatrix& m) { return !m.is_vector() && m.split != Split::whole; }
   double rows_a_line() const {
     return static_cast<double>(picture_.width) / static_cast<double>(lines_of_width_);
@@ -84,7 +85,7 @@ class ShardsText {
   int lines_of(int64_t rows) const {
     return std::max(1, static_cast<int>(std::lround(static_cast<double>(rows) / rows_a_line())));
   }
-  int width_of(int64_t cols) const { return std::clamp(2 * lines_of(cols), 8, kWidest / 2); }
+  int width_of(int64_t cols) const { return std::clamp(2 * lines_of(cols), 8, widest() / 2); }
   std::string drawn(const ShardMatrix& matrix) const;
   std::string bands(const ShardMatrix& matrix, int width) const;
   std::string strips(const ShardMatrix& matrix) const;
@@ -127,7 +128,7 @@ std::string ShardsText::bands(const ShardMatrix& m, int width) const {
 std::string ShardsText::strips(const ShardMatrix& m) const {
   const int tp = picture_.tp;
   const int wanted = 2 * lines_of(m.cols) / tp;
-  const int strip = std::clamp(wanted, kStrip, std::max(kStrip, kWidest / tp));
+  const int strip = std::clamp(wanted, kStrip, std::max(kStrip, widest() / tp));
   const auto columns_a_character = static_cast<double>(m.cols) / (static_cast<double>(tp) * strip);
   std::vector<int> widths;
   widths.reserve(m.parts.size());
@@ -135,7 +136,7 @@ std::string ShardsText::strips(const ShardMatrix& m) const {
     widths.push_back(std::max(
         kStrip, static_cast<int>(
                     std::lround(static_cast<double>(part.cols.size()) / columns_a_character))));
-  const int a_row = std::min(tp, kWidest / widths.front());  // no part is wider
+  const int a_row = std::min(tp, widest() / widths.front());  // no part is wider
   const int lines = std::min(lines_of(m.rows), tp > a_row ? 1 : kHighest);
   std::string text;
   for (int first = 0; first < tp; first += a_row) {
@@ -201,7 +202,7 @@ std::string ShardsText::text() const {
   for (const ShardMatrix& matrix : picture_.matrices)
     if (is_drawn(matrix)) text += drawn(matrix);
   if (picture_.tied_head) text += "\nThe head's matrix is the embedding's.\n";
-  return text + "\n" + others().text(style_.colour);
+  return text + "\n" + others().text(style_.colour, style_.columns);
 }
 
 }  // namespace

@@ -24,21 +24,38 @@ class Table {
     Ink ink = Ink::plain;
   };
 
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  // keys: how many of the first columns say what a row is about.   REQUIRES: keys < columns
+  explicit Table(std::vector<Column> columns, size_t keys = 1)
+      : columns_(std::move(columns)), keys_(keys) {}
   // Missing cells at the end are empty. REQUIRES: no more cells than columns.
   void row(std::vector<Cell> cells) { rows_.push_back(std::move(cells)); }
-  std::string text(bool colour) const;
+  // At most so many columns of the terminal wide, and nothing is left out: headings take several
+  // lines, then cells that are words; and what still does not fit stands below, after the keys once
+  // more.
+  std::string text(bool colour, int columns = 80) const;
 
  private:
+  std::vector<size_t> widths(size_t limit) const;
+  std::string laid_out(const std::vector<size_t>& widths, bool colour) const;
+  std::vector<Table> parts(size_t limit) const;
+  Table only(size_t first, size_t last) const;  // the keys, and columns from first to before last
+
   std::vector<Column> columns_;
+  size_t keys_;
   std::vector<std::vector<Cell>> rows_;
 };
 
-// How many columns of a terminal UTF-8 text takes, for the characters used here: its code points.
+// How many columns of a terminal UTF-8 text takes: two for wide characters, such as Chinese ones,
+// none for accents that are put on the one before, nor for codes that ink() writes.
 size_t display_width(std::string_view text);
 
-// The text with spaces made into ends of lines, so that none is wider, if its words allow.
-std::string wrapped(std::string_view text, size_t columns);
+// The text with spaces made into ends of lines, so that none is wider, if its words allow. Lines
+// that this begins start with `indent` spaces.
+std::string wrapped(std::string_view text, size_t columns, size_t indent = 0);
+
+// Text in lines, of which those that are too wide are wrapped: what they go on with stands further
+// in than they do, and beneath what follows "tplab: " or "  fix: ".
+std::string fitted(std::string_view text, int columns);
 
 // 1.5 KiB, 24.9 MiB: three digits and a binary unit.
 std::string human_bytes(double bytes);

@@ -14,6 +14,9 @@ TEST_CASE("one_line: cut at the columns, and nothing that a terminal would obey"
   CHECK(one_line("a\x1b[0m\n\x7f\xc3", {}) == "a?[0m???");
   CHECK(one_line("\xc2\x9b", {}) == "?");  // a control character of two bytes
   CHECK(one_line("é漢𝄞", {}) == "é漢𝄞");
+  CHECK(one_line("漢漢漢", {.columns = 6}) == "漢漢漢");
+  CHECK(one_line("漢漢漢", {.columns = 5}) == "漢漢…");
+  CHECK(one_line("漢漢漢", {.columns = 4}) == "漢…");
   CHECK(one_line("é漢𝄞", {.unicode = false}) == "???");
 }
 

@@ -1,7 +1,9 @@
 // Tables show what was counted and planned, exactly.
 #include "viz/tables.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <sstream>
 
 #include "viz/terminal_picture.h"
 
@@ -39,6 +41,74 @@ TEST_CASE("table: colour changes nothing but the codes, and characters count, no
   table.row({{"été", Ink::good}, {"1"}});
   CHECK(table.text(false) == "é    x\nété  1\n");
   CHECK(table.text(true) == "\x1b[1mé\x1b[0m    \x1b[1mx\x1b[0m\n\x1b[32mété\x1b[0m  1\n");
+}
+
+TEST_CASE("table: one that is too wide has headings, then words on several lines, then parts") {
+  Table table({{"tp", Table::Align::right}, {"a long heading", Table::Align::right}, {"words"}});
+  table.row({{"1"}, {"1.5e-10"}, {"ten, as predicted"}});
+  table.row({{"2"}, {"2.5e-10"}, {"ok"}});
+  CHECK(table.text(false, 40) ==
+        "tp  a long heading  words\n"
+        " 1         1.5e-10  ten, as predicted\n"
+        " 2         2.5e-10  ok\n");
+  CHECK(table.text(false, 24) ==
+        "tp   a long  words\n"
+        "    heading\n"
+        " 1  1.5e-10  ten, as\n"
+        "             predicted\n"
+        " 2  2.5e-10  ok\n");
+  CHECK(table.text(false, 21) ==
+        "tp  a long heading\n"
+        " 1         1.5e-10\n"
+        " 2         2.5e-10\n"
+        "\n"
+        "tp  words\n"
+        " 1  ten, as predicted\n"
+        " 2  ok\n");
+  CHECK(table.text(true, 24).find("\x1b[1mheading\x1b[0m") != std::string::npos);
+}
+
+TEST_CASE("table: nothing is lost at any width, and what is about a row stands before each part") {
+  Table table(
+      {{"tp", Table::Align::right}, {"dtype"}, {"error", Table::Align::right}, {"site"}, {"is"}},
+      2);
+  table.row({{"1"}, {"f64"}, {"1.5e-10"}, {"a.name.longer.than.everything.else"}, {"ok"}});
+  table.row({{"2"}, {"f32"}, {"2.5e-10"}, {"x"}, {"漢字"}});
+  for (int columns = 27; columns < 90; ++columns) {
+    CAPTURE(columns);
+    std::string text = table.text(false, columns);
+    size_t parts = 1, keys = 0;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      CHECK(display_width(line) <= static_cast<size_t>(columns));
+      parts += line.empty();
+      keys += line.starts_with("tp  dtype");
+    }
+    CHECK(keys == parts);
+    std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
+    for (const char* word : {"1.5e-10", "2.5e-10", "漢字", "ok"})
+      CHECK(text.find(word) != std::string::npos);
+  }
+}
+
+TEST_CASE("display_width: wide characters are two, accents and codes none") {
+  CHECK(display_width("") == 0);
+  CHECK(display_width("abc") == 3);
+  CHECK(display_width("é…─") == 3);
+  CHECK(display_width("漢字") == 4);
+  CHECK(display_width("日本語 x") == 8);
+  CHECK(display_width("😀") == 2);
+  CHECK(display_width("e\u0301") == 1);
+  CHECK(display_width("\x1b[31;1mabc\x1b[0m") == 3);
+  CHECK(display_width("\xff\x80") == 2);
+}
+
+TEST_CASE("fitted: lines go on further in, and beneath what follows the labels of an error") {
+  CHECK(fitted("one two three\n  four five six\nseven\n", 9) ==
+        "one two\n  three\n  four\n    five\n    six\nseven\n");
+  CHECK(fitted("tplab: one two three\n  fix: four five six\n", 16) ==
+        "tplab: one two\n       three\n  fix: four five\n       six\n");
+  CHECK(fitted("\x1b[1mone two\x1b[0m three", 7) == "\x1b[1mone two\x1b[0m\n  three");
 }
 
 TEST_CASE("wrapped: lines end at spaces, before they are too wide, and where they ended already") {
