@@ -197,7 +197,7 @@ void ModelBench::print(const std::string& text, const nlohmann::ordered_json& do
   if (output.json())
     output.document(document);
   else
-    output.text(text);
+    output.lines(text);
   output.close();
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cli/bench.h"
+#include "cli/nearest.h"
 #include "sim/algorithms.h"
 #include "sim/error.h"
 #include "viz/table.h"
@@ -267,10 +268,9 @@ void add_bench_collectives(CLI::App& bench) {
 size is of the whole tensor; bus bandwidth is nccl-tests'. "copy": every rank copies a tensor of that
 size at the same time.)");
   add_tps(*sub, command->tps);
-  sub->add_option("--op", command->op,
-                  "all_reduce, all_gather, reduce_scatter, broadcast or all_to_all")
-      ->capture_default_str();
-  sub->add_option("--algorithm", command->algorithm, "direct, ring, tree or gather (all of them)");
+  one_of(sub->add_option("--op", command->op, "the collective"), op_words())->capture_default_str();
+  one_of(sub->add_option("--algorithm", command->algorithm, "its algorithm (all of them)"),
+         algorithm_words());
   add_dtype(*sub, command->dtype);
   sub->add_option("--min", command->min_bytes, "smallest size; each is 4 times the one before (4K)")
       ->transform(CLI::AsSizeValue(false))

@@ -14,6 +14,8 @@
 #include <limits>
 #include <utility>
 
+#include "cli/config_file.h"
+#include "cli/nearest.h"
 #include "model/checkpoints/bytes.h"
 #include "model/checkpoints/checkpoint.h"
 #include "model/checkpoints/json.h"
@@ -26,6 +28,7 @@
 namespace tplab::cli {
 
 void Output::add_format_options(CLI::App& app) {
+  command_ = &app;
   app.add_flag("--json", json_, "print one JSON document");
   app.add_flag("--no-color", no_color_, "no colour, even on a terminal (NO_COLOR does the same)");
 }
@@ -127,7 +130,11 @@ void Output::text(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() && !error_) error_ = errno;
 }
 
-void Output::document(const nlohmann::ordered_json& doc) { text(json_text(doc, 1) + "\n"); }
+void Output::lines(const std::string& all) { text(fitted(all, columns())); }
+
+void Output::document(const nlohmann::ordered_json& doc) {
+  text(json_text(with_header(*command_, doc), 1) + "\n");
+}
 
 void Output::flush() {
   if (std::fflush(file_) != 0 && !error_) error_ = errno;
@@ -136,7 +143,24 @@ void Output::flush() {
                "choose another file with -o");
 }
 
-void Output::close() {
+namespace {
+
+std::string how_to_open(const std::filesystem::path& path) {
+  const std::string ending = path.extension().string();
+  if (ending == ".svg" || ending == ".html") return "open it in a browser";
+  if (ending == ".png" || ending == ".pdf") return "open it in a viewer of pictures";
+  if (ending == ".dot") return fmt::format("draw it with dot -Tsvg {}", path.filename().string());
+  return "";
+}
+
+}  // namespace
+
+void say_written(const std::string& path, int64_t bytes, const std::string& how) {
+  to_stderr("wrote {} ({}){}{}\n", path, human_bytes(static_cast<double>(bytes)),
+            how.empty() ? "" : ": ", how);
+}
+
+void Output::close(const std::string& how) {
   flush();
   if (file_ != stdout && std::fclose(std::exchange(file_, stdout)) != 0) error_ = errno;
   flush();
@@ -144,6 +168,9 @@ void Output::close() {
   const std::string part = std::exchange(part_, {});
   if (std::rename(part.c_str(), path_.c_str()) != 0) error_ = errno;
   flush();
+  std::error_code error;
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path_, error));
+  if (!error) say_written(path_, bytes, how.empty() && !json_ ? how_to_open(path_) : how);
 }
 
 std::unique_ptr<WeightSource> open_weights(const std::string& path) {
@@ -158,9 +185,8 @@ std::unique_ptr<WeightSource> open_weights(const std::string& path) {
 
 void ModelChoice::add_options(CLI::App& app) {
   constexpr const char* kGroup = "Model, one of";
-  app.add_option("--preset", preset, "nano-cpu, nano, gpt2, gpt2-medium, gpt2-large, gpt2-xl")
-      ->type_name("NAME")
-      ->check(not_empty())
+  one_of(app.add_option("--preset", preset, "a model of known sizes, with random weights"),
+         preset_words())
       ->group(kGroup);
   app.add_option("--checkpoint", checkpoint,
                  "nanoGPT's ckpt.pt, a Hugging Face folder, or what tplab train wrote")
@@ -206,8 +232,19 @@ CLI::Validator whole_number(int32_t least) {
   return {refusal, ""};
 }
 
+CLI::Validator rank_count(const std::string& option) {
+  return {[option](const std::string& text) -> std::string {
+            if (whole_number(1)(text).empty()) return "";
+            fail(fmt::format("{}: {} is not a whole number from 1", option, in_quotes(text)),
+                 fmt::format("give one number of ranks, as in {} 2", option));
+          },
+          ""};
+}
+
 void add_tp(CLI::App& app, int& tp) {
-  app.add_option("--tp", tp, "ranks to split over")->capture_default_str();
+  app.add_option("--tp", tp, "ranks to split over")
+      ->capture_default_str()
+      ->check(rank_count("--tp"));
 }
 
 void add_counts(CLI::App& app, const std::string& name, std::vector<int>& counts,
@@ -219,8 +256,9 @@ void add_counts(CLI::App& app, const std::string& name, std::vector<int>& counts
       for (size_t at = 0; at <= list.size();) {
         const size_t end = std::min(list.find(',', at), list.size());
         std::string number = list.substr(at, end - at);
-        const std::string problem = whole_number(1)(number);
-        if (!problem.empty()) throw CLI::ValidationError(name, problem);
+        if (!whole_number(1)(number).empty())
+          fail(fmt::format("{}: {} is not a whole number from 1", name, in_quotes(number)),
+               fmt::format("give numbers with commas and no spaces between, as in {} 1,2,4", name));
         counts.push_back(std::stoi(number));
         at = end + 1;
       }
@@ -236,11 +274,12 @@ void add_tps(CLI::App& app, std::vector<int>& tps) {
 }
 
 void add_dtype(CLI::App& app, std::string& dtype) {
-  app.add_option("--dtype", dtype, "f64 or f32")->capture_default_str();
+  one_of(app.add_option("--dtype", dtype, "of weights and computation"), dtype_words())
+      ->capture_default_str();
 }
 
 void add_algorithm(CLI::App& app, std::string& algorithm) {
-  app.add_option("--algorithm", algorithm, "of the collectives: direct, ring, tree or gather")
+  one_of(app.add_option("--algorithm", algorithm, "of the collectives"), algorithm_words())
       ->capture_default_str();
 }
 
@@ -318,7 +357,7 @@ std::vector<int32_t> parse_ids(std::string_view text) {
   return ids;
 }
 
-Progress::Progress() : terminal_(isatty(STDERR_FILENO)), start_ns_(now_ns()) {}
+Progress::Progress() : terminal_(takes_codes(STDERR_FILENO)), start_ns_(now_ns()) {}
 
 void Progress::erase() {
   if (std::exchange(drawn_ns_, 0)) std::fputs("\r\x1b[K", stderr);
@@ -328,10 +367,8 @@ void Progress::show(const std::string& what, double done) {
   constexpr int64_t kPatience_ns = 2'000'000'000, kBetween_ns = 50'000'000;
   const int64_t now = now_ns();
   if (!terminal_ || now - start_ns_ < kPatience_ns || now - drawn_ns_ < kBetween_ns) return;
-  constexpr int kWidth = 30;
-  const int filled = static_cast<int>(done * kWidth);
-  fmt::print(stderr, "\r\x1b[K[{:#<{}}{:.<{}}] {:3.0f} %  {}", "", filled, "", kWidth - filled,
-             100 * done, printable_line(what));
+  const std::string line = progress_line(printable_line(what), done, terminal_columns());
+  std::fwrite(line.data(), 1, line.size(), stderr);
   std::fflush(stderr);
   drawn_ns_ = now;
 }

@@ -11,10 +11,12 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/terminal.h"
 #include "model/weights.h"
 #include "sim/dtype.h"
 #include "sim/ledger.h"
 #include "sim/utf8.h"
+#include "viz/table.h"
 
 namespace tplab {
 class Tokenizer;
@@ -44,14 +46,20 @@ class Output {
   bool colour() const;
   int columns() const;  // of its text: terminal_columns(), and 80 in a file
 
-  void text(const std::string& text);                // as it is
-  void document(const nlohmann::ordered_json& doc);  // --json's, indented
+  void text(const std::string& text);   // as it is
+  void lines(const std::string& text);  // for people: broken to fit columns()
+  // --json's, indented. What every document begins with is put in front: its schema, as
+  // "tplab/verify/1", the version, the command and its options.
+  void document(const nlohmann::ordered_json& doc);
   // Each throws as fail_write does if anything could not be written.
   void flush();
-  void close();
+  // Says what was written to -o, how large it is, and how to open it: as `how` says, else as the
+  // file's ending does.
+  void close(const std::string& how = "");
 
  private:
   bool json_ = false, no_color_ = false;
+  const CLI::App* command_ = nullptr;  // whose output this is
   std::string path_;
   std::string part_;  // what file_ is called until close(); empty if it is no regular file
   std::FILE* file_ = stdout;
@@ -83,6 +91,9 @@ CLI::Validator whole_number(int32_t least);
 CLI::Validator not_empty();    // "" is a variable that was never set
 CLI::Validator seed_number();  // from 0 to 2^64 - 1
 
+// Refuses what is no number of ranks, with an example.
+CLI::Validator rank_count(const std::string& option);
+
 // Options that several commands have; each adds the ones it uses.
 void add_tp(CLI::App& app, int& tp);
 void add_tps(CLI::App& app, std::vector<int>& tps);  // 1,2,4
@@ -99,17 +110,16 @@ struct MachineChoice {
   void add_options(CLI::App& app);
 };
 
-// How many columns text may take, at least 40: what COLUMNS says, else the terminal that stdout or
-// stderr is, else 80.
-int terminal_columns();
-// Whether a terminal is there that takes codes for colour and the cursor: not where TERM is "dumb".
-bool takes_codes(int descriptor);
+// "wrote out/a.svg (3.1 KiB): open it in a browser", to stderr.
+void say_written(const std::string& path, int64_t bytes, const std::string& how);
 
-// Writes a message, printable whatever names are in it. One that cannot be written (a full disk, a
-// closed stderr) is dropped: it must not cost the user the work it is about.
+// Writes a message, printable whatever names are in it, and broken to fit the terminal. One that
+// cannot be written (a full disk, a closed stderr) is dropped: it must not cost the user the work
+// it is about.
 template <class... Args>
 void to_stderr(fmt::format_string<Args...> format, Args&&... args) {
-  const std::string text = printable(fmt::format(format, std::forward<Args>(args)...));
+  const std::string text =
+      fitted(printable(fmt::format(format, std::forward<Args>(args)...)), terminal_columns());
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
@@ -156,5 +166,8 @@ void add_trace(CLI::App& app, int& exit_code);
 void add_explore(CLI::App& app, int& exit_code);
 void add_doctor(CLI::App& app, int& exit_code);
 void add_draw(CLI::App& app, int& exit_code);
+void add_help(CLI::App& app, const std::string& version);
+// What `tplab help` says of these words.
+std::string help_on(const CLI::App& tplab, const std::vector<std::string>& words);
 
 }  // namespace tplab::cli

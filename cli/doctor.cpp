@@ -139,10 +139,8 @@ void add_build(const MachineFacts& f, std::vector<Finding>& all) {
                  f.dot.empty() ? "only pictures need it: sudo apt install graphviz" : ""});
 }
 
-// At most 60 columns wide.
-std::string text(const std::vector<Finding>& all, bool colour) {
+std::string text(const std::vector<Finding>& all, bool colour, int columns) {
   constexpr Ink kInks[] = {Ink::good, Ink::dim, Ink::bad};
-  constexpr size_t kColumns = 60;
   size_t names = 0;
   for (const Finding& one : all) names = std::max(names, display_width(one.name));
   Table table({{"what"}, {"state"}, {"found"}});
@@ -150,7 +148,8 @@ std::string text(const std::vector<Finding>& all, bool colour) {
     const auto state = static_cast<size_t>(one.state);
     bool is_first = true;
     const auto add = [&](const std::string& paragraph, Ink ink) {
-      std::istringstream lines(wrapped(paragraph, kColumns - names - 9));  // state and two gaps
+      std::istringstream lines(
+          wrapped(paragraph, static_cast<size_t>(columns) - names - 9));  // state and two gaps
       for (std::string line; std::getline(lines, line); is_first = false)
         table.row({{is_first ? one.name : ""},
                    {is_first ? std::string(kStates[state]) : "", kInks[state]},
@@ -159,7 +158,7 @@ std::string text(const std::vector<Finding>& all, bool colour) {
     add(one.text, Ink::plain);
     add(one.advice, Ink::dim);
   }
-  return table.text(colour);
+  return table.text(colour, columns);
 }
 
 Json json(const MachineFacts& f, const std::vector<Measured>& measured,
@@ -215,7 +214,7 @@ void run(Output& output) {
   if (output.json())
     output.document(json(facts, measured, all));
   else
-    output.text(text(all, output.colour()));
+    output.lines(text(all, output.colour(), output.columns()));
   output.close();
 }
 

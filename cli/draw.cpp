@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <numeric>
 #include <sstream>
 
+#include "cli/called.h"
+#include "cli/help.h"
+#include "cli/nearest.h"
 #include "model/checkpoints/bytes.h"
 #include "model/training/data_parallel.h"
 #include "sim/error.h"
@@ -19,7 +21,7 @@ namespace tplab::cli {
 
 namespace {
 
-constexpr const char* kAnyKind = " --help --json --no-color --out --ascii ";
+constexpr const char* kAnyKind = " --help --json --no-color --out --ascii --config ";
 
 // To add a kind: its function (draw.h), and a row here.
 std::vector<DrawKind> make_kinds() {
@@ -54,32 +56,14 @@ std::string names_of(const std::vector<DrawKind>& some) {
   return names;
 }
 
-// How many letters to change, put in or leave out.
-size_t spelling_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t changed = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 const DrawKind& find_kind(const std::string& name) {
-  const DrawKind* closest = &kinds().front();
+  Words names;
   for (const DrawKind& kind : kinds()) {
     if (kind.name == name) return kind;
-    if (spelling_distance(kind.name, name) < spelling_distance(closest->name, name))
-      closest = &kind;
+    names.emplace_back(kind.name);
   }
-  const bool is_close = spelling_distance(closest->name, name) <= 2;
   fail(fmt::format("{} is no kind of picture", in_quotes(name)),
-       is_close ? fmt::format("did you mean {}? The kinds are {}", closest->name, names_of(kinds()))
-                : fmt::format("the kinds are {}", names_of(kinds())));
+       fmt::format("{}the kinds are {}", did_you_mean(name, names), names_of(kinds())));
 }
 
 bool has_word(const std::string& words, const std::string& word) {
@@ -180,23 +164,29 @@ void DrawCommand::run(const CLI::App& sub) {
   check_format(format);
   output.open({settings.model.checkpoint});
   const Drawing drawing = row.draw(settings);
-  if (output.json()) {
+  if (output.json())
     output.document(drawing.numbers());
-  } else {
-    output.text(format == "text" ? drawing.text(style()) : drawn(drawing.graph(), format));
-  }
+  else if (format == "text")
+    output.lines(drawing.text(style()));
+  else
+    output.text(drawn(drawing.graph(), format));
   output.close();
 }
-
-std::string footer() {
-  std::string text = "Kinds:\n";
-  for (const DrawKind& kind : kinds()) text += fmt::format("  {:<12}{}\n", kind.name, kind.help);
-  return text + R"(Examples:
+constexpr const char* kExamples = R"(Examples:
+  tplab draw block --preset nano-cpu --tp 2 --phase forward
+  tplab draw block --preset gpt2 --tp 4 --sp --layer 3 -o block.svg
+  tplab draw model --preset gpt2-xl --tp 8 --uneven -o xl.svg
   tplab draw shards --preset nano-cpu --tp 4             as text, in the terminal
   tplab draw shards --preset gpt2-xl --tp 5 -o xl.svg    or .png, .pdf, .dot, .txt
   tplab draw collective --op all_reduce --algorithm ring --tp 4
   tplab draw mesh --preset gpt2 --tp 4 --dp 2 --zero 2
-  tplab draw compare --preset gpt2-large --tp 4 --batch 8 --seq 1024 -o a.svg)";
+  tplab draw compare --preset gpt2-large --tp 4 --batch 8 --seq 1024 -o a.svg
+  tplab draw timeline --preset nano-cpu --tp 2 --sp)";
+
+std::string footer() {
+  std::string text = "Kinds:\n";
+  for (const DrawKind& kind : kinds()) text += fmt::format("  {:<12}{}\n", kind.name, kind.help);
+  return text + kExamples + "\n`tplab draw KIND --help` tells of one kind alone.";
 }
 
 void add_step_options(CLI::App& sub, DrawSettings& settings) {
@@ -204,7 +194,7 @@ void add_step_options(CLI::App& sub, DrawSettings& settings) {
   sub.add_option("--dp", step.dp, "replicas of the model")->check(whole_number(1));
   sub.add_flag("--sp", step.trainer.sp, "sequence parallelism");
   sub.add_flag("--sp-regather", step.trainer.sp_regather, "gather inputs again");
-  sub.add_option("--zero", settings.zero, "what replicas share out: 1 or 2");
+  sub.add_option("--zero", settings.zero, "what replicas share out")->type_name("0|1|2");
   sub.add_flag("--recompute", step.trainer.recompute, "keep only each block's input");
   sub.add_option("--accumulate", step.trainer.accumulation, "micro-batches a step")
       ->check(whole_number(1));
@@ -216,25 +206,44 @@ void add_step_options(CLI::App& sub, DrawSettings& settings) {
 
 }  // namespace
 
+std::string draw_help(const CLI::App& draw, const std::string& name) {
+  const DrawKind& kind = find_kind(name);
+  const std::string command = fmt::format("tplab draw {}", name);
+  std::istringstream lines(kExamples);
+  std::string examples = "Examples:\n";
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("  " + command + " ")) examples += line + "\n";
+  return help_text(draw,
+                   {command, std::string(kind.help), examples,
+                    [&](const CLI::Option& option) {
+                      return !option.get_positional() &&
+                             (has_word(kAnyKind, option.get_name()) ||
+                              has_word(kind.options, option.get_name()));
+                    }},
+                   terminal_columns());
+}
+
 void add_draw(CLI::App& app, int&) {
   auto command = std::make_shared<DrawCommand>();
   CLI::App* sub = app.add_subcommand("draw", "Pictures: as SVG, PNG, PDF, or text");
   sub->footer(footer());
-  sub->add_option("KIND", command->kind, names_of(kinds()))->type_name("");
+  sub->add_option("KIND", command->kind, names_of(kinds()))->type_name([] {
+    std::string w;
+    for (const DrawKind& k : kinds()) w += (w.empty() ? "" : "|") + std::string(k.name);
+    return w;
+  }());
   DrawSettings& settings = command->settings;
   settings.model.add_options(*sub);
   settings.step.tp = 0;  // not given
   sub->add_option("--tp", settings.step.tp, "ranks to split over (2; a collective's: 4)")
-      ->check(whole_number(1));
+      ->check(rank_count("--tp"));
   settings.model.add_uneven(*sub);
   add_step_options(*sub, settings);
   add_dtype(*sub, settings.dtype);
   add_algorithm(*sub, settings.algorithm);
-  sub->add_option("--phase", settings.phase, "forward, backward or both")
-      ->check(CLI::IsMember({"forward", "backward", "both"}))
+  one_of(sub->add_option("--phase", settings.phase, "which pass"), {"forward", "backward", "both"})
       ->capture_default_str();
-  sub->add_option("--op", settings.op,
-                  "all_reduce, all_gather, reduce_scatter, broadcast or all_to_all")
+  one_of(sub->add_option("--op", settings.op, "which collective"), op_words())
       ->capture_default_str();
   sub->add_option("--depth", settings.depth, "modules within modules that are shown")
       ->check(whole_number(1))

@@ -47,6 +47,9 @@ struct DrawKind {
   Drawing (*draw)(const DrawSettings& settings);
 };
 
+// What `tplab draw KIND --help` shows.
+std::string draw_help(const CLI::App& draw, const std::string& kind);
+
 Drawing draw_collective(const DrawSettings& settings);
 Drawing draw_compare(const DrawSettings& settings);
 Drawing draw_mesh(const DrawSettings& settings);

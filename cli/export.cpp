@@ -18,7 +18,7 @@ struct ExportCommand {
   ModelChoice model;
   std::string tokenizer, folder;
   uint64_t seed = 1337;
-  bool json = false;
+  Output output;
 
   void run();
   std::unique_ptr<Tokenizer> find() const;
@@ -49,8 +49,7 @@ void ExportCommand::run() {
   const WatchedSource watched(*source, parameter_count(source->config()), progress);
   const ExportReport report = export_huggingface(watched, known.get(), folder);
   progress.erase();
-  Output output;
-  if (json) {
+  if (output.json()) {
     output.document({{"schema", 1},
                      {"source", model.describe(*source)},
                      {"folder", folder},
@@ -61,11 +60,15 @@ void ExportCommand::run() {
                                          : nlohmann::ordered_json()},
                      {"notes", report.notes}});
   } else {
-    output.text(fmt::format("{}: {} ({} bytes of weights)\n", printable_line(folder),
-                            fmt::join(report.files, ", "), report.bytes));
+    output.lines(fmt::format("{}: {} ({} bytes of weights)\n", printable_line(folder),
+                             fmt::join(report.files, ", "), report.bytes));
     for (const std::string& note : report.notes) to_stderr("tplab: note: {}\n", note);
   }
   output.close();
+  say_written(folder, report.bytes,
+              fmt::format("load it in Python with GPT2LMHeadModel.from_pretrained(\"{}\"), or with "
+                          "tplab --checkpoint {}",
+                          folder, folder));
 }
 
 }  // namespace
@@ -87,7 +90,7 @@ Python then loads it: GPT2LMHeadModel.from_pretrained("exported"). Weights becom
   sub->add_option("-o,--out", command->folder, "new, empty, or an older export, which is replaced")
       ->type_name("FOLDER")
       ->required();
-  sub->add_flag("--json", command->json, "print one JSON document");
+  command->output.add_format_options(*sub);
   sub->callback([command] { command->run(); });
 }
 

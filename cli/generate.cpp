@@ -11,8 +11,8 @@
 #include "cli/watched_source.h"
 #include "model/finite.h"
 #include "model/tokenizers/load.h"
-#include "sim/utf8.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 #include "sim/world.h"
 
 namespace tplab::cli {

@@ -103,7 +103,7 @@ std::string config_text(const GptConfig& c) {
       c.tied_head ? "tied to the embedding" : "of its own", c.layer_norm_eps);
 }
 
-std::string text(const Facts& f, bool split, bool colour) {
+std::string text(const Facts& f, bool split, bool colour, int columns) {
   std::string text = ink(f.source, Ink::bold, colour) + "\n" + config_text(f.config());
   text += fmt::format("{} parameters", f.parameters);
   if (f.stored_bytes) text += fmt::format(", {} in {}", bytes_text(f.stored_bytes), f.stored_dtype);
@@ -119,7 +119,7 @@ std::string text(const Facts& f, bool split, bool colour) {
                                         bytes_text(f.weights_bytes(0)),
                                         bytes_text(f.cache_bytes_per_token(0)), 100 * f.overhead()),
                             Ink::bold, colour));
-  return text + shard_table(f.plan, f.dtype).text(colour);
+  return text + shard_table(f.plan, f.dtype).text(colour, columns);
 }
 
 std::string training_text(const Training& t) {
@@ -212,7 +212,8 @@ void InfoCommand::run() {
     if (step) doc["training"] = training_json(*step);
     output.document(doc);
   } else {
-    output.text(text(facts, split, output.colour()) + (step ? training_text(*step) : ""));
+    output.lines(text(facts, split, output.colour(), output.columns()) +
+                 (step ? training_text(*step) : ""));
   }
   output.close();
 }
@@ -228,14 +229,17 @@ void add_info(CLI::App& app, int&) {
   tplab info --checkpoint gpt2/ --tp 4 --dtype f64 --json
   tplab info --preset gpt2 --tp 2 --train --sp --batch 4 --seq 1024)");
   command->model.add_options(*sub);
-  sub->add_option("--tp", command->tp, "ranks to split over (not split)")->check(whole_number(1));
+  sub->add_option("--tp", command->tp, "ranks to split over (not split)")
+      ->check(rank_count("--tp"));
   command->model.add_uneven(*sub);
   add_dtype(*sub, command->dtype);
   constexpr const char* kTraining = "Training";
   sub->add_flag("--train", command->train, "what a training step needs in memory")
       ->group(kTraining);
   sub->add_option("--dp", command->dp, "replicas (1)")->check(whole_number(1))->group(kTraining);
-  sub->add_option("--zero", command->zero, "what replicas share out: 1 or 2")->group(kTraining);
+  sub->add_option("--zero", command->zero, "what replicas share out")
+      ->type_name("0|1|2")
+      ->group(kTraining);
   sub->add_option("--batch", command->batch, "sequences a step, of all replicas together (12)")
       ->check(whole_number(1))
       ->group(kTraining);

@@ -107,6 +107,8 @@ std::vector<std::string> MachineFacts::simd_unused() const {
   return unused;
 }
 
+std::string program_version() { return TPLAB_VERSION; }
+
 MachineFacts machine_facts() {
   MachineFacts facts;
   facts.cpu = value_of("/proc/cpuinfo", "model name");

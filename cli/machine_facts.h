@@ -30,4 +30,6 @@ struct MachineFacts {
 
 MachineFacts machine_facts();
 
+std::string program_version();  // "0.1.0"
+
 }  // namespace tplab::cli

@@ -10,6 +10,9 @@
 #include <thread>
 
 #include "cli/command.h"
+#include "cli/config_file.h"
+#include "cli/help.h"
+#include "cli/usage.h"
 #include "model/checkpoints/bytes.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
@@ -32,47 +35,7 @@ constexpr const char* kExamples = R"(Examples:
 Exit codes: 0 good, 1 verification failed, 2 usage, 3 bad input file, 4 not available here; 130
 after Ctrl-C.)";
 
-// Help that leads with the examples, which CLI11 would put last.
-class ExamplesFirst : public CLI::Formatter {
- public:
-  std::string make_help(const CLI::App* app, std::string name,
-                        CLI::AppFormatMode mode) const override {
-    if (mode == CLI::AppFormatMode::Sub) return make_expanded(app);
-    return fmt::format("{}\n\n{}\n\n{}{}{}{}", app->get_description(), app->get_footer(),
-                       make_usage(app, std::move(name)), make_positionals(app),
-                       make_groups(app, mode), make_subcommands(app, mode));
-  }
-};
-
-// "--tp: ..." -> what() of an Error, with the help of the subcommand that was called. Where none
-// was, those that there are, and the word that stands in its place.
-std::string usage_error(const CLI::App* app, const CLI::Error& error) {
-  std::string command = "tplab";
-  while (!app->get_subcommands().empty()) {
-    app = app->get_subcommands().front();
-    command += " " + app->get_name();
-  }
-  std::string what = error.what(), names;
-  if (app->get_require_subcommand_min() > 0) {
-    const std::vector<std::string> rest = app->remaining();
-    if (!rest.empty())
-      what = fmt::format("{} is no command of {}", tplab::in_quotes(rest.front()), command);
-    for (const CLI::App* sub : app->get_subcommands([](const CLI::App*) { return true; }))
-      names += (names.empty() ? "" : ", ") + sub->get_name();
-    names = fmt::format("the commands of {} are {}; ", command, names);
-  }
-  return fmt::format("tplab: {}\n  fix: {}see {} --help\n", tplab::printable(what), names, command);
-}
-
-int run(int argc, char** argv) {
-  CLI::App app("tplab: a laboratory for tensor parallelism", "tplab");
-  app.formatter(std::make_shared<ExamplesFirst>());
-  app.failure_message(usage_error);
-  app.footer(kExamples);
-  app.require_subcommand(1);
-  app.set_help_all_flag("--help-all", "help of every command");
-  app.set_version_flag("--version", "tplab " TPLAB_VERSION);
-  int exit_code = 0;
+void add_commands(CLI::App& app, int& exit_code) {
   tplab::cli::add_verify(app, exit_code);
   tplab::cli::add_generate(app, exit_code);
   tplab::cli::add_train(app, exit_code);
@@ -84,10 +47,34 @@ int run(int argc, char** argv) {
   tplab::cli::add_bench(app, exit_code);
   tplab::cli::add_explore(app, exit_code);
   tplab::cli::add_doctor(app, exit_code);
+  tplab::cli::add_help(app, TPLAB_VERSION);
+  tplab::cli::add_config(app);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("tplab: a laboratory for tensor parallelism", "tplab");
+  app.formatter(tplab::cli::help_formatter());
+  app.footer(kExamples);
+  app.require_subcommand(1);
+  app.set_help_all_flag("--help-all", "help of every command");
+  app.set_version_flag("--version", "tplab " TPLAB_VERSION);
+  int exit_code = 0;
+  add_commands(app, exit_code);
+
+  tplab::cli::Words words(argv + 1, argv + argc);
+  if (words.empty()) {  // as git does: help, and no success
+    fmt::print("{}", tplab::cli::short_help(app, tplab::cli::terminal_columns()));
+    return static_cast<int>(tplab::ErrorKind::usage);
+  }
+  tplab::cli::check_order(app, words);
+  words = tplab::cli::with_config(app, words);
   try {
-    app.parse(argc, argv);
+    app.parse(tplab::cli::Words(words.rbegin(), words.rend()));
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", tplab::cli::help_on(app, words));
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : static_cast<int>(tplab::ErrorKind::usage);
+    if (e.get_exit_code() != 0) tplab::cli::refuse(app, words, e);
+    app.exit(e);
   }
   return exit_code;
 }

@@ -29,7 +29,8 @@ Table run_table(const Report& report) {
                {"loss", Align::right},
                {"replicas"},
                {"collectives", Align::right},
-               {"verdict"}});
+               {"verdict"}},
+              2);
   for (const RunResult& run : report.runs) {
     const bool complete = !run.sites.empty();
     const bool identical = std::all_of(run.sites.begin(), run.sites.end(),
@@ -143,7 +144,7 @@ Table site_table(const RunResult& run) {
 }
 
 // Where the bytes go, for the last run of each tp, and what each rank needs, for every run.
-std::string machine_text(const Report& report, bool colour) {
+std::string machine_text(const Report& report, bool colour, int columns) {
   std::string text;
   for (size_t i = 0; i < report.runs.size(); ++i) {
     const RunResult& run = report.runs[i];
@@ -154,7 +155,7 @@ std::string machine_text(const Report& report, bool colour) {
     const std::string heading = fmt::format("what crossed between ranks: forward, tp {}, {}, {}",
                                             run.tp, name(run.dtype), name(report.algorithm));
     text += fmt::format("\n{}\n{}", ink(heading, Ink::bold, colour),
-                        ledger_table(run.forward[0]).text(colour));
+                        ledger_table(run.forward[0]).text(colour, columns));
   }
   std::vector<ShardPlan> plans;
   for (const RunResult& run : report.runs) plans.emplace_back(report.config, run.tp);
@@ -162,31 +163,31 @@ std::string machine_text(const Report& report, bool colour) {
   for (size_t i = 0; i < plans.size(); ++i)
     memory.push_back({plans[i], report.runs[i].dtype, report.runs[i].ranks});
   return text + fmt::format("\n{}\n{}", ink("memory of each rank", Ink::bold, colour),
-                            memory_table(memory).text(colour));
+                            memory_table(memory).text(colour, columns));
 }
 
 }  // namespace
 
-std::string report_text(const Report& report, bool all_sites, bool colour) {
+std::string report_text(const Report& report, bool all_sites, bool colour, int columns) {
   const GptConfig& c = report.config;
   std::string text = fmt::format(
       "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens against the dense float64 "
       "reference\n\n",
       report.source, c.n_layer, c.n_head, c.n_embd, c.vocab_size, report.batch, report.length);
-  text += run_table(report).text(colour) + legend(report);
+  text += run_table(report).text(colour, columns) + legend(report);
   const bool has_greedy =
       std::any_of(report.runs.begin(), report.runs.end(),
                   [](const RunResult& run) { return run.greedy_good.has_value(); });
   if (!report.reference_against.empty() || !report.not_compared.empty() || has_greedy)
     text += "\nagainst the golden file (ref: tplab's reference)\n" +
-            against_table(report).text(colour) +
+            against_table(report).text(colour, columns) +
             golden_notes_text(report.reference_against, report.not_compared);
   for (const RunResult& run : report.runs) {
     const std::string which = fmt::format("tp {}, {}", run.tp, name(run.dtype));
-    if (all_sites) text += fmt::format("\n{}\n{}", which, site_table(run).text(colour));
+    if (all_sites) text += fmt::format("\n{}\n{}", which, site_table(run).text(colour, columns));
     if (run.finding) text += finding_text(which, *run.finding, colour);
   }
-  text += golden_findings(report, colour) + machine_text(report, colour);
+  text += golden_findings(report, colour) + machine_text(report, colour, columns);
   const bool right = std::none_of(report.runs.begin(), report.runs.end(),
                                   [](const RunResult& run) { return run.finding.has_value(); });
   return text + "\n" + verdict_line(right, report.good(), 0, colour);

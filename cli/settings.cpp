@@ -1,12 +1,14 @@
 #include "cli/settings.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
 #include "cli/command.h"
+#include "cli/nearest.h"
 #include "model/checkpoints/bytes.h"
 #include "sim/error.h"
 
@@ -50,15 +52,14 @@ Rule part_of_one() {
   };
 }
 
-Rule known_to(std::function<void(const std::string&)> parse) {
-  return [parse](const std::string& text) -> std::string {
-    try {
-      parse(text);
-      return "";
-    } catch (const Error& error) {
-      return error.problem() + "; " + error.fix();
-    }
+CLI::Option* Settings::add_words(CLI::App& app, const std::string& name, std::string& value,
+                                 const std::string& help, const std::vector<std::string>& words) {
+  const auto rule = [words](const std::string& text) -> std::string {
+    if (std::find(words.begin(), words.end(), text) != words.end()) return "";
+    return fmt::format("{} is not one of {}", in_quotes(text), fmt::join(words, ", "));
   };
+  CLI::Option* option = app.add_option("--" + name, value, help)->capture_default_str();
+  return remember(name, value, one_of(option, words), rule);
 }
 
 bool Settings::given(const std::string& name) const { return any_given({name.c_str()}); }

@@ -22,7 +22,6 @@ Rule whole_from(int32_t least);  // to 2^31 - 1, so that the product of two fits
 Rule seed_rule();                // a whole number from 0 to 2^64 - 1
 Rule finite_from_zero();
 Rule part_of_one();  // a number from 0 to less than 1
-Rule known_to(std::function<void(const std::string&)> parse);  // which throws Error for others
 
 class Settings {
  public:
@@ -34,6 +33,9 @@ class Settings {
     if (rule) option->check(as_validator(rule));
     return remember(name, value, option, rule);
   }
+  // One that takes one of these words.
+  CLI::Option* add_words(CLI::App& app, const std::string& name, std::string& value,
+                         const std::string& help, const std::vector<std::string>& words);
   CLI::Option* add_flag(CLI::App& app, const std::string& name, bool& value,
                         const std::string& help) {
     return remember(name, value, app.add_flag("--" + name + ",!--no-" + name, value, help), {});

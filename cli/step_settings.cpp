@@ -50,6 +50,7 @@ void StepSettings::add_options(CLI::App& app) {
   app.add_flag("--sp-regather", step.trainer.sp_regather,
                "gather inputs again in the backward pass");
   app.add_option("--zero", zero, "what replicas share out: 1 optimizer states, 2 gradients too")
+      ->type_name("0|1|2")
       ->capture_default_str();
   app.add_flag("--recompute", step.trainer.recompute,
                "keep only each block's input, and compute it twice");

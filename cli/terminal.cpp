@@ -1,3 +1,6 @@
+#include "cli/terminal.h"
+
+#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -7,7 +10,8 @@
 #include <cstring>
 #include <string_view>
 
-#include "cli/command.h"
+#include "viz/picture.h"
+#include "viz/table.h"
 
 namespace tplab::cli {
 
@@ -36,6 +40,16 @@ int terminal_columns() {
 bool takes_codes(int descriptor) {
   const char* kind = std::getenv("TERM");
   return isatty(descriptor) && !(kind && std::string_view(kind) == "dumb");
+}
+
+std::string progress_line(const std::string& what, double done, int columns) {
+  const int width = columns < 70 ? 10 : 30;
+  const int filled = static_cast<int>(std::clamp(done, 0.0, 1.0) * width);
+  const std::string bar =
+      fmt::format("[{:#<{}}{:.<{}}] {:3.0f} %  ", "", filled, "", width - filled, 100 * done);
+  // One column stays free: some terminals begin a new line once the last is filled.
+  const int room = columns - 1 - static_cast<int>(display_width(bar));
+  return "\r\x1b[K" + bar + one_line(what, {.columns = room});
 }
 
 }  // namespace tplab::cli

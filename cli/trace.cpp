@@ -34,12 +34,11 @@ void TraceCommand::write_trace(const WeightSource& source) {
   require_step_memory(settings.step, source.config());
   const RecordedStep step = record_step(source, settings.step, settings.model.describe(source));
   output.text(trace_text(step.run));
-  output.close();
+  output.close("open it in https://ui.perfetto.dev");
   const size_t ranks = step.ranks.size();
-  to_stderr(
-      "{}: {} rank{}, {} collectives on rank 0, {:.3f} ms; open it in https://ui.perfetto.dev\n",
-      describe(settings.step), ranks, ranks == 1 ? "" : "s",
-      step.ranks.front().ledger.events().size(), static_cast<double>(step.run.end_ns()) * 1e-6);
+  to_stderr("{}: {} rank{}, {} collectives on rank 0, {:.3f} ms\n", describe(settings.step), ranks,
+            ranks == 1 ? "" : "s", step.ranks.front().ledger.events().size(),
+            static_cast<double>(step.run.end_ns()) * 1e-6);
 }
 
 // What each rank counts in a run without numbers, and what it must by the papers' counts.
@@ -72,7 +71,7 @@ void TraceCommand::write_table(const WeightSource& source, int& exit_code) {
     output.document(document);
   } else {
     const std::string title = settings.model.describe(source) + "\n" + describe(settings.step);
-    output.text(counted.text(title_lines(title, {}), unfold, output.colour()));
+    output.lines(counted.text(title_lines(title, {}), unfold, output.colour(), output.columns()));
   }
   output.close();
   exit_code = counted.exit_code();

@@ -58,10 +58,11 @@ void TraceTable::require_good() const {
               "see them side by side with tplab trace --table");
 }
 
-std::string TraceTable::text(const std::string& title, bool unfold, bool colour) const {
+std::string TraceTable::text(const std::string& title, bool unfold, bool colour,
+                             int columns) const {
   std::string text =
       fmt::format("{}collectives, and the bytes that rank {} sends in them\n\n", title, rank);
-  text += sites.empty() ? "nothing is sent\n" : traffic_text(sites, unfold, colour);
+  text += sites.empty() ? "nothing is sent\n" : traffic_text(sites, unfold, colour, columns);
   if (!good()) return text + "\n" + ink("differs: " + disagreement, Ink::bad, colour) + "\n";
   const TrafficSum& sent = ranks[0].counted;
   const std::string verdict =

@@ -26,7 +26,7 @@ struct TraceTable {
   bool good() const { return disagreement.empty(); }
   void require_good() const;  // throws Error(run) that names the first rank that differs
   int exit_code() const { return good() ? 0 : static_cast<int>(ErrorKind::run); }
-  std::string text(const std::string& title, bool unfold, bool colour) const;
+  std::string text(const std::string& title, bool unfold, bool colour, int columns = 80) const;
   // Appends to a document that says what ran.
   void add_to(nlohmann::ordered_json& document) const;
 };

@@ -337,7 +337,7 @@ void TrainCommand::report(const TrainOutcome& outcome) {
   if (output.json())
     output.document(outcome.document());
   else
-    output.text(outcome.text());
+    output.lines(outcome.text());
   output.flush();
   try {
     write_results(results, outcome.document());
@@ -345,11 +345,11 @@ void TrainCommand::report(const TrainOutcome& outcome) {
     throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome));
   }
   if (output.json()) return;
-  output.text(files_text(outcome, results));
+  output.lines(files_text(outcome, results));
   if (!outcome.stopped() && !no_sample)
-    output.text(fmt::format("\na sample{}:\n{}\n",
-                            dataset_.tokenizer ? "" : " (token ids, as the data names no tokens)",
-                            sample()));
+    output.lines(fmt::format("\na sample{}:\n{}\n",
+                             dataset_.tokenizer ? "" : " (token ids, as the data names no tokens)",
+                             sample()));
 }
 
 TrainOutcome TrainCommand::new_outcome() const {

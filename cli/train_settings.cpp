@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "cli/command.h"
+#include "cli/nearest.h"
 #include "model/checkpoints/moved_file.h"
 #include "sim/error.h"
 #include "sim/measure.h"
@@ -21,8 +22,7 @@ constexpr const char* kWay =
 void TrainSettings::add_options(CLI::App& app) {
   Settings& s = remembered_;
   const Rule from_0 = whole_from(0), from_1 = whole_from(1);
-  s.add(app, "preset", preset, "sizes of a new model: nano-cpu, nano, gpt2, ...",
-        known_to(find_preset));
+  s.add_words(app, "preset", preset, "sizes of a new model", preset_words());
   s.add(app, "checkpoint", checkpoint, "begin with these weights: ckpt.pt, or a folder")
       ->check(not_empty());
   s.add(app, "layers", layers, "instead of the preset's (0: the preset's)", from_0);
@@ -33,8 +33,8 @@ void TrainSettings::add_options(CLI::App& app) {
   s.add(app, "text", text, "a text to learn; without it tplab's own documentation")
       ->check(not_empty());
   s.add(app, "data", data, "a folder with nanoGPT's train.bin and val.bin")->check(not_empty());
-  s.add(app, "data-dtype", data_dtype, "of their ids: auto, uint8, uint16, uint32 or int64",
-        known_to(parse_id_width));
+  s.add_words(app, "data-dtype", data_dtype, "of their ids",
+              {"auto", "uint8", "uint16", "uint32", "int64"});
   s.add(app, "tokenizer", tokenizer, "for --text: GPT-2's files; without it, characters")
       ->check(not_empty());
   s.add_flag(app, "special", special,
@@ -61,9 +61,8 @@ void TrainSettings::add_options(CLI::App& app) {
   s.add(app, "grad-clip", optimizer.grad_clip, "largest norm of the gradients (0: any)",
         finite_from_zero());
   s.add(app, "dropout", dropout, "the rate", part_of_one());
-  s.add(app, "dtype", dtype, "f64 or f32", known_to(parse_dtype));
-  s.add(app, "algorithm", algorithm, "of the collectives: direct, ring, tree or gather",
-        known_to(parse_algorithm));
+  s.add_words(app, "dtype", dtype, "of weights and computation", dtype_words());
+  s.add_words(app, "algorithm", algorithm, "of the collectives", algorithm_words());
   s.add(app, "seed", seed, "of everything random", seed_rule());
   s.add(app, "eval-interval", eval_interval,
         "steps between evaluations, which also save (0: at the end)", from_0);

@@ -44,7 +44,8 @@ Table run_table(const TrainingReport& report) {
                {fmt::format("after {}", report.steps), Align::right},
                {"replicas"},
                {"collectives", Align::right},
-               {"verdict"}});
+               {"verdict"}},
+              2);
   for (const TrainingRun& run : report.runs) {
     const auto error_of = [&](auto&& wanted) -> std::string {
       const SiteResult* w = worst(run.results, wanted);
@@ -212,20 +213,20 @@ Json mesh_json(const TrainingMesh& mesh) {
 
 }  // namespace
 
-std::string report_text(const TrainingReport& report, bool all, bool colour) {
+std::string report_text(const TrainingReport& report, bool all, bool colour, int columns) {
   const GptConfig& c = report.config;
   std::string text = fmt::format(
       "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens and {} steps against the "
       "dense float64 reference\n\n",
       report.source, c.n_layer, c.n_head, c.n_embd, c.vocab_size, report.batch, report.length,
       report.steps);
-  text += run_table(report).text(colour) + legend(report) + left_out_text(report);
+  text += run_table(report).text(colour, columns) + legend(report) + left_out_text(report);
   if (!report.reference_against.empty() || !report.not_compared.empty())
-    text += "\nagainst the golden file\n" + against_table(report).text(colour) +
+    text += "\nagainst the golden file\n" + against_table(report).text(colour, columns) +
             golden_notes_text(report.reference_against, report.not_compared);
   for (const TrainingRun& run : report.runs) {
     const std::string which = fmt::format("{}, {}", run.mesh.text(), name(run.dtype));
-    if (all) text += fmt::format("\n{}\n{}", which, result_table(run).text(colour));
+    if (all) text += fmt::format("\n{}\n{}", which, result_table(run).text(colour, columns));
     if (run.finding) text += finding_text(which, *run.finding, colour);
   }
   text += golden_findings(report, colour);
@@ -237,7 +238,7 @@ std::string report_text(const TrainingReport& report, bool all, bool colour) {
                         ink(fmt::format("what crossed between ranks in a step, {}, {}",
                                         name(report.runs.back().dtype), name(report.algorithm)),
                             Ink::bold, colour),
-                        step_table(communicating).text(colour));
+                        step_table(communicating).text(colour, columns));
   const bool right = std::none_of(report.runs.begin(), report.runs.end(),
                                   [](const TrainingRun& run) { return run.finding.has_value(); });
   return text + "\n" + verdict_line(right, report.good(), report.left_out.size(), colour);

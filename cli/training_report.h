@@ -10,7 +10,7 @@ namespace tplab::cli {
 
 // A row a mesh, what is wrong if anything is, and what crossed between the ranks of a step.
 // all: every gradient and parameter of every run as well.
-std::string report_text(const TrainingReport& report, bool all, bool colour);
+std::string report_text(const TrainingReport& report, bool all, bool colour, int columns);
 
 // {"schema": 1, "good", "source", "config", "batch", "seq", "steps", "algorithm",
 //  "reference_against", "not_compared", "left_out": [{"tp", "dp", "sp", "regather", "recompute",

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cli/command.h"
+#include "cli/nearest.h"
 #include "cli/report_text.h"
 #include "cli/training_report.h"
 #include "sim/error.h"
@@ -140,7 +141,7 @@ void VerifyCommand::run(int& exit_code) {
     if (output.json()) {
       output.document(to_json(report));
     } else {
-      output.text(report_text(report, sites, output.colour()));
+      output.lines(report_text(report, sites, output.colour(), output.columns()));
     }
     output.close();
     if (!report.good()) exit_code = static_cast<int>(ErrorKind::run);
@@ -166,7 +167,7 @@ void add_verify(CLI::App& app, int& exit_code) {
   command->model.add_options(*sub);
   add_tps(*sub, command->tps);
   command->model.add_uneven(*sub);
-  sub->add_option("--dtype", command->dtype, "f64 or f32; both if not given");
+  one_of(sub->add_option("--dtype", command->dtype, "of the runs (both)"), dtype_words());
   const CLI::Validator named(
       [](const std::string& path) -> std::string {
         return path.empty() ? "it is empty, and so names no file" : "";

@@ -8,7 +8,7 @@
 #include <array>
 #include <numeric>
 
-#include "model/tokenizers/utf8.h"
+#include "sim/utf8.h"
 
 namespace tplab {
 

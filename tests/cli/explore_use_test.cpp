@@ -202,6 +202,7 @@ TEST_CASE("explore: sizes that it cannot show are refused, and Graphviz' absence
   refused({"--length", "6"}, "use --length 4 or 8");
   refused({"--layers", "0"}, "--layers");
   refused({"--layers", "4", "--width", "32", "--length", "8"}, "use fewer layers");
+  if (!has_terminals()) return;
   const Ran shown = tplab({"explore"}, {.terminal = true});
   CHECK(shown.exit_code == 2);
   CHECK_THAT(shown.err, Contains("-o explore.html"));

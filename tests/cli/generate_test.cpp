@@ -58,7 +58,7 @@ TEST_CASE("generate: --algorithm does not change the text in f64") {
 
 TEST_CASE("generate: --json has the prompt, the new ids and their text") {
   const json doc = generate({"--prompt", "Hi!", "--max-new", "12", "--json"}).json();
-  CHECK(doc["schema"] == 1);
+  CHECK(doc["schema"] == "tplab/generate/1");
   CHECK(doc["prompt"] == "Hi!");
   CHECK(doc["prompt_ids"] == json::array({41, 74, 2}));
   CHECK(doc["ids"].size() == 12);

@@ -12,7 +12,7 @@ using nlohmann::json;
 
 TEST_CASE("info: a preset's parameters, formats and sizes") {
   const json doc = tplab({"info", "--preset", "gpt2", "--json"}).json();
-  CHECK(doc["schema"] == 1);
+  CHECK(doc["schema"] == "tplab/info/1");
   CHECK(doc["config"]["n_layer"] == 12);
   CHECK(doc["config"]["tied_head"] == true);
   CHECK(doc["config"]["gelu"] == "erf");

@@ -30,10 +30,14 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return list;
 }
 
-std::vector<std::string> environment(const std::vector<std::string>& added) {
-  std::vector<std::string> all = added;
+std::vector<std::string> environment(const How& how, bool picture) {
+  std::vector<std::string> all = how.env;
+  const int columns = how.columns.value_or(picture ? 80 : 1000);
+  if (columns > 0) all.push_back(fmt::format("COLUMNS={}", columns));
+  all.emplace_back("TERM=xterm");  // the first of a name counts
   for (char** entry = environ; *entry; ++entry) {
-    if (!std::string_view(*entry).starts_with("NO_COLOR=")) all.emplace_back(*entry);
+    const std::string_view text = *entry;
+    if (!text.starts_with("NO_COLOR=") && !text.starts_with("COLUMNS=")) all.emplace_back(text);
   }
   return all;
 }
@@ -43,10 +47,11 @@ struct Terminal {
   int master = -1;
   std::string slave;
   Terminal() : master(posix_openpt(O_RDWR | O_NOCTTY)) {
-    REQUIRE(master >= 0);
-    REQUIRE(grantpt(master) == 0);
-    REQUIRE(unlockpt(master) == 0);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) return;
     slave = ptsname(master);
+    const int end = open(slave.c_str(), O_WRONLY | O_NOCTTY);
+    if (end < 0) slave.clear();
+    if (end >= 0) close(end);
   }
   // Until the program at the other end is gone.
   std::string read_all() const {
@@ -79,7 +84,10 @@ Started::Started(std::vector<std::string> command, const How& how) {
   };
   constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC;
   std::optional<Terminal> terminal;
-  if (how.terminal) terminal.emplace();
+  if (how.terminal) {
+    terminal.emplace();
+    REQUIRE(!terminal->slave.empty());
+  }
   redirect(STDIN_FILENO, in, O_RDONLY);
   redirect(STDOUT_FILENO, terminal ? terminal->slave : folder_ / "out",
            terminal ? O_WRONLY | O_NOCTTY : kWrite);
@@ -93,7 +101,7 @@ Started::Started(std::vector<std::string> command, const How& how) {
   sigaddset(&signals, SIGHUP);
   posix_spawnattr_setsigdefault(&attributes, &signals);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-  std::vector<std::string> env = environment(how.env);
+  std::vector<std::string> env = environment(how, command.size() > 1 && command[1] == "draw");
   const int error = posix_spawn(&pid_, command[0].c_str(), &actions, &attributes,
                                 pointers(command).data(), pointers(env).data());
   posix_spawnattr_destroy(&attributes);
@@ -127,6 +135,14 @@ Ran Started::wait() {
   if (!has_terminal_) ran_.out = file_text(folder_ / "out");
   ran_.err = err();
   return ran_;
+}
+
+bool has_terminals() {
+  const Terminal terminal;
+  if (terminal.master >= 0) close(terminal.master);
+  if (!terminal.slave.empty()) return true;
+  WARN("skipped: this machine has no pseudo-terminal");
+  return false;
 }
 
 Started start_tplab(const std::vector<std::string>& arguments, const How& how) {
@@ -166,8 +182,8 @@ std::vector<std::string> options_unknown_to(const std::vector<std::string>& argu
   return unknown;
 }
 
-Ran shell(const std::string& line) {
-  return Started({"/bin/sh", "-c", line}, {.env = {std::string("TPLAB=") + TPLAB_COMMAND}}).wait();
+Ran shell(const std::string& line, const std::string& shell) {
+  return Started({shell, "-c", line}, {.env = {std::string("TPLAB=") + TPLAB_COMMAND}}).wait();
 }
 
 std::string fixture(const std::string& name) {

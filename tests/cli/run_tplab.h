@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,12 @@ struct How {
   std::string input = {};             // stdin
   std::vector<std::string> env = {};  // "NAME=value", added to the environment
   bool terminal = false;              // stdout is a terminal
+  // COLUMNS; 0: not set. Else so wide that nothing is wrapped; but pictures fill what there is.
+  std::optional<int> columns = {};
 };
+
+// Whether this machine has pseudo-terminals; if not, says what is skipped.
+bool has_terminals();
 
 // A folder that is gone at the end of the test.
 class TemporaryFolder {
@@ -60,7 +66,7 @@ Ran tplab(const std::vector<std::string>& arguments, const How& how = {});
 std::vector<std::string> options_unknown_to(const std::vector<std::string>& arguments,
                                             const std::string& message);
 // A shell's command line, in which $TPLAB is the command.
-Ran shell(const std::string& line);
+Ran shell(const std::string& line, const std::string& shell = "/bin/sh");
 
 std::string fixture(const std::string& name);  // tests/fixtures/<name>
 // A file or folder of ../shared/data, or empty with a warning where that is absent.

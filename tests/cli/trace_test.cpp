@@ -128,6 +128,7 @@ TEST_CASE("trace: what cannot be is refused before the work, and no file is left
   const Ran nowhere = tplab(with(kTrace, {"-o", folder / "absent/t.json"}));
   CHECK(nowhere.exit_code == 2);
   CHECK_THAT(nowhere.err, Contains("cannot be written"));
+  if (!has_terminals()) return;
   const Ran on_terminal = tplab(kTrace, {.terminal = true});
   CHECK(on_terminal.exit_code == 2);
   CHECK_THAT(on_terminal.err, Contains("give -o FILE.json"));

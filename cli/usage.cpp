@@ -1,0 +1,115 @@
+#include "cli/usage.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "cli/nearest.h"
+#include "model/checkpoints/bytes.h"
+#include "sim/error.h"
+
+namespace tplab::cli {
+
+namespace {
+
+std::string list(const Words& words) { return fmt::format("{}", fmt::join(words, ", ")); }
+
+bool has_option(const CLI::App& command, const std::string& name) {
+  return command.get_option_no_throw(name) != nullptr;
+}
+
+[[noreturn]] void refuse_command(const CLI::App& command, const Words& words, size_t first) {
+  const std::string name = full_name(command);
+  const Words known = names_of(commands_of(command));
+  const std::string fix =
+      fmt::format("the commands of {} are {}; see {} --help", name, list(known), name);
+  if (first >= words.size()) fail(fmt::format("{} needs one of its commands", name), fix);
+  const std::string& word = words[first];
+  fail(fmt::format("{} is no command of {}", in_quotes(word), name),
+       did_you_mean(word, word.starts_with('-') ? option_names(command) : known) + fix);
+}
+
+// A word that stands for no option: a model's name or file, if the command takes one.
+std::string what_it_may_be(const CLI::App& command, const std::string& word) {
+  const std::string preset = nearest(word, preset_words());
+  if (!preset.empty() && has_option(command, "--preset"))
+    return fmt::format("did you mean --preset {}? ", preset);
+  std::error_code ignored;
+  for (const char* option : {"--checkpoint", "--tokenizer"})
+    if (has_option(command, option) && std::filesystem::exists(word, ignored))
+      return fmt::format("did you mean {} {}? ", option, word);
+  return "";
+}
+
+[[noreturn]] void refuse_extra(const CLI::App& command, const std::string& word) {
+  const std::string name = full_name(command);
+  const std::string see = fmt::format("see {} --help", name);
+  if (word.size() > 1 && word.starts_with('-'))
+    fail(fmt::format("{} is no option of {}", in_quotes(word), name),
+         did_you_mean(word.substr(0, word.find('=')), option_names(command)) + see);
+  fail(fmt::format("{} is a word too many for {}", in_quotes(word), name),
+       what_it_may_be(command, word) + see);
+}
+
+// "--batch: ..." -> an example of it
+std::string example_of(const CLI::App& command, const std::string& what) {
+  const size_t begin = what.find("--");
+  if (begin == std::string::npos) return "";
+  const std::string name = what.substr(begin, what.find_first_of(": =,", begin) - begin);
+  const CLI::Option* option = command.get_option_no_throw(name);
+  if (!option || !takes_value(*option)) return "";
+  const Words words = words_of(*option);
+  const std::string type = option->get_type_name(), given = option->get_default_str();
+  const bool number = type == "INT" || type == "UINT" || type == "FLOAT";
+  const std::string value = !words.empty()                      ? words.front()
+                            : !given.empty() && given[0] != '[' ? given
+                            : number                            ? "2"
+                                                                : type;
+  return fmt::format("give it a value, as in {} {}; ", name, value);
+}
+
+// "Could not convert: --lr = x"
+std::string reworded(const CLI::ParseError& error) {
+  const std::string what = error.what(), could_not = "Could not convert: ";
+  if (!what.starts_with(could_not)) return what;
+  const size_t end = what.find(" = ");
+  if (end == std::string::npos) return what;
+  return fmt::format("{}: {} is not a number",
+                     what.substr(could_not.size(), end - could_not.size()),
+                     in_quotes(what.substr(end + 3)));
+}
+
+}  // namespace
+
+void check_order(const CLI::App& tplab, const Words& words) {
+  if (words.empty() || !words[0].starts_with('-') || has_option(tplab, words[0])) return;
+  const Words known = names_of(commands_of(tplab));
+  for (size_t i = 1; i < words.size(); ++i) {
+    if (std::find(known.begin(), known.end(), words[i]) == known.end()) continue;
+    Words right = {full_name(tplab), words[i]};
+    right.insert(right.end(), words.begin(), words.begin() + static_cast<std::ptrdiff_t>(i));
+    right.insert(right.end(), words.begin() + static_cast<std::ptrdiff_t>(i) + 1, words.end());
+    fail(fmt::format("options come after the command, and {} stands before", words[0]),
+         fmt::format("{}", fmt::join(right, " ")));
+  }
+}
+
+void refuse(const CLI::App& tplab, const Words& words, const CLI::ParseError& error) {
+  const Called called = find_called(tplab, words);
+  const CLI::App& command = *called.app;
+  if (command.get_require_subcommand_min() > 0) refuse_command(command, words, called.words);
+  if (dynamic_cast<const CLI::ExtrasError*>(&error)) {
+    const Words rest = tplab.remaining(true);
+    if (!rest.empty()) refuse_extra(command, rest.front());
+  }
+  const std::string what = reworded(error);
+  // What is missing may be there, and misspelt.
+  const Words rest = command.remaining();
+  if (dynamic_cast<const CLI::RequiredError*>(&error) && !rest.empty())
+    refuse_extra(command, rest.front());
+  fail(what, fmt::format("{}see {} --help", example_of(command, what), full_name(command)));
+}
+
+}  // namespace tplab::cli
