@@ -101,6 +101,15 @@ TEST_CASE("a small stack is enough") {
   }
 }
 
+// Less what the runtime itself says of such a setting.
+std::string without_openmps_own(const std::string& text) {
+  std::istringstream lines(text);
+  std::string kept;
+  for (std::string line; std::getline(lines, line);)
+    if (!line.starts_with("libgomp: ") && !line.starts_with("OMP: ")) kept += line + "\n";
+  return kept;
+}
+
 TEST_CASE("what OpenMP is told changes nothing") {
   const std::vector<std::string> command = {"verify", "--preset", "nano-cpu", "--tp", "2",
                                             "--seq",  "4",        "--batch",  "1"};
@@ -113,7 +122,7 @@ TEST_CASE("what OpenMP is told changes nothing") {
     CAPTURE(setting);
     const Ran ran = tplab(command, {.env = {setting}});
     CHECK(ran.exit_code == 0);
-    CHECK(ran.err == plain.err);
+    CHECK(without_openmps_own(ran.err) == plain.err);
     CHECK(tplab({"doctor", "--help"}, {.env = {setting}}).exit_code == 0);
   }
 }
