@@ -98,7 +98,7 @@ TEST_CASE("verify: a NaN in a checkpoint is named with its place, forward and ba
   const std::string folder = a_case("11-nan-in-weights");
   if (folder.empty()) return;
   const Arguments model = verify({"--checkpoint", folder + "/ckpt.pt", "--tp", "2", "--seq", "8"});
-  refused(model, 3, "ckpt.pt: transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
+  refused(model, 3, "ckpt.pt, iteration 10: transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
   refused(model + Arguments{"--backward"}, 3, "transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
 }
 
