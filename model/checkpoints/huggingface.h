@@ -1,4 +1,4 @@
-// GPT-2 as Hugging Face saves it: a folder with config.json and safetensors.
+// GPT-2 as Hugging Face saves it: a folder with config.json and weights.
 #pragma once
 
 #include <map>
@@ -12,8 +12,8 @@
 namespace tplab {
 
 // The folder has config.json and model.safetensors, or model.safetensors.index.json and the
-// shards it names. Conv1D weights, [in, out] in the file, are transposed as they are read. Throws
-// Error(bad_file).
+// shards it names, or else pytorch_model.bin. Conv1D weights, [in, out] in the file, are transposed
+// as they are read. Throws Error(bad_file).
 std::unique_ptr<WeightSource> open_huggingface(const std::string& folder);
 
 // The text of a config.json. Throws Error(bad_file), which begins with `path`, where a choice in
