@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -103,12 +104,21 @@ std::optional<std::pair<double, double>> fits(std::string_view begin, const Layo
 
 [[noreturn]] void refuse_layout(const ByteSource& file, const Layout& layout, double least,
                                 double greatest) {
-  const char* way = least < 0 ? "ids begin at 0: leave the negative ones out"
-                              : "convert it, in Python: numpy.fromfile(FILE, '{}').astype('uint16')"
-                                ".tofile(NEW), where ids need no more, else 'uint32'";
+  const char* const needed = greatest < 65536 ? "uint16" : "uint32";
   fail_file(file.name(),
             fmt::format("looks like {}, with numbers from {} to {}", layout.name, least, greatest),
-            fmt::format(fmt::runtime(way), layout.numpy));
+            least < 0
+                ? "ids begin at 0: leave the negative ones out"
+                : fmt::format("convert it: numpy.fromfile(FILE, '{}').astype('{}').tofile(NEW)",
+                              layout.numpy, needed));
+}
+
+// Refuses the file as the first of the layouts that fits, if one does.
+void refuse_if_any(const ByteSource& file, std::string_view begin, std::span<const Layout> layouts,
+                   int64_t below) {
+  for (const Layout& layout : layouts)
+    if (const auto found = fits(begin, layout, below))
+      refuse_layout(file, layout, found->first, found->second);
 }
 
 // Files with something before the ids, or of another kind.
@@ -145,31 +155,23 @@ void refuse_what_it_looks_like(const ByteSource& file, std::string_view begin, i
   constexpr int64_t kMostTokens = int64_t{1} << 20;
   if (fits(begin, kUint16, vocab_size)) return;
   if (is_text(begin)) refuse_text(file);
-  for (const int64_t below : {vocab_size, kMostTokens}) {
-    for (const Layout& layout : kIntegers) {
-      if (layout.bytes < 4 && below > vocab_size) continue;  // most files would fit
-      if (const auto found = fits(begin, layout, below))
-        refuse_layout(file, layout, found->first, found->second);
-    }
-  }
+  refuse_if_any(file, begin, kFloats, vocab_size);
+  refuse_if_any(file, begin, kIntegers, vocab_size);
+  // With ids past the vocabulary; of 16 bits, most files would fit.
+  refuse_if_any(file, begin, std::span(kIntegers).first<4>(), kMostTokens);
 }
 
 // What is no chance in ids of 16 bits, though it would pass for some.
 void refuse_what_is_not_uint16(const ByteSource& file, std::string_view begin, int64_t vocab_size) {
   if (is_text(begin)) refuse_text(file);
-  for (const Layout& layout : kFloats)
-    if (const auto found = fits(begin, layout, vocab_size))
-      refuse_layout(file, layout, found->first, found->second);
+  refuse_if_any(file, begin, kFloats, vocab_size);
   uint8_t low = 0, high = 0;  // the largest of each 16-bit number's bytes
   for (size_t at = 0; at + 1 < begin.size(); at += 2) {
     low = std::max(low, static_cast<uint8_t>(begin[at]));
     high = std::max(high, static_cast<uint8_t>(begin[at + 1]));
   }
   const uint8_t any = std::max(low, high);
-  for (const Layout& layout : kIntegers) {
-    const auto found = low == 0 ? fits(begin, layout, vocab_size) : std::nullopt;
-    if (found) refuse_layout(file, layout, found->first, found->second);
-  }
+  if (low == 0) refuse_if_any(file, begin, kIntegers, vocab_size);
   if (begin.size() >= 8 * kEnough && any < 128 && low >= 16 && high >= 16) {
     fail_file(file.name(), fmt::format("looks like uint8: no byte is above {}", any),
               "say so with --data-dtype uint8, or uint16 if that is what it is");

@@ -200,6 +200,7 @@ TEST_CASE("dataset: what is no list of ids is refused by what it looks like") {
   CHECK_THAT(read_as(ids_as<uint32_t>(3000, 65, true), 50257), Contains("big-endian int32"));
   CHECK_THAT(read_as(ids_as<int64_t>(3000, 65, true), 65), Contains("big-endian int64"));
   CHECK_THAT(read_as(ids_as<float>(3000, 65), 50257), Contains("float32"));
+  CHECK_THAT(read_as(ids_as<float>(3000, 65), 65), Contains("float32"));
   CHECK_THAT(read_as(ids_as<double>(3000, 65), 50257), Contains("float64"));
   CHECK_THAT(read_as(ids_as<uint8_t>(3000, 65), 50257), Contains("looks like uint8"));
   CHECK_THAT(read_as(ids_as<uint32_t>(3000, 80), 65), Contains("int32 (or uint32), with numbers "

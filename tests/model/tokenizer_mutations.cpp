@@ -1,5 +1,6 @@
 // Two thousand mutations of each file that tokenizers and data sets come from: each is read, or
 // refused as a bad file of a kind; nothing else happens.
+#include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -150,7 +151,8 @@ TEST_CASE("mutations: train.bin and texts", "[tokenizer][slow]") {
             const TokenList ids(bytes_in_memory(bytes, "train.bin"), 200);
             std::vector<int32_t> all(static_cast<size_t>(ids.size()));
             ids.read(0, ids.size(), all.data());
-            for (const int32_t id : all) CHECK((id >= 0 && id < 200));
+            CHECK(std::all_of(all.begin(), all.end(),
+                              [](int32_t id) { return id >= 0 && id < 200; }));
           }) > 0);
   }
   CHECK(read_of_2000(std::string("\xEF\xBB\xBF") + kText + kText + kText,
