@@ -102,6 +102,7 @@ std::shared_ptr<const WeightSource> TrainCommand::split(
 void TrainCommand::take_up() {
   if (resume.empty()) {
     if (out.empty()) out = "out";
+    settings.suit_documentation();
     return;
   }
   const auto file = find_tplab_checkpoint(resume, Kept::last);

@@ -47,7 +47,8 @@ void TrainSettings::add_options(CLI::App& app) {
   s.add_flag(app, "sp-regather", sp_regather, "gather inputs again in the backward pass");
   s.add(app, "zero", zero, "what replicas share out: 1 optimizer states, 2 gradients too", from_0);
   s.add_flag(app, "recompute", recompute, "keep only each block's input, and compute it twice");
-  s.add(app, "steps", steps, "optimizer steps in all", from_1);
+  s.add(app, "steps", steps, "optimizer steps in all; 1000 if there is neither --text nor --data",
+        from_1);
   s.add(app, "batch", batch, "sequences a step, of all replicas together", from_1);
   s.add(app, "seq", seq, "tokens a sequence (0: the block)", from_0);
   s.add(app, "accumulate", accumulate, "micro-batches a step", from_1);
