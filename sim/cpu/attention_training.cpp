@@ -212,8 +212,9 @@ Real largest_seen(const Real* x, int64_t t) {
 
 // x[s] becomes exp((x[s] - the largest) scale + shift), whose exponent is 0 at the largest however
 // large it is (a product and a sum apart would leave their rounding there). Returns the sum over s.
+// Inlined, so that exp's constants stay in registers from row to row.
 template <class Real>
-Real softmax_terms(Real* x, int64_t t, Real scale, Real shift) {
+[[gnu::always_inline]] inline Real softmax_terms(Real* x, int64_t t, Real scale, Real shift) {
   const Packet<Real> largest = all(largest_seen(x, t)), scales = all(scale), shifts = all(shift);
   return map_seen(x, t, [&](const auto& score, int64_t) {
     return exp(fma(Eigen::internal::psub(score, largest), scales, shifts));
