@@ -21,6 +21,7 @@ class TimedDevice final : public Device {
   void zero(Array& x) override { device_->zero(x); }
   void* host_memory(Array& x) override { return device_->host_memory(x); }
   MemoryUse memory() const override { return device_->memory(); }
+  void read(std::span<const Array> arrays) override { device_->read(arrays); }
   void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override {
     device_->sum(terms, out, dtype, count);
   }
