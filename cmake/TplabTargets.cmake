@@ -5,7 +5,9 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
 endif()
 find_program(CCACHE ccache)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # One cache for all clones: paths below the sources count as relative.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}
+                                  CCACHE_NOHASHDIR=yes ${CCACHE})
 endif()
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
@@ -23,6 +25,21 @@ if(TPLAB_SANITIZE)
                                                  -fno-omit-frame-pointer -g)
   target_link_options(tplab_options INTERFACE -fsanitize=${TPLAB_SANITIZE})
 endif()
+
+# tplab_units(tplab_model FOLDER...): the files of each of these folders are compiled as one
+# (TPLAB_UNITY), since most of the time goes into what they include. Names in their anonymous
+# namespaces must then differ.
+function(tplab_units target)
+  get_target_property(sources ${target} SOURCES)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source PARENT_PATH parent)
+    cmake_path(RELATIVE_PATH parent BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE folder)
+    if(folder IN_LIST ARGN)
+      set_property(SOURCE ${source} PROPERTY UNITY_GROUP ${folder})
+    endif()
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${TPLAB_UNITY} UNITY_BUILD_MODE GROUP)
+endfunction()
 
 # tplab_library(sim PUBLIC ...): the static library tplab_sim of every .cpp in the folder sim/.
 function(tplab_library folder)

@@ -13,6 +13,7 @@
 #include "model/checkpoints/json.h"
 #include "model/checkpoints/new_folder.h"
 #include "model/checkpoints/state_writer.h"
+#include "model/checkpoints/tensor_names.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
 #include "model/tokenizers/saved.h"
@@ -44,12 +45,6 @@ bool is_older_export(const std::string& folder) {
   } catch (const nlohmann::json::exception&) {  // the mark is no text
     return false;
   }
-}
-
-// transformers' Conv1D keeps [in, out], the transpose of nn.Linear's weight.
-bool is_conv1d(std::string_view name) {
-  return name.ends_with(".c_attn.weight") || name.ends_with(".c_proj.weight") ||
-         name.ends_with(".c_fc.weight");
 }
 
 Json config_of(const GptConfig& config, const Tokenizer* tokenizer) {

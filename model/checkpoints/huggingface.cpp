@@ -19,14 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kMostJsonBytes = int64_t{16} << 20;
-constexpr const char* kConvert =
+constexpr const char* kConvertFolder =
     "convert it where Python is: GPT2LMHeadModel.from_pretrained(folder).save_pretrained(folder)";
-
-// transformers' Conv1D keeps [in, out], the transpose of nn.Linear's weight.
-bool is_conv1d(std::string_view name) {
-  return name.ends_with(".attn.c_attn.weight") || name.ends_with(".attn.c_proj.weight") ||
-         name.ends_with(".mlp.c_fc.weight") || name.ends_with(".mlp.c_proj.weight");
-}
 
 // A tensor that safetensors.torch.save_model left out, since another had the same memory, has that
 // one's name in the metadata: {"transformer.wte.weight": "lm_head.weight"}.
@@ -88,7 +82,7 @@ void add_torch_file(const std::string& path, std::vector<FileTensor>& tensors) {
   const StateDict state = read_state_dict(file.document(), file.document().root(), path);
   for (const auto& [name, kind] : state.others) {
     if (is_model_name(name))
-      fail_file(path, fmt::format("{} is {}, not a tensor", in_quotes(name), kind), kConvert);
+      fail_file(path, fmt::format("{} is {}, not a tensor", in_quotes(name), kind), kConvertFolder);
   }
   tensors = file.locate(state);
 }
@@ -108,7 +102,7 @@ constexpr std::pair<const char*, const char*> kOthers[] = {
   for (const auto& [name, kind] : kOthers) {
     if (may_exist(folder / name)) what += fmt::format("; {} is {}", name, kind);
   }
-  fail_file(folder.string(), what, kConvert);
+  fail_file(folder.string(), what, kConvertFolder);
 }
 
 std::vector<FileTensor> open_tensors(const fs::path& folder) {

@@ -62,18 +62,18 @@ struct Sizes {
   std::string kind, where;
 };
 
-struct SizeRow {
+struct StateSize {
   std::string_view key;
   int64_t GptConfig::*member;
 };
-constexpr SizeRow kSizes[] = {{"n_layer", &GptConfig::n_layer},
-                              {"n_head", &GptConfig::n_head},
-                              {"n_embd", &GptConfig::n_embd},
-                              {"block_size", &GptConfig::block_size},
-                              {"vocab_size", &GptConfig::vocab_size}};
+constexpr StateSize kStateSizes[] = {{"n_layer", &GptConfig::n_layer},
+                                     {"n_head", &GptConfig::n_head},
+                                     {"n_embd", &GptConfig::n_embd},
+                                     {"block_size", &GptConfig::block_size},
+                                     {"vocab_size", &GptConfig::vocab_size}};
 
 bool has_sizes(const Document& document, const Items& items) {
-  return std::all_of(std::begin(kSizes), std::end(kSizes), [&](const SizeRow& row) {
+  return std::all_of(std::begin(kStateSizes), std::end(kStateSizes), [&](const StateSize& row) {
     return std::any_of(items.begin(), items.end(), [&](const auto& item) {
       const auto* key = document.get<std::string_view>(item.first);
       return key && *key == row.key;
@@ -107,9 +107,9 @@ std::string_view read_argument(const Document& document, const Sizes& sizes, pic
   const auto* name = document.get<std::string_view>(key);
   const auto* number = std::get_if<int64_t>(&value);
   const auto* flag = std::get_if<bool>(&value);
-  const auto size = std::find_if(std::begin(kSizes), std::end(kSizes),
-                                 [&](const SizeRow& row) { return name && row.key == *name; });
-  const bool is_size = size != std::end(kSizes), is_bias = name && *name == "bias";
+  const auto size = std::find_if(std::begin(kStateSizes), std::end(kStateSizes),
+                                 [&](const StateSize& row) { return name && row.key == *name; });
+  const bool is_size = size != std::end(kStateSizes), is_bias = name && *name == "bias";
   if (is_size && number) {
     config.*size->member = *number;
   } else if (is_bias && flag) {
@@ -135,7 +135,7 @@ void read_config(const Document& document, const Sizes& sizes, NanoGptState& sta
   std::set<std::string_view> found;
   for (const auto& [key, ref] : *sizes.items)
     found.insert(read_argument(document, sizes, key, document[ref], config));
-  for (const SizeRow& row : kSizes) {
+  for (const StateSize& row : kStateSizes) {
     if (found.count(row.key)) continue;
     fail_file(sizes.where, fmt::format("has no '{}'", row.key),
               "the model's sizes are n_layer, n_head, n_embd, block_size and vocab_size");

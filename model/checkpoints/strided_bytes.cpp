@@ -8,8 +8,9 @@
 namespace tplab {
 namespace {
 
-constexpr int64_t kStagingBytes = int64_t{1} << 20;
-constexpr int64_t kGapBytes = 4096;  // skipping more costs less, as a system call, than reading it
+constexpr int64_t kStridedStagingBytes = int64_t{1} << 20;
+constexpr int64_t kStridedGapBytes =
+    4096;  // skipping more costs less, as a system call, than reading it
 
 class StridedBytes final : public ByteSource {
  public:
@@ -59,7 +60,9 @@ class StridedBytes final : public ByteSource {
     const int64_t size = view_.item_bytes;
     if (stride == 1 && pitch == size) return view_.bytes->read(offset, to, count * size);
     const int64_t apart = stride * size;
-    const int64_t at_once = apart == 0 ? count : apart > kGapBytes ? 1 : kStagingBytes / apart;
+    const int64_t at_once = apart == 0                 ? count
+                            : apart > kStridedGapBytes ? 1
+                                                       : kStridedStagingBytes / apart;
     std::vector<char> staged;
     for (int64_t begin = 0; begin < count; begin += at_once) {
       const int64_t n = std::min(at_once, count - begin);

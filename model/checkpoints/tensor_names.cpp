@@ -79,6 +79,11 @@ bool is_head_name(std::string_view name) {
 
 }  // namespace
 
+bool is_conv1d(std::string_view name) {
+  return name.ends_with(".attn.c_attn.weight") || name.ends_with(".attn.c_proj.weight") ||
+         name.ends_with(".mlp.c_fc.weight") || name.ends_with(".mlp.c_proj.weight");
+}
+
 bool is_model_name(std::string_view name) {
   const std::optional<Known> known = known_name(name);
   return known && !is_mask(known->name);

@@ -26,6 +26,10 @@ struct NamedTensors {
 // Throws Error(bad_file) with both names where two tensors would get one.
 NamedTensors name_tensors(std::vector<FileTensor> tensors);
 
+// Whether it is nanoGPT's name of a weight that transformers' Conv1D keeps as [in, out], the
+// transpose of nn.Linear's.
+bool is_conv1d(std::string_view name);
+
 // Whether the name is within the model, so that what it names is needed.
 bool is_model_name(std::string_view name);
 

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kMostPickleBytes = int64_t{16} << 20;  // nanoGPT's gpt2-xl needs under 1 MiB
 
-constexpr const char* kSaveAgain =
+constexpr const char* kSaveTorchAgain =
     "open it where PyTorch is and save it again: torch.save(torch.load('ckpt.pt'), 'new.pt')";
 
 // "ckpt/" where the zip has ckpt/data.pkl: torch.save puts everything into one folder.
@@ -25,7 +25,7 @@ std::string find_folder(const ZipFile& zip, const std::string& path) {
   for (const auto& [name, entry] : zip.entries()) {
     const size_t slash = name.find('/');
     if (slash == std::string::npos || name.substr(slash + 1) != kPickle) continue;
-    if (folder) fail_file(path, "has more than one data.pkl", kSaveAgain);
+    if (folder) fail_file(path, "has more than one data.pkl", kSaveTorchAgain);
     folder = name.substr(0, slash + 1);
   }
   if (!folder) {
@@ -49,7 +49,8 @@ const std::shared_ptr<const ByteSource>& checked(const std::shared_ptr<const Byt
   const std::string begin = begin_of(*file, 2);
   if (begin == "PK") return file;
   if (begin.starts_with('\x80')) {
-    fail_file(file->name(), "is a pickle, as PyTorch before 1.6 saved, not a zip file", kSaveAgain);
+    fail_file(file->name(), "is a pickle, as PyTorch before 1.6 saved, not a zip file",
+              kSaveTorchAgain);
   }
   refuse_other_kind(*file);
   fail_file(file->name(), "is not a zip file, so torch.save did not write it",

@@ -20,12 +20,12 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kFormat = "tplab", kVersion = "1";
 constexpr std::string_view kModel = "model.", kM = "adamw.m.", kV = "adamw.v.";
-constexpr const char* kCopyAgain = "the file is corrupt, or edited: copy it again";
+constexpr const char* kCopyRunAgain = "the file is corrupt, or edited: copy it again";
 
 const std::string& text_at(const SafetensorsFile& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   if (found != file.metadata().end()) return found->second;
-  fail_file(file.path(), fmt::format("its metadata has no \"{}\"", key), kCopyAgain);
+  fail_file(file.path(), fmt::format("its metadata has no \"{}\"", key), kCopyRunAgain);
 }
 
 template <class Number>
@@ -36,7 +36,7 @@ Number number_at(const SafetensorsFile& file, const std::string& key) {
   const auto [stop, error] = std::from_chars(text.data(), end, number);
   if (error == std::errc() && stop == end && number >= 0) return number;
   fail_file(file.path(), fmt::format("its {} is {}, not a number from 0 up", key, in_quotes(text)),
-            kCopyAgain);
+            kCopyRunAgain);
 }
 
 void check_format(const SafetensorsFile& file) {
@@ -61,7 +61,7 @@ FileTensors tensors_of(const SafetensorsFile& file, std::string_view prefix, Sto
       fail_file(file.path(),
                 fmt::format("tensor {} is {}, and others are {}", in_quotes(info.name),
                             row_of(info.type).name, row_of(type).name),
-                kCopyAgain);
+                kCopyRunAgain);
     }
     tensors[info.name.substr(prefix.size())] = {.name = info.name,
                                                 .bytes = file.bytes(),
@@ -76,7 +76,7 @@ StoredType training_type(const SafetensorsFile& file) {
   for (const TensorInfo& info : file.tensors()) {
     if (info.type == StoredType::f32 || info.type == StoredType::f64) return info.type;
   }
-  fail_file(file.path(), "has no tensor of f32 or f64", kCopyAgain);
+  fail_file(file.path(), "has no tensor of f32 or f64", kCopyRunAgain);
 }
 
 bool begins_like_safetensors(const ByteSource& bytes) {
@@ -164,7 +164,7 @@ TplabCheckpoint::TplabCheckpoint(const std::shared_ptr<const ByteSource>& bytes)
     fail_file(path_,
               fmt::format("has {} tensors that are neither weights nor moments",
                           file.tensors().size() - n_tensors),
-              kCopyAgain);
+              kCopyRunAgain);
   }
 }
 

@@ -8,80 +8,81 @@
 #include "sim/error.h"
 
 namespace tplab {
-namespace {
-
-constexpr const char* kCopyAgain = "the file is truncated or corrupt: download or copy it again";
 
 // What libzip reads through: a position in a ByteSource.
-struct Cursor {
+struct ZipCursor {
   const ByteSource* bytes;
   int64_t position = 0;
   int64_t last_read = -1;  // where the latest read began
   zip_error_t error = {};
-};
+} namespace {
+  constexpr const char* kCopyZipAgain =
+      "the file is truncated or corrupt: download or copy it again";
 
-zip_int64_t read_cursor(Cursor& cursor, void* data, zip_uint64_t length) {
-  const int64_t left = cursor.bytes->size() - cursor.position;
-  const int64_t count =
-      static_cast<int64_t>(std::min(length, static_cast<zip_uint64_t>(std::max<int64_t>(left, 0))));
-  try {  // no exception may pass through libzip, which is C
-    cursor.bytes->read(cursor.position, data, count);
-  } catch (const std::exception&) {
-    zip_error_set(&cursor.error, ZIP_ER_READ, 0);
-    return -1;
-  }
-  cursor.last_read = cursor.position;
-  cursor.position += count;
-  return count;
-}
+  ;
 
-zip_int64_t cursor_callback(void* state, void* data, zip_uint64_t length,
-                            zip_source_cmd_t command) {
-  Cursor& cursor = *static_cast<Cursor*>(state);
-  switch (command) {
-    case ZIP_SOURCE_SUPPORTS:
-      return zip_source_make_command_bitmap(
-          ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
-          ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
-    case ZIP_SOURCE_OPEN:
-      cursor.position = 0;
-      return 0;
-    case ZIP_SOURCE_READ:
-      return read_cursor(cursor, data, length);
-    case ZIP_SOURCE_SEEK: {
-      const zip_int64_t to = zip_source_seek_compute_offset(
-          static_cast<zip_uint64_t>(cursor.position),
-          static_cast<zip_uint64_t>(cursor.bytes->size()), data, length, &cursor.error);
-      if (to < 0) return -1;
-      cursor.position = to;
-      return 0;
-    }
-    case ZIP_SOURCE_TELL:
-      return cursor.position;
-    case ZIP_SOURCE_STAT: {
-      auto* status = static_cast<zip_stat_t*>(data);
-      zip_stat_init(status);
-      status->size = static_cast<zip_uint64_t>(cursor.bytes->size());
-      status->valid |= ZIP_STAT_SIZE;
-      return sizeof *status;
-    }
-    case ZIP_SOURCE_ERROR:
-      return zip_error_to_data(&cursor.error, data, length);
-    case ZIP_SOURCE_CLOSE:
-    case ZIP_SOURCE_FREE:
-      return 0;
-    default:
-      zip_error_set(&cursor.error, ZIP_ER_OPNOTSUPP, 0);
+  zip_int64_t read_cursor(ZipCursor & cursor, void* data, zip_uint64_t length) {
+    const int64_t left = cursor.bytes->size() - cursor.position;
+    const int64_t count = static_cast<int64_t>(
+        std::min(length, static_cast<zip_uint64_t>(std::max<int64_t>(left, 0))));
+    try {  // no exception may pass through libzip, which is C
+      cursor.bytes->read(cursor.position, data, count);
+    } catch (const std::exception&) {
+      zip_error_set(&cursor.error, ZIP_ER_READ, 0);
       return -1;
+    }
+    cursor.last_read = cursor.position;
+    cursor.position += count;
+    return count;
   }
-}
 
-using EntryFile = std::unique_ptr<zip_file_t, decltype(&zip_fclose)>;
+  zip_int64_t cursor_callback(void* state, void* data, zip_uint64_t length,
+                              zip_source_cmd_t command) {
+    ZipCursor& cursor = *static_cast<ZipCursor*>(state);
+    switch (command) {
+      case ZIP_SOURCE_SUPPORTS:
+        return zip_source_make_command_bitmap(
+            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
+            ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
+      case ZIP_SOURCE_OPEN:
+        cursor.position = 0;
+        return 0;
+      case ZIP_SOURCE_READ:
+        return read_cursor(cursor, data, length);
+      case ZIP_SOURCE_SEEK: {
+        const zip_int64_t to = zip_source_seek_compute_offset(
+            static_cast<zip_uint64_t>(cursor.position),
+            static_cast<zip_uint64_t>(cursor.bytes->size()), data, length, &cursor.error);
+        if (to < 0) return -1;
+        cursor.position = to;
+        return 0;
+      }
+      case ZIP_SOURCE_TELL:
+        return cursor.position;
+      case ZIP_SOURCE_STAT: {
+        auto* status = static_cast<zip_stat_t*>(data);
+        zip_stat_init(status);
+        status->size = static_cast<zip_uint64_t>(cursor.bytes->size());
+        status->valid |= ZIP_STAT_SIZE;
+        return sizeof *status;
+      }
+      case ZIP_SOURCE_ERROR:
+        return zip_error_to_data(&cursor.error, data, length);
+      case ZIP_SOURCE_CLOSE:
+      case ZIP_SOURCE_FREE:
+        return 0;
+      default:
+        zip_error_set(&cursor.error, ZIP_ER_OPNOTSUPP, 0);
+        return -1;
+    }
+  }
+
+  using EntryFile = std::unique_ptr<zip_file_t, decltype(&zip_fclose)>;
 
 }  // namespace
 
 struct ZipFile::Handle {
-  Cursor cursor;
+  ZipCursor cursor;
   zip_t* zip = nullptr;
   ~Handle() {
     if (zip) zip_discard(zip);
@@ -99,7 +100,7 @@ ZipFile::ZipFile(std::shared_ptr<const ByteSource> bytes)
     if (source) zip_source_free(source);
     const std::string what = zip_error_strerror(&error);
     zip_error_fini(&error);
-    fail_file(bytes_->name(), "its zip directory cannot be read: " + what, kCopyAgain);
+    fail_file(bytes_->name(), "its zip directory cannot be read: " + what, kCopyZipAgain);
   }
 
   const zip_int64_t count = zip_get_num_entries(handle_->zip, 0);
@@ -110,7 +111,7 @@ ZipFile::ZipFile(std::shared_ptr<const ByteSource> bytes)
     if (zip_stat_index(handle_->zip, index, ZIP_FL_ENC_RAW, &status) != 0 ||
         (status.valid & kNeeded) != kNeeded || status.size > INT64_MAX) {
       fail_file(bytes_->name(), fmt::format("entry {} of the zip directory is corrupt", index),
-                kCopyAgain);
+                kCopyZipAgain);
     }
     const bool encrypted =
         (status.valid & ZIP_STAT_ENCRYPTION_METHOD) && status.encryption_method != ZIP_EM_NONE;
@@ -134,7 +135,7 @@ const ZipEntry* ZipFile::find(std::string_view name) const {
 const ZipEntry& ZipFile::at(std::string_view name) const {
   if (const ZipEntry* entry = find(name)) return *entry;
   fail_file(bytes_->name(), fmt::format("the zip file has no entry {}", in_quotes(name)),
-            kCopyAgain);
+            kCopyZipAgain);
 }
 
 std::string ZipFile::read(std::string_view name, int64_t most) {
@@ -154,7 +155,8 @@ std::string ZipFile::read(std::string_view name, int64_t most) {
     if (got == entry.size && zip_fread(file.get(), &end, 1) != 0) got = -1;
   }
   if (got != entry.size) {
-    fail_file(bytes_->name(), fmt::format("zip entry {} is corrupt", in_quotes(name)), kCopyAgain);
+    fail_file(bytes_->name(), fmt::format("zip entry {} is corrupt", in_quotes(name)),
+              kCopyZipAgain);
   }
   return text;
 }
@@ -177,7 +179,7 @@ int64_t ZipFile::offset_of(std::string_view name) {
     fail_file(bytes_->name(),
               fmt::format("zip entry {} of {} bytes ends past the end of the file", in_quotes(name),
                           entry.size),
-              kCopyAgain);
+              kCopyZipAgain);
   }
   return offset;
 }

@@ -14,7 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kWhole = "tokenizer.json";
-constexpr const char* kFix =
+constexpr const char* kLoadFix =
     "give a folder with tokenizer.json, with vocab.json and merges.txt, or with encoder.json and "
     "vocab.bpe";
 
@@ -29,7 +29,7 @@ std::vector<fs::path> find_files(const fs::path& path) {
       {kWhole}, {"vocab.json", "merges.txt"}, {"encoder.json", "vocab.bpe"}};
   std::error_code ignored;
   const bool is_folder = fs::is_directory(path, ignored);
-  if (!is_folder && !is_file(path)) fail_file(path.string(), "no such file or folder", kFix);
+  if (!is_folder && !is_file(path)) fail_file(path.string(), "no such file or folder", kLoadFix);
 
   const fs::path folder = is_folder ? path : path.parent_path();
   std::string missing;
@@ -46,10 +46,10 @@ std::vector<fs::path> find_files(const fs::path& path) {
   }
   if (!missing.empty()) {
     fail_file(path.string(), fmt::format("{} is missing: such a tokenizer is two files", missing),
-              kFix);
+              kLoadFix);
   }
   if (!is_folder && path.extension() == ".json") return {path};  // a tokenizer.json, renamed
-  fail_file(path.string(), "holds no GPT-2 tokenizer", kFix);
+  fail_file(path.string(), "holds no GPT-2 tokenizer", kLoadFix);
 }
 
 std::string read_file(const fs::path& path) {

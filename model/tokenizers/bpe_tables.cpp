@@ -13,7 +13,7 @@ namespace tplab {
 
 namespace {
 
-constexpr const char* kFix =
+constexpr const char* kTablesFix =
     "download the file again, or give the vocab.json and merges.txt of one model";
 constexpr std::string_view kEndOfText = "<|endoftext|>";
 
@@ -29,7 +29,7 @@ size_t n_ids(const WrittenBpe& written) {
   fail_file(written.vocab_name,
             fmt::format("id {} is too large for {} tokens: ids should run from 0 to {}", largest,
                         n_tokens, static_cast<int64_t>(n_tokens) - 1),
-            kFix);
+            kTablesFix);
 }
 
 void put_vocabulary(const WrittenBpe& written, std::vector<std::string>& tokens) {
@@ -41,7 +41,7 @@ void put_vocabulary(const WrittenBpe& written, std::vector<std::string>& tokens)
       fail_file(written.vocab_name,
                 fmt::format("two tokens have the id {}: {} and {}", id, in_quotes(first),
                             in_quotes(second)),
-                kFix);
+                kTablesFix);
     }
     place = &spelling;
     // One that is not in the alphabet is no merge's, and stands for itself.
@@ -58,7 +58,7 @@ void put_added(const WrittenBpe& written, std::vector<std::string>& tokens) {
       fail_file(written.vocab_name,
                 fmt::format("the added token {} has the id {}, and {} in the vocabulary",
                             in_quotes(token.content), token.id, same->second),
-                kFix);
+                kTablesFix);
     }
     if (!is_there && !place.empty() && place != token.content) {
       fail_file(written.vocab_name,
@@ -104,7 +104,7 @@ void note_gaps(const std::vector<std::string>& tokens, const std::string& name,
 [[noreturn]] void refuse_merge(const WrittenBpe& written, const WrittenBpe::Merge& merge,
                                const std::string& what) {
   fail_file(written.merges_name, fmt::format("{} {}: {}", written.merge_word, merge.number, what),
-            kFix);
+            kTablesFix);
 }
 
 void read_merges(const WrittenBpe& written, BpeTables& tables) {
@@ -190,7 +190,7 @@ void check_merges(const WrittenBpe& written, BpeTables& tables) {
               fmt::format("no merge makes {} tokens of the vocabulary, {} the first: the file is "
                           "truncated, or belongs to another vocabulary",
                           unmade.size(), first),
-              kFix);
+              kTablesFix);
   }
   tables.notes.push_back(
       fmt::format("{}: no merge makes the token {}{}: taken for special", written.merges_name,
@@ -204,12 +204,12 @@ int checked_id(uint64_t id, const std::string& token, const std::string& file) {
   if (id <= kLargestId) return static_cast<int>(id);
   fail_file(file,
             fmt::format("the token {} has the id {}, too large for any", in_quotes(token), id),
-            kFix);
+            kTablesFix);
 }
 
 BpeTables make_tables(WrittenBpe written) {
   add_special(written);
-  if (written.vocab.empty()) fail_file(written.vocab_name, "has no tokens", kFix);
+  if (written.vocab.empty()) fail_file(written.vocab_name, "has no tokens", kTablesFix);
   BpeTables tables;
   tables.notes = written.notes;
   tables.tokens.resize(n_ids(written));

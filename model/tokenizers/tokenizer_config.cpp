@@ -14,16 +14,16 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kFix = "download the file again, or save the tokenizer again";
+constexpr const char* kConfigFix = "download the file again, or save the tokenizer again";
 constexpr size_t kLongest = 1024;  // bytes of an added token; the longest known has some 100
 
 AddedToken checked(AddedToken token, const std::string& name) {
-  if (token.content.empty()) fail_file(name, "an added token is empty", kFix);
+  if (token.content.empty()) fail_file(name, "an added token is empty", kConfigFix);
   if (token.content.size() > kLongest) {
     fail_file(name,
               fmt::format("the added token {} has {} bytes, more than {}", in_quotes(token.content),
                           token.content.size(), kLongest),
-              kFix);
+              kConfigFix);
   }
   return token;
 }
@@ -40,7 +40,8 @@ void read_decoder(const json& decoder, const std::string& name, WrittenBpe& writ
     const char* const end = id.data() + id.size();
     const auto [stop, error] = std::from_chars(id.data(), end, number);
     if (error != std::errc() || stop != end || !entry.is_object())
-      fail_file(name, fmt::format("added_tokens_decoder has {} for an id", in_quotes(id)), kFix);
+      fail_file(name, fmt::format("added_tokens_decoder has {} for an id", in_quotes(id)),
+                kConfigFix);
     json with_id = entry;
     with_id["id"] = number;
     add_token(read_added_token(with_id, name), written);
@@ -53,7 +54,7 @@ AddedToken read_added_token(const json& entry, const std::string& name) {
   const std::string content = content_of(entry);
   const json id = entry.is_object() ? entry.value("id", json()) : json();
   if (!id.is_number_unsigned() || content.empty())
-    fail_file(name, "an added token has no id or no content", kFix);
+    fail_file(name, "an added token has no id or no content", kConfigFix);
   const auto is_set = [&](const char* key, bool otherwise) {
     const json value = entry.value(key, json());
     return value.is_boolean() ? value.get<bool>() : otherwise;
@@ -76,7 +77,7 @@ void add_token(const AddedToken& token, WrittenBpe& written) {
     fail_file(written.vocab_name,
               fmt::format("the added token {} has two ids, {} and {}", in_quotes(token.content),
                           there.id, token.id),
-              kFix);
+              kConfigFix);
   }
   there.special = there.special || token.special;
 }

@@ -18,7 +18,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kFix = "download the file again, or save the tokenizer again";
+constexpr const char* kJsonFix = "download the file again, or save the tokenizer again";
 
 class Reader {
  public:
@@ -56,7 +56,7 @@ class Reader {
   }
 
   [[noreturn]] void refuse(const std::string& what) const {
-    fail_file(written_.vocab_name, what, kFix);
+    fail_file(written_.vocab_name, what, kJsonFix);
   }
   // what: "the normalizer"; its type is in the file.
   [[noreturn]] void refuse_unknown(const std::string& what, const json& found,

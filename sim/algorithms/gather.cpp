@@ -11,7 +11,7 @@
 namespace tplab {
 namespace {
 
-constexpr size_t kPieceBytes = 1 << 20;  // so that n-1 peers' pieces do not take n-1 tensors
+constexpr size_t kGatherPieceBytes = 1 << 20;  // so that n-1 peers' pieces do not take n-1 tensors
 
 // Room for one piece from every rank; this rank's own is not used.
 class Inbox {
@@ -44,9 +44,9 @@ void sum_in_rank_order(Links& links, const Exchange& x, const Inbox& inbox, Cons
 
 void gather_all_reduce(Links& links, const Exchange& x) {
   const int rank = links.rank(), n = links.size();
-  const Inbox inbox(links, x.dtype, std::min(x.out.size(), kPieceBytes));
-  for (size_t begin = 0; begin < x.out.size(); begin += kPieceBytes) {
-    const Bytes piece = x.out.subspan(begin, std::min(kPieceBytes, x.out.size() - begin));
+  const Inbox inbox(links, x.dtype, std::min(x.out.size(), kGatherPieceBytes));
+  for (size_t begin = 0; begin < x.out.size(); begin += kGatherPieceBytes) {
+    const Bytes piece = x.out.subspan(begin, std::min(kGatherPieceBytes, x.out.size() - begin));
     for (int step = 1; step < n; ++step) {
       const int to = on_ring(rank + step, n), from = on_ring(rank - step, n);
       links.send_recv(to, piece, from, inbox.from(from, piece.size()));

@@ -38,10 +38,10 @@ bool has_golden_graphviz() {
   return false;
 }
 
-struct Golden {
+struct GoldenPicture {
   const char *file, *words;
 };
-constexpr Golden kGolden[] = {
+constexpr GoldenPicture kGolden[] = {
     {"block_tp2", "block --preset nano-cpu --tp 2 --seq 8 --phase forward"},
     {"block_sp_backward", "block --preset nano-cpu --tp 2 --sp --seq 8 --phase backward"},
     {"model_dp2", "model --preset nano --tp 2 --dp 2 --zero 1"},
@@ -62,7 +62,7 @@ void check_golden(const std::string& file, const std::string& drawn) {
 }
 
 TEST_CASE("draw: golden texts, with Unicode and without") {
-  for (const Golden& golden : kGolden) {
+  for (const GoldenPicture& golden : kGolden) {
     const Ran text = tplab(draw(golden.words), kUtf8);
     INFO(text.err);
     REQUIRE(text.exit_code == 0);
@@ -75,7 +75,7 @@ TEST_CASE("draw: golden texts, with Unicode and without") {
 TEST_CASE("draw: golden SVG") {
   if (!has_golden_graphviz()) return;
   const TemporaryFolder folder;
-  for (const Golden& golden : kGolden) {
+  for (const GoldenPicture& golden : kGolden) {
     const std::string path = folder / "picture.svg";
     const Ran ran = tplab(draw(golden.words + (" -o " + path)));
     INFO(ran.err);

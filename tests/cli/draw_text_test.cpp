@@ -13,7 +13,7 @@ using nlohmann::json;
 using Arguments = std::vector<std::string>;
 using Catch::Contains;
 
-Arguments with(Arguments all, const Arguments& more) {
+Arguments with_options(Arguments all, const Arguments& more) {
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -44,8 +44,8 @@ TEST_CASE("draw: without a kind, help that lists the kinds and has examples") {
 }
 
 TEST_CASE("draw: an option that the kind does not use is refused, with the kinds that do") {
-  check_refused(with(kShards, {"--dp", "2"}), 2, "--dp is not used by shards", "mesh");
-  check_refused(with(kShards, {"--op", "broadcast"}), 2, "--op is not used by shards",
+  check_refused(with_options(kShards, {"--dp", "2"}), 2, "--dp is not used by shards", "mesh");
+  check_refused(with_options(kShards, {"--op", "broadcast"}), 2, "--op is not used by shards",
                 "drop it, or draw what has it: collective");
   check_refused({"draw", "collective", "--preset", "nano"}, 2, "--preset is not used by collective",
                 "shards");
@@ -58,7 +58,7 @@ TEST_CASE("draw: text is of 80 columns, and ASCII where the locale is or --ascii
   for (const Arguments& kind : kKinds) {
     CAPTURE(kind);
     const How utf8{.env = {"LC_ALL=C.UTF-8"}}, ascii{.env = {"LC_ALL=C"}};
-    const std::string text = tplab(with(kind, {"--ascii"}), utf8).out;
+    const std::string text = tplab(with_options(kind, {"--ascii"}), utf8).out;
     CHECK(is_ascii(text));
     CHECK(tplab(kind, ascii).out == text);
     std::istringstream lines(text);
@@ -72,7 +72,7 @@ TEST_CASE("draw: colour on a terminal alone") {
   if (!has_terminals()) return;
   const How shown{.env = {"LC_ALL=C.UTF-8", "TERM=xterm"}, .terminal = true};
   CHECK_THAT(tplab(kShards, shown).out, Contains("\x1b[30;48;2;"));
-  CHECK_THAT(tplab(with(kShards, {"--no-color"}), shown).out, !Contains("\x1b["));
+  CHECK_THAT(tplab(with_options(kShards, {"--no-color"}), shown).out, !Contains("\x1b["));
   CHECK_THAT(tplab(kShards, {.env = {"LC_ALL=C.UTF-8"}}).out, !Contains("\x1b["));
 }
 
@@ -80,14 +80,14 @@ TEST_CASE("draw: the same picture is the same file, every time") {
   const TemporaryFolder folder;
   for (const Arguments& kind : kKinds) {
     CAPTURE(kind);
-    CHECK(tplab(with(kind, {"-o", folder / "a.dot"})).exit_code == 0);
-    CHECK(tplab(with(kind, {"-o", folder / "b.dot"})).exit_code == 0);
+    CHECK(tplab(with_options(kind, {"-o", folder / "a.dot"})).exit_code == 0);
+    CHECK(tplab(with_options(kind, {"-o", folder / "b.dot"})).exit_code == 0);
     CHECK(file_text(folder / "a.dot") == file_text(folder / "b.dot"));
   }
 }
 
 TEST_CASE("draw: --json has the numbers of the picture") {
-  const json shards = tplab(with(kShards, {"--json"})).json();
+  const json shards = tplab(with_options(kShards, {"--json"})).json();
   CHECK(shards["schema"] == "tplab/draw/1");
   CHECK(shards["kind"] == "shards");
   const json info = tplab({"info", "--preset", "nano-cpu", "--tp", "2", "--json"}).json();
@@ -97,10 +97,10 @@ TEST_CASE("draw: --json has the numbers of the picture") {
   CHECK(ring["steps"] == 4);
   CHECK(ring["transfers"].size() == 12);
   CHECK(ring["results"][0]["chunks_sent"] == 4);
-  const json mesh = tplab(with(kKinds[2], {"--json"})).json();
+  const json mesh = tplab(with_options(kKinds[2], {"--json"})).json();
   CHECK(mesh["groups"].size() == 4);
   CHECK(mesh["groups"][3]["ranks"] == json({1, 3}));
-  const json compare = tplab(with(kKinds[3], {"--json"})).json();
+  const json compare = tplab(with_options(kKinds[3], {"--json"})).json();
   CHECK(compare["schemes"].size() == 4);
 }
 

@@ -14,7 +14,7 @@ using Arguments = std::vector<std::string>;
 using Catch::Contains;
 using nlohmann::json;
 
-std::string greedy(const std::string& checkpoint) {
+std::string greedy_text(const std::string& checkpoint) {
   const Ran ran = tplab({"generate", "--checkpoint", checkpoint, "--prompt", "Hi", "--max-new",
                          "20", "--greedy", "--tp", "2"});
   CHECK(ran.exit_code == 0);
@@ -45,7 +45,7 @@ TEST_CASE("export: the exported folder says what the checkpoint says, and is pro
   CHECK(ran.exit_code == 0);
   CHECK_THAT(ran.out, Contains(out + ": config.json, model.safetensors, vocab.json"));
   CHECK_THAT(ran.err, Contains("tplab: note: "));
-  CHECK(greedy(out) == greedy(checkpoint));
+  CHECK(greedy_text(out) == greedy_text(checkpoint));
   CHECK(tplab({"verify", "--checkpoint", out, "--tp", "1,2"}).exit_code == 0);
   CHECK(tplab({"tokenize", "Hi!", "--tokenizer", out}).out == "41 74 2\n");
 }
@@ -113,14 +113,14 @@ TEST_CASE("export: a disk that is full leaves the older export") {
 TEST_CASE("tplab's own checkpoint: commands take its folder, and the tokenizer that is in it") {
   const TemporaryFolder folder;
   save_as_own(fixture("nanogpt-tiny"), folder / "");
-  CHECK(greedy(folder / "") == greedy(fixture("nanogpt-tiny")));
+  CHECK(greedy_text(folder / "") == greedy_text(fixture("nanogpt-tiny")));
   CHECK(tplab({"tokenize", "--tokenizer", folder / "ckpt.safetensors", "Hi!"}).out == "41 74 2\n");
   CHECK_THAT(tplab({"info", "--checkpoint", folder / ""}).out,
              Contains("tplab checkpoint") && Contains("step 40") && Contains("in f64"));
   const Ran exported = tplab({"export", "--checkpoint", folder / "", "-o", folder / "out"});
   CHECK(exported.exit_code == 0);
   CHECK_THAT(exported.err, Contains("rounded to f32"));
-  CHECK(greedy(folder / "out") == greedy(fixture("nanogpt-tiny")));
+  CHECK(greedy_text(folder / "out") == greedy_text(fixture("nanogpt-tiny")));
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ bool is_skipped() {
   return kSanitized;
 }
 
-const std::vector<std::string> kCommands = {
+const std::vector<std::string> kLimitedCommands = {
     "verify --preset nano-cpu --tp 4 --seq 64",
     "verify --backward --preset nano-cpu --tp 2 --dp 2 --steps 1 --seq 8",
     "train --steps 2 --tp 2 --dp 2 --out \"$OUT\"/train",
@@ -60,7 +60,7 @@ void check_limited(const Ran& ran) {
 TEST_CASE("little memory: every command does its work or exits with 4", "[slow]") {
   if (is_skipped()) return;
   int refused = 0;
-  for (const std::string& command : kCommands) {
+  for (const std::string& command : kLimitedCommands) {
     for (const int64_t mib : {45, 55, 60, 65, 70, 75, 80, 90, 100, 120, 200}) {
       CAPTURE(command, mib);
       const Ran ran = limited("--as=" + std::to_string(mib << 20), command);
@@ -93,7 +93,7 @@ TEST_CASE("few threads: exit code 4, and how to get more") {
 
 TEST_CASE("a small stack is enough") {
   if (is_skipped()) return;
-  for (const std::string& command : kCommands) {
+  for (const std::string& command : kLimitedCommands) {
     CAPTURE(command);
     const Ran ran = limited("--stack=65536", command);
     CAPTURE(ran.err);

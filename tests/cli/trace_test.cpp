@@ -18,7 +18,7 @@ using nlohmann::json;
 using Arguments = std::vector<std::string>;
 using Catch::Contains;
 
-Arguments with(Arguments all, const Arguments& more) {
+Arguments and_options(Arguments all, const Arguments& more) {
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -34,13 +34,13 @@ TEST_CASE("trace: the file holds what --table counts, on meshes of several kinds
   const TemporaryFolder folder;
   for (const Arguments& mesh : meshes) {
     CAPTURE(mesh);
-    const Ran ran = tplab(with(with(kTrace, mesh), {"-o", folder / "trace.json"}));
+    const Ran ran = tplab(and_options(and_options(kTrace, mesh), {"-o", folder / "trace.json"}));
     CHECK(ran.exit_code == 0);
     CHECK(ran.out.empty());
     CHECK_THAT(ran.err, Contains("https://ui.perfetto.dev"));
     const TraceCheck check(file_text(folder / "trace.json"));
     CHECK(check.faults() == std::vector<std::string>{});
-    const json table = tplab(with(with(kTrace, mesh), {"--table", "--json"})).json();
+    const json table = tplab(and_options(and_options(kTrace, mesh), {"--table", "--json"})).json();
     CHECK(table["good"] == true);
     const std::vector<TraceTotals> totals = check.totals();
     REQUIRE(totals.size() == table["ranks"].size());
@@ -63,18 +63,18 @@ TEST_CASE("trace: a checkpoint, and stdout where no file is named") {
 TEST_CASE("trace --table: the paper's counts, in a text of 80 columns without colour") {
   // Shoeybi et al. 2019: 2 all-reduces a block forward and 2 backward; here 4 blocks, the
   // embedding, the head, and 3 for the loss.
-  const Ran ran = tplab(with(kTable, {"--tp", "2"}));
+  const Ran ran = tplab(and_options(kTable, {"--tp", "2"}));
   CHECK(ran.exit_code == 0);
   CHECK_THAT(ran.out, Contains("  blocks 0-3, each\n"));
   CHECK_THAT(ran.out, Contains("counted = expected on all 2 ranks: 22 collectives"));
   for (const Arguments& more : {Arguments{}, {"--sp", "--dp", "2", "--zero", "2"}, {"--unfold"}}) {
-    const Ran shown = tplab(with(with(kTable, {"--tp", "2"}), more));
+    const Ran shown = tplab(and_options(and_options(kTable, {"--tp", "2"}), more));
     CHECK(shown.exit_code == 0);
     std::istringstream lines(shown.out);
     for (std::string line; std::getline(lines, line);) CHECK(line.size() <= 80);
     for (const char c : shown.out) CHECK((c == '\n' || (c >= ' ' && c < '\x7f')));
   }
-  CHECK_THAT(tplab(with(kTable, {"--tp", "2", "--unfold"})).out, Contains("  block 3\n"));
+  CHECK_THAT(tplab(and_options(kTable, {"--tp", "2", "--unfold"})).out, Contains("  block 3\n"));
 }
 
 TEST_CASE("trace --table: a model that fits no machine, without numbers") {
@@ -84,7 +84,7 @@ TEST_CASE("trace --table: a model that fits no machine, without numbers") {
 }
 
 TEST_CASE("trace --table --json: every site by phase, expected beside counted") {
-  const json doc = tplab(with(kTable, {"--tp", "2", "--json"})).json();
+  const json doc = tplab(and_options(kTable, {"--tp", "2", "--json"})).json();
   CHECK(doc["tp"] == 2);
   CHECK(doc["batch"] == 2);
   CHECK(doc["seq"] == 64);
@@ -103,7 +103,7 @@ TEST_CASE("trace: what cannot be is refused before the work, and no file is left
   const TemporaryFolder folder;
   const auto refused = [&](const Arguments& more, int exit_code, const std::string& why) {
     CAPTURE(more);
-    const Ran ran = tplab(with(with(kTrace, {"-o", folder / "t.json"}), more));
+    const Ran ran = tplab(and_options(and_options(kTrace, {"-o", folder / "t.json"}), more));
     CHECK(ran.exit_code == exit_code);
     CHECK(ran.out.empty());
     CHECK_THAT(ran.err, Contains(why) && Contains("fix:"));
@@ -125,7 +125,7 @@ TEST_CASE("trace: what cannot be is refused before the work, and no file is left
   const Ran long_one = tplab({"trace", "--preset", "nano-cpu", "--seq", "65"});
   CHECK(long_one.exit_code == 2);
   CHECK_THAT(long_one.err, Contains("a sequence of 1 to 64"));
-  const Ran nowhere = tplab(with(kTrace, {"-o", folder / "absent/t.json"}));
+  const Ran nowhere = tplab(and_options(kTrace, {"-o", folder / "absent/t.json"}));
   CHECK(nowhere.exit_code == 2);
   CHECK_THAT(nowhere.err, Contains("cannot be written"));
   if (!has_terminals()) return;

@@ -17,7 +17,7 @@ std::string a_case(const std::string& name) { return shared_data("cases/" + name
 
 Arguments verify(const Arguments& more) { return Arguments{"verify"} + more; }
 
-void refused(const Arguments& arguments, int exit_code, const std::string& problem) {
+void refused_verify(const Arguments& arguments, int exit_code, const std::string& problem) {
   CAPTURE(arguments);
   const Ran ran = tplab(arguments);
   CHECK(ran.exit_code == exit_code);
@@ -66,14 +66,15 @@ TEST_CASE("verify --against: the cases of files in which nothing is compared are
   const std::string sort = shared_data("gpt-nano-sort");
   if (folder.empty() || sort.empty()) return;
   const Arguments model = verify({"--checkpoint", sort, "--tp", "1", "--against"});
-  refused(model + Arguments{folder + "/g_onlyx.safetensors"}, 3, "nothing in it can be compared");
-  refused(model + Arguments{folder + "/g_typo.safetensors"}, 3, "did you mean 'logits'?");
-  refused(model + Arguments{""}, 2, "--against");
+  refused_verify(model + Arguments{folder + "/g_onlyx.safetensors"}, 3,
+                 "nothing in it can be compared");
+  refused_verify(model + Arguments{folder + "/g_typo.safetensors"}, 3, "did you mean 'logits'?");
+  refused_verify(model + Arguments{""}, 2, "--against");
 }
 
 TEST_CASE("verify --against: an empty name is refused, however it is given") {
   for (const Arguments& against : {Arguments{"--against", ""}, {"--against="}})
-    refused(verify(kSmall) + against, 2, "--against");
+    refused_verify(verify(kSmall) + against, 2, "--against");
 }
 
 TEST_CASE("verify --against: a greedy of 60000 tokens ends, and says what it left out") {
@@ -90,16 +91,18 @@ TEST_CASE("verify --against: an x whose sizes overflow is a bad file that is nam
   const std::string folder = a_case("hostile/08-golden-x-overflow");
   const std::string sort = shared_data("gpt-nano-sort");
   if (folder.empty() || sort.empty()) return;
-  refused(verify({"--checkpoint", sort, "--tp", "1", "--against", folder + "/g_ovf.safetensors"}),
-          3, "g_ovf.safetensors: 'x' is [0, 4611686018427387904, 4]: it holds no token");
+  refused_verify(
+      verify({"--checkpoint", sort, "--tp", "1", "--against", folder + "/g_ovf.safetensors"}), 3,
+      "g_ovf.safetensors: 'x' is [0, 4611686018427387904, 4]: it holds no token");
 }
 
 TEST_CASE("verify: a NaN in a checkpoint is named with its place, forward and backward") {
   const std::string folder = a_case("11-nan-in-weights");
   if (folder.empty()) return;
   const Arguments model = verify({"--checkpoint", folder + "/ckpt.pt", "--tp", "2", "--seq", "8"});
-  refused(model, 3, "ckpt.pt, iteration 10: transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
-  refused(model + Arguments{"--backward"}, 3, "transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
+  refused_verify(model, 3, "ckpt.pt, iteration 10: transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
+  refused_verify(model + Arguments{"--backward"}, 3,
+                 "transformer.h.0.mlp.c_fc.weight[3, 5] is NaN");
 }
 
 TEST_CASE("verify: a NaN in a Hugging Face file is named as that file has it") {
@@ -110,8 +113,8 @@ TEST_CASE("verify: a NaN in a Hugging Face file is named as that file has it") {
   const TensorInfo info = SafetensorsFile(path).at("transformer.h.1.attn.c_attn.bias");
   bytes.replace(static_cast<size_t>(info.offset + 4 * 7), 4, "\xff\xff\xff\xff");
   write_file(path, bytes);
-  refused(verify({"--checkpoint", folder / "model", "--tp", "1", "--seq", "4"}), 3,
-          "transformer.h.1.attn.c_attn.bias[7] is NaN");
+  refused_verify(verify({"--checkpoint", folder / "model", "--tp", "1", "--seq", "4"}), 3,
+                 "transformer.h.1.attn.c_attn.bias[7] is NaN");
 }
 
 TEST_CASE("verify: a golden file that is wrong does not make tplab's own row wrong") {
@@ -121,8 +124,8 @@ TEST_CASE("verify: a golden file that is wrong does not make tplab's own row wro
                doubles("activation.ln2", {1, 2, 3}, Numbers(6, 0.5)), doubles("Loss", {1}, {1}),
                doubles("grad.transformer.h.0.ln_1.weight", {1}, {1})});
   // The gradient has no y: the file is refused.
-  refused(verify(kSmall) + Arguments{"--against", path}, 3,
-          "is the gradient of a loss without 'y'");
+  refused_verify(verify(kSmall) + Arguments{"--against", path}, 3,
+                 "is the gradient of a loss without 'y'");
   write_golden(folder,
                {ids("x", {1, 2}, {0, 1}), doubles("logits", {1, 2, 65}, Numbers(130, 0.5)),
                 doubles("activation.ln2", {1, 2, 3}, Numbers(6, 0.5)), doubles("Loss", {1}, {1})});
@@ -167,7 +170,7 @@ TEST_CASE("verify --backward: what a golden file has for the other direction is 
       in_one_line(tplab(verify(kSmall) + Arguments{"--backward", "--dp", "1"} + against).out),
       Contains("not compared: 'logits': compared without --backward"));
   write_golden(folder, {x, logits});
-  refused(verify(kSmall) + Arguments{"--backward"} + against, 3, "has no targets y");
+  refused_verify(verify(kSmall) + Arguments{"--backward"} + against, 3, "has no targets y");
 }
 
 TEST_CASE("verify --backward: meshes that do not divide are left out, with the reason") {
@@ -193,24 +196,25 @@ TEST_CASE("verify --backward: meshes that do not divide are left out, with the r
 
 TEST_CASE("verify: what does not fit in memory is refused at once, backward as forward") {
   const Arguments many = {"--preset", "nano-cpu", "--batch", "999999999", "--tp", "1"};
-  refused(verify(many), 4, "GiB of memory");
-  refused(verify(many) + Arguments{"--backward", "--dp", "1", "--steps", "1"}, 4, "GiB of memory");
-  refused(verify({"--backward", "--preset", "nano-cpu", "--tp", "1", "--dp", "1", "--seq", "1",
-                  "--batch", "1000", "--steps", "2147483647"}),
-          4, "GiB of memory");
+  refused_verify(verify(many), 4, "GiB of memory");
+  refused_verify(verify(many) + Arguments{"--backward", "--dp", "1", "--steps", "1"}, 4,
+                 "GiB of memory");
+  refused_verify(verify({"--backward", "--preset", "nano-cpu", "--tp", "1", "--dp", "1", "--seq",
+                         "1", "--batch", "1000", "--steps", "2147483647"}),
+                 4, "GiB of memory");
 }
 
 TEST_CASE("verify: options that would do nothing are refused") {
-  refused(verify(kSmall) + Arguments{"--dp", "2"}, 2, "--backward");
-  refused(verify(kSmall) + Arguments{"--steps", "2"}, 2, "--backward");
+  refused_verify(verify(kSmall) + Arguments{"--dp", "2"}, 2, "--backward");
+  refused_verify(verify(kSmall) + Arguments{"--steps", "2"}, 2, "--backward");
   const TemporaryFolder folder;
   const std::string path = write_golden(
       folder, {ids("x", {1, 1}, {0}), ids("y", {1, 1}, {1}), doubles("loss", {1}, {4})});
   for (const char* option : {"--batch", "--seq"})
-    refused(verify(kSmall) + Arguments{"--against", path, option, "2"}, 2, option);
-  refused(verify(kSmall) + Arguments{"--backward", "--against", path, "--steps", "2"}, 2,
-          "--steps");
-  refused(verify(kSmall) + Arguments{"--backward", "--device", "cuda"}, 4, "cuda");
+    refused_verify(verify(kSmall) + Arguments{"--against", path, option, "2"}, 2, option);
+  refused_verify(verify(kSmall) + Arguments{"--backward", "--against", path, "--steps", "2"}, 2,
+                 "--steps");
+  refused_verify(verify(kSmall) + Arguments{"--backward", "--device", "cuda"}, 4, "cuda");
 }
 
 TEST_CASE("verify: every column of its tables is explained below it, in 60 columns") {

@@ -15,7 +15,7 @@ std::unique_ptr<WeightSource> open_fake(const FakeCheckpoint& checkpoint) {
 
 // What is said of a checkpoint after `change` was made to it.
 template <class F>
-std::string refused_after(F&& change) {
+std::string refused_nanogpt_after(F&& change) {
   FakeCheckpoint checkpoint;
   change(checkpoint);
   return refusal([&] { open_fake(checkpoint); });
@@ -100,18 +100,19 @@ TEST_CASE("nanogpt: masks are no parameters, and f16 and bf16 storages are conve
 }
 
 TEST_CASE("nanogpt: missing, extra and misshapen tensors are listed") {
-  CHECK_THAT(refused_after([](FakeCheckpoint& c) { c.tensors.erase("transformer.wpe.weight"); }),
-             Contains("missing: 'transformer.wpe.weight'"));
-  CHECK_THAT(refused_after([](FakeCheckpoint& c) {
+  CHECK_THAT(
+      refused_nanogpt_after([](FakeCheckpoint& c) { c.tensors.erase("transformer.wpe.weight"); }),
+      Contains("missing: 'transformer.wpe.weight'"));
+  CHECK_THAT(refused_nanogpt_after([](FakeCheckpoint& c) {
                c.tensors["transformer.h.0.moe.weight"] = c.tensors["transformer.wpe.weight"];
              }),
              Contains("no place in the model: 'transformer.h.0.moe.weight'"));
-  CHECK_THAT(refused_after([](FakeCheckpoint& c) {
+  CHECK_THAT(refused_nanogpt_after([](FakeCheckpoint& c) {
                c.tensors["transformer.wpe.weight"].shape = {4, 5};
                c.tensors["transformer.wpe.weight"].strides = {5, 1};
              }),
              Contains("'transformer.wpe.weight' is [4, 5], not [5, 4]"));
-  CHECK_THAT(refused_after([](FakeCheckpoint& c) {
+  CHECK_THAT(refused_nanogpt_after([](FakeCheckpoint& c) {
                for (auto& [name, tensor] : c.tensors) tensor.type = "IntStorage";
              }),
              Contains("holds i32") && Contains("and 3 more"));
@@ -119,7 +120,8 @@ TEST_CASE("nanogpt: missing, extra and misshapen tensors are listed") {
 
 TEST_CASE("nanogpt: tensors that leave their storage are refused") {
   const auto wpe = [](auto change) {
-    return refused_after([&](FakeCheckpoint& c) { change(c.tensors["transformer.wpe.weight"]); });
+    return refused_nanogpt_after(
+        [&](FakeCheckpoint& c) { change(c.tensors["transformer.wpe.weight"]); });
   };
   CHECK_THAT(wpe([](FakeTensor& t) { t.offset = -1; }), Contains("does not fit in its storage"));
   CHECK_THAT(wpe([](FakeTensor& t) { t.offset = t.length - 19; }), Contains("does not fit"));
@@ -151,7 +153,7 @@ TEST_CASE("nanogpt: tensors that leave their storage are refused") {
 
 TEST_CASE("nanogpt: a config that is not nanoGPT's, or hostile, is refused") {
   const auto with = [](const std::string& key, const std::string& value) {
-    return refused_after([&](FakeCheckpoint& c) { c.arguments.emplace_back(key, value); });
+    return refused_nanogpt_after([&](FakeCheckpoint& c) { c.arguments.emplace_back(key, value); });
   };
   CHECK_THAT(with("n_head", p_int(3)), Contains("n_head 3 does not divide n_embd 4"));
   CHECK_THAT(with("n_layer", p_int(0)), Contains("n_layer is 0"));
@@ -170,8 +172,9 @@ TEST_CASE("nanogpt: a config that is not nanoGPT's, or hostile, is refused") {
   CHECK_THAT(with("n_head", p_int(0)), Contains("'model_args': n_head is 0"));
   CHECK_THAT(with("bias", "N"), Contains("'bias' is None, not True or False"));
   CHECK_THAT(with("rope", "\x88"), Contains("'model_args': has 'rope'"));
-  CHECK_THAT(refused_after([](FakeCheckpoint& c) { c.arguments.erase(c.arguments.begin() + 1); }),
-             Contains("'model_args': has no 'n_head'"));
+  CHECK_THAT(
+      refused_nanogpt_after([](FakeCheckpoint& c) { c.arguments.erase(c.arguments.begin() + 1); }),
+      Contains("'model_args': has no 'n_head'"));
   const auto refused_root = [](const std::string& value) {
     return refused_zip({{"ckpt/data.pkl", p_pickle(value)}});
   };

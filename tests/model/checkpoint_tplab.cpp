@@ -102,18 +102,18 @@ Parts good_parts() {
 }
 
 template <class Change>
-std::string refused_after(Change&& change) {
+std::string refused_after_change(Change&& change) {
   Parts parts = good_parts();
   change(parts);
   return refusal([&] { TplabCheckpoint(in_memory(parts.bytes())); });
 }
 
 std::string refused_metadata(const std::string& key, const std::string& value) {
-  return refused_after([&](Parts& parts) { parts.metadata(key) = value; });
+  return refused_after_change([&](Parts& parts) { parts.metadata(key) = value; });
 }
 
-std::string refused_config(const std::string& key, const json& value) {
-  return refused_after([&](Parts& parts) {
+std::string refused_saved_config(const std::string& key, const json& value) {
+  return refused_after_change([&](Parts& parts) {
     json config = json::parse(parts.metadata("config"));
     config[key] = value;
     parts.metadata("config") = config.dump();
@@ -208,7 +208,7 @@ TEST_CASE("tplab checkpoint: one that was cut short is refused at any length") {
 TEST_CASE("tplab checkpoint: metadata that is missing, of another kind or newer is refused") {
   for (const char* key : {"version", "config", "step", "best_val_loss", "train", "tokenizer"}) {
     const std::string problem =
-        refused_after([&](Parts& parts) { parts.header["__metadata__"].erase(key); });
+        refused_after_change([&](Parts& parts) { parts.header["__metadata__"].erase(key); });
     CHECK_THAT(problem, Contains(std::string("no \"") + key + "\""));
   }
   CHECK_THAT(refused_metadata("format", "pt"), Contains("no checkpoint of tplab's"));
@@ -223,20 +223,22 @@ TEST_CASE("tplab checkpoint: metadata that is missing, of another kind or newer 
 }
 
 TEST_CASE("tplab checkpoint: a config that is incomplete, unknown or of another model is refused") {
-  CHECK_THAT(refused_config("n_layer", 2), Contains("tensors are missing"));
-  CHECK_THAT(refused_config("n_layer", 9000), Contains("9000 layers, but the weights have only"));
-  CHECK_THAT(refused_config("n_layer", -1), Contains("n_layer is missing, or of another kind"));
-  CHECK_THAT(refused_config("n_layer", UINT64_MAX), Contains("n_layer"));
-  CHECK_THAT(refused_config("n_layer", 1.0), Contains("n_layer"));
-  CHECK_THAT(refused_config("n_head", 0), Contains("n_head is 0"));
-  CHECK_THAT(refused_config("n_embd", 4), Contains("wrong shape"));
-  CHECK_THAT(refused_config("bias", true), Contains("tensors are missing"));
-  CHECK_THAT(refused_config("bias", 1), Contains("bias is missing, or of another kind"));
-  CHECK_THAT(refused_config("tied_head", nullptr), Contains("tied_head"));
-  CHECK_THAT(refused_config("gelu", "relu"), Contains("gelu is missing, or of another kind"));
-  CHECK_THAT(refused_config("layer_norm_eps", "small"), Contains("layer_norm_eps"));
-  CHECK_THAT(refused_config("layer_norm_eps", -1), Contains("epsilon is -1"));
-  CHECK_THAT(refused_config("rope", true), Contains("has 11 choices, and 10 are known"));
+  CHECK_THAT(refused_saved_config("n_layer", 2), Contains("tensors are missing"));
+  CHECK_THAT(refused_saved_config("n_layer", 9000),
+             Contains("9000 layers, but the weights have only"));
+  CHECK_THAT(refused_saved_config("n_layer", -1),
+             Contains("n_layer is missing, or of another kind"));
+  CHECK_THAT(refused_saved_config("n_layer", UINT64_MAX), Contains("n_layer"));
+  CHECK_THAT(refused_saved_config("n_layer", 1.0), Contains("n_layer"));
+  CHECK_THAT(refused_saved_config("n_head", 0), Contains("n_head is 0"));
+  CHECK_THAT(refused_saved_config("n_embd", 4), Contains("wrong shape"));
+  CHECK_THAT(refused_saved_config("bias", true), Contains("tensors are missing"));
+  CHECK_THAT(refused_saved_config("bias", 1), Contains("bias is missing, or of another kind"));
+  CHECK_THAT(refused_saved_config("tied_head", nullptr), Contains("tied_head"));
+  CHECK_THAT(refused_saved_config("gelu", "relu"), Contains("gelu is missing, or of another kind"));
+  CHECK_THAT(refused_saved_config("layer_norm_eps", "small"), Contains("layer_norm_eps"));
+  CHECK_THAT(refused_saved_config("layer_norm_eps", -1), Contains("epsilon is -1"));
+  CHECK_THAT(refused_saved_config("rope", true), Contains("has 11 choices, and 10 are known"));
 }
 
 TEST_CASE(
@@ -244,7 +246,7 @@ TEST_CASE(
   const std::string fc = "transformer.h.0.mlp.c_fc.weight";
   // The tensor goes on under a name that nothing wants.
   const auto renamed = [&](const std::string& from, const std::string& to) {
-    return refused_after([&](Parts& parts) {
+    return refused_after_change([&](Parts& parts) {
       parts.header[to] = parts.header.at(from);
       parts.header.erase(from);
     });
@@ -254,20 +256,21 @@ TEST_CASE(
              Contains("AdamW's m: tensors are missing: " + fc));
   CHECK_THAT(renamed("adamw.v." + fc, "adamw.v.x"),
              Contains("AdamW's v: tensors are missing") && Contains("no place in the model: 'x'"));
-  CHECK_THAT(refused_after([&](Parts& parts) {
+  CHECK_THAT(refused_after_change([&](Parts& parts) {
                const size_t end = parts.data.size();
                parts.header["extra"] = {
                    {"dtype", "F32"}, {"shape", {1}}, {"data_offsets", {end, end + 4}}};
                parts.data += "1234";
              }),
              Contains("has 1 tensors that are neither"));
-  CHECK_THAT(refused_after([&](Parts& parts) {
+  CHECK_THAT(refused_after_change([&](Parts& parts) {
                parts.header["adamw.v." + fc]["shape"] = {2, 8};
              }),
              Contains("AdamW's v: tensors have a wrong shape or type: " + fc));
-  CHECK_THAT(refused_after([&](Parts& parts) { parts.header["adamw.m." + fc]["dtype"] = "I32"; }),
-             Contains("is i32, and others are f32"));
-  CHECK_THAT(refused_after([](Parts& parts) {
+  CHECK_THAT(
+      refused_after_change([&](Parts& parts) { parts.header["adamw.m." + fc]["dtype"] = "I32"; }),
+      Contains("is i32, and others are f32"));
+  CHECK_THAT(refused_after_change([](Parts& parts) {
                for (auto& [name, entry] : parts.header.items())
                  if (name != "__metadata__") entry["dtype"] = "U32";
              }),

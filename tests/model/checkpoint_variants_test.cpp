@@ -11,7 +11,7 @@ using Catch::Contains;
 
 namespace {
 
-std::unique_ptr<WeightSource> open_fake(const FakeCheckpoint& checkpoint) {
+std::unique_ptr<WeightSource> open_variant(const FakeCheckpoint& checkpoint) {
   return open_nanogpt(in_memory(zip(checkpoint.parts())));
 }
 
@@ -36,11 +36,11 @@ FakeCheckpoint renamed(Rename&& rename) {
 
 // What is said of a checkpoint after `change` was made to it.
 template <class F>
-Error refused_after(F&& change) {
+Error refused_variant(F&& change) {
   FakeCheckpoint checkpoint;
   change(checkpoint);
   try {
-    open_fake(checkpoint);
+    open_variant(checkpoint);
   } catch (const Error& error) {
     CHECK(error.kind() == ErrorKind::bad_file);
     return error;
@@ -66,21 +66,21 @@ TEST_CASE("checkpoint names: what wraps a model is taken off, in any mix and ord
        {"module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.module.", "model.",
         "model.module._orig_mod.", "gpt.", "_fsdp_wrapped_module.", "net.raw_model."}) {
     CAPTURE(prefix);
-    check_values(*open_fake(renamed([&](const std::string& name) { return prefix + name; })));
-    check_values(*open_fake(
+    check_values(*open_variant(renamed([&](const std::string& name) { return prefix + name; })));
+    check_values(*open_variant(
         renamed([&](const std::string& name) { return prefix + without_transformer(name); })));
   }
-  check_values(*open_fake(renamed([](const std::string& name) {
+  check_values(*open_variant(renamed([](const std::string& name) {
     return (name.find("ln_") != name.npos ? "module._orig_mod." : "_orig_mod.") + name;
   })));
-  check_values(*open_fake(renamed([](std::string name) {  // blocks compiled one by one
+  check_values(*open_variant(renamed([](std::string name) {  // blocks compiled one by one
     const size_t block = name.find(".h.0.");
     return block == name.npos ? name : name.insert(block + 5, "_orig_mod.");
   })));
 }
 
 TEST_CASE("checkpoint names: two tensors that would get one name are refused with both names") {
-  const Error error = refused_after([](FakeCheckpoint& c) {
+  const Error error = refused_variant([](FakeCheckpoint& c) {
     c.tensors["module.transformer.wpe.weight"] = c.tensors["transformer.wpe.weight"];
   });
   CHECK_THAT(error.problem(), Contains("'module.transformer.wpe.weight'") &&
@@ -93,7 +93,7 @@ TEST_CASE("checkpoint names: messages name tensors as the file has them") {
   checkpoint.tensors["module.transformer.h.0.moe.weight"] =
       checkpoint.tensors["module.transformer.wte.weight"];
   checkpoint.tensors["module.transformer.h.0.ln_1.weight"].shape = {2};
-  const std::string problem = refusal([&] { open_fake(checkpoint); });
+  const std::string problem = refusal([&] { open_variant(checkpoint); });
   CHECK_THAT(problem, Contains("missing: 'module.transformer.wpe.weight'"));
   CHECK_THAT(problem, Contains("no place in the model: 'module.transformer.h.0.moe.weight'"));
   CHECK_THAT(problem, Contains("'module.transformer.h.0.ln_1.weight' is [2], not [4]"));
@@ -105,21 +105,22 @@ TEST_CASE("checkpoint names: heads beside the transformer are not read, and name
     checkpoint.tensors[head] = checkpoint.tensors["transformer.ln_f.weight"];
   checkpoint.tensors["classifier.weight"] = checkpoint.tensors["transformer.ln_f.weight"];
   checkpoint.tensors["classifier.weight"].type = "ComplexFloatStorage";
-  const auto source = open_fake(checkpoint);
+  const auto source = open_variant(checkpoint);
   check_values(*source);
   REQUIRE(source->notes().size() == 1);
   CHECK_THAT(source->notes()[0], Contains("'score.weight'") &&
                                      Contains("'v_head.summary.weight'") &&
                                      Contains("'classifier.weight'"));
-  CHECK(open_fake({})->notes().empty());
+  CHECK(open_variant({})->notes().empty());
 
   // Nothing but its name tells a head from a part of the transformer where none is "transformer.".
   FakeCheckpoint bare = renamed(without_transformer);
   bare.tensors["score.weight"] = bare.tensors["ln_f.weight"];
-  CHECK_THAT(open_fake(bare)->notes().at(0), Contains("'score.weight'"));
+  CHECK_THAT(open_variant(bare)->notes().at(0), Contains("'score.weight'"));
   bare.tensors["emb_ln.weight"] = bare.tensors["ln_f.weight"];
-  CHECK_THAT(refusal([&] { open_fake(bare); }), Contains("no place in the model: 'emb_ln.weight'"));
-  CHECK_THAT(refused_after([](FakeCheckpoint& c) {
+  CHECK_THAT(refusal([&] { open_variant(bare); }),
+             Contains("no place in the model: 'emb_ln.weight'"));
+  CHECK_THAT(refused_variant([](FakeCheckpoint& c) {
                c.tensors["lm_head.bias"] = c.tensors["transformer.ln_f.weight"];
              }).problem(),
              Contains("no place in the model: 'lm_head.bias'"));
@@ -127,7 +128,7 @@ TEST_CASE("checkpoint names: heads beside the transformer are not read, and name
 
 TEST_CASE("nanogpt: a tied head saved under its name alone is the embedding") {
   for (const std::string prefix : {"", "module."}) {
-    const auto source = open_fake(renamed([&](const std::string& name) {
+    const auto source = open_variant(renamed([&](const std::string& name) {
       return prefix + (name == "transformer.wte.weight" ? "lm_head.weight" : name);
     }));
     CHECK(source->config().tied_head);
@@ -149,7 +150,7 @@ TEST_CASE("nanogpt: transposed, cut out, stepped and expanded tensors are read a
     wpe.offset = begin + offset;
     norm.strides = {strides[0]};
     norm.offset = begin + offset;
-    const auto source = open_fake(checkpoint);
+    const auto source = open_variant(checkpoint);
     const auto value = [&](int32_t r, int32_t c) {
       return 1000.0 + offset + r * strides[0] + c * strides[1];
     };
@@ -174,7 +175,7 @@ TEST_CASE("nanogpt: transposed, cut out, stepped and expanded tensors are read a
   check({0, 0}, 11);  // one number, expanded
   check({3, 3}, 0);   // as_strided, overlapping
   wpe.strides = {4, 200};
-  CHECK_THAT(refusal([&] { open_fake(checkpoint); }), Contains("does not fit in its storage"));
+  CHECK_THAT(refusal([&] { open_variant(checkpoint); }), Contains("does not fit in its storage"));
 }
 
 TEST_CASE("nanogpt: objects of any class beside the model are skipped unexecuted") {
@@ -189,19 +190,19 @@ TEST_CASE("nanogpt: objects of any class beside the model are skipped unexecuted
                      {"when", "cdatetime\ndatetime\n(" + p_text("2024") + "tR"},
                      {"calls", "cos\nsystem\n(" + p_text("exit 1") + "tR"},
                      {"large", std::string("\x8b\x0c\0\0\0", 5) + "123456789012"}};
-  const auto source = open_fake(checkpoint);
+  const auto source = open_variant(checkpoint);
   check_values(*source);
   CHECK(source->notes().empty());
 }
 
 TEST_CASE("nanogpt: an object where the model or its sizes should be is named, with its remedy") {
-  const Error module = refused_after([](FakeCheckpoint& c) {
+  const Error module = refused_variant([](FakeCheckpoint& c) {
     c.more = {{"model", p_object("__main__\nGPT", p_dict({{"training", "\x89"}}))}};
   });
   CHECK_THAT(module.problem(), Contains("'model' is an object of '__main__.GPT'"));
   CHECK_THAT(module.fix(), Contains("torch.load(") && Contains("c['model'].state_dict()") &&
                                Contains("torch.save("));
-  const Error array = refused_after([](FakeCheckpoint& c) {
+  const Error array = refused_variant([](FakeCheckpoint& c) {
     c.more = {{"model", p_dict({{"transformer.wte.weight",
                                  "cnumpy._core.multiarray\n_reconstruct\n("
                                  "cnumpy\nndarray\ntR"}})}};
@@ -209,12 +210,12 @@ TEST_CASE("nanogpt: an object where the model or its sizes should be is named, w
   CHECK_THAT(array.problem(),
              Contains("'transformer.wte.weight' of 'model' is an object of 'numpy.ndarray'"));
   CHECK_THAT(array.fix(), Contains("torch.as_tensor(v)"));
-  const Error sizes = refused_after([](FakeCheckpoint& c) {
+  const Error sizes = refused_variant([](FakeCheckpoint& c) {
     c.more = {{"model_args", "cx\nArgs\n)\x81"}};
   });
   CHECK_THAT(sizes.problem(), Contains("'model_args' is an object of 'x.Args'"));
   CHECK_THAT(sizes.fix(), Contains("vars(c['model_args'])"));
-  const Error scalar = refused_after(
+  const Error scalar = refused_variant(
       [](FakeCheckpoint& c) { c.arguments[1].second = "cnumpy._core.multiarray\nscalar\n)R"; });
   CHECK_THAT(scalar.problem(),
              Contains("'n_head' is an object of 'numpy._core.multiarray.scalar'"));
@@ -226,7 +227,7 @@ TEST_CASE(
   const FakeCheckpoint plain;
   FakeCheckpoint object;
   object.more = {{"model_args", p_object("argparse\nNamespace", p_dict(plain.arguments))}};
-  check_values(*open_fake(object));
+  check_values(*open_variant(object));
 
   // build-nanogpt: no model_args, but its GPTConfig; always biases; GELU in its tanh form.
   Items sizes;

@@ -16,7 +16,7 @@ const GptConfig kConfig{
 int64_t cols(const ShardRow& row) { return row.shape.size() == 2 ? row.shape[1] : 1; }
 
 // 6 heads and 96 features of the MLP, which neither 4 nor 5 ranks share evenly, nor 5 the latter.
-const GptConfig kUneven = [] {
+const GptConfig kUnevenHeads = [] {
   GptConfig config = kConfig;
   config.uneven = true;
   return config;
@@ -39,7 +39,7 @@ std::vector<int> owners(const ShardPlan& plan, const ShardRow& row) {
 
 TEST_CASE("shard plan: a split parameter has each number on one rank, a whole one on all") {
   for (int tp = 1; tp <= 6; ++tp) {
-    const ShardPlan plan(kUneven, tp);
+    const ShardPlan plan(kUnevenHeads, tp);
     for (const ShardRow& row : plan.rows()) {
       INFO(row.name << " at tp " << tp);
       const int expected = row.split == Split::whole ? tp : 1;
@@ -50,7 +50,7 @@ TEST_CASE("shard plan: a split parameter has each number on one rank, a whole on
 
 TEST_CASE("shard plan: slices fill the local shape, but for the padding of the vocabulary") {
   for (int tp : {3, 4, 5}) {
-    const ShardPlan plan(kUneven, tp);
+    const ShardPlan plan(kUnevenHeads, tp);
     for (const ShardRow& row : plan.rows()) {
       for (int rank = 0; rank < tp; ++rank) {
         const std::vector<int64_t> shape = plan.local_shape(row, rank);
@@ -73,7 +73,7 @@ TEST_CASE("shard plan: fused QKV is split by head, not contiguously") {
 }
 
 TEST_CASE("shard plan: uneven, the first ranks have one more, and no head is cut") {
-  const ShardPlan plan(kUneven, 4);  // heads 2, 2, 1, 1 of 4 features
+  const ShardPlan plan(kUnevenHeads, 4);  // heads 2, 2, 1, 1 of 4 features
   CHECK(plan.heads(0) == Range{0, 2});
   CHECK(plan.heads(1) == Range{2, 4});
   CHECK(plan.heads(2) == Range{4, 5});
@@ -83,11 +83,11 @@ TEST_CASE("shard plan: uneven, the first ranks have one more, and no head is cut
   CHECK(plan.slice(plan.row("transformer.h.0.attn.c_proj.weight"), 2).cols == Range{16, 20});
   CHECK(plan.local_shape(plan.row("transformer.h.1.attn.c_attn.weight"), 3) ==
         std::vector<int64_t>{12, 24});
-  CHECK(ShardPlan(kUneven, 5).hidden(0) == Range{0, 20});
-  CHECK(ShardPlan(kUneven, 5).slice(plan.row("transformer.h.0.mlp.c_proj.weight"), 4).cols ==
+  CHECK(ShardPlan(kUnevenHeads, 5).hidden(0) == Range{0, 20});
+  CHECK(ShardPlan(kUnevenHeads, 5).slice(plan.row("transformer.h.0.mlp.c_proj.weight"), 4).cols ==
         Range{77, 96});
   CHECK_FALSE(plan.even());
-  CHECK(ShardPlan(kUneven, 3).even());
+  CHECK(ShardPlan(kUnevenHeads, 3).even());
   int64_t sum = 0;
   for (int rank = 0; rank < 4; ++rank) {
     CHECK(plan.local_count(rank) <= plan.local_count(0));
@@ -97,16 +97,16 @@ TEST_CASE("shard plan: uneven, the first ranks have one more, and no head is cut
 }
 
 TEST_CASE("shard plan: uneven, each rank needs a head") {
-  CHECK(tps_that_work(kUneven) == "1, 2, 3, 4, 5 or 6");
+  CHECK(tps_that_work(kUnevenHeads) == "1, 2, 3, 4, 5 or 6");
   try {
-    ShardPlan(kUneven, 7);
+    ShardPlan(kUnevenHeads, 7);
     FAIL("tp 7 was accepted for 6 heads");
   } catch (const Error& e) {
     CHECK(e.kind() == ErrorKind::usage);
     CHECK(e.problem() == "n_head 6 is less than tp 7");
     CHECK(e.fix() == "use --tp 1, 2, 3, 4, 5 or 6");
   }
-  GptConfig narrow = kUneven;
+  GptConfig narrow = kUnevenHeads;
   narrow.n_inner = 3;
   CHECK_THROWS_WITH(ShardPlan(narrow, 4), Catch::Contains("the MLP's width 3 is less than tp 4"));
   // What --uneven does not help is not offered it.

@@ -10,10 +10,12 @@ namespace {
 using Catch::Contains;
 using Ids = std::vector<int>;
 
-CharacterTokenizer small() { return {{"\n", " ", "a", "b", "\u00e9", "\U0001F600"}, "meta.pkl"}; }
+CharacterTokenizer small_characters() {
+  return {{"\n", " ", "a", "b", "\u00e9", "\U0001F600"}, "meta.pkl"};
+}
 
 // The problem and the fix of encoding `text`; "no error" where it encodes.
-std::string refusal(const Tokenizer& tokenizer, const std::string& text) {
+std::string refused_text(const Tokenizer& tokenizer, const std::string& text) {
   try {
     (void)tokenizer.encode(text);
   } catch (const Error& error) {
@@ -34,7 +36,7 @@ std::string refusal_of(std::vector<std::string> characters) {
 }
 
 TEST_CASE("characters: each is its place in the list", "[tokenizer]") {
-  const CharacterTokenizer tokenizer = small();
+  const CharacterTokenizer tokenizer = small_characters();
   CHECK(tokenizer.vocab_size() == 6);
   CHECK(tokenizer.encode("a\u00e9 b\n\U0001F600") == Ids{2, 4, 1, 3, 0, 5});
   CHECK(tokenizer.decode(Ids{2, 4, 1, 3, 0, 5}) == "a\u00e9 b\n\U0001F600");
@@ -45,14 +47,14 @@ TEST_CASE("characters: each is its place in the list", "[tokenizer]") {
 
 TEST_CASE("characters: one outside the vocabulary is named, with its place and what is allowed",
           "[tokenizer]") {
-  const CharacterTokenizer tokenizer = small();
-  CHECK(refusal(tokenizer, "\u00e9ab?") ==
+  const CharacterTokenizer tokenizer = small_characters();
+  CHECK(refused_text(tokenizer, "\u00e9ab?") ==
         "'?', character 4 of the text (byte 4), is not in the vocabulary\n"
         "  fix: use only the characters the model knows: '\\n'  ab\u00e9\U0001F600 (6 characters)");
-  CHECK_THAT(refusal(tokenizer, "ab\u00fc"), Contains("'\u00fc' (U+00FC), character 3"));
-  CHECK_THAT(refusal(tokenizer, "a\tb"), Contains("'\\t', character 2"));
-  CHECK_THAT(refusal(tokenizer, "a\x1b"), Contains("U+001B, character 2"));
-  CHECK_THAT(refusal(tokenizer, "ab\xff"), Contains("not UTF-8: byte 2"));
+  CHECK_THAT(refused_text(tokenizer, "ab\u00fc"), Contains("'\u00fc' (U+00FC), character 3"));
+  CHECK_THAT(refused_text(tokenizer, "a\tb"), Contains("'\\t', character 2"));
+  CHECK_THAT(refused_text(tokenizer, "a\x1b"), Contains("U+001B, character 2"));
+  CHECK_THAT(refused_text(tokenizer, "ab\xff"), Contains("not UTF-8: byte 2"));
   CHECK_THROWS_WITH(tokenizer.decode(Ids{6}), Contains("0 to 5"));
 }
 
@@ -65,8 +67,8 @@ TEST_CASE("characters: a long vocabulary is cut short in messages", "[tokenizer]
                           static_cast<char>(0x80 | (code & 0x3F))});
   }
   const CharacterTokenizer tokenizer(characters, "meta.pkl");
-  CHECK(refusal(tokenizer, "x").size() < 500);
-  CHECK_THAT(refusal(tokenizer, "x"), Contains("... (2000 characters)"));
+  CHECK(refused_text(tokenizer, "x").size() < 500);
+  CHECK_THAT(refused_text(tokenizer, "x"), Contains("... (2000 characters)"));
 }
 
 TEST_CASE("characters: a vocabulary that is not a list of distinct characters is refused",
@@ -80,7 +82,7 @@ TEST_CASE("characters: a vocabulary that is not a list of distinct characters is
 }
 
 TEST_CASE("characters: a tokenizer that was moved still encodes", "[tokenizer]") {
-  CharacterTokenizer first = small();
+  CharacterTokenizer first = small_characters();
   const CharacterTokenizer second = std::move(first);
   CHECK(second.encode("ab") == Ids{2, 3});
 }

@@ -17,7 +17,7 @@ using nlohmann::json;
 using Ids = std::vector<int>;
 
 // Byte-level BPE as transformers 5 writes it: the 256 bytes, " t", "th", "the", and <|endoftext|>.
-json small() {
+json small_json() {
   const testing::BpeFiles files = bpe_files({{"\u0120", "t"}, {"t", "h"}, {"th", "e"}});
   json file = json::parse(R"({
     "added_tokens": [{"id": 259, "content": "<|endoftext|>", "special": true}],
@@ -45,13 +45,13 @@ std::string refused(const json& file, ErrorKind kind = ErrorKind::bad_file) {
 }
 
 json with_added(const json& token) {
-  json file = small();
+  json file = small_json();
   file["added_tokens"].push_back(token);
   return file;
 }
 
 TEST_CASE("tokenizer.json: the same ids as vocab.json and merges.txt give", "[tokenizer]") {
-  const BpeTokenizer one = made(small());
+  const BpeTokenizer one = made(small_json());
   const BpeTokenizer two = bpe(bpe_files({{"\u0120", "t"}, {"t", "h"}, {"th", "e"}}));
   for (const char* text : {"", "the the", " the<|endoftext|>the", "na\u00efve \U0001F600\n\n"}) {
     CHECK(one.encode(text) == two.encode(text));
@@ -59,7 +59,7 @@ TEST_CASE("tokenizer.json: the same ids as vocab.json and merges.txt give", "[to
   }
   CHECK(one.end_of_text() == 259);
   CHECK(one.notes().empty());
-  json file = small();
+  json file = small_json();
   file["model"]["merges"] =
       json::array({"\u0120 t", "t h", "th e"});  // as it was written before 2024
   file["model"].erase("type");
@@ -68,7 +68,7 @@ TEST_CASE("tokenizer.json: the same ids as vocab.json and merges.txt give", "[to
 
 TEST_CASE("tokenizer.json: a word that is a token is that token where merges are ignored",
           "[tokenizer]") {
-  json file = small();
+  json file = small_json();
   file["model"]["vocab"]["tea"] = 260;
   CHECK(made(file).encode("tea") == Ids{'t', 'e', 'a'});
   file["model"]["ignore_merges"] = true;
@@ -77,7 +77,7 @@ TEST_CASE("tokenizer.json: a word that is a token is that token where merges are
 
 TEST_CASE("tokenizer.json: a stretch of text gets a space in front where it asks for one",
           "[tokenizer]") {
-  json file = small();
+  json file = small_json();
   file["pre_tokenizer"]["add_prefix_space"] = true;
   const BpeTokenizer tokenizer = made(file);
   CHECK(tokenizer.encode("the") == Ids{256, 'h', 'e'});
@@ -114,7 +114,7 @@ TEST_CASE("tokenizer.json: added tokens are taken out of a text before it is cut
 
 TEST_CASE("tokenizer.json: what is not read is refused by its name", "[tokenizer]") {
   const auto unread = [](const char* part, const json& value) {
-    json file = small();
+    json file = small_json();
     file[json::json_pointer(part)] = value;
     return refused(file, ErrorKind::unavailable);
   };
@@ -133,11 +133,11 @@ TEST_CASE("tokenizer.json: what is not read is refused by its name", "[tokenizer
 }
 
 TEST_CASE("tokenizer.json: a damaged one is refused", "[tokenizer]") {
-  const std::string whole = small().dump();
+  const std::string whole = small_json().dump();
   CHECK_THROWS_WITH(read_tokenizer_json(whole.substr(0, whole.size() / 2), "tokenizer.json"),
                     Contains("tokenizer.json: not JSON"));
   const auto damaged = [](const char* part, const json& value) {
-    json file = small();
+    json file = small_json();
     file[json::json_pointer(part)] = value;
     return refused(file);
   };
@@ -156,7 +156,7 @@ TEST_CASE("tokenizer.json: a damaged one is refused", "[tokenizer]") {
 
 TEST_CASE("tokenizer.json: a template that puts tokens around a text is said not to be used",
           "[tokenizer]") {
-  json file = small();
+  json file = small_json();
   file["post_processor"] = json::parse(R"({"type": "TemplateProcessing", "single": [
       {"SpecialToken": {"id": "<|endoftext|>"}}, {"Sequence": {"id": "A"}}]})");
   const BpeTokenizer tokenizer = made(file);

@@ -12,12 +12,12 @@ using Catch::Contains;
 
 const std::vector<Algorithm> kAlgorithms = {Algorithm::direct, Algorithm::ring, Algorithm::tree,
                                             Algorithm::gather};
-const std::vector<int> kSizes = {1, 2, 3, 8};
+const std::vector<int> kViewSizes = {1, 2, 3, 8};
 // None a multiple of the number of ranks or of a SIMD register.
 const std::vector<int64_t> kCounts = {1, 5, 13, 4099, 20'011};
 constexpr int64_t kBefore = 3, kAfter = 5;  // so that no view is aligned
 
-double sum_at(int n, int64_t i) {
+double view_sum_at(int n, int64_t i) {
   double sum = 0;
   for (int r = 0; r < n; ++r) sum += term(r, i);
   return sum;
@@ -36,7 +36,7 @@ int64_t disturbed(const Array& storage, int r, int64_t begin, int64_t count) {
 // Runs body(rank, dtype, count) everywhere, by every algorithm; body returns what was wrong.
 void everywhere(const std::function<int64_t(Rank&, DType, int64_t)>& body) {
   for (const Algorithm algorithm : kAlgorithms) {
-    for (const int n : kSizes) {
+    for (const int n : kViewSizes) {
       std::atomic<int64_t> wrong = 0;
       World({.tp = n, .algorithm = algorithm, .threads_per_rank = 1}).run([&](Rank& rank) {
         for (const int64_t count : kCounts) {
@@ -61,7 +61,7 @@ TEST_CASE("all_reduce of a view sums it, and leaves what is around it alone") {
     int64_t wrong = disturbed(storage, r, kBefore, count);
     const std::vector<double> got = values(view);
     for (int64_t i = 0; i < count; ++i)
-      wrong += !(got[static_cast<size_t>(i)] == sum_at(n, kBefore + i));
+      wrong += !(got[static_cast<size_t>(i)] == view_sum_at(n, kBefore + i));
     return wrong;
   });
 }
@@ -77,12 +77,12 @@ TEST_CASE("all_gather and reduce_scatter between views of different storage") {
     int64_t wrong = disturbed(small, r, kBefore, count) + disturbed(large, r, 0, 0);
     std::vector<double> got = values(shard);
     for (int64_t i = 0; i < count; ++i)
-      wrong += !(got[static_cast<size_t>(i)] == sum_at(n, kBefore + r * count + i));
+      wrong += !(got[static_cast<size_t>(i)] == view_sum_at(n, kBefore + r * count + i));
     rank.comm().all_gather(shard, whole);
     wrong += disturbed(large, r, kBefore, n * count);
     got = values(whole);
     for (int64_t i = 0; i < n * count; ++i)
-      wrong += !(got[static_cast<size_t>(i)] == sum_at(n, kBefore + i));
+      wrong += !(got[static_cast<size_t>(i)] == view_sum_at(n, kBefore + i));
     return wrong;
   });
 }
@@ -97,12 +97,12 @@ TEST_CASE("a shard may be this rank's own part of the whole: reduce_scatter, the
     int64_t wrong = 0;
     std::vector<double> got = values(shard);
     for (int64_t i = 0; i < count; ++i)
-      wrong += !(got[static_cast<size_t>(i)] == sum_at(n, kBefore + r * count + i));
+      wrong += !(got[static_cast<size_t>(i)] == view_sum_at(n, kBefore + r * count + i));
     rank.comm().all_gather(shard, whole);
     wrong += disturbed(storage, r, kBefore, n * count);
     got = values(whole);
     for (int64_t i = 0; i < n * count; ++i)
-      wrong += !(got[static_cast<size_t>(i)] == sum_at(n, kBefore + i));
+      wrong += !(got[static_cast<size_t>(i)] == view_sum_at(n, kBefore + i));
     return wrong;
   });
 }

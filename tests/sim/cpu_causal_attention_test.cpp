@@ -9,12 +9,12 @@
 namespace tplab {
 namespace {
 
-struct Sizes {
+struct AttentionSizes {
   int64_t B, T, H, D;
   int64_t width() const { return H * D; }
 };
 
-DropoutMask mask_of(const Sizes& s, double rate) {
+DropoutMask mask_of(const AttentionSizes& s, double rate) {
   return {.rate = rate,
           .stream = RandomStream(7, "dropout"),
           .first_sequence = 0,
@@ -24,17 +24,17 @@ DropoutMask mask_of(const Sizes& s, double rate) {
           .whole_heads = s.H};
 }
 
-struct Run {
+struct AttentionRun {
   Array qkv, dy, y, log_sums, dqkv;
 };
 
 template <class Real>
-Run run_on(Device& device, const Sizes& s, const DropoutMask* mask) {
-  Run run{.qkv = numbers<Real>(device, Shape{s.B, s.T, 3 * s.width()}, 1),
-          .dy = numbers<Real>(device, Shape{s.B, s.T, s.width()}, 2),
-          .y = numbers<Real>(device, Shape{s.B, s.T, s.width()}, 3),
-          .log_sums = numbers<Real>(device, Shape{s.B, s.H, s.T}, 4),
-          .dqkv = numbers<Real>(device, Shape{s.B, s.T, 3 * s.width()}, 5)};
+AttentionRun run_on(Device& device, const AttentionSizes& s, const DropoutMask* mask) {
+  AttentionRun run{.qkv = numbers<Real>(device, Shape{s.B, s.T, 3 * s.width()}, 1),
+                   .dy = numbers<Real>(device, Shape{s.B, s.T, s.width()}, 2),
+                   .y = numbers<Real>(device, Shape{s.B, s.T, s.width()}, 3),
+                   .log_sums = numbers<Real>(device, Shape{s.B, s.H, s.T}, 4),
+                   .dqkv = numbers<Real>(device, Shape{s.B, s.T, 3 * s.width()}, 5)};
   for (int64_t i = 0; i < run.qkv.count(); ++i) run.qkv.as<Real>()[i] *= Real(2);
   device.causal_attention(run.qkv, s.H, mask, run.y, run.log_sums);
   device.causal_attention_backward(run.qkv, s.H, mask, run.y, run.log_sums, run.dy, run.dqkv);
@@ -62,8 +62,8 @@ struct Bounded {
 // 10% more for second order.
 template <class Real>
 struct ExactHead {
-  const Run& run;
-  const Sizes& s;
+  const AttentionRun& run;
+  const AttentionSizes& s;
   const DropoutMask* mask;
   int64_t b, h;
   std::vector<Bounded> y{}, log_sums{}, dqkv{};  // [T, D], [T], [T, 3 D]
@@ -170,15 +170,16 @@ struct ExactHead {
 
 TEMPLATE_TEST_CASE("causal_attention and its backward: within their bounds, with dropout too", "",
                    float, double) {
-  for (const Sizes& s :
-       {Sizes{1, 1, 1, 1}, Sizes{2, 3, 3, 3}, Sizes{1, 17, 1, 31}, Sizes{2, 31, 2, 17},
-        Sizes{2, 64, 2, 32}, Sizes{1, 65, 3, 65}, Sizes{1, 150, 2, 64}, Sizes{1, 129, 1, 5}}) {
+  for (const AttentionSizes& s :
+       {AttentionSizes{1, 1, 1, 1}, AttentionSizes{2, 3, 3, 3}, AttentionSizes{1, 17, 1, 31},
+        AttentionSizes{2, 31, 2, 17}, AttentionSizes{2, 64, 2, 32}, AttentionSizes{1, 65, 3, 65},
+        AttentionSizes{1, 150, 2, 64}, AttentionSizes{1, 129, 1, 5}}) {
     INFO("B " << s.B << " T " << s.T << " H " << s.H << " D " << s.D);
     for (const double rate : {0.0, 0.2}) {
       const DropoutMask mask = mask_of(s, rate);
       Team team(2);
       const auto device = make_cpu_device(team.crew());
-      const Run run = run_on<TestType>(*device, s, rate > 0 ? &mask : nullptr);
+      const AttentionRun run = run_on<TestType>(*device, s, rate > 0 ? &mask : nullptr);
       int64_t wrong = 0;
       for (int64_t i = 0; i < s.B * s.H; ++i) {
         ExactHead<TestType> head{run, s, rate > 0 ? &mask : nullptr, i / s.H, i % s.H};
@@ -191,11 +192,12 @@ TEMPLATE_TEST_CASE("causal_attention and its backward: within their bounds, with
 
 TEMPLATE_TEST_CASE("causal_attention and its backward: the same bits on any number of lanes", "",
                    float, double) {
-  for (const Sizes& s : {Sizes{2, 150, 3, 17}, Sizes{3, 7, 2, 64}, Sizes{1, 200, 1, 32}}) {
+  for (const AttentionSizes& s : {AttentionSizes{2, 150, 3, 17}, AttentionSizes{3, 7, 2, 64},
+                                  AttentionSizes{1, 200, 1, 32}}) {
     const DropoutMask mask = mask_of(s, 0.3);
     for (const DropoutMask* const used : {static_cast<const DropoutMask*>(nullptr), &mask}) {
       same_on_all_lanes([&](Device& device) {
-        const Run run = run_on<TestType>(device, s, used);
+        const AttentionRun run = run_on<TestType>(device, s, used);
         return std::vector<Array>{run.y, run.log_sums, run.dqkv};
       });
     }
@@ -205,10 +207,10 @@ TEMPLATE_TEST_CASE("causal_attention and its backward: the same bits on any numb
 TEST_CASE("causal_attention_backward agrees with finite differences, with dropout too") {
   Team team(2);
   const auto device = make_cpu_device(team.crew());
-  const Sizes s{2, 70, 2, 5};
+  const AttentionSizes s{2, 70, 2, 5};
   const DropoutMask mask = mask_of(s, 0.25);
   for (const DropoutMask* const used : {static_cast<const DropoutMask*>(nullptr), &mask}) {
-    Run run = run_on<double>(*device, s, used);
+    AttentionRun run = run_on<double>(*device, s, used);
     check_derivative(run.qkv, run.dqkv, [&] {
       device->causal_attention(run.qkv, s.H, used, run.y, run.log_sums);
       return weighted_sum(run.y, run.dy);
@@ -219,12 +221,12 @@ TEST_CASE("causal_attention_backward agrees with finite differences, with dropou
 // NaN in a key or value reaches all later positions, and may reach earlier ones of its strip of 16.
 // which: 0 in a query, 1 in a key, 2 in a value. Head 1 of 2, sequence 0 of 2.
 template <class Real>
-void check_nan(int64_t which, int64_t at) {
+void check_nan_shows(int64_t which, int64_t at) {
   INFO("in part " << which << " of position " << at);
   Team team(2);
   const auto device = make_cpu_device(team.crew());
-  const Sizes s{2, 140, 2, 4};
-  Run run = run_on<Real>(*device, s, nullptr);
+  const AttentionSizes s{2, 140, 2, 4};
+  AttentionRun run = run_on<Real>(*device, s, nullptr);
   run.qkv.as<Real>()[at * 24 + which * 8 + 4 + 2] = std::numeric_limits<Real>::quiet_NaN();
   device->causal_attention(run.qkv, s.H, nullptr, run.y, run.log_sums);
   int64_t wrong = 0;
@@ -253,17 +255,17 @@ void check_nan(int64_t which, int64_t at) {
 TEMPLATE_TEST_CASE("causal_attention: NaN reaches its own and later positions of its head alone",
                    "", float, double) {
   for (const int64_t at : {0, 40, 63, 64, 139}) {
-    for (const int64_t which : {0, 1, 2}) check_nan<TestType>(which, at);
+    for (const int64_t which : {0, 1, 2}) check_nan_shows<TestType>(which, at);
   }
 }
 
 TEST_CASE("attention dropout: one head of one sequence alone has the same mask as among others") {
   Team team(2);
   const auto device = make_cpu_device(team.crew());
-  const Sizes all{3, 70, 4, 8}, one{1, 70, 1, 8};
+  const AttentionSizes all{3, 70, 4, 8}, one{1, 70, 1, 8};
   DropoutMask mask = mask_of(all, 0.4);
-  const Run whole = run_on<float>(*device, all, &mask);
-  Run piece = run_on<float>(*device, one, &mask);
+  const AttentionRun whole = run_on<float>(*device, all, &mask);
+  AttentionRun piece = run_on<float>(*device, one, &mask);
   for (int64_t b = 0; b < all.B; ++b) {
     for (int64_t h = 0; h < all.H; ++h) {
       const auto cut = [&](const Array& from, int64_t parts, Array& to, bool put) {

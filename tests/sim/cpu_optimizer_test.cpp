@@ -11,7 +11,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 template <class Real>
-Real nan_of() {
+Real not_a_number() {
   return std::numeric_limits<Real>::quiet_NaN();
 }
 
@@ -33,7 +33,7 @@ TEMPLATE_TEST_CASE("sum_of_squares: in double, the same bits on any number of la
       }
       CHECK(within(sum, exact, gamma_of<double>(count + 1) * static_cast<double>(exact)));
       if (count == 0) continue;
-      x.as<TestType>()[count - 1] = nan_of<TestType>();
+      x.as<TestType>()[count - 1] = not_a_number<TestType>();
       CHECK(std::isnan(device->sum_of_squares(x)));
     }
   }
@@ -106,7 +106,7 @@ TEMPLATE_TEST_CASE("row_max: -inf without columns, NaN wins wherever it stands",
         Array x;
         const Array got = same_on_all_lanes([&](Device& device) {
           x = numbers<TestType>(device, Shape{5, C}, 1);
-          if (bad >= 0 && bad < C) x.as<TestType>()[2 * C + bad] = nan_of<TestType>();
+          if (bad >= 0 && bad < C) x.as<TestType>()[2 * C + bad] = not_a_number<TestType>();
           Array out = device.allocate(x.dtype(), Shape{5});
           device.row_max(x, cols, out);
           return out;
@@ -152,7 +152,7 @@ TEMPLATE_TEST_CASE("exp_rows: in place, zeros in the padding, sums of what is re
         x = numbers<TestType>(device, Shape{5, C}, 1);
         shift = numbers<TestType>(device, Shape{5}, 2);
         Array y = numbers<TestType>(device, Shape{5, C}, 1);
-        for (int64_t i = cols; i < C; ++i) y.as<TestType>()[i] = nan_of<TestType>();
+        for (int64_t i = cols; i < C; ++i) y.as<TestType>()[i] = not_a_number<TestType>();
         Array sums = device.allocate(x.dtype(), Shape{5});
         device.exp_rows(y, cols, shift, sums);
         return std::vector<Array>{y, sums};
@@ -187,8 +187,8 @@ TEMPLATE_TEST_CASE("softmax_minus_onehot: zero for rows without a target and for
         x = numbers<TestType>(device, Shape{5, C}, 1);
         sums = numbers<TestType>(device, Shape{5}, 2);
         Array y = numbers<TestType>(device, Shape{5, C}, 1);
-        for (int64_t i = 0; i < C; ++i) y.as<TestType>()[C + i] = nan_of<TestType>();
-        for (int64_t i = cols; i < C; ++i) y.as<TestType>()[i] = nan_of<TestType>();
+        for (int64_t i = 0; i < C; ++i) y.as<TestType>()[C + i] = not_a_number<TestType>();
+        for (int64_t i = cols; i < C; ++i) y.as<TestType>()[i] = not_a_number<TestType>();
         device.softmax_minus_onehot(y, cols, sums, ids, 100, 0.3);
         return y;
       });

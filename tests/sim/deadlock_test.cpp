@@ -12,7 +12,7 @@ namespace {
 
 using Catch::Contains;
 
-const std::vector<int> kSizes = {2, 8, 64};
+const std::vector<int> kWorldSizes = {2, 8, 64};
 
 // Runs `body` in the site "block <rank % 3>/attn" of each rank, and checks that every rank's line
 // is in the error.
@@ -52,7 +52,7 @@ bool last(const Rank& rank) { return rank.index() == rank.size() - 1; }
 }  // namespace
 
 TEST_CASE("different operations are an error that lists every rank's call") {
-  for (const int n : kSizes) {
+  for (const int n : kWorldSizes) {
     const std::string text = stuck_together(n, [](Rank& rank) {
       Array x = numbers(rank, 128);
       rank.comm().barrier();
@@ -69,7 +69,7 @@ TEST_CASE("different operations are an error that lists every rank's call") {
 }
 
 TEST_CASE("different sizes, dtypes, sites, roots or reductions are an error that says which") {
-  for (const int n : kSizes) {
+  for (const int n : kWorldSizes) {
     CHECK_THAT(stuck_together(n,
                               [](Rank& rank) {
                                 Array x = numbers(rank, last(rank) ? 12 : 8);
@@ -110,7 +110,7 @@ TEST_CASE("all fields are named in which any two ranks differ") {
 }
 
 TEST_CASE("the same calls in different order are an error, not a pairing by arrival") {
-  for (const int n : kSizes) {
+  for (const int n : kWorldSizes) {
     const std::string text = stuck_together(n, [](Rank& rank) {
       Array x = numbers(rank, 64), y = numbers(rank, 32);
       rank.comm().all_reduce(last(rank) ? y : x);
@@ -136,7 +136,7 @@ TEST_CASE("every rank gets the same error") {
 }
 
 TEST_CASE("a rank that returns early is an error at once for those who wait for it") {
-  for (const int n : kSizes) {
+  for (const int n : kWorldSizes) {
     const std::string text = stuck_together(n, [](Rank& rank) {
       rank.comm().barrier();
       if (last(rank)) return;
@@ -160,7 +160,7 @@ TEST_CASE("an early return is found while another rank computes, and the list sa
 }
 
 TEST_CASE("a recv without a send, and a send without a recv, are errors") {
-  for (const int n : kSizes) {
+  for (const int n : kWorldSizes) {
     CHECK_THAT(
         stuck(n,
               [](Rank& rank) {
@@ -201,7 +201,7 @@ TEST_CASE("a message of another size or dtype than its receiver expects names bo
 }
 
 TEST_CASE("two groups that wait for each other are a deadlock, found at once") {
-  for (const int n : kSizes) {
+  for (const int n : kWorldSizes) {
     // Ranks 0 and n-1 belong to both groups and enter them in opposite order.
     const std::string text = stuck_together(n, [](Rank& rank) {
       const bool ends = rank.index() == 0 || last(rank);

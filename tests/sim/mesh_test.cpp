@@ -17,8 +17,8 @@ struct Size {
   int tp, dp;
 };
 const std::vector<Size> kMeshes = {{1, 2}, {2, 1}, {2, 2}, {4, 2}, {3, 5}};
-const std::vector<Algorithm> kAlgorithms = {Algorithm::direct, Algorithm::ring, Algorithm::tree,
-                                            Algorithm::gather};
+const std::vector<Algorithm> kMeshAlgorithms = {Algorithm::direct, Algorithm::ring, Algorithm::tree,
+                                                Algorithm::gather};
 
 // What global rank g contributes at index i, and sums of it over a group.
 double tp_sum(Size mesh, int dp_index, int64_t i) {
@@ -32,7 +32,7 @@ double dp_sum(Size mesh, int tp_index, int64_t i) {
   return sum;
 }
 
-Array numbers(Rank& rank, int64_t count, DType dtype = DType::f64) {
+Array numbers_of_rank(Rank& rank, int64_t count, DType dtype = DType::f64) {
   return make_array(rank, dtype, count, [&](int64_t i) { return term(rank.global_index(), i); });
 }
 
@@ -64,12 +64,12 @@ TEST_CASE("each rank of a mesh runs once and knows its place, and the tp index i
 }
 
 TEST_CASE("the two groups of a rank sum over their own ranks, by every algorithm") {
-  for (const Algorithm algorithm : kAlgorithms) {
+  for (const Algorithm algorithm : kMeshAlgorithms) {
     for (const Size mesh : kMeshes) {
       std::atomic<int> wrong = 0;
       World({.tp = mesh.tp, .dp = mesh.dp, .algorithm = algorithm}).run([&](Rank& rank) {
         for (const int64_t count : {1, 7, 4099}) {
-          Array x = numbers(rank, count), y = numbers(rank, count);
+          Array x = numbers_of_rank(rank, count), y = numbers_of_rank(rank, count);
           rank.comm().all_reduce(x);
           rank.dp_comm().all_reduce(y);
           for (int64_t i = 0; i < count; ++i) {
@@ -88,7 +88,7 @@ TEST_CASE("the ranks of a dp group are in the order of their dp index") {
   for (const Size mesh : kMeshes) {
     std::atomic<int> wrong = 0;
     World({.tp = mesh.tp, .dp = mesh.dp}).run([&](Rank& rank) {
-      const Array shard = numbers(rank, 3);
+      const Array shard = numbers_of_rank(rank, 3);
       Array whole = rank.device().allocate(DType::f64, {mesh.dp * 3});
       rank.dp_comm().all_gather(shard, whole);
       for (int d = 0; d < mesh.dp; ++d) {
@@ -135,7 +135,7 @@ class DroppedOverDp : public ThreadsComm {
 }  // namespace
 
 TEST_CASE("sums over tp and then dp leave identical bits on every rank, in every run") {
-  for (const Algorithm algorithm : kAlgorithms) {
+  for (const Algorithm algorithm : kMeshAlgorithms) {
     for (const Size mesh : kMeshes) {
       const auto first = step(mesh, algorithm);
       CHECK(different_from_first(first) == 0);
@@ -156,11 +156,11 @@ TEST_CASE("mutant: all_reduces dropped on one axis only leave the replicas diffe
 }
 
 TEST_CASE("an event says over which axis and in which phase, and sends what is predicted") {
-  for (const Algorithm algorithm : kAlgorithms) {
+  for (const Algorithm algorithm : kMeshAlgorithms) {
     for (const Size mesh : kMeshes) {
       const WorldOptions options{.tp = mesh.tp, .dp = mesh.dp, .algorithm = algorithm};
       const auto records = World(options).run([&](Rank& rank) {
-        Array x = numbers(rank, 101);
+        Array x = numbers_of_rank(rank, 101);
         rank.comm().all_reduce(x);
         const auto backward = rank.during(Phase::backward);
         rank.comm().all_reduce(x);
@@ -215,7 +215,7 @@ TEST_CASE("a part of a dp group is a dp group, and ranks are those of the mesh")
   const auto records = World({.tp = 2, .dp = 4}).run([&](Rank& rank) {
     const auto pair = rank.dp_comm().split(rank.dp_index() / 2, 0);
     wrong += pair->axis() != Axis::dp || pair->size() != 2;
-    Array x = numbers(rank, 5);
+    Array x = numbers_of_rank(rank, 5);
     pair->all_reduce(x);
     const int other = rank.global_index() ^ 2;  // the same tp index, the pair's other dp index
     for (int64_t i = 0; i < 5; ++i)
@@ -236,7 +236,7 @@ TEST_CASE("what a rank shows says which replica and which tp rank it is") {
     ++seen[static_cast<size_t>(global)];
     wrong += !(s.array.as<double>()[0] == term(global, 0));
   };
-  World(options).run([](Rank& rank) { rank.show("x", "varying", numbers(rank, 1), 1); });
+  World(options).run([](Rank& rank) { rank.show("x", "varying", numbers_of_rank(rank, 1), 1); });
   for (const auto& count : seen) CHECK(count == 1);
   CHECK(wrong == 0);
 }
@@ -261,7 +261,7 @@ TEST_CASE("64 ranks on an 8 by 8 mesh reduce along both axes") {
   std::atomic<int> wrong = 0;
   World({.tp = 8, .dp = 8}).run([&](Rank& rank) {
     for (int k = 0; k < 5; ++k) {
-      Array x = numbers(rank, 50);
+      Array x = numbers_of_rank(rank, 50);
       rank.comm().all_reduce(x);
       rank.dp_comm().all_reduce(x);
       double expected = 0;

@@ -11,7 +11,7 @@ using namespace tplab;
 
 namespace {
 
-std::string values(const Array& x) {
+std::string values_of(const Array& x) {
   std::string text;
   for (int64_t i = 0; i < x.count(); ++i)
     text += (i ? " " : "") + std::to_string(static_cast<int>(x.as<double>()[i]));
@@ -31,10 +31,10 @@ class Lines final : public Recorder {
          std::to_string(c.writes.size()));
   }
   void before(const Post& call, const Array& in) override {
-    note(std::string(name(call.op)) + " of " + values(in));
+    note(std::string(name(call.op)) + " of " + values_of(in));
   }
   void after(const Event& event, const Array& out) override {
-    note(std::string(name(event.op)) + " gave " + values(out));
+    note(std::string(name(event.op)) + " gave " + values_of(out));
   }
   const std::vector<std::string>& lines() const { return lines_; }
 

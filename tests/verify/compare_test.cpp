@@ -11,8 +11,8 @@ using namespace tplab;
 
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNotANumber = std::numeric_limits<double>::quiet_NaN();
+constexpr double kEndless = std::numeric_limits<double>::infinity();
 using Catch::Contains;
 using Catch::StartsWith;
 
@@ -92,12 +92,13 @@ TEST_CASE(
   CHECK(told_apart(3, 3).first == "3");
   const Difference d = compare(std::vector<double>{1 + 1e-12}, std::vector<double>{1}, {1}, 0);
   CHECK(d.describe() == "largest error 1e-12 at [0]: 1.000000000001 where 1 was expected");
-  const Difference both = compare(std::vector<double>{kNan}, std::vector<double>{kNan}, {1}, 0);
+  const Difference both =
+      compare(std::vector<double>{kNotANumber}, std::vector<double>{kNotANumber}, {1}, 0);
   CHECK(both.describe() == "not a number, first at [0], and in the reference too");
 }
 
 TEST_CASE("compare: equal arrays, equal infinities included, differ by exactly zero") {
-  const std::vector<double> a = {0.5, -kInf, 3, kInf, -0.0};
+  const std::vector<double> a = {0.5, -kEndless, 3, kEndless, -0.0};
   const Difference d = compare(a, a, {5});
   CHECK(d.max_abs == 0);
   CHECK(d.max_rel == 0);
@@ -107,7 +108,7 @@ TEST_CASE("compare: equal arrays, equal infinities included, differ by exactly z
 }
 
 TEST_CASE("compare: a NaN on either side, or on both at one place, fails every bound") {
-  const std::vector<double> clean = {1, 2, 3}, bad = {1, kNan, 30};
+  const std::vector<double> clean = {1, 2, 3}, bad = {1, kNotANumber, 30};
   for (const Difference& d : {compare(bad, clean, {3}, 1e300), compare(clean, bad, {3}, 1e300),
                               compare(bad, bad, {3}, 1e300)}) {
     CHECK(!(d.max_abs <= 1e300));
@@ -118,12 +119,12 @@ TEST_CASE("compare: a NaN on either side, or on both at one place, fails every b
     CHECK(d.worst_index == 1);
   }
   // A larger error before the NaN does not hide it.
-  CHECK(compare(std::vector<double>{9, 2, kNan}, clean, {3}).worst_index == 2);
+  CHECK(compare(std::vector<double>{9, 2, kNotANumber}, clean, {3}).worst_index == 2);
 }
 
 TEST_CASE("compare: an infinity against anything but itself fails every bound") {
-  for (const double other : {1.0, -kInf}) {
-    const std::vector<double> a = {1, kInf}, b = {1, other};
+  for (const double other : {1.0, -kEndless}) {
+    const std::vector<double> a = {1, kEndless}, b = {1, other};
     for (const Difference& d : {compare(a, b, {2}, 1e300), compare(b, a, {2}, 1e300)}) {
       CHECK(!(d.max_abs <= 1e300));
       CHECK(!(d.max_rel <= 1e300));
@@ -135,8 +136,8 @@ TEST_CASE("compare: an infinity against anything but itself fails every bound") 
 
 TEST_CASE("compare: an error against all zeros is infinite relative to them, not zero") {
   const Difference d = compare(std::vector<double>{0, 1e-30}, std::vector<double>{0, 0}, {2});
-  CHECK(d.max_rel == kInf);
-  CHECK(d.rms_rel == kInf);
+  CHECK(d.max_rel == kEndless);
+  CHECK(d.rms_rel == kEndless);
 }
 
 TEST_CASE("compare: arrays that are not of the shape are refused") {
@@ -253,7 +254,7 @@ TEST_CASE("guess_cause: a fused QKV that was split contiguously") {
 TEST_CASE("guess_cause: a NaN is reported where it first stands") {
   const Layer l;
   auto got = l.expected;
-  got[24 * 4 + 7] = got[24 * 5] = kNan;
+  got[24 * 4 + 7] = got[24 * 5] = kNotANumber;
   CHECK_THAT(l.cause(got), StartsWith("first NaN at [1, 1, 7], where "));
 }
 
@@ -295,7 +296,7 @@ TEST_CASE("guess_cause: with f32's bound the same causes are found") {
 TEST_CASE("guess_cause: a masked site's -inf hinders no guess") {
   std::vector<double> expected = numbers(16, 1), got;
   for (size_t i = 0; i < 16; ++i) {
-    if (i % 4 > i / 4) expected[i] = -kInf;
+    if (i % 4 > i / 4) expected[i] = -kEndless;
     got.push_back(2 * expected[i]);
   }
   CHECK_THAT(guess_cause({.got = got, .expected = expected, .shape = {4, 4}, .tp = 2}),

@@ -18,7 +18,7 @@ namespace {
 using Numbers = std::vector<double>;
 
 // Different at every index, of either sign, none zero or one.
-Numbers numbers(double seed, size_t count, double middle = 0) {
+Numbers operand(double seed, size_t count, double middle = 0) {
   Numbers values;
   for (size_t i = 0; i < count; ++i)
     values.push_back(middle + 0.9 * std::sin(seed + 1.7 * static_cast<double>(i)));
@@ -47,8 +47,8 @@ Numbers scaled(Numbers values, double factor) {
   } while (false)
 
 TEST_CASE("linear backward: x, weight and bias, against differences") {
-  const Numbers x = numbers(1, 3 * 5), w = numbers(2, 4 * 5), b = numbers(3, 4);
-  const Numbers dy = numbers(4, 3 * 4);
+  const Numbers x = operand(1, 3 * 5), w = operand(2, 4 * 5), b = operand(3, 4);
+  const Numbers dy = operand(4, 3 * 4);
   const auto layer = [](const Numbers& x_, const Numbers& w_, const Numbers& b_) {
     return dense::Linear<double>{.x = x_, .weight = w_, .bias = b_, .in = 5, .out = 4};
   };
@@ -104,8 +104,8 @@ TEST_CASE("linear backward in float: every sum runs left to right") {
 }
 
 TEST_CASE("layer norm backward: x, weight and bias, against differences") {
-  const Numbers x = numbers(1, 3 * 7, 0.3), w = numbers(2, 7, 1), b = numbers(3, 7);
-  const Numbers dy = numbers(4, 3 * 7);
+  const Numbers x = operand(1, 3 * 7, 0.3), w = operand(2, 7, 1), b = operand(3, 7);
+  const Numbers dy = operand(4, 3 * 7);
   const double eps = 0.01;
   const auto layer = [&](const Numbers& x_, const Numbers& w_, const Numbers& b_) {
     return dense::LayerNorm<double>{.x = x_, .weight = w_, .bias = b_, .C = 7, .eps = eps};
@@ -142,7 +142,7 @@ TEST_CASE("layer norm backward: x, weight and bias, against differences") {
 
 TEST_CASE("gelu backward: both kinds, against differences, and neither is the other") {
   const Numbers x = {-7, -3.5, -1.25, -0.5, -0.01, 0, 0.02, 0.75, 1.5, 2.5, 6};
-  const Numbers dy = numbers(4, x.size());
+  const Numbers dy = operand(4, x.size());
   for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
     const Derivative expected =
         differentiate([&](const Numbers& v) { return dense::gelu<double>(v, kind); }, x, dy);
@@ -153,7 +153,7 @@ TEST_CASE("gelu backward: both kinds, against differences, and neither is the ot
 }
 
 TEST_CASE("split heads backward: each part's gradient goes where the part came from") {
-  const Numbers qkv = numbers(1, 2 * 3 * 12), dy = numbers(2, 2 * 2 * 3 * 2);
+  const Numbers qkv = operand(1, 2 * 3 * 12), dy = operand(2, 2 * 2 * 3 * 2);
   Numbers sum(qkv.size(), 0.0);
   for (const int64_t part : {0, 1, 2}) {
     const auto layer = [&](const Numbers& v) {
@@ -176,8 +176,8 @@ TEST_CASE("split heads backward: each part's gradient goes where the part came f
 TEST_CASE(
     "attention scores backward: q and k, against differences, and what is masked pulls nothing") {
   const int64_t N = 2, T = 4, D = 3;
-  const Numbers q = numbers(1, 24), k = numbers(2, 24);
-  Numbers dscores = numbers(3, 32);  // where masked, too: a gradient there must not count
+  const Numbers q = operand(1, 24), k = operand(2, 24);
+  Numbers dscores = operand(3, 32);  // where masked, too: a gradient there must not count
   const auto layer = [&](const Numbers& q_, const Numbers& k_) {
     return dense::Scores<double>{.q = q_, .k = k_, .N = N, .T = T, .D = D};
   };
@@ -203,8 +203,8 @@ TEST_CASE(
 }
 
 TEST_CASE("softmax backward: against differences, and a masked score has no gradient") {
-  Numbers x = numbers(1, 3 * 5);
-  const Numbers dy = numbers(2, 3 * 5);
+  Numbers x = operand(1, 3 * 5);
+  const Numbers dy = operand(2, 3 * 5);
   const auto forward = [](const Numbers& v) { return dense::softmax<double>(v, 5); };
   const Derivative expected = differentiate(forward, x, dy);
   CHECK_GRADIENT(dense::softmax_backward<double>(x, 5, dy), expected);
@@ -221,8 +221,8 @@ TEST_CASE("softmax backward: against differences, and a masked score has no grad
 }
 
 TEST_CASE("mix heads backward: softmax and values, against differences") {
-  const Numbers p = numbers(1, 2 * 2 * 3 * 3), v = numbers(2, 2 * 2 * 3 * 4);
-  const Numbers dy = numbers(3, 2 * 3 * 2 * 4);
+  const Numbers p = operand(1, 2 * 2 * 3 * 3), v = operand(2, 2 * 2 * 3 * 4);
+  const Numbers dy = operand(3, 2 * 3 * 2 * 4);
   const auto layer = [&](const Numbers& p_, const Numbers& v_) {
     return dense::MixHeads<double>{.softmax = p_, .v = v_, .B = 2, .H = 2, .T = 3, .D = 4};
   };
@@ -244,7 +244,7 @@ TEST_CASE("mix heads backward: softmax and values, against differences") {
 }
 
 TEST_CASE("cross-entropy backward: against differences, targets of -1 left out") {
-  const Numbers logits = numbers(1, 4 * 5);
+  const Numbers logits = operand(1, 4 * 5);
   const std::vector<int> targets = {2, -1, 0, 4};
   const auto layer = [&](const Numbers& v) {
     return dense::CrossEntropy<double>{.logits = v, .targets = targets, .V = 5};
@@ -268,7 +268,7 @@ TEST_CASE("cross-entropy backward: against differences, targets of -1 left out")
 }
 
 TEST_CASE("embedding backward: an id that occurs twice gets both gradients") {
-  const Numbers table = numbers(1, 5 * 3), dy = numbers(2, 4 * 3);
+  const Numbers table = operand(1, 5 * 3), dy = operand(2, 4 * 3);
   const std::vector<int> ids = {3, 1, 3, 0};
   const auto layer = [&](const Numbers& v) {
     return dense::Embedding<double>{.table = v, .ids = ids, .C = 3};

@@ -11,7 +11,7 @@ using namespace tplab;
 
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kInfinite = std::numeric_limits<double>::infinity();
 using Numbers = std::vector<double>;
 
 }  // namespace
@@ -81,7 +81,7 @@ TEST_CASE("softmax: exact ratios, no overflow, masked scores weigh nothing") {
   CHECK(compare(dense::softmax<double>(Numbers{0, three, 1000, 1000 + three}, 2),
                 Numbers{0.25, 0.75, 0.25, 0.75}, {4})
             .max_abs <= 1e-13);  // 1000 + log 3 keeps log 3 to 1000 * 2^-53
-  CHECK(dense::softmax<double>(Numbers{5, -kInf}, 2) == Numbers{1, 0});
+  CHECK(dense::softmax<double>(Numbers{5, -kInfinite}, 2) == Numbers{1, 0});
 }
 
 TEST_CASE("cross-entropy: the mean of -log softmax over the targets that are not -1") {
@@ -101,7 +101,8 @@ TEST_CASE("attention: by hand, two tokens, one head") {
   CHECK(part(1) == Numbers{2, 0, 1, 3});
   const Numbers scores =
       dense::attention_scores<double>({.q = part(0), .k = part(1), .N = 1, .T = 2, .D = 2});
-  CHECK(compare(scores, Numbers{std::sqrt(2), -kInf, 0, 3 * std::sqrt(2)}, {4}).max_rel <= 1e-15);
+  CHECK(compare(scores, Numbers{std::sqrt(2), -kInfinite, 0, 3 * std::sqrt(2)}, {4}).max_rel <=
+        1e-15);
   const Numbers v = part(2), weights = {1, 0, 0.25, 0.75};
   CHECK(dense::mix_heads<double>({.softmax = weights, .v = v, .B = 1, .H = 1, .T = 2, .D = 2}) ==
         Numbers{10, 20, 25, 35});

@@ -22,12 +22,12 @@ namespace {
 using Numbers = std::vector<double>;
 
 // n_inner is not 4 n_embd, and no two dimensions are alike.
-GptConfig tiny() {
+GptConfig tiny_model() {
   return {.n_layer = 2, .n_head = 2, .n_embd = 4, .block_size = 6, .vocab_size = 7, .n_inner = 10};
 }
 
 // A token that occurs twice, one that does not occur, and targets that do not count.
-TokenBatch batch() {
+TokenBatch tiny_batch() {
   return {.B = 2,
           .T = 5,
           .tokens = {3, 1, 4, 1, 5, 2, 6, 5, 3, 4},
@@ -66,21 +66,21 @@ TEST_CASE("reference backward: every parameter's gradient, in every kind of mode
   for (const bool tied : {true, false})
     for (const bool bias : {true, false})
       for (const Gelu gelu : {Gelu::erf, Gelu::tanh}) {
-        GptConfig config = tiny();
+        GptConfig config = tiny_model();
         config.tied_head = tied;
         config.bias = bias;
         config.gelu = gelu;
         const Reference<double> reference(config, arbitrary_weights(config));
-        const ReferenceGradients d = reference.backward(batch());
+        const ReferenceGradients d = reference.backward(tiny_batch());
         // Eigen's order of summation may follow where the allocator put the operands.
-        CHECK(d.loss == Approx(*reference.forward(batch()).loss).epsilon(1e-14));
+        CHECK(d.loss == Approx(*reference.forward(tiny_batch()).loss).epsilon(1e-14));
         std::map<std::string, int> unseen;
         for (const ParameterInfo& p : parameters(config)) unseen[p.name];
         double sharpest = 1;
         for (const auto& [name, gradient] : d.parameters) {
           INFO(name << ", tied " << tied << ", bias " << bias << ", gelu " << int(gelu));
           CHECK(unseen.erase(name) == 1);
-          const Derivative expected = derivative(config, name, batch());
+          const Derivative expected = derivative(config, name, tiny_batch());
           CHECK(agrees(gradient, expected));
           CHECK(expected.bound < 1e-5);  // of gradients of about 0.1
           sharpest = std::min(sharpest, expected.bound);
@@ -91,8 +91,9 @@ TEST_CASE("reference backward: every parameter's gradient, in every kind of mode
 }
 
 TEST_CASE("reference backward: a gradient with a part left out does not pass") {
-  const GptConfig config = tiny();
-  const auto d = Reference<double>(config, arbitrary_weights(config)).backward(batch()).parameters;
+  const GptConfig config = tiny_model();
+  const auto d =
+      Reference<double>(config, arbitrary_weights(config)).backward(tiny_batch()).parameters;
   const std::string wte = "transformer.wte.weight";
 
   // A tied head counted once: the embedding's part alone is that of the model whose head is a copy.
@@ -101,8 +102,8 @@ TEST_CASE("reference backward: a gradient with a part left out does not pass") {
   const Weights copied = [&](const std::string& name) {
     return arbitrary_weights(config)(name == "lm_head.weight" ? wte : name);
   };
-  const auto parts = Reference<double>(untied, copied).backward(batch()).parameters;
-  const Derivative whole = derivative(config, wte, batch());
+  const auto parts = Reference<double>(untied, copied).backward(tiny_batch()).parameters;
+  const Derivative whole = derivative(config, wte, tiny_batch());
   CHECK(agrees(d.at(wte), whole));
   CHECK_FALSE(agrees(parts.at(wte), whole));
   CHECK_FALSE(agrees(parts.at("lm_head.weight"), whole));
@@ -110,14 +111,15 @@ TEST_CASE("reference backward: a gradient with a part left out does not pass") {
   // The mean over all ten positions, of which two do not count.
   Numbers over_all = d.at("transformer.ln_f.bias");
   for (double& v : over_all) v *= 0.8;
-  CHECK_FALSE(agrees(over_all, derivative(config, "transformer.ln_f.bias", batch())));
+  CHECK_FALSE(agrees(over_all, derivative(config, "transformer.ln_f.bias", tiny_batch())));
 
   // The other GELU's derivative: off by a thousandth or so.
   GptConfig other = config;
   other.gelu = Gelu::tanh;
-  const auto tanh = Reference<double>(other, arbitrary_weights(other)).backward(batch()).parameters;
+  const auto tanh =
+      Reference<double>(other, arbitrary_weights(other)).backward(tiny_batch()).parameters;
   const std::string c_fc = "transformer.h.0.mlp.c_fc.weight";
-  CHECK_FALSE(agrees(tanh.at(c_fc), derivative(config, c_fc, batch())));
+  CHECK_FALSE(agrees(tanh.at(c_fc), derivative(config, c_fc, tiny_batch())));
 
   // A position that no batch reaches has no gradient; every one that is reached has one.
   const Numbers& wpe = d.at("transformer.wpe.weight");
@@ -127,10 +129,10 @@ TEST_CASE("reference backward: a gradient with a part left out does not pass") {
 }
 
 TEST_CASE("reference backward: the sites, in the order computed") {
-  const GptConfig config = tiny();
+  const GptConfig config = tiny_model();
   const Reference<double> reference(config, arbitrary_weights(config));
   std::vector<std::string> order;
-  (void)reference.backward(batch(), [&](Activation a) {
+  (void)reference.backward(tiny_batch(), [&](Activation a) {
     order.push_back(a.site);
     CHECK(a.shape == std::vector<int64_t>{2, 5, 4});
     CHECK(a.values.size() == 40);
@@ -140,18 +142,18 @@ TEST_CASE("reference backward: the sites, in the order computed") {
 }
 
 TEST_CASE("reference backward: each site's gradient adds up to that of the bias added there") {
-  const GptConfig config = tiny();
+  const GptConfig config = tiny_model();
   const Reference<double> reference(config, arbitrary_weights(config));
-  const auto sites = sites_of(reference, batch());
+  const auto sites = sites_of(reference, tiny_batch());
   // ln_f's bias is added to every position of ln_f's output; block 0's last bias to every position
   // of block 1's input.
   CHECK(agrees(sum_of_rows(sites.at("head/grad").values, 4),
-               derivative(config, "transformer.ln_f.bias", batch())));
+               derivative(config, "transformer.ln_f.bias", tiny_batch())));
   CHECK(agrees(sum_of_rows(sites.at("block 1/grad").values, 4),
-               derivative(config, "transformer.h.0.mlp.c_proj.bias", batch())));
+               derivative(config, "transformer.h.0.mlp.c_proj.bias", tiny_batch())));
   CHECK(sites.at("embed/grad").values == sites.at("block 0/grad").values);
   CHECK_FALSE(agrees(sum_of_rows(sites.at("block 0/grad").values, 4),
-                     derivative(config, "transformer.h.0.mlp.c_proj.bias", batch())));
+                     derivative(config, "transformer.h.0.mlp.c_proj.bias", tiny_batch())));
 
   // With one sequence each position's embedding is added once, so its gradient is that position's.
   const TokenBatch one = {.B = 1, .T = 5, .tokens = {3, 1, 4, 1, 5}, .targets = {1, 4, 1, 5, -1}};
@@ -194,12 +196,12 @@ TEST_CASE("reference backward: float differs from double by rounding: not by not
 }
 
 TEST_CASE("reference backward: a NaN in a weight reaches every gradient") {
-  const GptConfig config = tiny();
+  const GptConfig config = tiny_model();
   const std::string name = "transformer.h.1.mlp.c_proj.bias";
   Numbers values = arbitrary_weights(config)(name);
   values[3] = std::numeric_limits<double>::quiet_NaN();
   const Reference<double> bad(config, with(arbitrary_weights(config), name, values));
-  const ReferenceGradients d = bad.backward(batch());
+  const ReferenceGradients d = bad.backward(tiny_batch());
   CHECK(std::isnan(d.loss));
   for (const auto& [parameter, gradient] : d.parameters) {
     INFO(parameter);
@@ -210,12 +212,12 @@ TEST_CASE("reference backward: a NaN in a weight reaches every gradient") {
 }
 
 TEST_CASE("reference backward: a batch without targets, or that does not fit, is refused") {
-  const GptConfig config = tiny();
+  const GptConfig config = tiny_model();
   const Reference<double> reference(config, arbitrary_weights(config));
-  TokenBatch b = batch();
+  TokenBatch b = tiny_batch();
   b.targets.clear();
   CHECK_THROWS_WITH(reference.backward(b), Catch::Contains("a batch without targets"));
-  b = batch();
+  b = tiny_batch();
   b.targets[0] = 7;
   CHECK_THROWS_AS(reference.backward(b), Error);
 }

@@ -18,7 +18,7 @@ namespace {
 using Numbers = std::vector<double>;
 using ByName = std::map<std::string, Numbers>;
 
-GptConfig tiny() {
+GptConfig small_model() {
   return {.n_layer = 1, .n_head = 2, .n_embd = 4, .block_size = 4, .vocab_size = 7, .n_inner = 10};
 }
 
@@ -104,7 +104,7 @@ TrainRecipe recipe() {
 TEST_CASE("reference training: three steps of AdamW, by the paper's definition") {
   for (const bool tied : {true, false})
     for (const bool bias : {true, false}) {
-      GptConfig config = tiny();
+      GptConfig config = small_model();
       config.tied_head = tied;
       config.bias = bias;
       const TrainRecipe r = recipe();
@@ -130,7 +130,7 @@ TEST_CASE("reference training: three steps of AdamW, by the paper's definition")
 }
 
 TEST_CASE("reference training: losses and norms are each batch's, before its step and unclipped") {
-  const GptConfig config = tiny();
+  const GptConfig config = small_model();
   const TrainRecipe r = recipe();
   const auto trained = train_reference<double>(config, arbitrary_weights(config), batches(), r);
   REQUIRE(trained.losses.size() == 3);
@@ -144,7 +144,7 @@ TEST_CASE("reference training: losses and norms are each batch's, before its ste
 }
 
 TEST_CASE("reference training: a learning rate for each step, and a clip that is not reached") {
-  const GptConfig config = tiny();
+  const GptConfig config = small_model();
   TrainRecipe r = recipe();
   r.learning_rates = {0.003, 0, 0.02};
   r.grad_clip = 1e6;
@@ -158,7 +158,7 @@ TEST_CASE("reference training: a learning rate for each step, and a clip that is
 }
 
 TEST_CASE("reference training: float differs from double by rounding: not by nothing, nor much") {
-  const GptConfig config = tiny();
+  const GptConfig config = small_model();
   const TrainRecipe r = recipe();
   const auto truth = train_reference<double>(config, arbitrary_weights(config), batches(), r);
   const auto rounded = train_reference<float>(config, arbitrary_weights(config), batches(), r);
@@ -173,7 +173,7 @@ TEST_CASE("reference training: float differs from double by rounding: not by not
 }
 
 TEST_CASE("reference training: a NaN is in the loss, the norm and every parameter that follows") {
-  const GptConfig config = tiny();
+  const GptConfig config = small_model();
   const std::string name = "transformer.ln_f.bias";
   Numbers values = arbitrary_weights(config)(name);
   values[2] = std::numeric_limits<double>::quiet_NaN();
@@ -186,7 +186,7 @@ TEST_CASE("reference training: a NaN is in the loss, the norm and every paramete
 }
 
 TEST_CASE("reference training: no batches, or learning rates that are not one each, are refused") {
-  const GptConfig config = tiny();
+  const GptConfig config = small_model();
   TrainRecipe r = recipe();
   CHECK_THROWS_WITH(train_reference<double>(config, arbitrary_weights(config), {}, r),
                     Catch::Contains("no batches"));

@@ -16,13 +16,13 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-const GptConfig kConfig{.n_layer = 3,
-                        .n_head = 4,
-                        .n_embd = 16,
-                        .block_size = 8,
-                        .vocab_size = 50,
-                        .n_inner = 64,
-                        .bias = true};
+const GptConfig kPictured{.n_layer = 3,
+                          .n_head = 4,
+                          .n_embd = 16,
+                          .block_size = 8,
+                          .vocab_size = 50,
+                          .n_inner = 64,
+                          .bias = true};
 
 struct Recorded {
   ShardPlan plan;
@@ -30,8 +30,8 @@ struct Recorded {
 };
 
 Recorded recorded(int tp, const StepOptions& step) {
-  const auto source = initial_weights(kConfig, {.seed = 1});
-  ShardPlan plan(kConfig, tp);
+  const auto source = initial_weights(kPictured, {.seed = 1});
+  ShardPlan plan(kPictured, tp);
   return {plan, step_on_meta(*source, plan, step)};
 }
 const StepOptions kPlain{.batch = 1, .seq = 8};
@@ -127,7 +127,7 @@ TEST_CASE("block: ranks stand from left to right, whatever is drawn") {
       for (const bool recompute : {false, true}) {
         const StepOptions step{
             .batch = 1, .seq = 12, .trainer = {.sp = sp, .recompute = recompute}};
-        GptConfig config = kConfig;
+        GptConfig config = kPictured;
         config.uneven = true;
         config.block_size = 12;
         const ShardPlan plan(config, tp);
@@ -364,7 +364,7 @@ TEST_CASE("model: more boxes than one can read are refused with their number") {
 TEST_CASE("a picture drawn from another plan than the run's is refused") {
   const auto [plan, run] = recorded(2, kPlain);
   CHECK(why_not(plan, run).empty());
-  CHECK_THAT(why_not(ShardPlan(kConfig, 4), run), Contains("tp 4, and 2 ranks ran"));
+  CHECK_THAT(why_not(ShardPlan(kPictured, 4), run), Contains("tp 4, and 2 ranks ran"));
   ShardPlan other = plan;
   for (ShardRow& row : other.rows())
     if (row.name == "transformer.h.1.mlp.c_fc.weight") row.split = Split::whole;
@@ -372,7 +372,7 @@ TEST_CASE("a picture drawn from another plan than the run's is refused") {
              Contains("h.1.mlp.c_fc.weight was [32, 16], and is planned to be [64, 16]"));
   CHECK_THROWS_WITH(block_steps(other, run, {.model = "m"}), Contains("is not the run's"));
   CHECK_THROWS_WITH(module_tree(other, run, {.model = "m"}), Contains("is not the run's"));
-  GptConfig deeper = kConfig;
+  GptConfig deeper = kPictured;
   deeper.n_layer = 4;
   CHECK_FALSE(why_not(ShardPlan(deeper, 2), run).empty());
 }
