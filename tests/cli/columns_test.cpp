@@ -125,7 +125,7 @@ TEST_CASE("80 and 60 columns: refusals") {
   check_fits({"draw", "shardz"}, 2);
   check_fits({"verify", "--preset", "nano-cpu", "--tp", "3"}, 2);
   check_fits({"verify", "--preset", "nano-cpu", "--device", "cuda"}, 4);
-  check_fits({"verify", "--preset", "gpt2-xl", "--batch", "100000000"}, 4);
+  check_fits({"verify", "--preset", "gpt2-xl", "--tp", "1", "--batch", "100000000"}, 4);
   check_fits({"info", "--checkpoint", "/dev/null"}, 3);
   const Ran ran = tplab({"verify"}, {.columns = 60});
   CHECK_THAT(ran.err, Catch::Matches("tplab: [^\n]*\n  fix: [^\n]*(\n       [^\n]*)+\n"));
