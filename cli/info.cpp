@@ -119,7 +119,8 @@ std::string text(const Facts& f, bool split, bool colour, int columns) {
                                         bytes_text(f.weights_bytes(0)),
                                         bytes_text(f.cache_bytes_per_token(0)), 100 * f.overhead()),
                             Ink::bold, colour));
-  return text + shard_table(f.plan, f.dtype).text(colour, columns);
+  return text + shard_table(f.plan, f.dtype).text(colour, columns) +
+         "(names are a checkpoint's, without its transformer. in front)\n";
 }
 
 std::string training_text(const Training& t) {

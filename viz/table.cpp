@@ -72,6 +72,11 @@ std::vector<std::string> cell_lines(std::string_view text, size_t width) {
   return lines;
 }
 
+// Of columns with two spaces between them.
+size_t total(const std::vector<size_t>& widths) {
+  return std::accumulate(widths.begin(), widths.end(), 2 * (widths.size() - 1));
+}
+
 void trim_right(std::string& line) { line.erase(line.find_last_not_of(' ') + 1); }
 
 }  // namespace
@@ -92,8 +97,8 @@ std::string ink(std::string_view text, Ink how, bool colour) {
   return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
 }
 
-std::vector<size_t> Table::widths(size_t limit) const {
-  constexpr size_t kGap = 2, kFewest = 16;  // less of a text is no pleasure to read
+std::vector<size_t> Table::widths(size_t limit, bool whole_words) const {
+  const size_t most = whole_words ? limit : 16;  // of a word that stays whole
   std::vector<size_t> whole, least;
   for (size_t c = 0; c < columns_.size(); ++c) {
     const bool words = columns_[c].align == Align::left;
@@ -101,14 +106,11 @@ std::vector<size_t> Table::widths(size_t limit) const {
     for (const auto& row : rows_) {
       if (c >= row.size()) continue;
       cells = std::max(cells, display_width(row[c].text));
-      cell_words = std::max(cell_words, std::min(kFewest, longest_word(row[c].text)));
+      cell_words = std::max(cell_words, std::min(most, longest_word(row[c].text)));
     }
     whole.push_back(std::max(cells, display_width(columns_[c].heading)));
     least.push_back(std::max(longest_word(columns_[c].heading), words ? cell_words : cells));
   }
-  const auto total = [](const std::vector<size_t>& all) {
-    return std::accumulate(all.begin(), all.end(), kGap * (all.size() - 1));
-  };
   // The widest of those that can give way does so, a column at a time.
   while (total(whole) > limit) {
     size_t widest = whole.size();
@@ -175,15 +177,12 @@ Table Table::only(size_t first, size_t last) const {
 
 // As many columns in each as fit beside the keys, and at least one.
 std::vector<Table> Table::parts(size_t limit) const {
-  const auto fits = [&](size_t first, size_t last) {
-    const std::vector<size_t> all = only(first, last).widths(limit);
-    return std::accumulate(all.begin(), all.end(), 2 * (all.size() - 1)) <= limit;
-  };
   std::vector<Table> parts;
   for (size_t first = std::min(keys_, columns_.size() - 1), last; first < columns_.size();
        first = last) {
     last = first + 1;
-    while (last < columns_.size() && fits(first, last + 1)) ++last;
+    while (last < columns_.size() && total(only(first, last + 1).widths(limit, true)) <= limit)
+      ++last;
     parts.push_back(only(first, last));
   }
   return parts;
@@ -194,7 +193,8 @@ std::string Table::text(bool colour, int columns) const {
   std::string text;
   for (const Table& part : parts(limit)) {
     if (!text.empty()) text += "\n";
-    text += part.laid_out(part.widths(limit), colour);
+    const std::vector<size_t> whole = part.widths(limit, true);
+    text += part.laid_out(total(whole) <= limit ? whole : part.widths(limit, false), colour);
   }
   return text;
 }

@@ -30,12 +30,12 @@ class Table {
   // Missing cells at the end are empty. REQUIRES: no more cells than columns.
   void row(std::vector<Cell> cells) { rows_.push_back(std::move(cells)); }
   // At most so many columns of the terminal wide, and nothing is left out: headings take several
-  // lines, then cells that are words; and what still does not fit stands below, after the keys once
-  // more.
+  // lines, then cells of several words; what still does not fit stands below, after the keys once
+  // more; and a word is cut only where it alone is too wide.
   std::string text(bool colour, int columns = 80) const;
 
  private:
-  std::vector<size_t> widths(size_t limit) const;
+  std::vector<size_t> widths(size_t limit, bool whole_words) const;
   std::string laid_out(const std::vector<size_t>& widths, bool colour) const;
   std::vector<Table> parts(size_t limit) const;
   Table only(size_t first, size_t last) const;  // the keys, and columns from first to before last

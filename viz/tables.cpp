@@ -64,11 +64,12 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-// "transformer.h.3.attn.c_proj.bias" -> "transformer.h.*.attn.c_proj.bias"
-std::string without_layer(const std::string& name) {
-  constexpr std::string_view kPrefix = "transformer.h.";
-  if (!name.starts_with(kPrefix)) return name;
-  return std::string(kPrefix) + "*" + name.substr(name.find('.', kPrefix.size()));
+// "transformer.h.3.attn.c_proj.bias" -> "h.*.attn.c_proj.bias", as narrow tables have room for
+std::string short_name(std::string name) {
+  constexpr std::string_view kModel = "transformer.", kBlock = "h.";
+  if (name.starts_with(kModel)) name.erase(0, kModel.size());
+  if (!name.starts_with(kBlock)) return name;
+  return std::string(kBlock) + "*" + name.substr(name.find('.', kBlock.size()));
 }
 
 std::string in_words(Split split) {
@@ -149,9 +150,9 @@ Table shard_table(const ShardPlan& plan, DType dtype) {
                {even ? "a rank holds" : "rank 0 holds", right},
                {even ? "bytes a rank" : "its bytes", right}});
   std::map<std::string, int64_t> layers;
-  for (const ShardRow& row : plan.rows()) ++layers[without_layer(row.name)];
+  for (const ShardRow& row : plan.rows()) ++layers[short_name(row.name)];
   for (const ShardRow& row : plan.rows()) {
-    const std::string folded = without_layer(row.name);
+    const std::string folded = short_name(row.name);
     if (layers[folded] == 0) continue;  // shown already
     const int64_t count = std::exchange(layers[folded], 0);
     const std::vector<int64_t> local = plan.local_shape(row, 0);
