@@ -63,7 +63,7 @@ TEST_CASE("--config: what --json wrote, taken up again, is the same run") {
   const TemporaryFolder folder;
   const Arguments runs[] = {
       {"verify", "--preset", "nano-cpu", "--tp", "1,2", "--seq", "4", "--seed", "7"},
-      {"info", "--preset", "gpt2", "--tp", "5", "--uneven", "--train", "--sp", "--batch", "4"},
+      {"info", "--preset", "gpt2", "--tp", "8", "--uneven", "--train", "--sp", "--batch", "4"},
       {"draw", "shards", "--preset", "nano-cpu", "--tp", "4"},
       {"trace", "--table", "--preset", "nano-cpu", "--tp", "2", "--dp", "2", "--zero", "1"},
       {"tokenize", "--tokenizer", fixture("gpt2-tiny"), "a b", "--allow-special"}};
