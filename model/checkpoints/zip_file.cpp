@@ -15,69 +15,69 @@ struct ZipCursor {
   int64_t position = 0;
   int64_t last_read = -1;  // where the latest read began
   zip_error_t error = {};
-} namespace {
-  constexpr const char* kCopyZipAgain =
-      "the file is truncated or corrupt: download or copy it again";
+};
 
-  ;
+namespace {
 
-  zip_int64_t read_cursor(ZipCursor & cursor, void* data, zip_uint64_t length) {
-    const int64_t left = cursor.bytes->size() - cursor.position;
-    const int64_t count = static_cast<int64_t>(
-        std::min(length, static_cast<zip_uint64_t>(std::max<int64_t>(left, 0))));
-    try {  // no exception may pass through libzip, which is C
-      cursor.bytes->read(cursor.position, data, count);
-    } catch (const std::exception&) {
-      zip_error_set(&cursor.error, ZIP_ER_READ, 0);
+constexpr const char* kCopyZipAgain = "the file is truncated or corrupt: download or copy it again";
+
+zip_int64_t read_cursor(ZipCursor& cursor, void* data, zip_uint64_t length) {
+  const int64_t left = cursor.bytes->size() - cursor.position;
+  const int64_t count =
+      static_cast<int64_t>(std::min(length, static_cast<zip_uint64_t>(std::max<int64_t>(left, 0))));
+  try {  // no exception may pass through libzip, which is C
+    cursor.bytes->read(cursor.position, data, count);
+  } catch (const std::exception&) {
+    zip_error_set(&cursor.error, ZIP_ER_READ, 0);
+    return -1;
+  }
+  cursor.last_read = cursor.position;
+  cursor.position += count;
+  return count;
+}
+
+zip_int64_t cursor_callback(void* state, void* data, zip_uint64_t length,
+                            zip_source_cmd_t command) {
+  ZipCursor& cursor = *static_cast<ZipCursor*>(state);
+  switch (command) {
+    case ZIP_SOURCE_SUPPORTS:
+      return zip_source_make_command_bitmap(
+          ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
+          ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
+    case ZIP_SOURCE_OPEN:
+      cursor.position = 0;
+      return 0;
+    case ZIP_SOURCE_READ:
+      return read_cursor(cursor, data, length);
+    case ZIP_SOURCE_SEEK: {
+      const zip_int64_t to = zip_source_seek_compute_offset(
+          static_cast<zip_uint64_t>(cursor.position),
+          static_cast<zip_uint64_t>(cursor.bytes->size()), data, length, &cursor.error);
+      if (to < 0) return -1;
+      cursor.position = to;
+      return 0;
+    }
+    case ZIP_SOURCE_TELL:
+      return cursor.position;
+    case ZIP_SOURCE_STAT: {
+      auto* status = static_cast<zip_stat_t*>(data);
+      zip_stat_init(status);
+      status->size = static_cast<zip_uint64_t>(cursor.bytes->size());
+      status->valid |= ZIP_STAT_SIZE;
+      return sizeof *status;
+    }
+    case ZIP_SOURCE_ERROR:
+      return zip_error_to_data(&cursor.error, data, length);
+    case ZIP_SOURCE_CLOSE:
+    case ZIP_SOURCE_FREE:
+      return 0;
+    default:
+      zip_error_set(&cursor.error, ZIP_ER_OPNOTSUPP, 0);
       return -1;
-    }
-    cursor.last_read = cursor.position;
-    cursor.position += count;
-    return count;
   }
+}
 
-  zip_int64_t cursor_callback(void* state, void* data, zip_uint64_t length,
-                              zip_source_cmd_t command) {
-    ZipCursor& cursor = *static_cast<ZipCursor*>(state);
-    switch (command) {
-      case ZIP_SOURCE_SUPPORTS:
-        return zip_source_make_command_bitmap(
-            ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
-            ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_SUPPORTS, -1);
-      case ZIP_SOURCE_OPEN:
-        cursor.position = 0;
-        return 0;
-      case ZIP_SOURCE_READ:
-        return read_cursor(cursor, data, length);
-      case ZIP_SOURCE_SEEK: {
-        const zip_int64_t to = zip_source_seek_compute_offset(
-            static_cast<zip_uint64_t>(cursor.position),
-            static_cast<zip_uint64_t>(cursor.bytes->size()), data, length, &cursor.error);
-        if (to < 0) return -1;
-        cursor.position = to;
-        return 0;
-      }
-      case ZIP_SOURCE_TELL:
-        return cursor.position;
-      case ZIP_SOURCE_STAT: {
-        auto* status = static_cast<zip_stat_t*>(data);
-        zip_stat_init(status);
-        status->size = static_cast<zip_uint64_t>(cursor.bytes->size());
-        status->valid |= ZIP_STAT_SIZE;
-        return sizeof *status;
-      }
-      case ZIP_SOURCE_ERROR:
-        return zip_error_to_data(&cursor.error, data, length);
-      case ZIP_SOURCE_CLOSE:
-      case ZIP_SOURCE_FREE:
-        return 0;
-      default:
-        zip_error_set(&cursor.error, ZIP_ER_OPNOTSUPP, 0);
-        return -1;
-    }
-  }
-
-  using EntryFile = std::unique_ptr<zip_file_t, decltype(&zip_fclose)>;
+using EntryFile = std::unique_ptr<zip_file_t, decltype(&zip_fclose)>;
 
 }  // namespace
 

@@ -9,8 +9,7 @@ namespace tplab {
 namespace {
 
 using Catch::Contains;
-using testing::BpeFiles;
-using testing::refusal;
+using namespace testing;
 namespace fs = std::filesystem;
 
 BpeFiles good() { return testing::bpe_files({{"t", "h"}, {"th", "e"}}); }
