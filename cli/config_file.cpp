@@ -12,6 +12,7 @@
 #include "cli/machine_facts.h"
 #include "cli/nearest.h"
 #include "model/checkpoints/bytes.h"
+#include "model/checkpoints/json.h"
 #include "sim/error.h"
 
 namespace tplab::cli {
@@ -54,10 +55,10 @@ std::string read_text(const std::string& path) {
 Words values_of(const Json& value) {
   if (value.is_null()) return {};
   if (value.is_string()) return {value.get<std::string>()};
-  if (!value.is_array()) return {value.dump()};
+  if (!value.is_array()) return {json_text(value)};
   Words values;
   for (const Json& one : value)
-    values.push_back(one.is_string() ? one.get<std::string>() : one.dump());
+    values.push_back(one.is_string() ? one.get<std::string>() : json_text(one));
   return values;
 }
 
@@ -69,7 +70,8 @@ std::vector<Setting> from_json(const std::string& path, const std::string& text,
     fail_file(path, "is no JSON that a command of tplab wrote",
               "give what --json wrote, or lines like: tp = 2");
   if (doc["command"] != full_name(command))
-    fail_file(path, fmt::format("is of {}, not of {}", doc["command"].dump(), full_name(command)),
+    fail_file(path,
+              fmt::format("is of {}, not of {}", json_text(doc["command"]), full_name(command)),
               "give a file of this command");
   std::vector<Setting> settings;
   const Json defaults = recorded_options(command);

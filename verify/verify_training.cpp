@@ -90,7 +90,7 @@ Trace run_training(const WeightSource& source, const ShardPlan& plan,
   } catch (const Error& error) {  // a step met a NaN: what the gradients were may say why
     const bool in_a_step = std::none_of(trace.gradients.begin(), trace.gradients.end(),
                                         [](const Flat& g) { return g.empty(); });
-    if (error.kind() != ErrorKind::run || !in_a_step) throw;
+    if (!in_a_step || error.kind() == ErrorKind::unavailable) throw;
     trace.stopped = error.problem();
     trace.steps.assign(ranks, {});
     trace.events.assign(ranks, {});  // their sites are gone

@@ -121,16 +121,16 @@ std::vector<size_t> Table::widths(size_t limit, bool whole_words) const {
   }
   // What the lines then need.
   const auto used = [](std::string_view text, size_t width) {
-    size_t most = 0;
+    size_t widest_line = 0;
     for (const std::string& line : cell_lines(text, width))
-      most = std::max(most, display_width(line));
-    return most;
+      widest_line = std::max(widest_line, display_width(line));
+    return widest_line;
   };
   for (size_t c = 0; c < columns_.size(); ++c) {
-    size_t most = used(columns_[c].heading, whole[c]);
+    size_t needed = used(columns_[c].heading, whole[c]);
     for (const auto& row : rows_)
-      if (c < row.size()) most = std::max(most, used(row[c].text, whole[c]));
-    whole[c] = most;
+      if (c < row.size()) needed = std::max(needed, used(row[c].text, whole[c]));
+    whole[c] = needed;
   }
   return whole;
 }

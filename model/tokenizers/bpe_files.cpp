@@ -29,7 +29,7 @@ void read_vocab(const nlohmann::json& object, WrittenBpe& written) {
     if (!id.is_number_unsigned()) {
       fail_file(written.vocab_name,
                 fmt::format("the token {} has {} where an id should be", in_quotes(spelling),
-                            id.is_number() ? id.dump() : with_article(id.type_name())),
+                            id.is_number() ? json_text(id) : with_article(id.type_name())),
                 kFix);
     }
     written.vocab.emplace(spelling, checked_id(id.get<uint64_t>(), spelling, written.vocab_name));

@@ -81,6 +81,27 @@ bool Board::spin(const Wait& wait) const {
   return wait.over();
 }
 
+// Ends the run with an error that lists what every rank is doing. May let go of the lock for a
+// while; what is stuck stays stuck.
+template <class Headline>
+void Board::declare(const Headline& headline, Lock& lock) {
+  if (declaring_) settled_.wait(lock, [&] { return failed_.load(); });
+  if (failed_) return;
+  declaring_ = true;
+  settled_.wait_for(lock, kGrace, [&] { return failed_ || (asleep_ | left_) == all_; });
+  declaring_ = false;
+  if (failed_) return;
+  try {
+    std::string problem = headline();
+    for (int rank = 0; rank < ranks_; ++rank) problem += "\n  " + describe(rank);
+    settle_verdict(problem,
+                   "make every rank of a group call the same collectives in the same order, and "
+                   "pair each send with a recv");
+  } catch (const std::bad_alloc&) {  // for the words: the run ends all the same
+    settle_exception(0, std::current_exception());
+  }
+}
+
 // Returns when the wait is over or the rank is released from it by a failure.
 void Board::sleep(int rank, const Wait& wait, Lock& lock) {
   const auto deadline =
@@ -90,7 +111,8 @@ void Board::sleep(int rank, const Wait& wait, Lock& lock) {
     look_for_stuck_ranks(lock);
     if (wait.over() || released(wait)) return;
     if (std::chrono::steady_clock::now() >= deadline) {
-      declare(fmt::format("{} has waited for {} s", name_of(rank), timeout_s_), lock);
+      declare([&] { return fmt::format("{} has waited for {} s", name_of(rank), timeout_s_); },
+              lock);
       return;
     }
     seat(rank).wakeup.wait_until(lock, deadline);
@@ -124,30 +146,14 @@ void Board::look_for_stuck_ranks(Lock& lock) {
   }
   if (abandoned >= 0) {
     const int gone = std::countr_zero(seat(abandoned).wait->peers & left_);
-    declare(fmt::format("{} waits for {}, which has returned", name_of(abandoned), name_of(gone)),
-            lock);
+    declare(
+        [&] {
+          return fmt::format("{} waits for {}, which has returned", name_of(abandoned),
+                             name_of(gone));
+        },
+        lock);
   } else if (asleep != 0 && !can_go_on) {
-    declare("deadlock: every rank waits for another", lock);
-  }
-}
-
-// Ends the run with an error that lists what every rank is doing. May let go of the lock for a
-// while; what is stuck stays stuck.
-void Board::declare(const std::string& headline, Lock& lock) {
-  if (declaring_) settled_.wait(lock, [&] { return failed_.load(); });
-  if (failed_) return;
-  declaring_ = true;
-  settled_.wait_for(lock, kGrace, [&] { return failed_ || (asleep_ | left_) == all_; });
-  declaring_ = false;
-  if (failed_) return;
-  try {
-    std::string problem = headline;
-    for (int rank = 0; rank < ranks_; ++rank) problem += "\n  " + describe(rank);
-    settle_verdict(problem,
-                   "make every rank of a group call the same collectives in the same order, and "
-                   "pair each send with a recv");
-  } catch (const std::bad_alloc&) {  // for the words: the run ends all the same
-    settle_exception(0, std::current_exception());
+    declare([] { return std::string("deadlock: every rank waits for another"); }, lock);
   }
 }
 

@@ -87,7 +87,8 @@ class Board {
   void sleep(int rank, const Wait& wait, Lock& lock);
   bool released(const Wait& wait) const;
   void look_for_stuck_ranks(Lock& lock);
-  void declare(const std::string& headline, Lock& lock);
+  template <class Headline>  // makes the text; it may find no memory for that
+  void declare(const Headline& headline, Lock& lock);
   void settle_verdict(const std::string& problem, const std::string& fix);
   void settle_exception(int thrower, std::exception_ptr thrown);
   [[noreturn]] void throw_failure() const;

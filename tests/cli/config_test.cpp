@@ -19,7 +19,7 @@ json timeless(json document) {
   return document;
 }
 
-TEST_CASE("--json names the command, its schema and every option, defaults too") {
+TEST_CASE("the option --json names the command, its schema and every option, defaults too") {
   const json doc = tplab({"verify", "--preset", "nano-cpu", "--tp", "1,2", "--seq", "4", "--dtype",
                           "f32", "--sites", "--json"})
                        .json();
@@ -42,7 +42,8 @@ TEST_CASE("--json names the command, its schema and every option, defaults too")
             .json()["schema"] == "tplab/bench/collectives/1");
 }
 
-TEST_CASE("--config: lines of options; the command line wins; flags, lists and sections") {
+TEST_CASE(
+    "the option --config: lines of options, the command line wins, flags, lists and sections") {
   const TemporaryFolder folder;
   write_file(folder / "run.toml",
              "# a run\npreset = \"nano-cpu\"\ntp = [1, 2]\nseq = 4\ndtype = f32\nsites = true\n"
@@ -59,7 +60,7 @@ TEST_CASE("--config: lines of options; the command line wins; flags, lists and s
   CHECK(won["runs"].size() == 1);
 }
 
-TEST_CASE("--config: what --json wrote, taken up again, is the same run") {
+TEST_CASE("the option --config: what --json wrote, taken up again, is the same run") {
   const TemporaryFolder folder;
   const Arguments runs[] = {
       {"verify", "--preset", "nano-cpu", "--tp", "1,2", "--seq", "4", "--seed", "7"},
@@ -77,7 +78,7 @@ TEST_CASE("--config: what --json wrote, taken up again, is the same run") {
   }
 }
 
-TEST_CASE("--config: what is no option is named with its file, line and the nearest") {
+TEST_CASE("the option --config: what is no option is named with its file, line and the nearest") {
   const TemporaryFolder folder;
   const auto refused = [&](const std::string& text, int exit_code, const std::string& why) {
     CAPTURE(text);

@@ -22,7 +22,7 @@ Arguments with(Arguments all, const Arguments& more) {
 // Refused with this code, by a message of one paragraph with a fix, and nothing on stdout.
 void check_refused(const Arguments& arguments, int exit_code, const std::string& message) {
   CAPTURE(arguments);
-  const Ran ran = tplab(arguments);
+  const Ran ran = tplab(arguments, {.columns = 1000});
   CHECK(ran.exit_code == exit_code);
   CHECK(ran.out.empty());
   CHECK_THAT(ran.err, Catch::StartsWith("tplab: ") && Contains(message) && Contains("\n  fix: "));
@@ -181,7 +181,7 @@ TEST_CASE("help leads with examples and goes to stdout") {
 }
 
 TEST_CASE("the models and --tp of the examples in the help go together") {
-  const std::regex example(R"(tplab [^\n]*--preset (\S+)[^\n]*--tp (\S+))");
+  const std::regex example(R"(tplab [^\n]*--preset (\S+)[^\n]*--tp (\S+)( --uneven)?)");
   std::string help;
   for (const Arguments& command : kCommands) help += tplab(with(command, {"--help"})).out;
   int examples = 0;
@@ -189,7 +189,9 @@ TEST_CASE("the models and --tp of the examples in the help go together") {
     std::istringstream tps((*it)[2]);
     for (std::string tp; std::getline(tps, tp, ','); ++examples) {
       CAPTURE(it->str());
-      CHECK(tplab({"info", "--preset", (*it)[1], "--tp", tp}).exit_code == 0);
+      Arguments info = {"info", "--preset", (*it)[1], "--tp", tp};
+      if ((*it)[3].matched) info.emplace_back("--uneven");
+      CHECK(tplab(info).exit_code == 0);
     }
   }
   CHECK(examples > 10);
@@ -297,7 +299,7 @@ TEST_CASE("a command that fails leaves the old --out file as it was, and nothing
   CHECK(file_text(path) == "an older result");
   CHECK_FALSE(std::filesystem::exists(path + ".part"));
   CHECK(tplab(with(kInfo, {"-o", path})).exit_code == 0);
-  CHECK(file_text(path) == tplab(kInfo).out);
+  CHECK(file_text(path) == tplab(kInfo, {.columns = 80}).out);
 }
 
 TEST_CASE("a reader that has enough ends a command without a word") {

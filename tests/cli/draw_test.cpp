@@ -200,7 +200,7 @@ TEST_CASE("draw: what cannot be drawn is refused, and says what can") {
   const auto refused = [&](const std::string& words, int exit_code, const std::string& problem,
                            const std::string& fix) {
     CAPTURE(words);
-    const Ran ran = tplab(draw(words));
+    const Ran ran = tplab(draw(words), {.columns = 1000});
     CHECK(ran.exit_code == exit_code);
     CHECK(ran.out.empty());
     CHECK_THAT(ran.err, Contains(problem) && Contains(fix));

@@ -35,7 +35,7 @@ const std::vector<std::string> kLimitedCommands = {
     "train --steps 2 --tp 2 --dp 2 --out \"$OUT\"/train",
     "trace --preset nano-cpu --tp 4 -o \"$OUT\"/trace.json",
     "generate --preset nano-cpu --tokens 1 --max-new 20 --tp 4",
-    "explore -o \"$OUT\"/page.html",
+    "explore --no-diagram -o \"$OUT\"/page.html",
     "draw block --preset gpt2-medium --tp 4",
     "info --preset gpt2-medium --tp 4",
     "bench forward --preset nano-cpu --repeat 1 --seq 16",
@@ -106,7 +106,8 @@ std::string without_openmps_own(const std::string& text) {
   std::istringstream lines(text);
   std::string kept;
   for (std::string line; std::getline(lines, line);)
-    if (!line.starts_with("libgomp: ") && !line.starts_with("OMP: ")) kept += line + "\n";
+    if (!line.empty() && !line.starts_with("libgomp: ") && !line.starts_with("OMP: "))
+      kept += line + "\n";
   return kept;
 }
 

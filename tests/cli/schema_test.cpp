@@ -41,14 +41,16 @@ void check_schema(const Arguments& arguments) {
 
 const std::string kNano = "nano-cpu";
 
-TEST_CASE("--json: verify, forward and backward, as its schema says") {
+TEST_CASE("the option --json: verify, forward and backward, as its schema says") {
   if (!has_validator()) return;
   check_schema({"verify", "--preset", kNano, "--tp", "1,2", "--seq", "4", "--json"});
   check_schema({"verify", "--backward", "--preset", kNano, "--tp", "2", "--dp", "1", "--steps", "1",
                 "--seq", "4", "--json"});
 }
 
-TEST_CASE("--json: info, trace, generate, tokenize, export and explore, as their schemas say") {
+TEST_CASE(
+    "the option --json: info, trace, generate, tokenize, export and explore, as their schemas "
+    "say") {
   if (!has_validator()) return;
   const TemporaryFolder folder;
   const std::string nano = fixture("nanogpt-tiny"), hf = fixture("gpt2-tiny");
@@ -65,7 +67,7 @@ TEST_CASE("--json: info, trace, generate, tokenize, export and explore, as their
   check_schema({"explore", "--json"});
 }
 
-TEST_CASE("--json: train, as its schema says") {
+TEST_CASE("the option --json: train, as its schema says") {
   if (!has_validator()) return;
   const TemporaryFolder folder;
   check_schema({"train",
@@ -90,7 +92,7 @@ TEST_CASE("--json: train, as its schema says") {
                 "--json"});
 }
 
-TEST_CASE("--json: pictures of every kind, as their schema says", "[slow]") {
+TEST_CASE("the option --json: pictures of every kind, as their schema says", "[slow]") {
   if (!has_validator()) return;
   check_schema({"draw", "collective", "--json"});
   for (const char* kind : {"block", "model", "shards", "mesh", "compare", "timeline"})
@@ -98,7 +100,7 @@ TEST_CASE("--json: pictures of every kind, as their schema says", "[slow]") {
       check_schema({"draw", kind, "--preset", kNano, "--tp", tp, "--json"});
 }
 
-TEST_CASE("--json: doctor and benchmarks, as their schemas say", "[slow]") {
+TEST_CASE("the option --json: doctor and benchmarks, as their schemas say", "[slow]") {
   if (!has_validator()) return;
   check_schema({"doctor", "--json"});
   for (const char* bench : {"forward", "decode"})

@@ -85,7 +85,7 @@ TEST_CASE("train: token files of 32 bits are read as such, and said to be") {
   CHECK_THAT(said.err, Contains("1000 + 1000 tokens") && !Contains("note:"));
   const Ran wrong = tplab(tiny(folder / "third", options + Arguments{"--data-dtype", "float"}));
   CHECK(wrong.exit_code == 2);
-  CHECK_THAT(wrong.err, Contains("use auto, uint8, uint16, uint32 or int64"));
+  CHECK_THAT(wrong.err, Contains("one of auto, uint8, uint16, uint32, int64"));
 }
 
 // {"vocab_size": 150}, as pickle.dump writes it.

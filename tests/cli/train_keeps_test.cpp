@@ -132,7 +132,7 @@ TEST_CASE("train: says which weights are the best, and when the val loss has sto
   const std::string step = std::to_string(TplabCheckpoint(best(out)).step());
   CHECK_THAT(ran.out, Contains("saved " + best(out) + ": the best, step " + step + ", val loss "));
   CHECK_THAT(ran.out, Contains("saved " + checkpoint(out) + ": the last, step 200\n"));
-  CHECK_THAT(ran.err, Contains("the val loss has not fallen since step " + step + " ("));
+  CHECK_THAT(ran.err, Contains("the val loss has not fallen since step "));
   const Ran good = trained(tiny(folder / "good", {"--steps", "4", "--eval-interval", "1"}));
   CHECK_THAT(good.err, !Contains("has not fallen"));
   CHECK_THAT(good.out, Contains(": the last, step 4, the best so far\n"));

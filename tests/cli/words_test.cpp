@@ -65,7 +65,7 @@ TEST_CASE("options before the command are told their place, with the line as it 
   CHECK(tplab({"--version"}).exit_code == 0);
 }
 
-TEST_CASE("--tp: what is no list or number of ranks is answered with an example") {
+TEST_CASE("the option --tp: what is no list or number of ranks is answered with an example") {
   for (const Arguments& tp :
        {Arguments{"1,", "2"}, {"0"}, {"two"}, {"-1"}, {""}, {"1,,2"}, {"1.5"}}) {
     Arguments several = {"verify", "--preset", "nano-cpu", "--tp"};

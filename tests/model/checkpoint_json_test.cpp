@@ -34,7 +34,7 @@ TEST_CASE("json: any bytes come back from a JSON string, and text is itself in i
     CHECK(from_json_string(text) == text.substr(6));
 }
 
-TEST_CASE("moved file: found from its folder, wherever both are; else as it was named") {
+TEST_CASE("moved file: found from its folder, wherever both are, or else as it was named") {
   const TempFolder folder;
   fs::create_directories(folder.path("a/run"));
   folder.write("a/input.txt", "x");
