@@ -272,11 +272,10 @@ void compare_run(const Golden& golden, const Truth& truth, const Trace& trace, R
                                  return {};
                                });
   if (run.finding) return;  // what is wrong here explains the rest
-  for (const AgainstResult& a : run.against) {
-    if (a.good) continue;
-    run.golden_finding = {a.tensor, a.difference, a.why};
-    return;
-  }
+  const AgainstResult* first = nullptr;  // a NaN explains the rest
+  for (const AgainstResult& a : run.against)
+    if (!a.good && (!first || (std::isnan(a.rms) && !std::isnan(first->rms)))) first = &a;
+  if (first) run.golden_finding = {first->tensor, first->difference, first->why};
 }
 
 // What was compared with the reference but with no run.

@@ -111,7 +111,7 @@ TEST_CASE("weights, tokens and the results of a training run are no place for an
     write_file(folder / name, "hours");
     std::filesystem::create_symlink(folder / name, folder / ("to " + name));
     for (const std::string& out : {name, "to " + name}) {
-      check_refused({"draw", "shards", "--preset", "nano-cpu", "--tp", "2", "-o", folder / out}, 2,
+      check_refused({"info", "--preset", "nano-cpu", "-o", folder / out}, 2,
                     "which is there and is a model's or a training run's");
       CHECK(file_text(folder / name) == "hours");
     }

@@ -266,7 +266,7 @@ TEST_CASE(
   CHECK_THAT(refused_after_change([&](Parts& parts) {
                parts.header["adamw.v." + fc]["shape"] = {2, 8};
              }),
-             Contains("AdamW's v: tensors have a wrong shape or type: " + fc));
+             Contains("AdamW's v: tensors have a wrong shape or type: 'adamw.v." + fc));
   CHECK_THAT(
       refused_after_change([&](Parts& parts) { parts.header["adamw.m." + fc]["dtype"] = "I32"; }),
       Contains("is i32, and others are f32"));
