@@ -228,11 +228,13 @@ std::string TrainBench::text(const std::vector<TrainRun>& runs, const WeightSour
   SideBySide table;
   const auto row = [&](const std::string& label, auto text) {
     std::vector<std::string> cells;
+    cells.reserve(runs.size());
     for (const TrainRun& run : runs) cells.push_back(text(run));
     table.row(label, std::move(cells));
   };
   const auto bytes = [](int64_t n) { return human_bytes(static_cast<double>(n)); };
   std::vector<const ModelRun*> each;
+  each.reserve(runs.size());
   for (const TrainRun& run : runs) each.push_back(&run);
   row("tp", [](const TrainRun& r) { return fmt::format("{}", r.mesh.tp); });
   row("dp", [](const TrainRun& r) { return fmt::format("{}", r.mesh.dp); });

@@ -254,8 +254,9 @@ TEST_CASE(
   CHECK_THAT(renamed("model." + fc, "else." + fc), Contains("missing: 'model." + fc + "'"));
   CHECK_THAT(renamed("adamw.m." + fc, "else." + fc),
              Contains("AdamW's m: tensors are missing: 'adamw.m." + fc + "'"));
-  CHECK_THAT(renamed("adamw.v." + fc, "adamw.v.x"),
-             Contains("AdamW's v: tensors are missing") && Contains("no place in the model: 'adamw.v.x'"));
+  CHECK_THAT(
+      renamed("adamw.v." + fc, "adamw.v.x"),
+      Contains("AdamW's v: tensors are missing") && Contains("no place in the model: 'adamw.v.x'"));
   CHECK_THAT(refused_after_change([&](Parts& parts) {
                const size_t end = parts.data.size();
                parts.header["extra"] = {
