@@ -130,6 +130,7 @@ void take_head_for_embedding(FileTensors& tensors) {
 std::vector<std::string> unread_note(const std::vector<std::string>& unread) {
   if (unread.empty()) return {};
   std::vector<std::string> names;
+  names.reserve(unread.size());
   for (const std::string& name : unread) names.push_back(in_quotes(name));
   return {fmt::format("not read, since a language model has no such part: {}", list_text(names))};
 }
