@@ -115,9 +115,9 @@ SiteResult judge(const CapturedSite& site, const Activation& expected, const Bou
 std::vector<double> bias_at(const WeightSource& source, const std::string& site) {
   if (!site.ends_with("/proj") || !source.config().bias) return {};
   const size_t slash = site.find('/');
-  return whole_parameter(source,
-                         fmt::format("transformer.h.{}.{}.c_proj.bias", site.substr(6, slash - 6),
-                                     site.substr(slash + 1, site.size() - slash - 6)));
+  return whole_parameters(source)(fmt::format("transformer.h.{}.{}.c_proj.bias",
+                                              site.substr(6, slash - 6),
+                                              site.substr(slash + 1, site.size() - slash - 6)));
 }
 
 Finding explain(const WeightSource& source, const CapturedSite& site, const Activation& expected,
@@ -286,12 +286,12 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
   for (int tp : options.tps) plans.emplace_back(source.config(), tp);
 
   check_memory(source.config(), options.tokens.batch, options.tokens.length, options.tps);
-  const double stages = 2 + static_cast<double>(plans.size() * options.dtypes.size());
+  const double stages = 1 + static_cast<double>((plans.size() + 1) * options.dtypes.size());
   double done = 0;
   const auto progress = [&](const std::string& what) {
     if (options.progress) options.progress(what, done++ / stages);
   };
-  const Truth truth(source, options.tokens, options.targets, progress);
+  const Truth truth(source, options.tokens, options.targets, options.dtypes, progress);
   Report report{source.config(),
                 source.description(),
                 options.tokens.batch,

@@ -13,6 +13,7 @@
 #include "verify/assemble.h"
 #include "verify/capture.h"
 #include "verify/compare.h"
+#include "verify/draws.h"
 
 namespace tplab {
 
@@ -239,13 +240,15 @@ void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options, c
     run.finding = {"ledger", run.disagreement, "a collective was added, dropped or resized"};
 }
 
-// In numbers of 8 bytes a parameter: the reference trains with 5 and leaves 3 (gradients,
-// parameters and their gains), and its run in f32 beside them as many; a replica trains with 4 and
-// shows 2.
+// In numbers of 8 bytes a parameter: the reference trains with 6 (4 of them ReferenceTrainer's), a
+// draw of it with 3 and all of them with 2 at a time, errors and bounds are 4, and 2 stay; a
+// replica trains with 4 and shows 2.
 void check_training_memory(const GptConfig& config, const TrainingVerifyOptions& options) {
   int dp = 1;
   for (const TrainingMesh& mesh : options.meshes) dp = std::max(dp, mesh.dp);
-  const double numbers = std::max(5.0 + 3 + 3, 3.0 + 6 * dp);
+  const Tokens& tokens = options.batches[0].tokens;
+  const double draws = draws_for(config, tokens.batch * tokens.length);
+  const double numbers = std::max(6 + 3 * draws + 2 + 4, 2.0 + 6 * dp);
   require_memory(
       fmt::format("verifying the training of {} parameters at dp {}", parameter_count(config), dp),
       8 * numbers * static_cast<double>(parameter_count(config)),
@@ -298,12 +301,13 @@ TrainingReport verify_training(const WeightSource& source, const TrainingVerifyO
                   trainer_options(mesh, DType::f64, options.recipe));
   }
   check_training_memory(source.config(), options);
-  const double stages = 2 + static_cast<double>(options.meshes.size() * options.dtypes.size());
+  const double stages =
+      1 + static_cast<double>((options.meshes.size() + 1) * options.dtypes.size());
   double done = 0;
   const auto progress = [&](const std::string& what) {
     if (options.progress) options.progress(what, done++ / stages);
   };
-  const TrainingTruth truth(source, options.batches, options.recipe, progress);
+  const TrainingTruth truth(source, options.batches, options.recipe, options.dtypes, progress);
   const Tokens& tokens = options.batches[0].tokens;
   TrainingReport report{source.config(),
                         source.description(),

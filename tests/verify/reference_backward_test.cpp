@@ -160,7 +160,7 @@ TEST_CASE("reference backward: each site's gradient adds up to that of the bias 
   CHECK(agrees(sites_of(reference, one).at("embed/grad").values, wpe));
 }
 
-TEST_CASE("reference backward: float differs from double by rounding: not by nothing, nor much") {
+TEST_CASE("reference backward: a draw differs from double by rounding: not by nothing, nor much") {
   const GptConfig config = {.n_layer = 2,
                             .n_head = 4,
                             .n_embd = 256,
@@ -179,10 +179,10 @@ TEST_CASE("reference backward: float differs from double by rounding: not by not
     return values;
   };
   const auto truth = Reference<double>(config, weights).backward(b);
-  const auto rounded = Reference<float>(config, weights).backward(b);
+  const auto rounded = Reference<Rough<DType::f32>>(config, weights).backward(b);
   CHECK(rounded.loss != truth.loss);
-  // As for the forward: a left-to-right sum of n terms errs by about sqrt(n) u (Higham and Mary
-  // 2019). Some 8 such sums in a row forward, and twice as many backward.
+  // As for the forward: a sum of n terms errs by about sqrt(n) u (Higham and Mary 2019). Some 8
+  // such sums in a row forward, and twice as many backward.
   const double walk = std::sqrt(1024.0) * 0x1p-24;
   for (const auto& [name, gradient] : truth.parameters) {
     INFO(name);

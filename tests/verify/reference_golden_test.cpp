@@ -60,8 +60,9 @@ TEST_CASE("reference: nanoGPT's own logits, loss and greedy tokens, to 1e-12") {
   CHECK(compare(out.logits, logits, out.shape).max_rel <= 1e-12);
   CHECK(std::abs(*out.loss / loss - 1) <= 1e-12);
 
-  // The float run: rounding, and no more (a sum of 512 terms, 2^-24 each at the very most).
-  const ReferenceOutput rounded = Reference<float>(source->config(), weights).forward(batch);
+  // A draw of f32: rounding, and no more (a sum of 512 terms, 2^-24 each at the very most).
+  const ReferenceOutput rounded =
+      Reference<Rough<DType::f32>>(source->config(), weights).forward(batch);
   const double error = compare(rounded.logits, logits, out.shape).max_rel;
   CHECK(error > 0x1p-26);
   CHECK(error <= 512 * 0x1p-24);
@@ -142,7 +143,7 @@ TEST_CASE("reference training: nanoGPT's own losses, gradient norms and paramete
                               .eps = 1e-8,
                               .weight_decay = 0.1,
                               .grad_clip = 1.0};
-  const auto trained = train_reference<double>(source->config(), weights, batches, recipe);
+  const auto trained = train_reference(source->config(), weights, batches, recipe);
   REQUIRE(golden.train_grad_norms[0] > 1);  // so that clipping is seen
   // Each loss and norm comes of sums of positive terms; the parameters before it are off by less.
   CHECK(compare(trained.losses, golden.train_losses, {5}).max_rel <= 1e-12);
@@ -155,7 +156,7 @@ TEST_CASE("reference training: nanoGPT's own losses, gradient norms and paramete
   const auto without = [&](auto edit) {
     TrainRecipe other = recipe;
     edit(other);
-    return worst(train_reference<double>(source->config(), weights, batches, other).parameters,
+    return worst(train_reference(source->config(), weights, batches, other).parameters,
                  golden.after);
   };
   CHECK_FALSE(without([](TrainRecipe& r) { r.weight_decay = 0; }) <= 1e-7);
