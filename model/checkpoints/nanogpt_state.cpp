@@ -104,29 +104,30 @@ Sizes find_sizes(const Document& document, const pickle::Dict& root, const std::
 // One entry of the sizes. Returns its key.
 std::string_view read_argument(const Document& document, const Sizes& sizes, pickle::Ref key,
                                const Value& value, GptConfig& config) {
-  const auto* name = document.get<std::string_view>(key);
+  const auto* text = document.get<std::string_view>(key);
+  const std::string_view name = text ? *text : std::string_view();  // no text: no key that is known
   const auto* number = std::get_if<int64_t>(&value);
   const auto* flag = std::get_if<bool>(&value);
   const auto size = std::find_if(std::begin(kStateSizes), std::end(kStateSizes),
-                                 [&](const StateSize& row) { return name && row.key == *name; });
-  const bool is_size = size != std::end(kStateSizes), is_bias = name && *name == "bias";
+                                 [&](const StateSize& row) { return row.key == name; });
+  const bool is_size = size != std::end(kStateSizes), is_bias = name == "bias";
   if (is_size && number) {
     config.*size->member = *number;
   } else if (is_bias && flag) {
     config.bias = *flag;
   } else if (is_size || is_bias) {
     const char* wanted = is_size ? "a whole number" : "True or False";
-    fail_file(sizes.where, fmt::format("'{}' is {}, not {}", *name, document.kind(value), wanted),
-              save_again(fmt::format("c['{0}']['{1}'] = {2}(c['{0}']['{1}'])", sizes.key, *name,
+    fail_file(sizes.where, fmt::format("'{}' is {}, not {}", name, document.kind(value), wanted),
+              save_again(fmt::format("c['{0}']['{1}'] = {2}(c['{0}']['{1}'])", sizes.key, name,
                                      is_size ? "int" : "bool")));
-  } else if (!name || *name != "dropout") {
+  } else if (name != "dropout") {
     fail_file(sizes.where,
               fmt::format("has {}, which nanoGPT's GPTConfig lacks",
-                          name ? in_quotes(*name) : "a key that is not text"),
+                          text ? in_quotes(name) : "a key that is not text"),
               "tplab knows n_layer, n_head, n_embd, block_size, vocab_size, bias and dropout; a "
               "changed model needs its own code");
   }
-  return *name;
+  return name;
 }
 
 // The sizes' keys are all known: one that is not may change the network.
