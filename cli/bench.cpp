@@ -157,6 +157,7 @@ void ModelBench::add_rows(SideBySide& table, const std::vector<const ModelRun*>&
                           const std::string& unit, const std::string& limit) {
   const auto row = [&](const std::string& label, auto text) {
     std::vector<std::string> cells;
+    cells.reserve(runs.size());
     for (const ModelRun* run : runs) cells.push_back(text(*run));
     table.row(label, std::move(cells));
   };

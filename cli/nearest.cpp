@@ -80,6 +80,7 @@ CLI::Option* one_of(CLI::Option* option, const std::vector<std::string>& words) 
 
 std::vector<std::string> preset_words() {
   std::vector<std::string> words;
+  words.reserve(std::size(presets()));
   for (const Preset& preset : presets()) words.emplace_back(preset.name);
   return words;
 }

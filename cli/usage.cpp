@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <string_view>
 
 #include "cli/nearest.h"
 #include "model/checkpoints/bytes.h"
@@ -72,7 +73,8 @@ std::string example_of(const CLI::App& command, const std::string& what) {
 
 // "Could not convert: --lr = x"
 std::string reworded(const CLI::ParseError& error) {
-  const std::string what = error.what(), could_not = "Could not convert: ";
+  constexpr std::string_view could_not = "Could not convert: ";
+  std::string what = error.what();
   if (!what.starts_with(could_not)) return what;
   const size_t end = what.find(" = ");
   if (end == std::string::npos) return what;
