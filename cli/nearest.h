@@ -1,4 +1,4 @@
-// The word that was meant: the nearest of those that there are.
+// What was meant by a word that is none, said to the user.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -6,11 +6,9 @@
 #include <string_view>
 #include <vector>
 
-namespace tplab::cli {
+#include "sim/nearest.h"
 
-// The one of `words` that is spelt most like `word`; empty if none is close enough to have been
-// meant. Dashes in front do not count.
-std::string nearest(std::string_view word, const std::vector<std::string>& words);
+namespace tplab::cli {
 
 // "did you mean --preset? ", or nothing.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& words);
