@@ -271,7 +271,7 @@ void compare_run(const Golden& golden, const Truth& truth, const Trace& trace, R
                                      return Activation{name, site.shape(), site.whole()};
                                  return {};
                                });
-  if (run.finding) return;  // what is wrong here explains the rest
+  if (run.finding) return;               // what is wrong here explains the rest
   const AgainstResult* first = nullptr;  // a NaN explains the rest
   for (const AgainstResult& a : run.against)
     if (!a.good && (!first || (std::isnan(a.rms) && !std::isnan(first->rms)))) first = &a;
