@@ -35,9 +35,15 @@ FlatLayout::FlatLayout(const ShardPlan& plan, int tp_rank, int dp) : dp_(dp) {
   part_ = round_up((next + dp - 1) / dp, kAlignment);
 }
 
+// Entries are in the order of regions, and in each in the order of rows.
 const FlatEntry& FlatLayout::entry(size_t row) const {
-  return *std::find_if(entries_.begin(), entries_.end(),
-                       [&](const FlatEntry& e) { return e.row == row; });
+  for (int region = 0;; ++region) {
+    const auto at = std::partition_point(entries_.begin(), entries_.end(), [&](const auto& e) {
+      return static_cast<int>(e.region) < region ||
+             (static_cast<int>(e.region) == region && e.row < row);
+    });
+    if (at != entries_.end() && at->row == row) return *at;
+  }
 }
 
 Range intersection(Range a, Range b) {

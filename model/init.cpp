@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
 
 #include "sim/error.h"
 #include "sim/random.h"
@@ -28,7 +32,10 @@ Distribution distribution_of(std::string_view name, const GptConfig& config, boo
 class InitialWeights : public WeightSource {
  public:
   InitialWeights(const GptConfig& config, InitOptions options)
-      : config_(config), options_(options) {}
+      : config_(config), options_(options) {
+    for (ParameterInfo& p : parameters(config))
+      columns_.emplace(std::move(p.name), p.shape.size() == 2 ? p.shape[1] : 1);
+  }
   const GptConfig& config() const override { return config_; }
   std::string description() const override {
     return fmt::format("initial weights, seed {}", options_.seed);
@@ -52,9 +59,8 @@ class InitialWeights : public WeightSource {
 
  private:
   int64_t columns_of(std::string_view parameter) const {
-    for (const ParameterInfo& p : parameters(config_)) {
-      if (p.name == parameter) return p.shape.size() == 2 ? p.shape[1] : 1;
-    }
+    const auto at = columns_.find(parameter);
+    if (at != columns_.end()) return at->second;
     fail(fmt::format("the model has no parameter '{}'", parameter), "");
   }
 
@@ -78,6 +84,7 @@ class InitialWeights : public WeightSource {
 
   GptConfig config_;
   InitOptions options_;
+  std::map<std::string, int64_t, std::less<>> columns_;  // of each parameter
 };
 
 }  // namespace
