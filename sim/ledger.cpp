@@ -71,19 +71,17 @@ std::string Site::path() const {
   return above.empty() ? name : above + "/" + name;
 }
 
-Ledger::Ledger() : sites_(std::make_unique<std::deque<Site>>()) { sites_->emplace_back(); }
+Ledger::Ledger() : root_(std::make_unique<Site>()) {}
 
 const Site* Ledger::site(const Site* parent, std::string_view name) {
-  // A model has a few hundred sites, found by pointer and hash; a list of them is fast enough
-  // because the search starts at the most recent ones and a model visits them in order.
   uint64_t hash = parent->hash ^ 0xcbf29ce484222325u;  // FNV-1a over the path
   for (char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   hash = (hash ^ '/') * 0x100000001b3u;
-  for (const Site& site : *sites_) {
-    if (site.parent == parent && site.hash == hash && site.name == name) return &site;
+  const auto [begin, end] = sites_.equal_range(hash);
+  for (auto at = begin; at != end; ++at) {
+    if (at->second.parent == parent && at->second.name == name) return &at->second;
   }
-  sites_->push_back(Site{parent, std::string(name), hash});
-  return &sites_->back();
+  return &sites_.emplace(hash, Site{parent, std::string(name), hash})->second;
 }
 
 }  // namespace tplab

@@ -3,10 +3,10 @@
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "sim/dtype.h"
@@ -66,7 +66,7 @@ class Ledger {
 
   // The child of `parent` with this name; the same pointer every time.
   const Site* site(const Site* parent, std::string_view name);
-  const Site* root() const { return &sites_->front(); }
+  const Site* root() const { return root_.get(); }
   void record(const Event& event) {
     if (enabled_) events_.push_back(event);
   }
@@ -76,7 +76,9 @@ class Ledger {
   void enable(bool on) { enabled_ = on; }
 
  private:
-  std::unique_ptr<std::deque<Site>> sites_;  // a deque: pointers stay valid as it grows
+  // Pointers to these stay valid as they grow, and as the ledger moves.
+  std::unique_ptr<Site> root_;
+  std::unordered_multimap<uint64_t, Site> sites_;  // by their hash
   std::vector<Event> events_;
   bool enabled_ = true;
 };

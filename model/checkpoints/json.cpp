@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstdint>
 #include <set>
 #include <vector>
 
@@ -13,34 +14,65 @@
 
 namespace tplab {
 
-nlohmann::json parse_json_object(std::string_view text, const std::string& where) {
-  using nlohmann::json;
-  constexpr int kMaxDepth = 8;
-  std::vector<std::set<std::string, std::less<>>> names;  // of each object that is open
-  std::string latest;                                     // name
+namespace {
 
-  const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start) {
-      if (depth >= kMaxDepth) {
-        fail_file(where, fmt::format("JSON nested more than {} deep", kMaxDepth),
-                  "no checkpoint needs this: check that the file is what it should be");
-      }
-      if (event == json::parse_event_t::object_start) names.emplace_back();
-    } else if (event == json::parse_event_t::object_end) {
-      names.pop_back();
-    } else if (event == json::parse_event_t::key) {
-      const auto& name = parsed.get_ref<const std::string&>();
-      latest = name;
-      if (!names.back().insert(name).second) {
-        fail_file(where, "JSON with two values named " + in_quotes(name), "remove one of them");
-      }
-    }
+using nlohmann::json;
+
+// Throws for what parse_json_object() refuses of a text that is JSON. (A callback of json::parse()
+// could too, but goes through all of an object for each of its members.)
+class Watch : public json::json_sax_t {
+ public:
+  explicit Watch(const std::string& where) : where_(where) {}
+  const std::string& latest_name() const { return latest_; }
+
+  bool key(std::string& name) override {
+    latest_ = name;
+    if (!names_.back().insert(name).second)
+      fail_file(where_, "JSON with two values named " + in_quotes(name), "remove one of them");
     return true;
-  };
+  }
+  bool start_object(size_t) override { return open(); }
+  bool start_array(size_t) override { return open(); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
 
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(int64_t) override { return true; }
+  bool number_unsigned(uint64_t) override { return true; }
+  bool number_float(double, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(json::binary_t&) override { return true; }
+  bool parse_error(size_t, const std::string&, const json::exception&) override { return false; }
+
+ private:
+  bool open() {
+    constexpr size_t kMaxDepth = 8;
+    if (names_.size() >= kMaxDepth)
+      fail_file(where_, fmt::format("JSON nested more than {} deep", kMaxDepth),
+                "no checkpoint needs this: check that the file is what it should be");
+    names_.emplace_back();
+    return true;
+  }
+  bool close() {
+    names_.pop_back();
+    return true;
+  }
+
+  const std::string& where_;
+  std::vector<std::set<std::string>>
+      names_;  // of each object that is open, and for each array none
+  std::string latest_;
+};
+
+}  // namespace
+
+nlohmann::json parse_json_object(std::string_view text, const std::string& where) {
   if (text.empty()) fail_file(where, "not JSON, but empty", "download or copy it again");
+  Watch watch(where);
   try {
-    json object = json::parse(text.begin(), text.end(), watch);
+    (void)json::sax_parse(text.begin(), text.end(), &watch);  // of its errors parse() tells
+    json object = json::parse(text.begin(), text.end());
     if (object.is_object()) return object;
   } catch (const json::parse_error& error) {
     if (const auto kind = kind_of_file(text))
@@ -48,7 +80,7 @@ nlohmann::json parse_json_object(std::string_view text, const std::string& where
     fail_file(where, fmt::format("not JSON: the error is at byte {}", error.byte),
               "the file is truncated or corrupt: download or copy it again");
   } catch (const json::exception&) {  // a number that no double can hold
-    fail_file(where, fmt::format("{} is a number out of range", in_quotes(latest)),
+    fail_file(where, fmt::format("{} is a number out of range", in_quotes(watch.latest_name())),
               "correct the file: no number that a model needs is that large");
   }
   fail_file(where, "not a JSON object", "the file must begin with { and end with }");

@@ -246,6 +246,19 @@ TEST_CASE("state writer: a folder that is not there, or a folder's own name, is 
   CHECK_FALSE(fs::exists(folder.path("a.part")));
 }
 
+// 10,000 layers have 360,000 tensors. Looking for each among all takes longer than CTest waits.
+TEST_CASE("state writer: a file of 400,000 tensors is written, and read, each once") {
+  const TempFolder folder;
+  const std::string path = folder.path("many.safetensors");
+  std::vector<StateTensor> tensors;
+  for (int t = 0; t < 400'000; ++t) tensors.push_back({"t" + std::to_string(t), {1}});
+  StateWriter writer(path, tensors, DType::f64, {});
+  const double value = 7;
+  writer.write("t399999", {{{0, 1}}, {0, 1}}, 0, 1, &value);
+  writer.commit();
+  CHECK(SafetensorsFile(path).read_doubles("t399999") == std::vector{value});
+}
+
 TEST_CASE("state writer: a slice outside its tensor is a bug that is caught") {
   const TempFolder folder;
   StateWriter writer(folder.path("a"), {{"w", {5, 4}}}, DType::f64, {});
