@@ -53,12 +53,6 @@ bool all_are(const std::vector<double>& values, StoredType type) {
   return telling >= kEnough;
 }
 
-using Sizes = std::vector<int64_t>;
-
-Sizes without_leading_ones(const Sizes& shape) {
-  return {std::find_if(shape.begin(), shape.end(), [](int64_t n) { return n != 1; }), shape.end()};
-}
-
 // Our numbers as the file has them: all; or of logits [B, T, V], flattened or not, those of the
 // last position. Nothing where the shapes are not alike.
 std::optional<std::vector<double>> in_shape_of(const GoldenTensor& golden,
@@ -88,10 +82,6 @@ std::string describe(const GoldenTensor& golden, const Difference& d) {
   return fmt::format("largest difference {:.3g} at {}: tplab has {}, the golden file {}",
                      std::abs(d.got - golden.values[static_cast<size_t>(d.worst_index)]), place,
                      ours, theirs);
-}
-
-bool within(const Difference& d, const Bound& bound, double times = 1) {
-  return d.rms_rel <= times * bound.rms && d.max_abs <= times * bound.max_abs;  // false for NaN
 }
 
 // Why they may differ.
@@ -141,7 +131,7 @@ AgainstResult judge_against(const GoldenTensor& golden, const std::vector<double
   result.bound = {ours.rms + theirs.rms, ours.max_abs + theirs.max_abs};
   const auto here = in_shape_of(golden, got, shape);
   if (!here) {
-    result.rms = result.max_abs = std::nan("");
+    result.rms = result.max_abs = std::numeric_limits<double>::infinity();
     result.difference = fmt::format("its shape is {}, and the model's {}", shape_text(golden.shape),
                                     shape_text(shape));
     result.why = "the golden file is of another model, or of other tokens";

@@ -7,9 +7,12 @@
 #include <numbers>
 
 #include "verify/dense_product.h"
+#include "verify/rough.h"
 
 namespace tplab::dense {
 namespace {
+
+using std::erf, std::exp, std::log, std::sqrt, std::tanh;  // and Rough's
 
 template <class Real>
 std::vector<Real> zeros(int64_t count) {
@@ -42,7 +45,7 @@ std::vector<Real> layer_norm(const LayerNorm<Real>& l) {
     mean /= static_cast<Real>(l.C);
     for (int64_t j = 0; j < l.C; ++j) variance += (x[j] - mean) * (x[j] - mean);
     variance /= static_cast<Real>(l.C);
-    const Real rstd = 1 / std::sqrt(variance + static_cast<Real>(l.eps));
+    const Real rstd = 1 / sqrt(variance + static_cast<Real>(l.eps));
     for (int64_t j = 0; j < l.C; ++j) {
       y[j] = (x[j] - mean) * rstd * l.weight.data()[j];
       if (!l.bias.empty()) y[j] += l.bias.data()[j];
@@ -53,12 +56,12 @@ std::vector<Real> layer_norm(const LayerNorm<Real>& l) {
 
 template <class Real>
 std::vector<Real> gelu(View<Real> x, Gelu kind) {
-  constexpr Real kHalf = Real(0.5), kCubic = Real(0.044715);
-  const Real kSqrt2OverPi = std::sqrt(2 / std::numbers::pi_v<Real>);
+  const Real kHalf = 0.5, kCubic = 0.044715;
+  const Real kSqrt2OverPi = std::sqrt(2 / std::numbers::pi), kSqrt2 = std::numbers::sqrt2;
   std::vector<Real> y(x.begin(), x.end());
   for (Real& v : y)
-    v = kind == Gelu::erf ? kHalf * v * (1 + std::erf(v / std::numbers::sqrt2_v<Real>))
-                          : kHalf * v * (1 + std::tanh(kSqrt2OverPi * (v + kCubic * v * v * v)));
+    v = kind == Gelu::erf ? kHalf * v * (1 + erf(v / kSqrt2))
+                          : kHalf * v * (1 + tanh(kSqrt2OverPi * (v + kCubic * v * v * v)));
   return y;
 }
 
@@ -77,7 +80,7 @@ std::vector<Real> split_heads(const SplitHeads<Real>& s) {
 template <class Real>
 std::vector<Real> attention_scores(const Scores<Real>& s) {
   const auto [q, k, N, T, D] = s;
-  const Real scale = 1 / std::sqrt(static_cast<Real>(D));
+  const Real scale = 1 / sqrt(static_cast<Real>(D));
   std::vector<Real> out = zeros<Real>(N * T * T);
   for (int64_t n = 0; n < N; ++n) {
     Real* scores = out.data() + n * T * T;
@@ -85,7 +88,7 @@ std::vector<Real> attention_scores(const Scores<Real>& s) {
     for (int64_t t = 0; t < T; ++t)
       for (int64_t key = 0; key < T; ++key)
         scores[t * T + key] =
-            key <= t ? scores[t * T + key] * scale : -std::numeric_limits<Real>::infinity();
+            key <= t ? scores[t * T + key] * scale : -std::numeric_limits<double>::infinity();
   }
   return out;
 }
@@ -97,7 +100,7 @@ std::vector<Real> softmax(View<Real> x, int64_t width) {
     Real* y = out.data() + row;
     const Real largest = *std::max_element(y, y + width);
     Real sum = 0;
-    for (int64_t j = 0; j < width; ++j) sum += (y[j] = std::exp(y[j] - largest));
+    for (int64_t j = 0; j < width; ++j) sum += (y[j] = exp(y[j] - largest));
     for (int64_t j = 0; j < width; ++j) y[j] /= sum;
   }
   return out;
@@ -127,8 +130,8 @@ Real cross_entropy(const CrossEntropy<Real>& c) {
     const Real* logits = c.logits.data() + i * c.V;
     const Real largest = *std::max_element(logits, logits + c.V);
     Real sum = 0;
-    for (int64_t j = 0; j < c.V; ++j) sum += std::exp(logits[j] - largest);
-    total += std::log(sum) - (logits[target] - largest);
+    for (int64_t j = 0; j < c.V; ++j) sum += exp(logits[j] - largest);
+    total += log(sum) - (logits[target] - largest);
     ++counted;
   }
   return total / static_cast<Real>(counted);
@@ -161,7 +164,8 @@ std::vector<Real> add(View<Real> a, View<Real> b) {
   template std::vector<Real> embedding(const Embedding<Real>&);     \
   template std::vector<Real> add(View<Real>, View<Real>);
 TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(float)
+TPLAB_INSTANTIATE(Rough<DType::f32>)
+TPLAB_INSTANTIATE(Rough<DType::f64>)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

@@ -2,11 +2,8 @@
 // shards.
 //
 // A layer takes its operands as a struct of views, so that its backward (dense_backward.h) can take
-// the same struct and the output's gradient. Arrays are row-major. In float every sum runs strictly
-// left to right, in float: of all orders the one with the largest expected rounding error (Higham,
-// Accuracy and Stability of Numerical Algorithms, 2002, chapter 4; Higham and Mary 2019), so that
-// the error of any other order, blocked or split over ranks, is expected to be at or below this
-// one's.
+// the same struct and the output's gradient. Arrays are row-major; numbers are doubles, or Rough
+// ones, of which each operation is rounded at random (rough.h).
 #pragma once
 
 #include <cstdint>

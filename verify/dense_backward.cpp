@@ -6,9 +6,12 @@
 #include <numbers>
 
 #include "verify/dense_product.h"
+#include "verify/rough.h"
 
 namespace tplab::dense {
 namespace {
+
+using std::erf, std::exp, std::sqrt, std::tanh;  // and Rough's
 
 template <class Real>
 std::vector<Real> zeros(int64_t count) {
@@ -50,7 +53,7 @@ LayerNormGradients<Real> layer_norm_backward(const LayerNorm<Real>& l, View<Real
     mean /= C;
     for (int64_t j = 0; j < l.C; ++j) variance += (x[j] - mean) * (x[j] - mean);
     variance /= C;
-    const Real rstd = 1 / std::sqrt(variance + static_cast<Real>(l.eps));
+    const Real rstd = 1 / sqrt(variance + static_cast<Real>(l.eps));
 
     Real mean_g = 0, mean_gz = 0;
     for (int64_t j = 0; j < l.C; ++j) {
@@ -71,18 +74,18 @@ LayerNormGradients<Real> layer_norm_backward(const LayerNorm<Real>& l, View<Real
 
 template <class Real>
 std::vector<Real> gelu_backward(View<Real> x, Gelu kind, View<Real> dy) {
-  constexpr Real kHalf = Real(0.5), kCubic = Real(0.044715);
-  const Real kSqrt2OverPi = std::sqrt(2 / std::numbers::pi_v<Real>);
-  const Real kPhi0 = kHalf * std::numbers::sqrt2_v<Real> * std::numbers::inv_sqrtpi_v<Real>;
+  const Real kHalf = 0.5, kCubic = 0.044715;
+  const Real kSqrt2OverPi = std::sqrt(2 / std::numbers::pi), kSqrt2 = std::numbers::sqrt2;
+  const Real kPhi0 = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
   std::vector<Real> dx(dy.begin(), dy.end());
   for (size_t i = 0; i < dx.size(); ++i) {
     const Real v = x[i];
     if (kind == Gelu::erf) {
-      const Real Phi = kHalf * (1 + std::erf(v / std::numbers::sqrt2_v<Real>));
-      const Real phi = kPhi0 * std::exp(-kHalf * v * v);
+      const Real Phi = kHalf * (1 + erf(v / kSqrt2));
+      const Real phi = kPhi0 * exp(-kHalf * v * v);
       dx[i] *= Phi + v * phi;
     } else {
-      const Real t = std::tanh(kSqrt2OverPi * (v + kCubic * v * v * v));
+      const Real t = tanh(kSqrt2OverPi * (v + kCubic * v * v * v));
       const Real ds = kSqrt2OverPi * (1 + 3 * kCubic * v * v);
       dx[i] *= kHalf * (1 + t) + kHalf * v * (1 - t * t) * ds;
     }
@@ -105,7 +108,7 @@ std::vector<Real> split_heads_backward(const SplitHeads<Real>& s, View<Real> dy)
 template <class Real>
 ScoresGradients<Real> attention_scores_backward(const Scores<Real>& s, View<Real> dscores) {
   const auto [q, k, N, T, D] = s;
-  const Real scale = 1 / std::sqrt(static_cast<Real>(D));
+  const Real scale = 1 / sqrt(static_cast<Real>(D));
   ScoresGradients<Real> out{.q = zeros<Real>(N * T * D), .k = zeros<Real>(N * T * D)};
   std::vector<Real> d = zeros<Real>(T * T);  // of q k^T, of one head
   for (int64_t n = 0; n < N; ++n) {
@@ -120,12 +123,13 @@ ScoresGradients<Real> attention_scores_backward(const Scores<Real>& s, View<Real
 }
 
 template <class Real>
-std::vector<Real> softmax_backward(View<Real> x, int64_t width, View<Real> dy) {
+std::vector<Real> softmax_backward(View<Real> x, int64_t width, View<Real> dy, View<Real> sums) {
   std::vector<Real> d = softmax(x, width);
   for (int64_t row = 0; row < length(d); row += width) {
     Real* y = d.data() + row;
     Real sum = 0;
     for (int64_t j = 0; j < width; ++j) sum += y[j] * dy.data()[row + j];
+    if (!sums.empty()) sum = sums.data()[row / width];
     for (int64_t j = 0; j < width; ++j) y[j] *= dy.data()[row + j] - sum;
   }
   return d;
@@ -181,12 +185,13 @@ std::vector<Real> embedding_backward(const Embedding<Real>& e, View<Real> dy) {
   template std::vector<Real> gelu_backward(View<Real>, Gelu, View<Real>);                    \
   template std::vector<Real> split_heads_backward(const SplitHeads<Real>&, View<Real>);      \
   template ScoresGradients<Real> attention_scores_backward(const Scores<Real>&, View<Real>); \
-  template std::vector<Real> softmax_backward(View<Real>, int64_t, View<Real>);              \
+  template std::vector<Real> softmax_backward(View<Real>, int64_t, View<Real>, View<Real>);  \
   template MixHeadsGradients<Real> mix_heads_backward(const MixHeads<Real>&, View<Real>);    \
   template std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>&);              \
   template std::vector<Real> embedding_backward(const Embedding<Real>&, View<Real>);
 TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(float)
+TPLAB_INSTANTIATE(Rough<DType::f32>)
+TPLAB_INSTANTIATE(Rough<DType::f64>)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

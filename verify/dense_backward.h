@@ -2,8 +2,7 @@
 //
 // L is the loss, and dy means dL/dy: an array of y's shape. A backward takes the operands its
 // forward took and dy, and computes again what it needs of the forward. Each is the chain rule
-// written out, dL/dx_i = sum over j of dL/dy_j dy_j/dx_i (Rumelhart et al. 1986). In float every
-// sum runs strictly left to right, for the reason dense.h gives.
+// written out, dL/dx_i = sum over j of dL/dy_j dy_j/dx_i (Rumelhart et al. 1986).
 //
 // add needs none: the gradient of a + b is the gradient of a, and of b.
 #pragma once
@@ -50,9 +49,10 @@ struct ScoresGradients {
 template <class Real>
 ScoresGradients<Real> attention_scores_backward(const Scores<Real>& s, View<Real> dscores);
 
-// dx = y (dy - sum over the row of y dy)
+// dx = y (dy - sum over the row of y dy); sums: those sums, if they are known.
 template <class Real>
-std::vector<Real> softmax_backward(View<Real> x, int64_t width, View<Real> dy);
+std::vector<Real> softmax_backward(View<Real> x, int64_t width, View<Real> dy,
+                                   View<Real> sums = {});
 
 // A head's y = P v: dP = dy v^T   dv = P^T dy
 template <class Real>

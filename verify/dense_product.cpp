@@ -13,10 +13,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <future>
 #include <system_error>
 #include <type_traits>
-#include <vector>
+
+#include "verify/rough.h"
 
 namespace tplab::dense {
 namespace {
@@ -45,76 +47,84 @@ void for_each_tile(int64_t n, int64_t tile, int64_t multiplications, F f) {
   for (std::future<void>& other : others) other.get();
 }
 
-// b: [n, k]   ->   [k, n]
 template <class Real>
-std::vector<Real> transpose(const Real* b, int64_t n, int64_t k) {
-  constexpr int64_t kTile = 32;  // a tile of both matrices fits in the cache
-  std::vector<Real> out(static_cast<size_t>(n * k));
-  Real* to = out.data();
-  for_each_tile(n, kTile, n * k, [&](int64_t j0, int64_t width) {
-    for (int64_t p0 = 0; p0 < k; p0 += kTile)
-      for (int64_t p = p0; p < std::min(p0 + kTile, k); ++p)
-        for (int64_t j = j0; j < j0 + width; ++j) to[p * n + j] = b[j * k + p];
-  });
-  return out;
-}
-
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using ConstMap = Eigen::Map<const Matrix>;
+using Matrix = Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using ConstMap = Eigen::Map<const Matrix<double>>;
 
 // c = a b, with Eigen, a stretch of columns a thread.   a, b: matrices or transposes of some
-void multiply_with_eigen(const auto& a, const auto& b, Eigen::Map<Matrix> c) {
+template <class Real>
+void multiply_with_eigen(const auto& a, const auto& b, Eigen::Map<Matrix<Real>> c) {
   constexpr int64_t kTile = 256;  // enough columns for Eigen's own blocking
   for_each_tile(c.cols(), kTile, a.rows() * a.cols() * c.cols(), [&](int64_t j, int64_t width) {
     c.middleCols(j, width).noalias() = a * b.middleCols(j, width);
   });
 }
 
-}  // namespace
+// The largest finite |number|.
+double largest_of(const auto& a) {
+  double largest = 0;
+  for (int64_t i = 0; i < a.rows(); ++i)
+    for (int64_t j = 0; j < a.cols(); ++j)
+      if (std::isfinite(a(i, j))) largest = std::max(largest, std::abs(a(i, j)));
+  return largest;
+}
 
-// float: c[i, :] = a[i, 0] b[0, :] + a[i, 1] b[1, :] + ..., so each element's sum is in order of k.
+// a's numbers over `scale`, squared, in float: their products need three digits, not sixteen.
+Matrix<float> squares_of(const auto& a, double scale) {
+  return (a / (scale > 0 ? scale : 1)).cwiseAbs2().template cast<float>();
+}
+
 template <class Real>
-void multiply(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n) {
+void product(const auto& a, const auto& b, Real* c) {
+  const int64_t m = a.rows(), k = a.cols(), n = b.cols();
   if constexpr (std::is_same_v<Real, double>) {
-    multiply_with_eigen(ConstMap(a, m, k), ConstMap(b, k, n), Eigen::Map<Matrix>(c, m, n));
+    multiply_with_eigen<double>(a, b, Eigen::Map<Matrix<double>>(c, m, n));
   } else {
-    constexpr int64_t kTile = 64;  // columns at a time: their part of b stays in cache over all i
-    for_each_tile(n, kTile, m * k * n, [&](int64_t j0, int64_t width) {
-      for (int64_t i = 0; i < m; ++i) {
-        Real sum[kTile] = {};
-        for (int64_t p = 0; p < k; ++p)
-          for (int64_t j = 0; j < width; ++j) sum[j] += a[i * k + p] * b[p * n + j0 + j];
-        std::copy(sum, sum + width, c + i * n + j0);
-      }
+    Matrix<double> sums(m, n);
+    Matrix<float> squares(m, n);  // the sums of the terms' squares, over scale²
+    multiply_with_eigen<double>(a, b, Eigen::Map<Matrix<double>>(sums.data(), m, n));
+    const double a_scale = largest_of(a), b_scale = largest_of(b), scale = a_scale * b_scale;
+    multiply_with_eigen<float>(squares_of(a, a_scale), squares_of(b, b_scale),
+                               Eigen::Map<Matrix<float>>(squares.data(), m, n));
+    constexpr int64_t kTile = 16384, kRounding = 16;  // multiplications that take as long
+    for_each_tile(m * n, kTile, kRounding * m * n, [&](int64_t first, int64_t count) {
+      for (int64_t i = first; i < first + count; ++i)
+        c[i] = rounded_sum<Real>(sums.data()[i], scale * scale * squares.data()[i], k);
     });
   }
 }
 
+// In memory a Rough is its double.
+template <class Real>
+ConstMap matrix(const Real* a, int64_t rows, int64_t cols) {
+  static_assert(sizeof(Real) == sizeof(double) && std::is_standard_layout_v<Real>);
+  return {reinterpret_cast<const double*>(a), rows, cols};
+}
+
+}  // namespace
+
+template <class Real>
+void multiply(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n) {
+  product(matrix(a, m, k), matrix(b, k, n), c);
+}
+
 template <class Real>
 void multiply_transposed(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n) {
-  if constexpr (std::is_same_v<Real, double>) {
-    multiply_with_eigen(ConstMap(a, m, k), ConstMap(b, n, k).transpose(),
-                        Eigen::Map<Matrix>(c, m, n));
-  } else {
-    multiply(a, transpose(b, n, k).data(), c, m, k, n);
-  }
+  product(matrix(a, m, k), matrix(b, n, k).transpose(), c);
 }
 
 template <class Real>
 void transposed_multiply(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n) {
-  if constexpr (std::is_same_v<Real, double>) {
-    multiply_with_eigen(ConstMap(a, k, m).transpose(), ConstMap(b, k, n),
-                        Eigen::Map<Matrix>(c, m, n));
-  } else {
-    multiply(transpose(a, k, m).data(), b, c, m, k, n);
-  }
+  product(matrix(a, k, m).transpose(), matrix(b, k, n), c);
 }
 
-template void multiply(const double*, const double*, double*, int64_t, int64_t, int64_t);
-template void multiply_transposed(const double*, const double*, double*, int64_t, int64_t, int64_t);
-template void transposed_multiply(const double*, const double*, double*, int64_t, int64_t, int64_t);
-template void multiply(const float*, const float*, float*, int64_t, int64_t, int64_t);
-template void multiply_transposed(const float*, const float*, float*, int64_t, int64_t, int64_t);
-template void transposed_multiply(const float*, const float*, float*, int64_t, int64_t, int64_t);
+#define TPLAB_INSTANTIATE(Real)                                                                  \
+  template void multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);            \
+  template void multiply_transposed(const Real*, const Real*, Real*, int64_t, int64_t, int64_t); \
+  template void transposed_multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);
+TPLAB_INSTANTIATE(double)
+TPLAB_INSTANTIATE(Rough<DType::f32>)
+TPLAB_INSTANTIATE(Rough<DType::f64>)
+#undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

@@ -1,11 +1,11 @@
-// The dense layers' matrix products: Eigen's in double; plain loops, left to right, in float.
+// The dense layers' matrix products: Eigen's, and for Rough numbers their rounding after it.
 #pragma once
 
 #include <cstdint>
 
 namespace tplab::dense {
 
-// Each is for double and float, row-major. In float every element's sum runs in order of k.
+// Each is for double and Rough, row-major.
 
 // c = a b.   a: [m, k]   b: [k, n]   ->   c: [m, n]
 template <class Real>

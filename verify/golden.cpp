@@ -14,15 +14,13 @@
 
 namespace tplab {
 
-namespace {
-
-using Sizes = std::vector<int64_t>;
-
-constexpr const char* kOfThisModel = "use the golden file that belongs to this model";
-
 Sizes without_leading_ones(const Sizes& shape) {
   return {std::find_if(shape.begin(), shape.end(), [](int64_t n) { return n != 1; }), shape.end()};
 }
+
+namespace {
+
+constexpr const char* kOfThisModel = "use the golden file that belongs to this model";
 
 class Reader {
  public:

@@ -12,13 +12,18 @@
 
 namespace tplab {
 
+using Sizes = std::vector<int64_t>;  // a shape, as a file has it
+
+// The dimensions of 1 at the front dropped: those of a batch or a position that stands for itself.
+Sizes without_leading_ones(const Sizes& shape);
+
 // What another program holds for something that tplab computes.
 struct GoldenTensor {
   std::string name;  // in the file: "activation.ln1", "logits", "train.losses[2]"
   // Ours: a site ("block 0/ln_1"), "loss", or a name of TrainingTruth's ("grad.<parameter>",
   // "step 3/loss", "after.<parameter>").
   std::string site;
-  std::vector<int64_t> shape;  // in the file, but for columns past the vocabulary
+  Sizes shape;  // in the file, but for columns past the vocabulary
   StoredType stored = StoredType::f64;
   std::vector<double> values;
   std::string note = {};  // what of it is compared, where that is not all of it

@@ -17,7 +17,7 @@
 namespace tplab {
 namespace {
 
-using Array = std::span<const double>;
+using Numbers = std::span<const double>;
 using Guess = std::optional<std::string>;
 
 size_t at(int64_t index) { return static_cast<size_t>(index); }
@@ -70,7 +70,7 @@ Case study(const Evidence& e) {
     fail(fmt::format("no dimension {} in the shape {}", e.shard_axis, show_position(e.shape)),
          "name a dimension the array has");
   for (const auto* arrays : {&e.partials, &e.replicas})
-    for (const Array& array : *arrays)
+    for (const Numbers& array : *arrays)
       if (array.size() != e.got.size())
         fail(fmt::format("a rank's array has {} numbers; the result has {}", array.size(), count),
              "give arrays of the result's shape");
@@ -118,7 +118,7 @@ Guess not_a_number(const Case& c) {
 Guess one_partial(const Case& c) {
   const auto ranks = static_cast<int64_t>(c.e.partials.size());
   for (int64_t r = 0; r < ranks && ranks > 1; ++r) {
-    const Array partial = c.e.partials[at(r)];
+    const Numbers partial = c.e.partials[at(r)];
     if (c.matches([&](int64_t i) { return partial[at(i)]; }) ||
         c.matches([&](int64_t i) { return partial[at(i)] + c.bias(i); }))
       return fmt::format("looks like rank {}'s partial: the all-reduce is missing", r);
@@ -135,7 +135,7 @@ Guess replicas_are_partials(const Case& c) {
   const auto equals_sum = [&](double extra_biases) {
     for (int64_t i = 0; i < c.count; ++i) {
       double sum = -extra_biases * c.bias(i);
-      for (const Array& replica : c.e.replicas) sum += replica[at(i)];
+      for (const Numbers& replica : c.e.replicas) sum += replica[at(i)];
       if (!(sum == c.expected(i) || std::abs(sum - c.expected(i)) <= c.noise * (1 + ranks)))
         return false;
     }

@@ -19,9 +19,10 @@ ReferenceOutput Reference<Real>::forward(const TokenBatch& batch, const Visitor&
   const auto a = dense::network_forward<Real>(config_, weights_, batch, visit, false);
   const int64_t V = config_.vocab_size;
   ReferenceOutput out{
-      .shape = {batch.B, batch.T, V}, .logits = {a.logits.begin(), a.logits.end()}, .loss = {}};
+      .shape = {batch.B, batch.T, V}, .logits = dense::doubles<Real>(a.logits), .loss = {}};
   if (!batch.targets.empty())
-    out.loss = dense::cross_entropy<Real>({.logits = a.logits, .targets = batch.targets, .V = V});
+    out.loss = static_cast<double>(
+        dense::cross_entropy<Real>({.logits = a.logits, .targets = batch.targets, .V = V}));
   return out;
 }
 
@@ -40,6 +41,7 @@ std::vector<int> Reference<Real>::greedy(const std::vector<int>& prompt, int64_t
 }
 
 template class Reference<double>;
-template class Reference<float>;
+template class Reference<Rough<DType::f32>>;
+template class Reference<Rough<DType::f64>>;
 
 }  // namespace tplab

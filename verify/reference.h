@@ -2,8 +2,8 @@
 // match.
 //
 // It shares no code with model/ or sim/ but the config's struct (and errors), and no matrix product
-// but Eigen's in double. Reference<double> is the truth; Reference<float>, the same text, shows how
-// much rounding alone costs a dense run in float, from which the verifier derives its bounds.
+// but Eigen's in double. Reference<double> is the truth; Reference<Rough>, the same text, a draw of
+// what rounding alone may do to it, from which the verifier derives its bounds.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "model/config.h"
+#include "verify/rough.h"
 
 namespace tplab {
 
@@ -54,6 +55,7 @@ struct ReferenceOutput {
 
 struct ReferenceGradients {
   double loss = 0;
+  std::vector<double> logits;  // [B, T, V]
   // Of every parameter, whole, by nanoGPT's name and in its layout. A tied head's is in
   // transformer.wte.weight, together with the embedding's.
   std::map<std::string, std::vector<double>> parameters;
@@ -87,6 +89,7 @@ class Reference {
 };
 
 extern template class Reference<double>;
-extern template class Reference<float>;
+extern template class Reference<Rough<DType::f32>>;
+extern template class Reference<Rough<DType::f64>>;
 
 }  // namespace tplab

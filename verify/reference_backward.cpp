@@ -1,10 +1,13 @@
 // The reference's backward pass: the forward's lines in the opposite order.
 #include <fmt/format.h>
 
+#include <array>
+#include <type_traits>
 #include <utility>
 
 #include "sim/error.h"
 #include "verify/dense_backward.h"
+#include "verify/dense_product.h"
 #include "verify/reference.h"
 #include "verify/reference_network.h"
 
@@ -18,6 +21,27 @@ struct BlockGradients {
   std::vector<Real> x;  // of the block's input
   BlockWeights<Real> weights;
 };
+
+// The sums over each row of softmax' gradient times softmax, as attention in one piece computes
+// them (Dao et al. 2022, appendix B.2): dheads · heads, rounded apart from the gradient they are
+// taken from, which shows where one cancels the other. Of doubles none: it is the same number.
+//   dheads, heads: [B, T, H D]   ->   [B, H, T]
+template <class Real>
+std::vector<Real> row_dots(const std::vector<Real>& dheads, const std::vector<Real>& heads,
+                           std::array<int64_t, 4> shape) {
+  std::vector<Real> dots;
+  if constexpr (std::is_same_v<Real, double>) return dots;
+  const auto [B, T, H, D] = shape;
+  dots.resize(static_cast<size_t>(B * H * T));
+  for (int64_t b = 0; b < B; ++b)
+    for (int64_t t = 0; t < T; ++t)
+      for (int64_t h = 0; h < H; ++h) {
+        const int64_t row = ((b * T + t) * H + h) * D;
+        multiply_transposed(dheads.data() + row, heads.data() + row,
+                            dots.data() + (b * H + h) * T + t, 1, D, 1);
+      }
+  return dots;
+}
 
 // Where a value was used twice, as the stream is by a branch and by the sum after it, its gradient
 // is the sum of both.
@@ -37,7 +61,8 @@ BlockGradients<Real> block_backward(const GptConfig& config, const BlockWeights<
   // attn = x + attention(ln_1(x))
   auto attn_proj = linear_backward<Real>(linear_of(a.heads, w.attn_proj, C, C), attn);
   const auto mixed = mix_heads_backward<Real>({a.softmax, a.v, B, H, T, D}, attn_proj.x);
-  const auto scores = softmax_backward<Real>(a.scores, T, mixed.softmax);  // [B, H, T, T]
+  const auto dots = row_dots<Real>(attn_proj.x, a.heads, {B, T, H, D});
+  const auto scores = softmax_backward<Real>(a.scores, T, mixed.softmax, dots);  // [B, H, T, T]
   const auto scored = attention_scores_backward<Real>({a.q, a.k, B * H, T, D}, scores);
   const auto q = split_heads_backward<Real>({a.qkv, B, T, H, D, 0}, scored.q);  // [B, T, 3C]
   const auto k = split_heads_backward<Real>({a.qkv, B, T, H, D, 1}, scored.k);
@@ -86,7 +111,7 @@ class Collected {
   std::map<std::string, std::vector<double>> take() {
     if constexpr (std::is_same_v<Real, double>) return std::move(gradients_);
     std::map<std::string, std::vector<double>> out;
-    for (const auto& [name, values] : gradients_) out[name] = {values.begin(), values.end()};
+    for (const auto& [name, values] : gradients_) out[name] = doubles(values);
     return out;
   }
 
@@ -139,10 +164,15 @@ ReferenceGradients Reference<Real>::backward(const TokenBatch& batch, const Visi
   }
   show(visit, "embed/grad", {B, T, C}, dx);
   embed_backward(config_, weights_, batch, dx, gradients);
-  return {.loss = cross_entropy(loss), .parameters = gradients.take()};
+  return {.loss = static_cast<double>(cross_entropy(loss)),
+          .logits = doubles(a.logits),
+          .parameters = gradients.take()};
 }
 
 template ReferenceGradients Reference<double>::backward(const TokenBatch&, const Visitor&) const;
-template ReferenceGradients Reference<float>::backward(const TokenBatch&, const Visitor&) const;
+template ReferenceGradients Reference<Rough<DType::f32>>::backward(const TokenBatch&,
+                                                                   const Visitor&) const;
+template ReferenceGradients Reference<Rough<DType::f64>>::backward(const TokenBatch&,
+                                                                   const Visitor&) const;
 
 }  // namespace tplab

@@ -179,7 +179,8 @@ NetworkActivations<Real> network_forward(const GptConfig& config, const Weights&
   template NetworkActivations<Real> network_forward(const GptConfig&, const Weights&,            \
                                                     const TokenBatch&, const Visitor&, bool);
 TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(float)
+TPLAB_INSTANTIATE(Rough<DType::f32>)
+TPLAB_INSTANTIATE(Rough<DType::f64>)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

@@ -74,9 +74,17 @@ NetworkActivations<Real> network_forward(const GptConfig& config, const Weights&
                                          bool keep_blocks);
 
 template <class Real>
+std::vector<double> doubles(const std::vector<Real>& values) {
+  std::vector<double> out;
+  out.reserve(values.size());
+  for (const Real& value : values) out.push_back(static_cast<double>(value));
+  return out;
+}
+
+template <class Real>
 void show(const Visitor& visit, std::string site, std::vector<int64_t> shape,
           const std::vector<Real>& values) {
-  if (visit) visit({std::move(site), std::move(shape), {values.begin(), values.end()}});
+  if (visit) visit({std::move(site), std::move(shape), doubles(values)});
 }
 
 }  // namespace tplab::dense

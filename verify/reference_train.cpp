@@ -5,56 +5,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
+#include <utility>
 
 #include "sim/error.h"
+#include "verify/reference_network.h"
 
 namespace tplab {
 namespace {
 
-template <class Real>
-struct Parameter {
-  std::vector<Real> value, m, v;
-  std::vector<double> gain;
-  bool decays = false;
-};
-
-template <class Real>
-using Parameters = std::map<std::string, Parameter<Real>>;
-
 // Of parameters with two dimensions: all but biases and layer norms' weights.
 bool is_matrix(const std::string& name) {
   return !name.ends_with(".bias") && name.find("ln_") == std::string::npos;
-}
-
-// Reads a parameter the first time that it is asked for.
-template <class Real>
-Parameter<Real>& find(Parameters<Real>& parameters, const Weights& weights,
-                      const std::string& name) {
-  const auto at = parameters.find(name);
-  if (at != parameters.end()) return at->second;
-  const std::vector<double> whole = weights(name);
-  Parameter<Real> p{.value = {},
-                    .m = std::vector<Real>(whole.size()),
-                    .v = {},
-                    .gain = std::vector<double>(whole.size()),
-                    .decays = is_matrix(name)};
-  p.v = p.m;
-  for (const double value : whole) p.value.push_back(static_cast<Real>(value));
-  return parameters.emplace(name, std::move(p)).first->second;
-}
-
-// The norm of the parameters' norms, as clip_grad_norm_ computes it.
-template <class Real>
-Real global_norm(const std::map<std::string, std::vector<double>>& gradients) {
-  Real sum = 0;
-  for (const auto& [name, gradient] : gradients) {
-    Real squares = 0;
-    for (const double g : gradient) squares += static_cast<Real>(g) * static_cast<Real>(g);
-    const Real norm = std::sqrt(squares);
-    sum += norm * norm;
-  }
-  return std::sqrt(sum);
 }
 
 // What a step's number decides.
@@ -64,72 +25,103 @@ struct Step {
 
 // One AdamW step of one parameter, given its clipped gradient's factor.
 template <class Real>
-void update(Parameter<Real>& p, const std::vector<double>& gradient, Real clip, const Step& step,
-            const TrainRecipe& recipe) {
-  const auto beta1 = static_cast<Real>(recipe.beta1), beta2 = static_cast<Real>(recipe.beta2);
-  const auto eps = static_cast<Real>(recipe.eps);
-  const auto keep =
-      static_cast<Real>(p.decays ? 1 - step.learning_rate * recipe.weight_decay : 1.0);
-  const auto size = static_cast<Real>(step.learning_rate / step.bias_correction1);
-  const auto root = static_cast<Real>(std::sqrt(step.bias_correction2));
-  const auto rest1 = static_cast<Real>(1 - recipe.beta1),
-             rest2 = static_cast<Real>(1 - recipe.beta2);
+void update_one(TrainedParameter<Real>& p, const std::vector<double>& gradient, Real clip,
+                const Step& step, const TrainRecipe& recipe) {
+  using std::sqrt;  // and Rough's
+  const Real beta1 = recipe.beta1, beta2 = recipe.beta2, eps = recipe.eps;
+  const Real keep = p.decays ? 1 - step.learning_rate * recipe.weight_decay : 1.0;
+  const Real size = step.learning_rate / step.bias_correction1;
+  const Real root = std::sqrt(step.bias_correction2);
+  const Real rest1 = 1 - recipe.beta1, rest2 = 1 - recipe.beta2;
   for (size_t i = 0; i < p.value.size(); ++i) {
-    const Real g = static_cast<Real>(gradient[i]) * clip;
+    const Real g = gradient[i] * clip;
     p.m[i] = beta1 * p.m[i] + rest1 * g;
     p.v[i] = beta2 * p.v[i] + rest2 * g * g;
-    const Real divisor = std::sqrt(p.v[i]) / root + eps;
+    const Real divisor = sqrt(p.v[i]) / root + eps;
     p.value[i] = p.value[i] * keep - size * p.m[i] / divisor;
-    if (p.v[i] != 0) p.gain[i] += 2 * step.learning_rate * clip / static_cast<double>(divisor);
+    p.divisor[i] = static_cast<double>(divisor);
   }
 }
 
 }  // namespace
 
+double global_norm(const ReferenceGradients& d) {
+  double sum = 0;
+  for (const auto& [name, gradient] : d.parameters) {
+    double squares = 0;
+    for (const double g : gradient) squares += g * g;
+    const double norm = std::sqrt(squares);
+    sum += norm * norm;
+  }
+  return std::sqrt(sum);
+}
+
 template <class Real>
+ReferenceTrainer<Real>::ReferenceTrainer(const GptConfig& config, Weights weights,
+                                         TrainRecipe recipe, size_t steps)
+    : config_(config), weights_(std::move(weights)), recipe_(std::move(recipe)) {
+  if (!recipe_.learning_rates.empty() && recipe_.learning_rates.size() != steps)
+    fail(fmt::format("{} learning rates for {} steps", recipe_.learning_rates.size(), steps),
+         "give one a step, or none");
+}
+
+template <class Real>
+TrainedParameter<Real>& ReferenceTrainer<Real>::find(const std::string& name) {
+  const auto at = parameters_.find(name);
+  if (at != parameters_.end()) return at->second;
+  const std::vector<double> whole = weights_(name);
+  TrainedParameter<Real> p{.value = {whole.begin(), whole.end()},
+                           .m = std::vector<Real>(whole.size()),
+                           .v = {},
+                           .divisor = std::vector<double>(whole.size()),
+                           .decays = is_matrix(name)};
+  p.v = p.m;
+  return parameters_.emplace(name, std::move(p)).first->second;
+}
+
+template <class Real>
+ReferenceGradients ReferenceTrainer<Real>::gradients(const TokenBatch& batch) {
+  const Reference<Real> reference(
+      config_, [&](const std::string& name) { return dense::doubles(find(name).value); });
+  return reference.backward(batch);
+}
+
+template <class Real>
+double ReferenceTrainer<Real>::clip(double norm) const {
+  if (recipe_.grad_clip <= 0) return 1;
+  const double clip = recipe_.grad_clip / (norm + 1e-6);
+  return clip > 1 ? 1 : clip;  // a NaN stays
+}
+
+template <class Real>
+void ReferenceTrainer<Real>::update(const ReferenceGradients& d, size_t step) {
+  const Real factor = clip(global_norm(d));
+  const auto t = static_cast<double>(step + 1);
+  const Step numbers = {.learning_rate = recipe_.learning_rate_at(step),
+                        .bias_correction1 = 1 - std::pow(recipe_.beta1, t),
+                        .bias_correction2 = 1 - std::pow(recipe_.beta2, t)};
+  for (auto& [name, p] : parameters_)
+    update_one(p, d.parameters.at(name), factor, numbers, recipe_);
+}
+
 ReferenceTraining train_reference(const GptConfig& config, const Weights& weights,
                                   const std::vector<TokenBatch>& batches,
                                   const TrainRecipe& recipe) {
-  if (!recipe.learning_rates.empty() && recipe.learning_rates.size() != batches.size())
-    fail(
-        fmt::format("{} learning rates for {} steps", recipe.learning_rates.size(), batches.size()),
-        "give one a step, or none");
   if (batches.empty()) fail("there are no batches to train on", "give one a step");
-  Parameters<Real> parameters;
-  const Reference<Real> reference(config, [&](const std::string& name) {
-    const std::vector<Real>& value = find(parameters, weights, name).value;
-    return std::vector<double>(value.begin(), value.end());
-  });
+  ReferenceTrainer<double> trainer(config, weights, recipe, batches.size());
   ReferenceTraining out;
   for (size_t i = 0; i < batches.size(); ++i) {
-    const ReferenceGradients d = reference.backward(batches[i]);
-    const Real norm = global_norm<Real>(d.parameters);
+    const ReferenceGradients d = trainer.gradients(batches[i]);
     out.losses.push_back(d.loss);
-    out.grad_norms.push_back(static_cast<double>(norm));
-
-    Real clip = 1;
-    if (recipe.grad_clip > 0) {
-      clip = static_cast<Real>(recipe.grad_clip) / (norm + static_cast<Real>(1e-6));
-      if (clip > 1) clip = 1;  // a NaN stays
-    }
-    const auto t = static_cast<double>(i + 1);
-    const Step step = {.learning_rate = recipe.learning_rate_at(i),
-                       .bias_correction1 = 1 - std::pow(recipe.beta1, t),
-                       .bias_correction2 = 1 - std::pow(recipe.beta2, t)};
-    for (auto& [name, p] : parameters) update(p, d.parameters.at(name), clip, step, recipe);
+    out.grad_norms.push_back(global_norm(d));
+    trainer.update(d, i);
   }
-  for (const auto& [name, p] : parameters) {
-    out.parameters[name] = {p.value.begin(), p.value.end()};
-    out.gains[name] = p.gain;
-  }
+  for (auto& [name, p] : trainer.parameters()) out.parameters[name] = std::move(p.value);
   return out;
 }
 
-template ReferenceTraining train_reference<double>(const GptConfig&, const Weights&,
-                                                   const std::vector<TokenBatch>&,
-                                                   const TrainRecipe&);
-template ReferenceTraining train_reference<float>(const GptConfig&, const Weights&,
-                                                  const std::vector<TokenBatch>&,
-                                                  const TrainRecipe&);
+template class ReferenceTrainer<double>;
+template class ReferenceTrainer<Rough<DType::f32>>;
+template class ReferenceTrainer<Rough<DType::f64>>;
 
 }  // namespace tplab

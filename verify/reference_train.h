@@ -21,14 +21,12 @@ struct TrainRecipe {
   }
 };
 
-struct ReferenceTraining {
-  std::vector<double> losses;                             // of each batch, before its step
-  std::vector<double> grad_norms;                         // global, before clipping
-  std::map<std::string, std::vector<double>> parameters;  // after the last step
-  // How far an error of e in each step's gradient of an element moves that element, over e:
-  //   2 Σ lr clip / (√v̂ + eps), once for m̂ and once for √v̂;  0 where the gradient is exactly 0,
-  // as a sum of no terms is.
-  std::map<std::string, std::vector<double>> gains;
+// A parameter in training, whole, with the optimizer's state.
+template <class Real>
+struct TrainedParameter {
+  std::vector<Real> value, m, v;
+  std::vector<double> divisor;  // of the last step: sqrt(v̂) + eps
+  bool decays = false;
 };
 
 // One step of AdamW a batch (Loshchilov and Hutter 2019), from a fresh optimizer state:
@@ -37,20 +35,49 @@ struct ReferenceTraining {
 //   m = beta1 m + (1 - beta1) g     v = beta2 v + (1 - beta2) g^2
 //   p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)          t = 1, 2, ...
 // as torch.optim.AdamW and torch.nn.utils.clip_grad_norm_ compute them in nanoGPT's train.py. All
-// state is in Real: double is the truth; float, whose sums run left to right, shows what rounding
-// alone costs. The whole model is in memory five times: p, g, m, v and the gains.
-// Throws as Reference::backward does, and Error(usage) for no batches or for learning_rates that
-// are not one a batch.
+// state is in Real: double is the truth; Rough a draw of what rounding may do to it. The whole
+// model is in memory six times: p, g, m, v, the divisors, and what the weights are read from.
 template <class Real>
+class ReferenceTrainer {
+ public:
+  // Throws Error(usage) for learning rates that are not one for each of `steps`.
+  ReferenceTrainer(const GptConfig& config, Weights weights, TrainRecipe recipe, size_t steps);
+
+  // Of the loss with the parameters as they are. Throws as Reference::backward does.
+  ReferenceGradients gradients(const TokenBatch& batch);
+  // What clipping multiplies gradients of this norm with.
+  double clip(double norm) const;
+  // Step number `step`, from 0.
+  void update(const ReferenceGradients& d, size_t step);
+
+  // Those that were asked for so far: all, after gradients().
+  std::map<std::string, TrainedParameter<Real>>& parameters() { return parameters_; }
+
+ private:
+  TrainedParameter<Real>& find(const std::string& name);  // reads it the first time
+
+  GptConfig config_;
+  Weights weights_;
+  TrainRecipe recipe_;
+  std::map<std::string, TrainedParameter<Real>> parameters_;
+};
+
+// The norm of the parameters' norms, as clip_grad_norm_ computes it.
+double global_norm(const ReferenceGradients& d);
+
+struct ReferenceTraining {
+  std::vector<double> losses;                             // of each batch, before its step
+  std::vector<double> grad_norms;                         // global, before clipping
+  std::map<std::string, std::vector<double>> parameters;  // after the last step
+};
+
+// A step for each batch. Throws as ReferenceTrainer does, and Error(usage) for no batches.
 ReferenceTraining train_reference(const GptConfig& config, const Weights& weights,
                                   const std::vector<TokenBatch>& batches,
                                   const TrainRecipe& recipe);
 
-extern template ReferenceTraining train_reference<double>(const GptConfig&, const Weights&,
-                                                          const std::vector<TokenBatch>&,
-                                                          const TrainRecipe&);
-extern template ReferenceTraining train_reference<float>(const GptConfig&, const Weights&,
-                                                         const std::vector<TokenBatch>&,
-                                                         const TrainRecipe&);
+extern template class ReferenceTrainer<double>;
+extern template class ReferenceTrainer<Rough<DType::f32>>;
+extern template class ReferenceTrainer<Rough<DType::f64>>;
 
 }  // namespace tplab

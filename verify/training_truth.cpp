@@ -4,14 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <type_traits>
+#include <utility>
 
 #include "verify/compare.h"
-#include "verify/truth.h"
+#include "verify/draws.h"
 
 namespace tplab {
 
 namespace {
+
+using Values = std::map<std::string, std::vector<double>>;
+
+constexpr double kDoubleRoundoff = unit_roundoff(DType::f64);
 
 TokenBatch as_reference(const TrainingBatch& batch) {
   return {batch.tokens.batch,
@@ -26,129 +30,220 @@ double norm_of(const std::vector<double>& values) {
   return std::sqrt(squares);
 }
 
-}  // namespace
+double norm_of(const Values& values) {
+  double squares = 0;
+  for (const auto& [name, numbers] : values) {
+    const double norm = norm_of(numbers);
+    squares += norm * norm;
+  }
+  return std::sqrt(squares);
+}
+
+Bound bound_of_number(double error, double value) {
+  return {relative(error, std::abs(value)), error};
+}
 
 template <class Real>
-TrainingTruth::Values TrainingTruth::run(const GptConfig& config, const Weights& weights,
-                                         const std::vector<TrainingBatch>& batches,
-                                         const TrainRecipe& recipe) {
+Values gradients_of(const GptConfig& config, const Weights& weights, const TokenBatch& batch) {
   Values values;
-  const ReferenceGradients gradients =
-      Reference<Real>(config, weights).backward(as_reference(batches[0]), [&](const Activation& a) {
+  const ReferenceGradients d =
+      Reference<Real>(config, weights).backward(batch, [&](const Activation& a) {
         if (a.site.ends_with("grad")) values[a.site] = a.values;
       });
-  values["loss"] = {gradients.loss};
-  values["logits"] = Reference<Real>(config, weights).forward(as_reference(batches[0])).logits;
-  for (const auto& [name, numbers] : gradients.parameters) values["grad." + name] = numbers;
-
-  std::vector<TokenBatch> steps;
-  for (size_t i = 1; i < batches.size(); ++i) steps.push_back(as_reference(batches[i]));
-  if (steps.empty()) return values;
-  const ReferenceTraining training = train_reference<Real>(config, weights, steps, recipe);
-  for (size_t i = 0; i < steps.size(); ++i) {
-    values[fmt::format("step {}/loss", i + 1)] = {training.losses[i]};
-    values[fmt::format("step {}/norm", i + 1)] = {training.grad_norms[i]};
-  }
-  for (const auto& [name, numbers] : training.parameters) values["after." + name] = numbers;
-  if constexpr (std::is_same_v<Real, double>) gains_ = training.gains;
+  values["loss"] = {d.loss};
+  values["logits"] = d.logits;
+  for (const auto& [name, numbers] : d.parameters) values["grad." + name] = numbers;
   return values;
 }
 
-TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
-                             const TrainRecipe& recipe,
-                             const std::function<void(const std::string&)>& progress) {
-  const Weights weights = [&](const std::string& name) { return whole_parameter(source, name); };
-  progress("reference training, f64");
-  values_ = run<double>(source.config(), weights, batches, recipe);
-  progress("reference training, f32, for the bounds");
-  const Values rounded = run<float>(source.config(), weights, batches, recipe);
-  measure_errors(rounded);
-  for (size_t i = 0; i < batches.size(); ++i) {
-    positions_ = std::max(positions_, std::ssize(batches[i].targets));
-    if (i > 0) turned_round_ += 5 * recipe.learning_rate_at(i - 1);
+// (Σ a² / b)^½ of step number `step`, from 0: the most that |m̂ / √v̂| can be.
+double most_of_a_step(const TrainRecipe& r, size_t step) {
+  const auto t = static_cast<double>(step + 1);
+  const double of_m = (1 - r.beta1) / (1 - std::pow(r.beta1, t));
+  const double of_v = (1 - r.beta2) / (1 - std::pow(r.beta2, t));
+  double sum = 0;
+  for (double age = 0; age < t; ++age) {
+    const double a = of_m * std::pow(r.beta1, age);
+    sum += a * a / (of_v * std::pow(r.beta2, age));
   }
+  return std::sqrt(sum);
+}
 
-  const std::vector<ParameterInfo> all = parameters(source.config());
+// Adds each element's squared error.
+void add_squares(const Values& drawn, const Values& exact, Values& squares) {
+  for (const auto& [name, numbers] : exact) {
+    std::vector<double>& sum = squares[name];
+    sum.resize(numbers.size());
+    for (size_t i = 0; i < sum.size(); ++i) {
+      const double error = drawn.at(name)[i] - numbers[i];
+      sum[i] += error * error;
+    }
+  }
+}
+
+// scale times the root of the mean over the draws of each element's squares, or of its row's if
+// that is larger.
+void take_roots(std::vector<double>& squares, size_t width, double draws, double scale) {
+  for (size_t begin = 0; begin < squares.size(); begin += width) {
+    double of_row = 0;
+    for (size_t i = begin; i < begin + width; ++i)
+      of_row += squares[i] / static_cast<double>(width);
+    for (size_t i = begin; i < begin + width; ++i)
+      squares[i] = scale * std::sqrt(std::max(squares[i], of_row) / draws);
+  }
+}
+
+// What one step does to every element's error: see TrainingTruth::bound.
+struct StepErrors {
+  double clipping;     // of the clipping's factor, relative
+  double per_divisor;  // 2 lr clip
+  double most;         // what turning a step round does
+  double roundings;    // relative to the parameter, and to the step
+};
+
+// ε and δ of one parameter's elements, given the errors of this step's gradients.
+void move(const TrainedParameter<double>& p, const std::vector<double>& gradient,
+          const std::vector<double>& errors, const StepErrors& step, std::vector<double>& epsilon,
+          std::vector<double>& delta) {
+  epsilon.resize(errors.size());
+  delta.resize(errors.size());
+  for (size_t i = 0; i < errors.size(); ++i) {
+    epsilon[i] = std::max(epsilon[i], errors[i] + step.clipping * std::abs(gradient[i]));
+    const double turned = relative(step.per_divisor * epsilon[i], p.divisor[i]);
+    delta[i] += std::min(turned, step.most) + step.roundings * (std::abs(p.value[i]) + step.most);
+  }
+}
+
+}  // namespace
+
+TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
+                             const TrainRecipe& recipe, const std::vector<DType>& dtypes,
+                             const TellProgress& progress) {
+  const GptConfig& config = source.config();
+  const Weights weights = whole_parameters(source);
+  progress("reference gradients, f64");
+  values_ = gradients_of<double>(config, weights, as_reference(batches[0]));
+  std::vector<TokenBatch> steps;
+  for (size_t i = 1; i < batches.size(); ++i) steps.push_back(as_reference(batches[i]));
+  for (const DType dtype : dtypes) {
+    progress(fmt::format("draws of rounding in {}, for the bounds", name(dtype)));
+    if (dtype == DType::f32) {
+      draw_gradients<DType::f32>(config, weights, as_reference(batches[0]));
+      if (!steps.empty()) draw_steps<DType::f32>(config, weights, steps, recipe);
+    } else {
+      draw_gradients<DType::f64>(config, weights, as_reference(batches[0]));
+      if (!steps.empty()) draw_steps<DType::f64>(config, weights, steps, recipe);
+    }
+  }
+  list_names(config, steps.size());
+}
+
+void TrainingTruth::list_names(const GptConfig& config, size_t steps) {
+  const std::vector<ParameterInfo> all = parameters(config);
   names_ = {"loss", "head/grad"};
-  for (int64_t i = source.config().n_layer - 1; i >= 0; --i)
+  for (int64_t i = config.n_layer - 1; i >= 0; --i)
     names_.push_back(fmt::format("block {}/grad", i));
   names_.emplace_back("embed/grad");
-  for (const ParameterInfo& p : all) {
-    names_.push_back("grad." + p.name);
-    parameter_count_ += std::ssize(values("grad." + p.name));
-  }
-  for (size_t i = 1; i < batches.size(); ++i) {
+  for (const ParameterInfo& p : all) names_.push_back("grad." + p.name);
+  for (size_t i = 1; i <= steps; ++i) {
     names_.push_back(fmt::format("step {}/loss", i));
     names_.push_back(fmt::format("step {}/norm", i));
   }
-  if (batches.size() > 1)
+  if (steps > 0)
     for (const ParameterInfo& p : all) names_.push_back("after." + p.name);
+}
+
+template <DType dtype>
+void TrainingTruth::draw_gradients(const GptConfig& config, const Weights& weights,
+                                   const TokenBatch& batch) {
+  DrawnErrors errors(dtype);
+  for (int i = 0; i < draws_for(config, batch.B * batch.T); ++i)
+    for (const auto& [name, drawn] :
+         gradients_of<Rough<dtype>>(config, rough_weights(weights, dtype, i), batch))
+      errors.add(name, drawn, values_.at(name));
+  std::map<std::string, Bound>& bounds = bounds_[dtype];
+  for (const auto& [name, exact] : values_)
+    if (errors.has(name)) bounds[name] = errors.bound(name);
+  const double loss = values_.at("loss")[0];
+  bounds["loss"] =
+      bound_of_number(2 * bounds.at("logits").max_abs +
+                          loss_rounding(loss, config.vocab_size, batch.B * batch.T, dtype),
+                      loss);
+}
+
+template <DType dtype>
+void TrainingTruth::draw_steps(const GptConfig& config, const Weights& weights,
+                               const std::vector<TokenBatch>& batches, const TrainRecipe& recipe) {
+  std::map<std::string, Bound>& bounds = bounds_.at(dtype);
+  const int draws = draws_for(config, batches[0].B * batches[0].T);
+  const double scale = DrawnErrors(dtype).scale();
+  ReferenceTrainer<double> exact(config, weights, recipe, batches.size());
+  std::vector<ReferenceTrainer<Rough<dtype>>> rough;
+  for (int i = 0; i < draws; ++i)
+    rough.emplace_back(config, rough_weights(weights, dtype, i), recipe, batches.size());
+  std::map<std::string, size_t> widths;  // of a parameter's rows
+  for (const ParameterInfo& p : parameters(config))
+    widths[p.name] = static_cast<size_t>(p.shape.back());
+  Values epsilon, delta;
+  double place = 0;
+
+  for (size_t step = 0; step < batches.size(); ++step) {
+    const ReferenceGradients d = exact.gradients(batches[step]);
+    DrawnErrors logits(dtype);
+    Values errors;
+    for (auto& trainer : rough) {
+      const ReferenceGradients drawn = trainer.gradients(batches[step]);
+      logits.add("logits", drawn.logits, d.logits);
+      add_squares(drawn.parameters, d.parameters, errors);
+      trainer.update(drawn, step);
+    }
+    size_t count = 0;
+    for (auto& [name, squares] : errors) {
+      take_roots(squares, widths.at(name), draws, scale);
+      count += squares.size();
+    }
+    const double norm = global_norm(d);
+    const double of_norm = norm_of(errors) + norm * static_cast<double>(count) * kDoubleRoundoff;
+    const double of_loss =
+        2 * logits.bound("logits").max_abs + norm * norm_of(delta) +
+        loss_rounding(d.loss, config.vocab_size, batches[step].B * batches[step].T, dtype);
+    const std::string prefix = fmt::format("step {}/", step + 1);
+    values_[prefix + "loss"] = {d.loss};
+    values_[prefix + "norm"] = {norm};
+    bounds[prefix + "loss"] = bound_of_number(of_loss, d.loss);
+    bounds[prefix + "norm"] = bound_of_number(of_norm, norm);
+
+    exact.update(d, step);
+    const double lr = recipe.learning_rate_at(step);
+    const StepErrors moves{.clipping = relative(of_norm, norm),
+                           .per_divisor = 2 * lr * exact.clip(norm),
+                           .most = 2 * lr * most_of_a_step(recipe, step),
+                           .roundings = (step == 0 ? 3 : 2) * unit_roundoff(dtype)};
+    for (const auto& [name, p] : exact.parameters()) {
+      move(p, d.parameters.at(name), errors.at(name), moves, epsilon[name], delta[name]);
+      for (auto& trainer : rough) {
+        auto& values = trainer.parameters().at(name).value;
+        for (size_t i = 0; i < values.size(); ++i)
+          values[i] += 3 / scale * delta[name][i] * noise_of(++place);
+      }
+    }
+  }
+  for (auto& [name, p] : exact.parameters()) {
+    const double error = norm_of(delta.at(name));
+    bounds["after." + name] = {relative(error, norm_of(p.value)),
+                               *std::max_element(delta[name].begin(), delta[name].end())};
+    values_["after." + name] = std::move(p.value);
+  }
 }
 
 const std::vector<double>& TrainingTruth::values(const std::string& name) const {
   return values_.at(name);
 }
 
-void TrainingTruth::measure_errors(const Values& rounded) {
-  double error2 = 0, gradient2 = 0, parameter2 = 0;
-  for (const auto& [name, truth] : values_) {
-    const Difference d = compare(rounded.at(name), truth, {static_cast<int64_t>(truth.size())});
-    dense_error_[name] = {d.rms_rel, d.max_abs};
-    for (size_t i = 0; i < truth.size(); ++i) {
-      const double e = rounded.at(name)[i] - truth[i];
-      if (name.starts_with("after.")) parameter2 += e * e;
-      if (!name.starts_with("grad.")) continue;
-      error2 += e * e;
-      gradient2 += truth[i] * truth[i];
-    }
-    if (name.ends_with("/norm")) norm_error_ = std::max(norm_error_, d.max_abs);
-  }
-  logit_error_ = dense_error_.at("logits").max_abs;
-  gradient_error_ = std::sqrt(error2 / gradient2);
-  parameter_error_ = std::sqrt(parameter2);
-}
-
-double TrainingTruth::error_of_number(const std::string& name) const {
-  if (name == "loss") return 2 * logit_error_;
-  const double norm = values(name.substr(0, name.find('/')) + "/norm")[0];
-  if (name.ends_with("/loss")) return 2 * logit_error_ + norm * parameter_error_;
-  return gradient_error_ * norm + norm_error_;
-}
-
-Bound TrainingTruth::error_of_updates(const std::string& parameter, DType dtype) const {
-  const double of_gradient = bound("grad." + parameter, dtype).max_abs;
-  double largest = 0, squares = 0;
-  for (double gain : gains_.at(parameter)) {
-    const double error = std::min(gain * of_gradient, turned_round_);
-    largest = std::max(largest, error);
-    squares += error * error;
-  }
-  return {std::sqrt(squares) / norm_of(values("after." + parameter)), largest};
-}
-
 Bound TrainingTruth::bound(const std::string& name, DType dtype) const {
-  const double scale = kMargin * unit_roundoff(dtype) / unit_roundoff(DType::f32);
-  if (name == "loss" || name.starts_with("step ")) {
-    double error = scale * error_of_number(name);
-    const double terms =
-        static_cast<double>(name.ends_with("loss") ? positions_ : parameter_count_);
-    error += terms * unit_roundoff(DType::f64) * values(name)[0];
-    return {error / std::abs(values(name)[0]), error};
-  }
-  const Bound& dense = dense_error_.at(name);
-  Bound bound{scale * dense.rms, scale * dense.max_abs};
-  if (name.starts_with("grad.")) {
-    const auto n = static_cast<double>(values(name).size());
-    bound.rms = std::max(bound.rms, scale * gradient_error_);
-    const double expected_largest = std::min(1.0, std::sqrt(2 * std::log(2 * n) / n));
-    bound.max_abs = std::max(bound.max_abs, bound.rms * norm_of(values(name)) * expected_largest);
-  }
-  if (name.starts_with("after.")) {
-    const Bound updates = error_of_updates(name.substr(6), dtype);
-    bound.rms += updates.rms;
-    bound.max_abs += updates.max_abs;
-  }
-  return bound;
+  const auto drawn = bounds_.find(dtype);
+  if (drawn != bounds_.end()) return drawn->second.at(name);
+  return scaled(bounds_.begin()->second.at(name), bounds_.begin()->first, dtype);
 }
 
 }  // namespace tplab

@@ -2,7 +2,6 @@
 // take each.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "model/weights.h"
 #include "verify/reference.h"
 #include "verify/reference_train.h"
+#include "verify/truth.h"
 #include "verify/verify.h"
 
 namespace tplab {
@@ -25,50 +25,45 @@ struct TrainingBatch {
 // "step k/norm" and "after.<parameter>".
 class TrainingTruth {
  public:
-  // Runs the reference's backward pass on batches[0] and its training on the others, in f64 and in
-  // f32.
+  // Runs the reference's backward pass on batches[0] and its training on the others, and draws of
+  // both for the bounds of each dtype. REQUIRES: at least one dtype.
   TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
-                const TrainRecipe& recipe, const std::function<void(const std::string&)>& progress);
+                const TrainRecipe& recipe, const std::vector<DType>& dtypes,
+                const TellProgress& progress);
 
   const std::vector<double>& values(const std::string& name) const;
-  // As Truth's: the f32 reference's own error, times kMargin, scaled by the unit roundoff. Of a
-  // single number that error is one draw, which may be small by luck, so a loss or a norm gets what
-  // the errors of the arrays it comes from can do to it:
-  //   loss         2 e, e the largest error of a logit (see Truth::loss_bound)
-  //   step's loss  2 e + |g| |δ|, δ the error of all parameters after the last step: to first order
-  //                a loss at p + δ differs by g · δ
-  //   step's norm  |ε| / |g| of the first batch's gradients, times the norm (||g + ε| - |g|| <=
-  //                |ε|), and the largest error of any step's norm, for what δ does to it
-  // A loss and a norm are added up in double at any dtype: a roundoff of f64 more for each of the
-  // loss's B T terms, of a norm's squares half of one, here and in the reference.
-  // Of a gradient of a few numbers, a small norm's, the error is a few draws of one cause, which
-  // may all be small by luck: as a part of its size it gets no less than the gradients all
-  // together, and its largest no less than the largest of n normal draws, (2 ln 2n)^½ times their
-  // deviation. AdamW divides a gradient by its own size, so of the smallest gradients an update is
-  // mostly error, and the error of a whole parameter that of its unluckiest elements: one draw
-  // each. An element gets, beside the reference's error, its gain (see ReferenceTraining) times the
-  // bound of its parameter's gradient, and no more than turning its updates round can do: 5 lr a
-  // step, since by Cauchy and Schwarz |m̂ / √v̂| <= (Σ a² / b)^½, a and b the weights of gradients in
-  // m̂ and of their squares in v̂: at most 2.4 for nanoGPT's betas.
+  // Of gradients as Truth's. What follows from them, by what they may do to it at most:
+  //   loss         2 e, e the bound of a logit, and the loss's own rounding (see Truth::loss_bound)
+  //   step's norm  |ε|, ε the bounds of all its gradients: ||g + ε| - |g|| <= |ε|, and a roundoff
+  //   of
+  //                f64, in which it is added up, a square: half of one each here and there
+  //   step's loss  the loss's and |g| |δ|, δ the bounds of all parameters before the step: to first
+  //   order a
+  //                loss at p + δ differs by g · δ
+  //   after        AdamW divides a gradient by its own size: where one is no larger than its error,
+  //                the step's direction is rounding. A gradient off by ε moves its element by
+  //                2 lr clip ε / (√v̂ + eps), once for m̂ and once for √v̂, and by no more than
+  //                turning it round does: 2 lr (Σ a² / b)^½, a and b the weights of gradients in m̂
+  //                and of their squares in v̂, by Cauchy and Schwarz. To that come the update's own
+  //                roundings, each step one of keeping p and one of the sum.
+  // ε of an element is kMargin times the root of the mean over the draws of its error's square, or
+  // over its row's too, whichever is larger, and clipping's: g times the relative bound of the
+  // norm. A later step's gradients see parameters off by δ: of two draws each element may turn
+  // round in neither, so the draws' parameters are moved by twice δ / kMargin at random as well. Of
+  // a dtype that was not drawn for: another's, times the ratio of their roundoffs.
   Bound bound(const std::string& name, DType dtype) const;
   const std::vector<std::string>& names() const { return names_; }  // in the order of the network
 
  private:
-  using Values = std::map<std::string, std::vector<double>>;
-  template <class Real>
-  Values run(const GptConfig& config, const Weights& weights,
-             const std::vector<TrainingBatch>& batches, const TrainRecipe& recipe);
+  template <DType dtype>
+  void draw_gradients(const GptConfig& config, const Weights& weights, const TokenBatch& batch);
+  template <DType dtype>
+  void draw_steps(const GptConfig& config, const Weights& weights,
+                  const std::vector<TokenBatch>& batches, const TrainRecipe& recipe);
+  void list_names(const GptConfig& config, size_t steps);
 
-  void measure_errors(const Values& rounded);
-  Bound error_of_updates(const std::string& parameter, DType dtype) const;
-  double error_of_number(const std::string& name) const;
-
-  Values values_, gains_;
-  double turned_round_ = 0;  // 5 lr, over all steps
-  int64_t positions_ = 0;    // B T of the largest batch
-  int64_t parameter_count_ = 0;
-  std::map<std::string, Bound> dense_error_;  // of the reference in f32
-  double logit_error_ = 0, gradient_error_ = 0, parameter_error_ = 0, norm_error_ = 0;
+  std::map<std::string, std::vector<double>> values_;
+  std::map<DType, std::map<std::string, Bound>> bounds_;
   std::vector<std::string> names_;
 };
 

@@ -1,32 +1,38 @@
 #include "verify/truth.h"
 
-#include <algorithm>
-#include <cmath>
+#include <fmt/format.h>
 
-#include "verify/compare.h"
+#include <cmath>
+#include <utility>
 
 namespace tplab {
 
-std::vector<double> whole_parameter(const WeightSource& source, const std::string& name) {
-  for (const ParameterInfo& p : parameters(source.config())) {
-    if (p.name != name) continue;
-    const Slice all{{{0, p.shape[0]}}, {0, p.shape.size() == 2 ? p.shape[1] : 1}};
+Weights whole_parameters(const WeightSource& source) {
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (ParameterInfo& p : parameters(source.config()))
+    shapes.emplace(std::move(p.name), std::move(p.shape));
+  return [&source, shapes = std::move(shapes)](const std::string& name) {
+    const auto at = shapes.find(name);
+    if (at == shapes.end()) return std::vector<double>();
+    const std::vector<int64_t>& shape = at->second;
+    const Slice all{{{0, shape[0]}}, {0, shape.size() == 2 ? shape[1] : 1}};
     std::vector<double> values(static_cast<size_t>(all.count()));
     source.read(name, all, {DType::f64, values.data(), all.count()});
     return values;
-  }
-  return {};
+  };
 }
 
-double loss_rounding(double loss, int64_t vocab, int64_t positions) {
-  constexpr double kFunctions = 4;  // exp, log, the difference, the mean
+double loss_rounding(double loss, int64_t vocab, int64_t positions, DType dtype) {
+  constexpr double kExp = 10, kAdded = 20, kFunctions = 4;
   const auto V = static_cast<double>(vocab), n = static_cast<double>(positions);
-  return unit_roundoff(DType::f64) * (V + (n + kFunctions) * std::abs(loss));
+  return unit_roundoff(dtype) * (kExp + std::log(V) + kAdded) +
+         unit_roundoff(DType::f64) * (V + 2 * (n + kFunctions) * std::abs(loss));
 }
 
 Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector<int32_t>& targets,
-             const std::function<void(const std::string&)>& progress) {
-  const Weights weights = [&](const std::string& name) { return whole_parameter(source, name); };
+             const std::vector<DType>& dtypes, const TellProgress& progress)
+    : vocab_(source.config().vocab_size), positions_(tokens.batch * tokens.length) {
+  const Weights weights = whole_parameters(source);
   const TokenBatch batch{tokens.batch,
                          tokens.length,
                          {tokens.ids.begin(), tokens.ids.end()},
@@ -42,16 +48,25 @@ Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector
                        })
               .loss;
 
-  if (loss_)
-    loss_rounding_ =
-        loss_rounding(*loss_, source.config().vocab_size, tokens.batch * tokens.length);
+  for (const DType dtype : dtypes) {
+    progress(fmt::format("draws of rounding in {}, for the bounds", name(dtype)));
+    errors_.try_emplace(dtype, dtype);
+    if (dtype == DType::f32) {
+      draw<DType::f32>(source.config(), weights, batch);
+    } else {
+      draw<DType::f64>(source.config(), weights, batch);
+    }
+  }
+}
 
-  progress("reference, f32, for the bounds");
-  const Reference<float> rounded(source.config(), weights);
-  (void)rounded.forward(batch, [&](Activation a) {
-    const Difference d = compare(a.values, activations_.at(a.site).values, a.shape);
-    dense_error_[a.site] = {d.rms_rel, d.max_abs};
-  });
+template <DType dtype>
+void Truth::draw(const GptConfig& config, const Weights& weights, const TokenBatch& batch) {
+  for (int i = 0; i < draws_for(config, batch.B * batch.T); ++i) {
+    const Reference<Rough<dtype>> rough(config, rough_weights(weights, dtype, i));
+    (void)rough.forward(batch, [&](const Activation& a) {
+      errors_.at(dtype).add(a.site, a.values, activations_.at(a.site).values);
+    });
+  }
 }
 
 const Activation* Truth::find(const std::string& site) const {
@@ -60,9 +75,9 @@ const Activation* Truth::find(const std::string& site) const {
 }
 
 Bound Truth::bound(const std::string& site, DType dtype) const {
-  const Bound& dense = dense_error_.at(site);
-  const double scale = kMargin * unit_roundoff(dtype) / unit_roundoff(DType::f32);
-  return {scale * dense.rms, scale * dense.max_abs};
+  const auto drawn = errors_.find(dtype);
+  if (drawn != errors_.end()) return drawn->second.bound(site);
+  return scaled(errors_.begin()->second.bound(site), errors_.begin()->first, dtype);
 }
 
 }  // namespace tplab

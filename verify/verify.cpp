@@ -19,6 +19,10 @@
 
 namespace tplab {
 
+bool within(const Difference& d, const Bound& bound, double times) {
+  return d.rms_rel <= times * bound.rms && d.max_abs <= times * bound.max_abs;  // false for NaN
+}
+
 namespace {
 
 constexpr int64_t kDecodeSteps = 4;
@@ -108,10 +112,6 @@ bool has(const std::vector<DType>& dtypes, DType dtype) {
   return std::find(dtypes.begin(), dtypes.end(), dtype) != dtypes.end();
 }
 
-bool within(const Difference& d, const Bound& bound) {
-  return d.rms_rel <= bound.rms && d.max_abs <= bound.max_abs;  // false for NaN
-}
-
 SiteResult judge(const CapturedSite& site, const Activation& expected, const Bound& bound) {
   SiteResult result{site.site, site.placement, 0, 0, bound};
   const std::vector<double> got = site.whole();
@@ -127,9 +127,9 @@ SiteResult judge(const CapturedSite& site, const Activation& expected, const Bou
 std::vector<double> bias_at(const WeightSource& source, const std::string& site) {
   if (!site.ends_with("/proj") || !source.config().bias) return {};
   const size_t slash = site.find('/');
-  return whole_parameter(source,
-                         fmt::format("transformer.h.{}.{}.c_proj.bias", site.substr(6, slash - 6),
-                                     site.substr(slash + 1, site.size() - slash - 6)));
+  return whole_parameters(source)(fmt::format("transformer.h.{}.{}.c_proj.bias",
+                                              site.substr(6, slash - 6),
+                                              site.substr(slash + 1, site.size() - slash - 6)));
 }
 
 Finding explain(const WeightSource& source, const CapturedSite& site, const Activation& expected,
@@ -240,7 +240,7 @@ void compare_greedy(const WeightSource& source, const Golden& golden, const Trut
   context.insert(context.end(), trace.greedy.begin(), mine);
   const auto T = std::min(std::ssize(context), source.config().block_size);
   context.erase(context.begin(), context.end() - T);
-  const Weights weights = [&](const std::string& name) { return whole_parameter(source, name); };
+  const Weights weights = whole_parameters(source);
   const ReferenceOutput out = Reference<double>(source.config(), weights)
                                   .forward({.B = 1, .T = T, .tokens = std::move(context)});
   const auto last = out.logits.end() - source.config().vocab_size;
@@ -333,7 +333,7 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
   const GoldenUse use{.training = false, .f64 = has(options.dtypes, DType::f64)};
   if (options.golden) require_compared(*options.golden, use);
   require_finite(source, has(options.dtypes, DType::f32) ? DType::f32 : DType::f64);
-  const double stages = 2 + static_cast<double>(plans.size() * options.dtypes.size());
+  const double stages = 1 + static_cast<double>((plans.size() + 1) * options.dtypes.size());
   double done = 0;
   const auto tell = [&](const std::string& what) {
     if (options.progress) options.progress(what, std::min(1.0, done / stages));
@@ -342,7 +342,7 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
     tell(what);
     ++done;
   };
-  const Truth truth(source, options.tokens, options.targets, progress);
+  const Truth truth(source, options.tokens, options.targets, options.dtypes, progress);
   Report report{source.config(),
                 source.description(),
                 options.tokens.batch,

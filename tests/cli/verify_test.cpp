@@ -228,5 +228,23 @@ TEST_CASE("verify: every column of its tables is explained below it, in 60 colum
     CHECK_THAT(backward.out, Contains(std::string("\n") + word));
 }
 
+TEST_CASE("verify: the cases of right models that were called wrong are right") {
+  const std::string narrow = a_case("hostile/03-false-alarms-small-models");
+  const std::string zeros = a_case("hostile/04-backward-zero-gradient");
+  if (narrow.empty() || zeros.empty()) return;
+  const auto is_right = [](const Arguments& arguments) {
+    const Ran ran = tplab(verify(arguments));
+    INFO(ran.out << ran.err);
+    CHECK(ran.exit_code == 0);
+  };
+  for (const auto& [model, seed] : {std::pair("/model-C16-T16", "38"), {"/model-C32-T1", "41"}})
+    is_right({"--checkpoint", narrow + model, "--tp", "1,2,4", "--seed", seed});
+  const Arguments one_step = {"--backward", "--tp", "1", "--dp", "1", "--steps", "1"};
+  is_right(one_step + Arguments{"--checkpoint", zeros + "/model"});
+  is_right(one_step + Arguments{"--checkpoint",
+                                std::string(TPLAB_SOURCE_DIR) + "/tests/fixtures/nanogpt-tiny",
+                                "--batch", "1", "--seq", "1"});
+}
+
 }  // namespace
 }  // namespace tplab

@@ -24,31 +24,6 @@ TEST_CASE("linear: y = x W^T + b, with the weight stored a row for each output")
         Numbers{21, 42, 63, 43, 86, 129});
 }
 
-TEST_CASE("linear in float: every sum runs left to right") {
-  // 2^24 + 1 rounds to 2^24, so that only this order gives 1 and its reverse 2: -2^24 + 1 is exact.
-  const std::vector<float> x = {0x1p24f, 1, -0x1p24f, 1}, ones = {1, 1, 1, 1};
-  const std::vector<float> reversed = {1, -0x1p24f, 1, 0x1p24f};
-  CHECK(dense::linear<float>({.x = x, .weight = ones, .bias = {}, .in = 4, .out = 1})[0] == 1);
-  CHECK(dense::linear<float>({.x = reversed, .weight = ones, .bias = {}, .in = 4, .out = 1})[0] ==
-        2);
-
-  // And over a width that a blocked product would cut up: the bits of a plain loop.
-  const int64_t n = 3000, out = 70;
-  std::vector<float> a, b;
-  for (int64_t i = 0; i < n; ++i) a.push_back(std::sin(static_cast<float>(i)));
-  for (int64_t i = 0; i < n * out; ++i) b.push_back(std::cos(static_cast<float>(i)));
-  // Exact products, so that a fused multiply-add rounds as the plain one does.
-  for (auto* values : {&a, &b})
-    for (float& v : *values) v = std::round(v * 2048) / 2048;
-  const auto y = dense::linear<float>({.x = a, .weight = b, .bias = {}, .in = n, .out = out});
-  for (int64_t j = 0; j < out; ++j) {
-    float sum = 0;
-    for (int64_t k = 0; k < n; ++k)
-      sum += a[static_cast<size_t>(k)] * b[static_cast<size_t>(j * n + k)];
-    REQUIRE(y[static_cast<size_t>(j)] == sum);
-  }
-}
-
 TEST_CASE("layer norm: deviations over the root of their mean square plus eps, scaled, shifted") {
   // mean 3, variance 5; eps 4 makes the root 3.
   const Numbers x = {0, 2, 4, 6}, w = {1, 2, 3, 4}, b = {10, 20, 30, 40};

@@ -11,6 +11,7 @@
 #include "verify/golden.h"
 #include "verify/reference.h"
 #include "verify/reference_train.h"
+#include "verify/truth.h"
 
 using namespace tplab;
 
@@ -22,18 +23,6 @@ std::string data(const std::string& folder) {
   if (std::filesystem::exists(path)) return path;
   WARN("skipped: there is no " << path);
   return "";
-}
-
-Weights whole_parameters(const WeightSource& source) {
-  std::map<std::string, std::vector<int64_t>> shapes;
-  for (const ParameterInfo& p : parameters(source.config())) shapes[p.name] = p.shape;
-  return [&source, shapes](const std::string& name) {
-    const auto& shape = shapes.at(name);
-    const Slice all = {.rows = {{0, shape[0]}}, .cols = {0, shape.size() > 1 ? shape[1] : 1}};
-    std::vector<double> values(static_cast<size_t>(all.count()));
-    source.read(name, all, {DType::f64, values.data(), all.count()});
-    return values;
-  };
 }
 
 std::vector<int> first(const std::vector<int64_t>& ids, int64_t count) {
@@ -60,8 +49,9 @@ TEST_CASE("reference: nanoGPT's own logits, loss and greedy tokens, to 1e-12") {
   CHECK(compare(out.logits, logits, out.shape).max_rel <= 1e-12);
   CHECK(std::abs(*out.loss / loss - 1) <= 1e-12);
 
-  // The float run: rounding, and no more (a sum of 512 terms, 2^-24 each at the very most).
-  const ReferenceOutput rounded = Reference<float>(source->config(), weights).forward(batch);
+  // A draw of f32: rounding, and no more (a sum of 512 terms, 2^-24 each at the very most).
+  const ReferenceOutput rounded =
+      Reference<Rough<DType::f32>>(source->config(), weights).forward(batch);
   const double error = compare(rounded.logits, logits, out.shape).max_rel;
   CHECK(error > 0x1p-26);
   CHECK(error <= 512 * 0x1p-24);
@@ -164,7 +154,7 @@ TEST_CASE("reference training: nanoGPT's own losses, gradient norms and paramete
                               .eps = 1e-8,
                               .weight_decay = 0.1,
                               .grad_clip = 1.0};
-  const auto trained = train_reference<double>(source->config(), weights, batches, recipe);
+  const auto trained = train_reference(source->config(), weights, batches, recipe);
   REQUIRE(norms[0] > 1);  // so that clipping is seen
   // Each loss and norm comes of sums of positive terms; the parameters before it are off by less.
   CHECK(compare(trained.losses, losses, {5}).max_rel <= 1e-12);
@@ -177,8 +167,7 @@ TEST_CASE("reference training: nanoGPT's own losses, gradient norms and paramete
   const auto without = [&](auto edit) {
     TrainRecipe other = recipe;
     edit(other);
-    return worst(train_reference<double>(source->config(), weights, batches, other).parameters,
-                 after);
+    return worst(train_reference(source->config(), weights, batches, other).parameters, after);
   };
   CHECK_FALSE(without([](TrainRecipe& r) { r.weight_decay = 0; }) <= 1e-7);
   CHECK_FALSE(without([](TrainRecipe& r) { r.grad_clip = 0; }) <= 1e-7);

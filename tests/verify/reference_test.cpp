@@ -151,7 +151,7 @@ TEST_CASE(
   Reference<double>(config, check_name).forward(batch());
 }
 
-TEST_CASE("reference: float differs from double by rounding: not by nothing, not by much more") {
+TEST_CASE("reference: a draw differs from double by rounding: not by nothing, not by much more") {
   const GptConfig config = {.n_layer = 2,
                             .n_head = 4,
                             .n_embd = 256,
@@ -162,9 +162,9 @@ TEST_CASE("reference: float differs from double by rounding: not by nothing, not
   for (int i = 0; i < 64; ++i) b.tokens.push_back(i * 17 % 50);
   b.targets = b.tokens;
   const auto truth = Reference<double>(config, arbitrary_weights(config)).forward(b);
-  const auto rounded = Reference<float>(config, arbitrary_weights(config)).forward(b);
+  const auto rounded = Reference<Rough<DType::f32>>(config, arbitrary_weights(config)).forward(b);
   const Difference d = compare(rounded.logits, truth.logits, {2, 32, 50});
-  // Random-walk growth of a left-to-right sum of n terms is about sqrt(n) u (Higham and Mary 2019);
+  // Random-walk growth of a sum of n terms is about sqrt(n) u (Higham and Mary 2019);
   // 8 such sums in a row, and room for their condition.
   const double walk = std::sqrt(1024.0) * 0x1p-24;
   CHECK(d.rms_rel > 0.01 * walk);
@@ -184,7 +184,7 @@ TEST_CASE("reference: a NaN in a weight reaches the logits and the loss") {
   const auto out = Reference<double>(config, bad).forward(b);
   for (const double logit : out.logits) CHECK(std::isnan(logit));
   CHECK(std::isnan(*out.loss));
-  CHECK(std::isnan(*Reference<float>(config, bad).forward(b).loss));
+  CHECK(std::isnan(*Reference<Rough<DType::f32>>(config, bad).forward(b).loss));
 }
 
 TEST_CASE("reference: greedy appends each argmax, of the last block_size tokens") {

@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -112,6 +114,19 @@ inline void check_good(const TrainingReport& report) {
   CHECK(report.good());
 }
 
+// How many times its bound the first wrong number is; infinite for what no bound judges: NaN, ranks
+// whose copies differ, counts of the ledger.
+inline double over_bound(const std::vector<SiteResult>& results, const std::string& site) {
+  double over = std::numeric_limits<double>::infinity();
+  for (const SiteResult& r : results)
+    if (r.site == site && r.replicas_identical && r.max_abs < over)
+      over = std::max(r.rms / r.bound.rms, r.max_abs / r.bound.max_abs);
+  return over;
+}
+
+// No mutant is nearer to its bound than this.
+inline constexpr double kCaughtBy = 100;
+
 // Every run must fail, and first at this site.
 inline void check_caught(const TrainingReport& report, const std::string& site,
                          const std::string& cause = "") {
@@ -121,6 +136,7 @@ inline void check_caught(const TrainingReport& report, const std::string& site,
     REQUIRE(run.finding);
     INFO(run.finding->where);
     CHECK(run.finding->site == site);
+    CHECK(over_bound(run.results, run.finding->site) > kCaughtBy);
     CHECK_THAT(run.finding->cause, Catch::Contains(cause));
   }
 }

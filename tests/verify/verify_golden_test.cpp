@@ -17,10 +17,6 @@ namespace {
 
 constexpr const char* kTypes[] = {"F64", "F32", "BF16", "F16"};
 
-Weights whole_weights(const WeightSource& source) {
-  return [&source](const std::string& name) { return whole_parameter(source, name); };
-}
-
 TokenBatch as_reference(const TrainingBatch& batch) {
   return {batch.tokens.batch,
           batch.tokens.length,
@@ -36,7 +32,7 @@ Parts right_forward(const WeightSource& source, const std::string& type) {
   const TrainingBatch batch = small_batch(0);
   const Sizes shape = {4, 8};
   Parts parts = {ids("x", shape, as_ids(batch.tokens.ids)), ids("y", shape, as_ids(batch.targets))};
-  const Reference<double> reference(source.config(), whole_weights(source));
+  const Reference<double> reference(source.config(), whole_parameters(source));
   const ReferenceOutput out = reference.forward(as_reference(batch), [&](const Activation& a) {
     if (a.site == "block 1/attn/heads" || a.site == "block 0/mlp/fc")
       parts.push_back(stored("activation." + a.site, type, a.shape, a.values));
@@ -189,7 +185,7 @@ TEST_CASE(
     "verify golden: what no rank holds is compared with the reference alone, and it is said") {
   const auto source = small_weights();
   Parts parts = right_forward(*source, "F64");
-  const Reference<double> reference(source->config(), whole_weights(*source));
+  const Reference<double> reference(source->config(), whole_parameters(*source));
   (void)reference.forward(as_reference(small_batch(0)), [&](const Activation& a) {
     if (a.site == "block 1/attn/softmax")
       parts.push_back(stored("activation.block 1/attn/softmax", "F64", a.shape, a.values));
@@ -224,10 +220,10 @@ Parts right_training(const WeightSource& source, const std::string& type) {
     x.insert(x.end(), batch.tokens.ids.begin(), batch.tokens.ids.end());
     y.insert(y.end(), batch.targets.begin(), batch.targets.end());
   }
-  const Weights weights = whole_weights(source);
+  const Weights weights = whole_parameters(source);
   const auto gradients = Reference<double>(source.config(), weights).backward(batches[0]);
-  const auto trained = train_reference<double>(source.config(), weights, {batches[1], batches[2]},
-                                               TrainingVerifyOptions{}.recipe);
+  const auto trained = train_reference(source.config(), weights, {batches[1], batches[2]},
+                                       TrainingVerifyOptions{}.recipe);
   Parts parts = {ids("x", {3, 4, 8}, x), ids("y", {3, 4, 8}, y),
                  stored("loss", type, {1}, {gradients.loss}),
                  stored("train.losses", type, {2}, trained.losses),

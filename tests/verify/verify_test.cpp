@@ -8,7 +8,7 @@
 
 #include "sim/error.h"
 #include "sim/threads/threads_comm.h"
-#include "tests/model/small_gpt.h"
+#include "tests/verify/small_training.h"
 #include "verify/truth.h"
 
 using namespace tplab;
@@ -99,6 +99,7 @@ void check_caught(const Report& report, const std::string& site, const std::stri
     INFO("tp " << run.tp << " " << name(run.dtype));
     REQUIRE(run.finding);
     CHECK(run.finding->site == site);
+    CHECK(over_bound(run.sites, run.finding->site) > kCaughtBy);
     CHECK_THAT(run.finding->cause, Catch::Contains(cause));
   }
 }
@@ -194,7 +195,7 @@ TEST_CASE("verify: a dropped all-reduce is caught at its site") {
 
 TEST_CASE("verify: a bias added on every rank is caught, and its multiple named") {
   const auto source = weights();
-  const std::vector<double> bias = whole_parameter(*source, "transformer.h.2.attn.c_proj.bias");
+  const std::vector<double> bias = whole_parameters(*source)("transformer.h.2.attn.c_proj.bias");
   VerifyOptions options = options_for({2, 4});
   // With the bias inside the row-parallel product, every rank's term of the sum holds it; one is
   // the model's own, added after the sum.

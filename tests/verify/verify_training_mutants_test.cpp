@@ -290,17 +290,18 @@ TEST_CASE("verify_training: one byte more than predicted is caught by the ledger
 }
 
 TEST_CASE("verify_training: bounds leave room for rounding and none for bugs") {
-  // The mutants differ by 1e-2 and more, seven orders above the largest bound in f64. How large a
-  // bound is depends on the build, whose rounding it is made of (with the thread sanitizer one was
-  // 1.1e-11). The gradient of the keys' biases is mathematically 0, as softmax does not see what is
-  // added to all scores: in f32 AdamW makes steps of its rounding errors.
+  // The mutants differ by 1e-2 and more, seven orders above nearly all bounds in f64. The gradient
+  // of the keys' biases is mathematically 0, as softmax does not see what is added to all scores:
+  // AdamW makes steps of its rounding errors, in f32 whole ones. In f64 each of two steps of 2 lr
+  // may be off by 6 times some 10 roundings of the values' gradients, 0.1, over eps, 1e-8: 2.6e-10
+  // where the biases are 0.02.
   const TrainingReport report =
       verify_training(*small_weights(), small_options({{.tp = 4, .dp = 2, .sp = true}}, 2));
   for (const TrainingRun& run : report.runs)
     for (const SiteResult& r : run.results) {
       INFO(r.site << ", " << name(run.dtype));
       const bool keys = r.site.ends_with("attn.c_attn.bias") && r.site.starts_with("after");
-      if (run.dtype == DType::f64) CHECK(r.bound.rms < 1e-9);
+      if (run.dtype == DType::f64) CHECK(r.bound.rms < (keys ? 2e-8 : 1e-9));
       CHECK(r.bound.rms < (keys ? 0.1 : 1e-2));
     }
 }

@@ -1,0 +1,64 @@
+// No right model is called wrong: a few dozen of those that tests/false_alarms verifies by the
+// thousand, and those that 0.1.0 called wrong.
+#include <catch2/catch.hpp>
+
+#include "tests/verify/random_models.h"
+#include "tests/verify/small_training.h"
+
+using namespace tplab;
+using namespace tplab::testing;
+
+TEST_CASE("verify: random right models are far within their bounds, NaN nowhere") {
+  for (uint64_t seed = 1; seed <= 24; ++seed) {
+    const RandomModel model(seed);
+    INFO(model.text());
+    const Report forward = model.verify_forward();
+    const TrainingReport training = model.verify_training();
+    CHECK(forward.good());
+    CHECK(training.good());
+    for (const DType dtype : {DType::f64, DType::f32}) {
+      const Closest activations = closest(forward, dtype);
+      const Closest gradients = closest(training, dtype, false);
+      INFO(activations.where << "; " << gradients.where);
+      CHECK(activations.ratio < 0.6);  // of 10,000 models none was beyond 0.5
+      CHECK(gradients.ratio < 0.6);
+    }
+  }
+}
+
+TEST_CASE("verify_training: one token, whose gradients of q and k are exactly 0, is right") {
+  for (const double learning_rate : {1e-3, 1e-1}) {
+    TrainingVerifyOptions options;
+    options.meshes = {{.tp = 1}, {.tp = 2}, {.tp = 1, .recompute = true}};
+    for (int32_t i = 0; i < 3; ++i) options.batches.push_back({{1, 1, {i + 3}}, {i + 5}});
+    options.recipe.learning_rate = learning_rate;
+    check_good(verify_training(*small_weights(), options));
+  }
+}
+
+TEST_CASE("verify_training: a model of zeros, and a vocabulary of one, are right") {
+  class Zeros : public WeightSource {
+   public:
+    const GptConfig& config() const override { return config_; }
+    std::string description() const override { return "zeros"; }
+    std::string stored_dtype() const override { return "f32"; }
+    void read(std::string_view, const Slice&, HostSpan out) const override {
+      std::fill_n(static_cast<char*>(out.data), out.count * size_bytes(out.dtype), char{0});
+    }
+    GptConfig config_{
+        .n_layer = 1, .n_head = 1, .n_embd = 1, .block_size = 4, .vocab_size = 2, .n_inner = 4};
+  };
+  Zeros zeros;
+  for (const int64_t vocab : {2, 1}) {
+    zeros.config_.vocab_size = vocab;
+    TrainingVerifyOptions options;
+    options.meshes = {{.tp = 1}};
+    options.batches = {{{1, 2, {0, 0}}, {0, 0}}, {{1, 2, {0, 0}}, {0, 0}}};
+    check_good(verify_training(zeros, options));
+    VerifyOptions forward;
+    forward.tps = {1};
+    forward.tokens = {1, 2, {0, 0}};
+    forward.targets = {0, 0};
+    CHECK(verify(zeros, forward).good());
+  }
+}

@@ -1,0 +1,55 @@
+#include "verify/draws.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "verify/compare.h"
+
+namespace tplab {
+
+int draws_for(const GptConfig& config, int64_t positions) {
+  return static_cast<int>(std::clamp<int64_t>(256 / config.n_embd, positions < 8 ? 4 : 2, 32));
+}
+
+std::function<std::vector<double>(const std::string&)> rough_weights(
+    std::function<std::vector<double>(const std::string&)> weights, DType dtype, int draw) {
+  return [=](const std::string& name) {
+    const double little =
+        dtype == DType::f32 ? 0x1p-8 * Rough<DType::f32>::kRoundoff : Rough<DType::f64>::kRoundoff;
+    std::vector<double> values = weights(name);
+    double place = draw + 1;
+    for (double& value : values) {
+      if (dtype == DType::f32) value = static_cast<float>(value);
+      value += little * value * noise_of(place += 64);
+    }
+    return values;
+  };
+}
+
+Bound scaled(const Bound& bound, DType from, DType to) {
+  const double scale = unit_roundoff(to) / unit_roundoff(from);
+  return {scale * bound.rms, scale * bound.max_abs};
+}
+
+double relative(double error, double size) { return error == 0 ? 0 : error / size; }
+
+void DrawnErrors::add(const std::string& name, std::span<const double> drawn,
+                      std::span<const double> exact) {
+  const Difference d = compare(drawn, exact, {static_cast<int64_t>(exact.size())});
+  Squares& s = squares_[name];
+  s.rms += d.rms_rel * d.rms_rel;
+  s.max_abs += d.max_abs * d.max_abs;
+  ++s.draws;
+}
+
+double DrawnErrors::scale() const {
+  return dtype_ == DType::f32 ? kMargin
+                              : kMargin * unit_roundoff(DType::f64) / Rough<DType::f64>::kRoundoff;
+}
+
+Bound DrawnErrors::bound(const std::string& name) const {
+  const Squares& s = squares_.at(name);
+  return {scale() * std::sqrt(s.rms / s.draws), scale() * std::sqrt(s.max_abs / s.draws)};
+}
+
+}  // namespace tplab

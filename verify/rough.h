@@ -1,0 +1,89 @@
+// Numbers whose every operation is rounded at random: a network computed with them is a draw of
+// what rounding may do to it.
+//
+// This is Monte Carlo arithmetic (Parker 1997): the result r of an operation becomes r (1 + u ξ),
+// ξ uniform in [-1, 1], so that the errors of a computation are sampled, with all that the network
+// makes of them: cancellation, saturation, amplification. A rounding to nearest is off by at most
+// u, and by less than u/√3, ξ's deviation, in the mean (Higham 2002, section 2.1). ξ is a hash of
+// r's bits: the same result is rounded the same way twice, as by a computer, so that equal rows err
+// together; what sets draws apart are weights moved by a 256th of a rounding (see draws.h).
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <concepts>
+#include <cstdint>
+
+#include "sim/dtype.h"
+
+namespace tplab {
+
+// Uniform in [-1, 1), a function of x's bits.
+inline double noise_of(double x) {
+  auto h = std::bit_cast<uint64_t>(x) * 0x9E3779B97F4A7C15u;
+  h = (h ^ (h >> 32)) * 0xD6E8FEB86659FD93u;
+  h = (h ^ (h >> 32)) * 0xD6E8FEB86659FD93u;
+  return static_cast<double>(static_cast<int64_t>(h)) * 0x1p-63;
+}
+
+// For f64 ξ is twice as large as f64's roundoff: half as large, a double could not show it. Errors
+// that small grow as f64's own do, so a bound for f64 is half of what is drawn.
+template <DType dtype>
+class Rough {
+ public:
+  static constexpr double kRoundoff = dtype == DType::f32 ? 0x1p-24 : 0x1p-52;
+  // Half the distance between the smallest numbers; of f64's nothing comes near it.
+  static constexpr double kTiny = dtype == DType::f32 ? 0x1p-150 : 0;
+  // What a library's exp, erf or tanh may be off, in roundoffs (sim/cpu/math.h: 5 units at most).
+  static constexpr double kFunction = 4;
+
+  Rough() = default;
+  Rough(double exact) : value_(exact) {}  // NOLINT(google-explicit-constructor): as literals are
+  template <std::integral Integer>
+  Rough(Integer exact)
+      : value_(static_cast<double>(exact)) {}  // NOLINT(google-explicit-constructor)
+  explicit operator double() const { return value_; }
+
+  // Rounded with `roundoffs` times u. Zero and what is not finite stay.
+  static Rough rounded(double r, double roundoffs = 1) {
+    if (r == 0 || !std::isfinite(r)) return r;
+    const double size = std::abs(r);
+    return r + noise_of(r) * std::min(roundoffs * kRoundoff * size + kTiny, size);
+  }
+
+  friend Rough operator+(Rough a, Rough b) { return rounded(a.value_ + b.value_); }
+  friend Rough operator-(Rough a, Rough b) { return rounded(a.value_ - b.value_); }
+  friend Rough operator*(Rough a, Rough b) { return rounded(a.value_ * b.value_); }
+  friend Rough operator/(Rough a, Rough b) { return rounded(a.value_ / b.value_); }
+  friend Rough operator-(Rough a) { return -a.value_; }
+  Rough& operator+=(Rough b) { return *this = *this + b; }
+  Rough& operator-=(Rough b) { return *this = *this - b; }
+  Rough& operator*=(Rough b) { return *this = *this * b; }
+  Rough& operator/=(Rough b) { return *this = *this / b; }
+  friend bool operator<(Rough a, Rough b) { return a.value_ < b.value_; }
+  friend bool operator>(Rough a, Rough b) { return a.value_ > b.value_; }
+  friend bool operator==(Rough a, Rough b) { return a.value_ == b.value_; }
+  friend Rough sqrt(Rough a) { return rounded(std::sqrt(a.value_)); }
+  friend Rough exp(Rough a) { return rounded(std::exp(a.value_), kFunction); }
+  friend Rough log(Rough a) { return rounded(std::log(a.value_), kFunction); }
+  friend Rough erf(Rough a) { return rounded(std::erf(a.value_), kFunction); }
+  friend Rough tanh(Rough a) { return rounded(std::tanh(a.value_), kFunction); }
+
+ private:
+  double value_ = 0;
+};
+
+// c, the sum of n products added up in any order, rounded. terms2: the sum of their squares. Over
+// all orders the partial sums' squares add up to (n + 1) (2 c² + terms2) / 6 in the mean, which
+// drawing without replacement gives exactly, and each rounding's variance is at most u²/3 of its
+// partial sum's square; the products' own are terms2 u²/3.
+template <class Number>
+Number rounded_sum(double c, double terms2, int64_t n) {
+  if (!(terms2 > 0) || !std::isfinite(c)) return Number::rounded(c);
+  const double orders = static_cast<double>(n + 1) / 6;
+  const double size = std::sqrt(orders * (2 * c * c + terms2) + terms2);
+  return c + noise_of(c) * (Number::kRoundoff * size + static_cast<double>(n) * Number::kTiny);
+}
+
+}  // namespace tplab
