@@ -26,17 +26,21 @@ if(TPLAB_SANITIZE)
   target_link_options(tplab_options INTERFACE -fsanitize=${TPLAB_SANITIZE})
 endif()
 
-# tplab_units(tplab_model FOLDER...): the files of each of these folders are compiled as one
-# (TPLAB_UNITY), since most of the time goes into what they include. Names in their anonymous
-# namespaces must then differ.
+# tplab_units(tplab_model model/ model/training/): the files whose paths are one of these regular
+# expressions and a name are compiled as one (TPLAB_UNITY), since most of the time goes into what they
+# include. Names in their anonymous namespaces must then differ. A file that fits none is alone.
 function(tplab_units target)
   get_target_property(sources ${target} SOURCES)
   foreach(source IN LISTS sources)
-    cmake_path(GET source PARENT_PATH parent)
-    cmake_path(RELATIVE_PATH parent BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE folder)
-    if(folder IN_LIST ARGN)
-      set_property(SOURCE ${source} PROPERTY UNITY_GROUP ${folder})
-    endif()
+    cmake_path(ABSOLUTE_PATH source)
+    cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE path)
+    foreach(unit IN LISTS ARGN)
+      if(path MATCHES "^${unit}[^/]*$")
+        string(MAKE_C_IDENTIFIER ${unit} group)
+        set_property(SOURCE ${source} PROPERTY UNITY_GROUP ${group})
+        break()
+      endif()
+    endforeach()
   endforeach()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${TPLAB_UNITY} UNITY_BUILD_MODE GROUP)
 endfunction()
