@@ -191,7 +191,6 @@ void ModelChoice::add_options(CLI::App& app) {
   app.add_option("--checkpoint", checkpoint,
                  "nanoGPT's ckpt.pt, a Hugging Face folder, or what tplab train wrote")
       ->type_name("PATH")
-      ->check(not_empty())
       ->group(kGroup);
 }
 
@@ -292,6 +291,15 @@ CLI::Validator seed_number() {
     return fmt::format("{} is not a whole number from 0 to 2^64 - 1", in_quotes(text));
   };
   return {check, ""};
+}
+
+void refuse_empty_paths(CLI::App& app) {
+  for (CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; }))
+    refuse_empty_paths(*sub);
+  for (CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    if (type == "PATH" || type == "FILE" || type == "FOLDER") option->check(not_empty());
+  }
 }
 
 CLI::Validator not_empty() {

@@ -90,6 +90,8 @@ struct ModelChoice {
 CLI::Validator whole_number(int32_t least);
 CLI::Validator not_empty();    // "" is a variable that was never set
 CLI::Validator seed_number();  // from 0 to 2^64 - 1
+// For every option of the command whose value is a PATH, FILE or FOLDER.
+void refuse_empty_paths(CLI::App& app);
 
 // Refuses what is no number of ranks, with an example.
 CLI::Validator rank_count(const std::string& option);

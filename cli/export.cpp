@@ -82,8 +82,7 @@ Python then loads it: GPT2LMHeadModel.from_pretrained("exported"). Weights becom
   command->model.add_options(*sub);
   sub->add_option("--tokenizer", command->tokenizer,
                   "to export along: meta.pkl, or GPT-2's folder (what lies with the checkpoint)")
-      ->type_name("PATH")
-      ->check(not_empty());
+      ->type_name("PATH");
   add_seed(*sub, command->seed);
   sub->add_option("-o,--out", command->folder, "new, empty, or an older export, which is replaced")
       ->type_name("FOLDER")

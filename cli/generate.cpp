@@ -277,8 +277,7 @@ The text goes to stdout token by token, and is the same at every --tp for one --
       ->excludes(prompt);
   sub->add_option("--tokenizer", command->tokenizer,
                   "meta.pkl, or GPT-2's folder (what lies with the checkpoint)")
-      ->type_name("PATH")
-      ->check(not_empty());
+      ->type_name("PATH");
   add_special(*sub, command->special);
   sub->add_option("--max-new", command->max_new, "tokens to add")
       ->check(whole_number(0))

@@ -49,6 +49,7 @@ void add_commands(CLI::App& app, int& exit_code) {
   tplab::cli::add_doctor(app, exit_code);
   tplab::cli::add_help(app, TPLAB_VERSION);
   tplab::cli::add_config(app);
+  tplab::cli::refuse_empty_paths(app);
 }
 
 int run(int argc, char** argv) {

@@ -66,7 +66,6 @@ written out, as in Hugging Face's and nanoGPT's programs; --no-special takes the
   sub->add_option("--tokenizer", command->tokenizer,
                   "meta.pkl, a Hugging Face folder or tokenizer.json, or what tplab train wrote")
       ->type_name("PATH")
-      ->check(not_empty())
       ->required();
   sub->add_flag("--decode", command->decode,
                 "from ids, separated by spaces, commas or newlines, to text");

@@ -394,13 +394,10 @@ void TrainCommand::run(int& exit_code) {
 }
 
 void TrainCommand::add_options(CLI::App& app) {
-  app.add_option("--resume", resume, "go on with the run in this folder")
-      ->type_name("FOLDER")
-      ->check(not_empty());
+  app.add_option("--resume", resume, "go on with the run in this folder")->type_name("FOLDER");
   app.add_option("-o,--out", out,
                  "where checkpoints and results go (out; the run's that is resumed)")
-      ->type_name("FOLDER")
-      ->check(not_empty());
+      ->type_name("FOLDER");
   settings.add_options(app);
   app.add_option("--warmup-steps", warmup_steps, "first steps left out of the averages")
       ->check(whole_number(0));

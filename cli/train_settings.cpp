@@ -24,19 +24,19 @@ void TrainSettings::add_options(CLI::App& app) {
   const Rule from_0 = whole_from(0), from_1 = whole_from(1);
   s.add_words(app, "preset", preset, "sizes of a new model", preset_words());
   s.add(app, "checkpoint", checkpoint, "begin with these weights: ckpt.pt, or a folder")
-      ->check(not_empty());
+      ->type_name("PATH");
   s.add(app, "layers", layers, "instead of the preset's (0: the preset's)", from_0);
   s.add(app, "heads", heads, "heads a layer", from_0);
   s.add(app, "width", width, "features, n_embd", from_0);
   s.add(app, "block", block, "longest context", from_0);
   s.add_flag(app, "bias", bias, "biases in linears and norms");
   s.add(app, "text", text, "a text to learn; without it tplab's own documentation")
-      ->check(not_empty());
-  s.add(app, "data", data, "a folder with nanoGPT's train.bin and val.bin")->check(not_empty());
+      ->type_name("FILE");
+  s.add(app, "data", data, "a folder with nanoGPT's train.bin and val.bin")->type_name("FOLDER");
   s.add_words(app, "data-dtype", data_dtype, "of their ids",
               {"auto", "uint8", "uint16", "uint32", "int64"});
   s.add(app, "tokenizer", tokenizer, "for --text: GPT-2's files; without it, characters")
-      ->check(not_empty());
+      ->type_name("PATH");
   s.add_flag(app, "special", special,
              "<|endoftext|> and the like in a text are tokens, not characters");
   s.add(app, "tp", tp, "ranks that share a model", from_1);

@@ -54,6 +54,12 @@ TEST_CASE(
   for (const char* option : {"--tokens", "--tokenizer"}) refused(generate, option);
   refused(generate, "--prompt");
   refused({"tokenize", "the"}, "--tokenizer");
+  for (const char* option : {"--out", "--config"}) {
+    refused({"draw", "block", "--preset", "nano-cpu"}, option);
+    refused({"trace", "--preset", "nano-cpu"}, option);
+    refused({"explore"}, option);
+    refused({"export", "--preset", "nano-cpu"}, option);
+  }
   refused({"export", "--checkpoint", fixture("nanogpt-tiny"), "-o", folder / "e"}, "--tokenizer");
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
