@@ -34,10 +34,17 @@ void sum_rows(Crew& crew, const Real* dy, int64_t rows, int64_t C, Real* db) {
   });
 }
 
+// Past 32 a slope is 0 or 1, and powers of x may be infinite. A NaN stays.
+template <class Real>
+Packet<Real> where_it_bends(const Packet<Real>& x) {
+  return Eigen::internal::pmax(Eigen::internal::pmin(x, all(Real(32))), all(Real(-32)));
+}
+
 // Φ(x) + x φ(x), Φ being (1 + erf(x/√2)) / 2.
 template <class Real>
-Packet<Real> gelu_erf_slope(Real, const Packet<Real>& x) {
+Packet<Real> gelu_erf_slope(Real, const Packet<Real>& any) {
   using namespace Eigen::internal;
+  const Packet<Real> x = where_it_bends<Real>(any);
   const Packet<Real> density =
       pmul(exp(pmul(pmul(x, x), all(Real(-0.5)))), all(Real(0.39894228040143267794)));
   return fma(x, density, normal_cdf(Real(), x));
@@ -45,8 +52,9 @@ Packet<Real> gelu_erf_slope(Real, const Packet<Real>& x) {
 
 // With s = 1 / (1 + exp(-2u)): s + 2 x s (1 - s) u'.
 template <class Real>
-Packet<Real> gelu_tanh_slope(Real, const Packet<Real>& x) {
+Packet<Real> gelu_tanh_slope(Real, const Packet<Real>& any) {
   using namespace Eigen::internal;
+  const Packet<Real> x = where_it_bends<Real>(any);
   const Real c = Real(2 * 0.79788456080286535588);  // 2 √(2/π)
   const Packet<Real> square = pmul(x, x);
   const Packet<Real> inner = fma(square, all(Real(-c * Real(0.044715))), all(-c));  // -2u / x

@@ -286,6 +286,28 @@ TEMPLATE_TEST_CASE("embedding_backward: adds each row where its id is, foreign i
   }
 }
 
+TEMPLATE_TEST_CASE("gelu: far from 0 it is 0 or x, and its slope 0 or 1, as large as x may be", "",
+                   float, double) {
+  Team team(1);
+  const auto device = make_cpu_device(team.crew());
+  const auto largest = std::numeric_limits<TestType>::max();
+  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+    Array x = numbers<TestType>(*device, Shape{8}, 1), y = device->allocate(x.dtype(), {8});
+    const TestType sizes[] = {100, TestType(1e13), TestType(1e30), largest};
+    for (int64_t i = 0; i < 8; ++i) x.as<TestType>()[i] = i < 4 ? -sizes[i] : sizes[i - 4];
+    device->gelu(kind, x, y);
+    Array dx = numbers<TestType>(*device, Shape{8}, 2);
+    const Array dy = numbers<TestType>(*device, Shape{8}, 2);
+    device->gelu_backward(kind, x, dx, dx);
+    for (int64_t i = 0; i < 8; ++i) {
+      INFO(x.as<TestType>()[i]);
+      CHECK(y.as<TestType>()[i] == (i < 4 ? 0 : x.as<TestType>()[i]));
+      const double slope = double(dx.as<TestType>()[i]) / double(dy.as<TestType>()[i]);
+      CHECK(std::abs(slope - (i < 4 ? 0 : 1)) < 1e-30);
+    }
+  }
+}
+
 TEST_CASE("gradients of linear, gelu and layer_norm agree with finite differences") {
   Team team(2);
   const auto device = make_cpu_device(team.crew());
