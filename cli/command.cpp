@@ -46,19 +46,10 @@ Output::~Output() {
 
 namespace {
 
-// Weights, tokens, or what a training run measured: nobody means to write a picture over one.
+// Weights, tokens, their tables and configs, or what a training run measured: nobody means to write
+// a picture over one.
 bool is_work_of_hours(const std::string& name) {
   constexpr std::array kKinds = {".pt", ".safetensors", ".pkl", ".bin", ".bpe"};
-  std::error_code ignored;
-  const auto path = std::filesystem::weakly_canonical(name, ignored);
-  return std::filesystem::exists(path, ignored) &&
-         (std::find(kKinds.begin(), kKinds.end(), path.extension()) != kKinds.end() ||
-          is_results_file_name(path.filename().string()));
-}
-
-// Whether `path` is there and is what a command reads: `input` itself, or a file in the input's
-// folder that models and tokenizers have.
-bool is_read(const std::filesystem::path& path, const std::filesystem::path& input) {
   constexpr std::array kNames = {"config.json",
                                  "vocab.json",
                                  "merges.txt",
@@ -69,15 +60,13 @@ bool is_read(const std::filesystem::path& path, const std::filesystem::path& inp
                                  "special_tokens_map.json",
                                  "model.safetensors.index.json"};
   std::error_code ignored;
-  if (input.empty() || !std::filesystem::exists(path, ignored)) return false;
-  if (std::filesystem::equivalent(path, input, ignored)) return true;
-  const auto folder = std::filesystem::is_directory(input, ignored)
-                          ? input
-                          : std::filesystem::absolute(input, ignored).parent_path();
-  const auto own = std::filesystem::absolute(path, ignored).parent_path();
-  if (!std::filesystem::equivalent(own, folder, ignored)) return false;
-  return is_work_of_hours(path) ||
-         std::find(kNames.begin(), kNames.end(), path.filename()) != kNames.end();
+  const auto path = std::filesystem::weakly_canonical(name, ignored);
+  const auto is_one_of = [](const auto& all, const std::filesystem::path& one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  };
+  return std::filesystem::exists(path, ignored) &&
+         (is_one_of(kKinds, path.extension()) || is_one_of(kNames, path.filename()) ||
+          is_results_file_name(path.filename().string()));
 }
 
 bool is_stdin(const std::string& path) {
@@ -88,10 +77,13 @@ bool is_stdin(const std::string& path) {
 
 }  // namespace
 
-void Output::open(const std::vector<std::string>& inputs) {
+void Output::open(std::vector<std::string> inputs) {
   if (path_.empty()) return;
+  if (const CLI::Option* config = command_->get_option_no_throw("--config"))
+    inputs.insert(inputs.end(), config->results().begin(), config->results().end());
   for (const std::string& input : inputs) {
-    if (!is_read(path_, input)) continue;
+    std::error_code ignored;
+    if (!std::filesystem::equivalent(path_, input, ignored)) continue;
     fail(fmt::format("-o names {}, which the command reads", path_),
          "choose another file for the result");
   }
@@ -234,7 +226,7 @@ CLI::Validator whole_number(int32_t least) {
 CLI::Validator rank_count(const std::string& option) {
   return {[option](const std::string& text) -> std::string {
             if (whole_number(1)(text).empty()) return "";
-            fail(fmt::format("{}: {} is not a whole number from 1", option, in_quotes(text)),
+            fail(fmt::format("{}: {}", option, whole_number(1)(text)),
                  fmt::format("give one number of ranks, as in {} 2", option));
           },
           ""};
@@ -255,8 +247,8 @@ void add_counts(CLI::App& app, const std::string& name, std::vector<int>& counts
       for (size_t at = 0; at <= list.size();) {
         const size_t end = std::min(list.find(',', at), list.size());
         std::string number = list.substr(at, end - at);
-        if (!whole_number(1)(number).empty())
-          fail(fmt::format("{}: {} is not a whole number from 1", name, in_quotes(number)),
+        if (const std::string problem = whole_number(1)(number); !problem.empty())
+          fail(fmt::format("{}: {}", name, problem),
                fmt::format("give numbers with commas and no spaces between, as in {} 1,2,4", name));
         counts.push_back(std::stoi(number));
         at = end + 1;
@@ -308,7 +300,8 @@ CLI::Validator not_empty() {
 
 void add_special(CLI::App& app, bool& special, const std::string& more) {
   app.add_flag("--special,!--no-special" + more, special,
-               "<|endoftext|> and the like in a text are tokens, not characters");
+               "<|endoftext|> and the like in a text are tokens, not characters")
+      ->default_str(special ? "true" : "false");
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {

@@ -39,7 +39,7 @@ class Output {
   // `inputs`: the files and folders that the command reads (empty: none); -o may not replace one,
   // nor a file of a model that lies there, nor what stdin comes from; nor, wherever they are,
   // weights, token files and the results of training.
-  void open(const std::vector<std::string>& inputs = {});
+  void open(std::vector<std::string> inputs = {});
   bool json() const { return json_; }
   bool terminal() const;                             // a person is reading
   const std::string& path() const { return path_; }  // -o's; empty: stdout

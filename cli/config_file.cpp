@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include "cli/machine_facts.h"
@@ -47,9 +45,10 @@ struct Setting {
 };
 
 std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail_file(path, "cannot be read", "give --config a file of lines like: tp = 2");
-  return {std::istreambuf_iterator<char>(file), {}};
+  constexpr int64_t kMostBytes = int64_t{1} << 20;
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";  // of UTF-8, as some editors begin with
+  const std::string text = read_all(*open_file(path), kMostBytes);
+  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
 }
 
 Words values_of(const Json& value) {
@@ -112,15 +111,15 @@ std::string line_of(const std::string& text, const std::string& key) {
 }
 
 // The setting as words of a command line.
-Words as_words(const CLI::Option& option, const Setting& setting) {
+Words as_words(const std::string& path, const CLI::Option& option, const Setting& setting) {
   const std::string value = fmt::format("{}", fmt::join(setting.values, ","));
   if (takes_value(option)) return {"--" + setting.key, value};
   if (value == "true") return {"--" + setting.key};
   const Words& names = option.get_lnames();
   const bool has_no = std::find(names.begin(), names.end(), "no-" + setting.key) != names.end();
   if (value == "false") return has_no ? Words{"--no-" + setting.key} : Words{};
-  fail(fmt::format("{} = {} is neither true nor false", setting.key, in_quotes(value)),
-       fmt::format("write {} = true", setting.key));
+  fail_file(path, fmt::format("{} = {} is neither true nor false", setting.key, in_quotes(value)),
+            fmt::format("write {} = true", setting.key));
 }
 
 // The value of --config, and the words without it.
@@ -155,7 +154,7 @@ Json typed(const CLI::Option& option, const std::string& text) {
 
 Json value_of(const CLI::Option& option) {
   if (!takes_value(option)) {
-    if (option.count() == 0) return false;
+    if (option.count() == 0) return option.get_default_str() == "true";
     return option.as<bool>();
   }
   Words values = option.results();
@@ -216,13 +215,27 @@ Words with_config(const CLI::App& tplab, const Words& words) {
       if (given.positionals.empty())
         first.insert(first.end(), setting.values.begin(), setting.values.end());
     } else if (!given.has(option)) {
-      const Words more = as_words(*option, setting);
+      const Words more = as_words(path, *option, setting);
       last.insert(last.end(), more.begin(), more.end());
     }
   }
+  first.insert(first.end(), {"--config", path});
   const auto at = rest.begin() + static_cast<std::ptrdiff_t>(called.words);
   rest.insert(rest.insert(at, last.begin(), last.end()), first.begin(), first.end());
   return rest;
+}
+
+Error of_config(const Error& error, const Words& given, const Words& words) {
+  const auto file = std::find(words.begin(), words.end(), "--config");
+  const std::string name = error.problem().substr(0, error.problem().find_first_of(": =,"));
+  const auto is_it = [&](const std::string& word) {
+    return word == name || word.starts_with(name + "=");
+  };
+  const bool of_file = error.kind() == ErrorKind::usage && name.starts_with("--") &&
+                       std::none_of(given.begin(), given.end(), is_it) &&
+                       std::any_of(words.begin(), words.end(), is_it);
+  if (!of_file || words.end() - file < 2) return error;
+  return {ErrorKind::bad_file, fmt::format("{}: {}", file[1], error.problem()), error.fix()};
 }
 
 Json recorded_options(const CLI::App& command) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/called.h"
+#include "sim/error.h"
 
 namespace tplab::cli {
 
@@ -16,6 +17,10 @@ void add_config(CLI::App& tplab);
 // themselves. The file holds lines `option = value` (TOML, as CLI11 reads it), or is the JSON that
 // the command wrote. Throws Error(file) for what is no option of the command, with its line.
 Words with_config(const CLI::App& tplab, const Words& words);
+
+// A refusal of a value, "--tp: ...", that the words have from the file and not from `given`: an
+// Error(file) that names the file. Any other error as it is.
+Error of_config(const Error& error, const Words& given, const Words& words);
 
 // {"tp": [1, 2], "sp": false, "batch": null, ...}: every option of a command as it was given, else
 // its default, else null. Not those that say where the result goes.

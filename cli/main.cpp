@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -52,6 +53,17 @@ void add_commands(CLI::App& app, int& exit_code) {
   tplab::cli::refuse_empty_paths(app);
 }
 
+void parse(CLI::App& app, const tplab::cli::Words& words) {
+  try {
+    app.parse(tplab::cli::Words(words.rbegin(), words.rend()));
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", tplab::cli::help_on(app, words));
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() != 0) tplab::cli::refuse(app, words, e);
+    app.exit(e);
+  }
+}
+
 int run(int argc, char** argv) {
   CLI::App app("tplab: a laboratory for tensor parallelism", "tplab");
   app.formatter(tplab::cli::help_formatter());
@@ -68,14 +80,12 @@ int run(int argc, char** argv) {
     return static_cast<int>(tplab::ErrorKind::usage);
   }
   tplab::cli::check_order(app, words);
-  words = tplab::cli::with_config(app, words);
+  const tplab::cli::Words given = words;
+  words = tplab::cli::with_config(app, given);
   try {
-    app.parse(tplab::cli::Words(words.rbegin(), words.rend()));
-  } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", tplab::cli::help_on(app, words));
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() != 0) tplab::cli::refuse(app, words, e);
-    app.exit(e);
+    parse(app, words);
+  } catch (const tplab::Error& error) {
+    throw tplab::cli::of_config(error, given, words);
   }
   return exit_code;
 }
@@ -95,7 +105,11 @@ int refuse(const std::exception_ptr& thrown) {
 
 int guarded_run(int argc, char** argv) {
   try {
-    return run(argc, argv);
+    const int exit_code = run(argc, argv);
+    errno = 0;
+    if (std::fflush(stdout) != 0)  // help, for one
+      tplab::fail_write("stdout: could not be written", errno, "give it a place that can be");
+    return exit_code;
   } catch (...) {
     return refuse(std::current_exception());
   }

@@ -38,7 +38,8 @@ class Settings {
                          const std::string& help, const std::vector<std::string>& words);
   CLI::Option* add_flag(CLI::App& app, const std::string& name, bool& value,
                         const std::string& help) {
-    return remember(name, value, app.add_flag("--" + name + ",!--no-" + name, value, help), {});
+    CLI::Option* flag = app.add_flag("--" + name + ",!--no-" + name, value, help);
+    return remember(name, value, flag->default_str(value ? "true" : "false"), {});
   }
 
   bool given(const std::string& name) const;  // on the command line

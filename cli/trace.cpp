@@ -78,10 +78,11 @@ void TraceCommand::write_table(const WeightSource& source, int& exit_code) {
 }
 
 void TraceCommand::run(int& exit_code) {
-  if (unfold && !table) fail("--unfold is of the table", "add --table, or drop it");
+  if (unfold && !table && !output.json())
+    fail("--unfold is of the table", "add --table, or drop it");
   output.open({settings.model.checkpoint});
   const std::unique_ptr<WeightSource> source = settings.open();
-  if (table) {
+  if (table || output.json()) {  // a trace is another program's JSON
     write_table(*source, exit_code);
   } else {
     write_trace(*source);
@@ -104,7 +105,8 @@ modules and collectives as slices, arrows from the rank that came last to those 
 and the bytes sent. The table is of the same step without numbers, so its models may be of any size;
 exit code 1 if a rank counts other collectives than the papers say.)");
   command->settings.add_options(*sub);
-  sub->add_flag("--table", command->table, "the module tree with collectives and bytes");
+  sub->add_flag("--table", command->table,
+                "the module tree with collectives and bytes; --json is of it, too");
   sub->add_flag("--unfold", command->unfold,
                 "with --table: every block, also those that are alike");
   command->output.add_options(*sub);

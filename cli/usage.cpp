@@ -111,7 +111,16 @@ void refuse(const CLI::App& tplab, const Words& words, const CLI::ParseError& er
   const Words rest = command.remaining();
   if (dynamic_cast<const CLI::RequiredError*>(&error) && !rest.empty())
     refuse_extra(command, rest.front());
-  fail(what, fmt::format("{}see {} --help", example_of(command, what), full_name(command)));
+  const std::string see = fmt::format("see {} --help", full_name(command));
+  if (dynamic_cast<const CLI::RequiresError*>(&error)) {  // "--steps requires --backward"
+    const std::string missing = what.substr(what.rfind(' ') + 1);
+    fail(fmt::format("{} is of use with {} alone", what.substr(0, what.find(' ')), missing),
+         fmt::format("add {}, or drop it; {}", missing, see));
+  }
+  if (what.find("but received") != std::string::npos)  // "--tp: At Most 1 required but received 2"
+    fail(fmt::format("{} is given more than once", what.substr(0, what.find(':'))),
+         "give it once; " + see);
+  fail(what, example_of(command, what) + see);
 }
 
 }  // namespace tplab::cli

@@ -23,6 +23,7 @@ struct VerifyCommand {
   MachineChoice machine;
   Output output;
   std::vector<int> tps = {1, 2, 4};
+  const CLI::Option* tps_given = nullptr;
   std::string against, algorithm = "direct", dtype;
   int64_t batch = 0, seq = 0;
   uint64_t seed = 1337;
@@ -31,6 +32,7 @@ struct VerifyCommand {
   int64_t steps = 5;
 
   void run(int& exit_code);
+  void leave_out_what_does_not_divide(const WeightSource& source);
   Report verify_forward(const WeightSource& source) const;
   TrainingReport verify_backward(const WeightSource& source) const;
   VerifyOptions options(const GptConfig& config) const;
@@ -133,10 +135,25 @@ TrainingReport VerifyCommand::verify_backward(const WeightSource& source) const 
   return report;
 }
 
+// Of tp that nobody asked for.
+void VerifyCommand::leave_out_what_does_not_divide(const WeightSource& source) {
+  if (tps_given->count() > 0) return;
+  std::erase_if(tps, [&](int tp) {
+    try {
+      static_cast<void>(ShardPlan(source.config(), tp));
+      return false;
+    } catch (const Error& error) {
+      to_stderr("tplab: note: tp {} is left out: {}\n", tp, error.problem());
+      return true;
+    }
+  });
+}
+
 void VerifyCommand::run(int& exit_code) {
   output.open({model.checkpoint, against});
   // Zero biases would hide a misplaced one, so a preset's are drawn.
   const std::unique_ptr<WeightSource> source = model.open(seed, true);
+  leave_out_what_does_not_divide(*source);
   const auto finish = [&](const auto& report) {
     if (output.json()) {
       output.document(to_json(report));
@@ -166,6 +183,7 @@ void add_verify(CLI::App& app, int& exit_code) {
   tplab verify --backward --preset nano-cpu --tp 2 --dp 1,2)");
   command->model.add_options(*sub);
   add_tps(*sub, command->tps);
+  command->tps_given = sub->get_option("--tp");
   command->model.add_uneven(*sub);
   one_of(sub->add_option("--dtype", command->dtype, "of the runs (both)"), dtype_words());
   const CLI::Validator named(

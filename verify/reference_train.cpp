@@ -33,6 +33,9 @@ void update_one(TrainedParameter<Real>& p, const std::vector<double>& gradient, 
   const Real size = step.learning_rate / step.bias_correction1;
   const Real root = std::sqrt(step.bias_correction2);
   const Real rest1 = 1 - recipe.beta1, rest2 = 1 - recipe.beta2;
+  p.m.resize(p.value.size());
+  p.v.resize(p.value.size());
+  p.divisor.resize(p.value.size());
   for (size_t i = 0; i < p.value.size(); ++i) {
     const Real g = gradient[i] * clip;
     p.m[i] = beta1 * p.m[i] + rest1 * g;
@@ -70,13 +73,10 @@ TrainedParameter<Real>& ReferenceTrainer<Real>::find(const std::string& name) {
   const auto at = parameters_.find(name);
   if (at != parameters_.end()) return at->second;
   const std::vector<double> whole = weights_(name);
-  TrainedParameter<Real> p{.value = {whole.begin(), whole.end()},
-                           .m = std::vector<Real>(whole.size()),
-                           .v = {},
-                           .divisor = std::vector<double>(whole.size()),
-                           .decays = is_matrix(name)};
-  p.v = p.m;
-  return parameters_.emplace(name, std::move(p)).first->second;
+  return parameters_
+      .emplace(name, TrainedParameter<Real>{.value = {whole.begin(), whole.end()},
+                                            .decays = is_matrix(name)})
+      .first->second;
 }
 
 template <class Real>

@@ -21,11 +21,11 @@ struct TrainRecipe {
   }
 };
 
-// A parameter in training, whole, with the optimizer's state.
+// A parameter in training, whole, with the optimizer's state, which is empty before the first step.
 template <class Real>
 struct TrainedParameter {
-  std::vector<Real> value, m, v;
-  std::vector<double> divisor;  // of the last step: sqrt(v̂) + eps
+  std::vector<Real> value, m = {}, v = {};
+  std::vector<double> divisor = {};  // of the last step: sqrt(v̂) + eps
   bool decays = false;
 };
 

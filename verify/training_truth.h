@@ -36,7 +36,8 @@ class TrainingTruth {
   //   loss         2 e, e the bound of a logit, and the loss's own rounding (see Truth::loss_bound)
   //   step's norm  |ε|, ε the bounds of all its gradients: ||g + ε| - |g|| <= |ε|, and a roundoff
   //   of
-  //                f64, in which it is added up, a square: half of one each here and there
+  //                f64, in which it is added up, a square: half of one each here and there. None
+  //                where that is no less than the norm itself.
   //   step's loss  the loss's and |g| |δ|, δ the bounds of all parameters before the step: to first
   //   order a
   //                loss at p + δ differs by g · δ

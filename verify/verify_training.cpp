@@ -223,16 +223,16 @@ void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options,
 
 }  // namespace
 
-// In numbers of 8 bytes a parameter: the reference trains with 6 (4 of them ReferenceTrainer's), a
-// draw of it with 3 and all of them with 2 at a time, errors and bounds are 4, and 2 stay; a
-// replica trains with 4 and shows 2. Of activations, the reference keeps all of a batch, and after
-// it the ranks together do.
+// In numbers of 8 bytes a parameter: the reference trains with 5 (4 of them ReferenceTrainer's),
+// each draw of it with 4 between two steps, errors and bounds are 3, and 2 stay; a replica trains
+// with 4 and shows 2. Of activations, the reference keeps all of a batch, and after it the ranks
+// together do.
 void check_training_memory(const GptConfig& config, const std::vector<TrainingMesh>& meshes,
                            const Shape& batch, int64_t batches) {
   int dp = 1;
   for (const TrainingMesh& mesh : meshes) dp = std::max(dp, mesh.dp);
-  const double draws = draws_for(config, batch[0] * batch[1]);
-  const double numbers = std::max(6 + 3 * draws + 2 + 4, 2.0 + 6 * dp);
+  const double draws = batches > 2 ? draws_for(config, batch[0] * batch[1]) : 0;
+  const double numbers = std::max(5 + 4 * draws + 3 + 2, 2.0 + 6 * dp);
   require_memory(
       fmt::format("verifying the training of {} parameters at dp {}", parameter_count(config), dp),
       8 * numbers * static_cast<double>(parameter_count(config)),

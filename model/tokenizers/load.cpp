@@ -127,14 +127,15 @@ std::string find_tokenizer(const std::string& checkpoint) {
   if (may_exist(meta)) {
     if (!read_nanogpt_meta(meta).characters.empty()) return folder.string();
     fail(fmt::format("{}: says how many tokens there are, and not which", meta),
-         "give token ids with --tokens 1,2,3, or name a tokenizer with --tokenizer PATH");
+         "name a tokenizer with --tokenizer PATH; token ids need none, as in tplab generate "
+         "--tokens 1,2");
   }
   fail(
       fmt::format("{}: there is no tokenizer beside the checkpoint: {} has no {}, no "
                   "tokenizer.json, nor vocab.json and merges.txt, nor encoder.json and vocab.bpe",
                   checkpoint, folder.string(), kCharacters),
       "name one with --tokenizer PATH (nanoGPT leaves meta.pkl in data/DATASET/; models trained on "
-      "GPT-2's tokens use GPT-2's folder), or give token ids with --tokens 1,2,3");
+      "GPT-2's tokens use GPT-2's folder); token ids need none, as in tplab generate --tokens 1,2");
 }
 
 }  // namespace tplab

@@ -17,7 +17,8 @@ NotText encoded_as(const std::string& encoding) {
           fmt::format("convert it first: iconv -f {} -t UTF-8 FILE > NEW-FILE", encoding)};
 }
 
-// UTF-16 and UTF-32, by their mark, or by the zeros that letters without accents have in them.
+// UTF-16 and UTF-32, by their mark, or by the small numbers that most alphabets' letters have in
+// their upper bytes (00 of Latin's, 04 of Cyrillic's), where a text in UTF-8 has next to none.
 std::optional<NotText> wide(std::string_view bytes) {
   using namespace std::string_view_literals;
   if (bytes.starts_with("\xFF\xFE\0\0"sv) || bytes.starts_with("\0\0\xFE\xFF"sv))
@@ -25,17 +26,18 @@ std::optional<NotText> wide(std::string_view bytes) {
   if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF")) return encoded_as("UTF-16");
   const size_t groups = std::min(bytes.size(), kLooked) / 4;
   if (groups < 4) return std::nullopt;
-  std::array<size_t, 4> zeros{};
-  for (size_t at = 0; at < 4 * groups; ++at) zeros[at % 4] += bytes[at] == '\0';
-  std::array<bool, 4> is_zero{}, is_not{};
+  std::array<size_t, 4> small{};
+  for (size_t at = 0; at < 4 * groups; ++at)
+    small[at % 4] += static_cast<unsigned char>(bytes[at]) < '\t';
+  std::array<bool, 4> is_small{}, is_not{};
   for (size_t i = 0; i < 4; ++i) {
-    is_zero[i] = zeros[i] * 10 > groups * 7;
-    is_not[i] = zeros[i] * 10 < groups;
+    is_small[i] = small[i] * 10 > groups * 7;
+    is_not[i] = small[i] * 10 < groups;
   }
-  if (is_not[0] && is_zero[1] && is_zero[2] && is_zero[3]) return encoded_as("UTF-32LE");
-  if (is_zero[0] && is_zero[1] && is_zero[2] && is_not[3]) return encoded_as("UTF-32BE");
-  if (is_not[0] && is_zero[1] && is_not[2] && is_zero[3]) return encoded_as("UTF-16LE");
-  if (is_zero[0] && is_not[1] && is_zero[2] && is_not[3]) return encoded_as("UTF-16BE");
+  if (is_not[0] && is_small[1] && is_small[2] && is_small[3]) return encoded_as("UTF-32LE");
+  if (is_small[0] && is_small[1] && is_small[2] && is_not[3]) return encoded_as("UTF-32BE");
+  if (is_not[0] && is_small[1] && is_not[2] && is_small[3]) return encoded_as("UTF-16LE");
+  if (is_small[0] && is_not[1] && is_small[2] && is_not[3]) return encoded_as("UTF-16BE");
   return std::nullopt;
 }
 

@@ -158,6 +158,11 @@ Dataset dataset_of_text(std::string_view text, const std::string& origin,
     data.notes.push_back(origin + ": left out the mark of UTF-8 (BOM) at its beginning");
   }
   if (text.empty()) fail_file(origin, "is empty", "give a text to learn");
+  if (const auto zeros = std::count(text.begin(), text.end(), '\0'))
+    data.notes.push_back(
+        fmt::format("{}: {} of its bytes are 0, the first at byte {}: a part of it "
+                    "may be UTF-16",
+                    origin, zeros, text.find('\0')));
   note_line_ends(text, origin, data);
   data.tokenizer = options.tokenizer ? options.tokenizer : characters_of(text, origin);
   data.vocab_size = data.tokenizer->vocab_size();

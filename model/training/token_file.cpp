@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <bitset>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -22,6 +23,8 @@ static_assert(std::endian::native == std::endian::little);
 
 constexpr int64_t kBlockBytes = int64_t{1} << 20;
 constexpr size_t kEnough = 16;  // numbers that fit a layout, all of them: no chance
+constexpr const char* kUint8OrNot =
+    "say so with --data-dtype uint8, or uint16 if that is what it is";
 constexpr const char* kMakeAgain =
     "make it with nanoGPT's data/DATASET/prepare.py, or any program that writes ids as uint16";
 
@@ -105,12 +108,15 @@ std::optional<std::pair<double, double>> fits(std::string_view begin, const Layo
 [[noreturn]] void refuse_layout(const ByteSource& file, const Layout& layout, double least,
                                 double greatest) {
   const char* const needed = greatest < 65536 ? "uint16" : "uint32";
-  fail_file(file.name(),
-            fmt::format("looks like {}, with numbers from {} to {}", layout.name, least, greatest),
-            least < 0
-                ? "ids begin at 0: leave the negative ones out"
-                : fmt::format("convert it: numpy.fromfile(FILE, '{}').astype('{}').tofile(NEW)",
-                              layout.numpy, needed));
+  fail_file(
+      file.name(),
+      fmt::format("looks like {}, with numbers from {} to {}", layout.name, least, greatest),
+      least < 0 ? std::string("ids begin at 0: leave the negative ones out")
+      : layout.numpy == std::string_view("i4") && greatest >= 65536
+          ? std::string("if they are right, add --data-dtype uint32, and a meta.pkl beside them "
+                        "that says their vocab_size")
+          : fmt::format("convert it: numpy.fromfile(FILE, '{}').astype('{}').tofile(NEW)",
+                        layout.numpy, needed));
 }
 
 // Refuses the file as the first of the layouts that fits, if one does.
@@ -166,16 +172,23 @@ void refuse_what_is_not_uint16(const ByteSource& file, std::string_view begin, i
   if (is_text(begin)) refuse_text(file);
   refuse_if_any(file, begin, kFloats, vocab_size);
   uint8_t low = 0, high = 0;  // the largest of each 16-bit number's bytes
+  std::bitset<256> lows, highs;
   for (size_t at = 0; at + 1 < begin.size(); at += 2) {
     low = std::max(low, static_cast<uint8_t>(begin[at]));
     high = std::max(high, static_cast<uint8_t>(begin[at + 1]));
+    lows.set(static_cast<uint8_t>(begin[at]));
+    highs.set(static_cast<uint8_t>(begin[at + 1]));
   }
   const uint8_t any = std::max(low, high);
   if (low == 0) refuse_if_any(file, begin, kIntegers, vocab_size);
   if (begin.size() >= 8 * kEnough && any < 128 && low >= 16 && high >= 16) {
-    fail_file(file.name(), fmt::format("looks like uint8: no byte is above {}", any),
-              "say so with --data-dtype uint8, or uint16 if that is what it is");
+    fail_file(file.name(), fmt::format("looks like uint8: no byte is above {}", any), kUint8OrNot);
   }
+  // Ids up to 50256 have lower bytes of all values and upper bytes up to 196.
+  const bool alike = (lows & highs).count() * 10 > (lows | highs).count() * 9;
+  if (begin.size() >= 256 * kEnough && any < 255 && lows.count() >= 16 && alike)
+    fail_file(file.name(), "looks like uint8: first and second bytes are of the same values",
+              kUint8OrNot);
 }
 
 std::string beginning_of(const ByteSource& file) {

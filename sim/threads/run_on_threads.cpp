@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -92,6 +93,8 @@ size_t own_stack_bytes() {
 // parallel region around this one, or OMP_STACKSIZE.
 bool openmp_gives(int threads) {
   constexpr size_t kLeastStackBytes = 1 << 20;  // products work on the stack
+  // A stack of theirs that the system does not give ends the process; main's do well.
+  if (std::getenv("OMP_STACKSIZE") || std::getenv("GOMP_STACKSIZE")) return false;
   std::atomic<int> fit = 0;
 #pragma omp parallel num_threads(threads)
   if (omp_get_num_threads() == threads && own_stack_bytes() >= kLeastStackBytes) ++fit;

@@ -67,7 +67,8 @@ TEST_CASE("the option --config: what --json wrote, taken up again, is the same r
       {"info", "--preset", "gpt2", "--tp", "8", "--uneven", "--train", "--sp", "--batch", "4"},
       {"draw", "shards", "--preset", "nano-cpu", "--tp", "4"},
       {"trace", "--table", "--preset", "nano-cpu", "--tp", "2", "--dp", "2", "--zero", "1"},
-      {"tokenize", "--tokenizer", fixture("gpt2-tiny"), "a b", "--allow-special"}};
+      {"tokenize", "--tokenizer", fixture("gpt2-tiny"), "a b", "--allow-special"},
+      {"tokenize", "--tokenizer", fixture("gpt2-tiny"), "<|endoftext|>", "--no-special"}};
   for (Arguments run : runs) {
     CAPTURE(run);
     const std::string file = folder / "run.json";
@@ -91,8 +92,8 @@ TEST_CASE("the option --config: what is no option is named with its file, line a
   refused("presset = \"nano-cpu\"\n", 3, "did you mean --preset?");
   refused("help = true\n", 3, "'help' is no option");
   refused("config = x\n", 3, "'config' is no option");
-  refused("preset = \"nano-cpu\"\nsites = 3\n", 2, "neither true nor false");
-  refused("preset = \"nano-cpu\"\ntp = 0\n", 2, "--tp: '0' is not a whole number");
+  refused("preset = \"nano-cpu\"\nsites = 3\n", 3, "neither true nor false");
+  refused("preset = \"nano-cpu\"\ntp = 0\n", 3, "--tp: '0' is not a whole number");
   refused("{\"a\": 1}", 3, "is no JSON that a command of tplab wrote");
   refused("{\"command\": \"tplab info\", \"options\": {}}", 3, "not of tplab verify");
   refused(std::string("\x7f"
@@ -101,7 +102,7 @@ TEST_CASE("the option --config: what is no option is named with its file, line a
           3, "run.toml");
   const Ran absent = tplab({"verify", "--config", folder / "absent"});
   CHECK(absent.exit_code == 3);
-  CHECK_THAT(absent.err, Contains("absent") && Contains("cannot be read"));
+  CHECK_THAT(absent.err, Contains("absent") && Contains("fix:"));
   CHECK(tplab({"verify", "--config"}).exit_code == 2);
 }
 
@@ -123,6 +124,29 @@ TEST_CASE("success says what was written, how large it is, and how to open it") 
   says({"explore", "--no-diagram"}, "e.html", ": open it in a browser");
   says({"export", "--preset", "nano-cpu"}, "exported", "GPT2LMHeadModel.from_pretrained");
   says({"info", "--preset", "nano-cpu", "--json"}, "i.json", ")\n");
+}
+
+TEST_CASE("the option --config: a value that is none, and what is no file, are the file's fault") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "run.toml";
+  const auto refused = [&](const std::string& path, const std::string& problem) {
+    const Ran ran = tplab({"info", "--preset", "gpt2", "--config", path}, {.columns = 1000});
+    CHECK(ran.exit_code == 3);
+    CHECK_THAT(ran.err, Contains(path) && Contains(problem));
+  };
+  refused(folder / "", "folder");
+  refused(folder / "none", "none");
+  write_file(file, "tp = two\n");
+  refused(file, "--tp: 'two' is not a whole number from 1 to 2147483647");
+  write_file(file, "dp = 0\n");
+  refused(file, "--dp: ");
+  // The same value on the command line is the command line's.
+  CHECK(tplab({"info", "--preset", "gpt2", "--config", file, "--dp", "0"}).exit_code == 2);
+  write_file(file, "\xEF\xBB\xBFtp = 2\n");
+  CHECK(tplab({"info", "--preset", "gpt2", "--config", file}).exit_code == 0);
+  const Ran over = tplab({"info", "--preset", "gpt2", "--config", file, "-o", file});
+  CHECK(over.exit_code == 2);
+  CHECK(file_text(file) == "\xEF\xBB\xBFtp = 2\n");
 }
 
 }  // namespace

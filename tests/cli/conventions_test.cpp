@@ -131,7 +131,7 @@ TEST_CASE("a file that the command reads is no place for its --out") {
   std::filesystem::create_symlink(folder / "nano/ckpt.pt", folder / "link");
   const auto refused = [&](const Arguments& arguments, const std::string& out) {
     const std::string before = file_text(folder / out);
-    check_refused(with(arguments, {"-o", folder / out}), 2, "which the command reads");
+    check_refused(with(arguments, {"-o", folder / out}), 2, "-o names " + folder / out);
     CHECK(file_text(folder / out) == before);
     CHECK_FALSE(std::filesystem::exists(folder / (out + ".part")));
   };

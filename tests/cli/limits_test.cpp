@@ -119,7 +119,8 @@ TEST_CASE("what OpenMP is told changes nothing") {
   for (const char* setting :
        {"OMP_NUM_THREADS=100000", "OMP_NUM_THREADS=0", "OMP_THREAD_LIMIT=1", "OMP_PROC_BIND=true",
         "OMP_PLACES={0}", "GOMP_CPU_AFFINITY=0", "KMP_AFFINITY=compact", "OMP_STACKSIZE=1",
-        "OMP_STACKSIZE=rubbish", "OMP_DYNAMIC=true", "OMP_MAX_ACTIVE_LEVELS=0"}) {
+        "OMP_STACKSIZE=rubbish", "OMP_STACKSIZE=999G", "OMP_DYNAMIC=true",
+        "OMP_MAX_ACTIVE_LEVELS=0"}) {
     CAPTURE(setting);
     const Ran ran = tplab(command, {.env = {setting}});
     CHECK(ran.exit_code == 0);

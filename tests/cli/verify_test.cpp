@@ -246,5 +246,20 @@ TEST_CASE("verify: the cases of right models that were called wrong are right") 
                                 "--batch", "1", "--seq", "1"});
 }
 
+TEST_CASE("verify: of the tp that nobody asked for, what does not divide is left out, and said") {
+  const std::string three_heads = shared_data("gpt-nano-sort");
+  if (three_heads.empty()) return;
+  const Ran ran = tplab(verify({"--checkpoint", three_heads, "--json"}));
+  CHECK(ran.exit_code == 0);
+  CHECK(ran.json()["runs"].size() == 2);  // tp 1 in f64 and f32
+  CHECK_THAT(ran.err, Contains("note: tp 2 is left out: ") && Contains("note: tp 4 is left out: "));
+  CHECK(tplab(verify({"--checkpoint", three_heads, "--tp", "1,2"})).exit_code == 2);
+}
+
+TEST_CASE("verify: an option of --backward alone says so") {
+  refused_verify(verify(kSmall) + Arguments{"--steps", "3"}, 2,
+                 "--steps is of use with --backward");
+}
+
 }  // namespace
 }  // namespace tplab

@@ -203,6 +203,7 @@ TEST_CASE("dataset: what is no list of ids is refused by what it looks like") {
   CHECK_THAT(read_as(ids_as<float>(3000, 65), 65), Contains("float32"));
   CHECK_THAT(read_as(ids_as<double>(3000, 65), 50257), Contains("float64"));
   CHECK_THAT(read_as(ids_as<uint8_t>(3000, 65), 50257), Contains("looks like uint8"));
+  CHECK_THAT(read_as(ids_as<uint8_t>(8000, 150), 50257), Contains("looks like uint8"));
   CHECK_THAT(read_as(ids_as<uint32_t>(3000, 80), 65), Contains("int32 (or uint32), with numbers "
                                                                "from 1 to 79"));
   CHECK_THAT(read_as(ids_as<int32_t>(3000, 65) + raw<int32_t>({-100}), 65),
@@ -268,6 +269,10 @@ TEST_CASE("dataset: a text in another encoding is refused by its name and the wa
   CHECK_THAT(said(wide(ascii, 2, 1, "\xFE\xFF")), Contains("iconv -f UTF-16 "));
   CHECK_THAT(said(wide(ascii, 2, 0, "")), Contains("iconv -f UTF-16LE "));
   CHECK_THAT(said(wide(ascii, 2, 1, "")), Contains("iconv -f UTF-16BE "));
+  std::string cyrillic;  // in UTF-16LE: "а" to "п", again and again, with spaces
+  for (int i = 0; i < 400; ++i)
+    cyrillic += i % 6 == 5 ? std::string(" \0", 2) : std::string{char(0x30 + i % 16), '\4'};
+  CHECK_THAT(said(cyrillic), Contains("iconv -f UTF-16LE "));
   CHECK_THAT(said(wide(ascii, 4, 0, std::string("\xFF\xFE\0\0", 4))), Contains("-f UTF-32 "));
   CHECK_THAT(said(wide(ascii, 4, 0, "")), Contains("iconv -f UTF-32LE "));
   CHECK_THAT(said(wide(ascii, 4, 3, "")), Contains("iconv -f UTF-32BE "));
