@@ -164,7 +164,7 @@ TEST_CASE(
   CHECK((file_text(checkpoint(out + "/earlier")) == last));
 }
 
-TEST_CASE("train: files may be called anything, and a run finds them again") {
+TEST_CASE("train: files may be called anything, and a run finds them again", "[slow]") {
   for (const std::string name : {"caf\xe9", "two\nlines", "a \"quoted\" name", "it's",
                                  "\x1b[31mred", "\xff\xfe\x80", "100%41", "bytes:x", "naïve"}) {
     CAPTURE(name);

@@ -247,7 +247,7 @@ TEST_CASE("state writer: a folder that is not there, or a folder's own name, is 
 }
 
 // 10,000 layers have 360,000 tensors. Looking for each among all takes longer than CTest waits.
-TEST_CASE("state writer: a file of 400,000 tensors is written, and read, each once") {
+TEST_CASE("state writer: a file of 400,000 tensors is written, and read, each once", "[slow]") {
   const TempFolder folder;
   const std::string path = folder.path("many.safetensors");
   std::vector<StateTensor> tensors;

@@ -8,7 +8,7 @@
 using namespace tplab;
 using namespace tplab::testing;
 
-TEST_CASE("verify: random right models are far within their bounds, NaN nowhere") {
+TEST_CASE("verify: random right models are far within their bounds, NaN nowhere", "[slow]") {
   for (uint64_t seed = 1; seed <= 24; ++seed) {
     const RandomModel model(seed);
     INFO(model.text());

@@ -262,8 +262,8 @@ TEST_CASE("verify golden: right gradients and steps agree in f64, f32, bf16 and 
   }
 }
 
-TEST_CASE(
-    "verify golden: a wrong gradient, loss, norm or parameter is named as the file names it") {
+TEST_CASE("verify golden: a wrong gradient, loss, norm or parameter is named as the file names it",
+          "[slow]") {
   const auto source = small_weights();
   for (const char* type : kTypes) {
     for (const char* tensor : {"grad.transformer.h.1.attn.c_proj.weight", "train.losses",
