@@ -73,13 +73,13 @@ std::string example_of(const CLI::App& command, const std::string& what) {
 
 // "Could not convert: --lr = x"
 std::string reworded(const CLI::ParseError& error) {
-  constexpr std::string_view could_not = "Could not convert: ";
+  constexpr std::string_view kCouldNot = "Could not convert: ";
   std::string what = error.what();
-  if (!what.starts_with(could_not)) return what;
+  if (!what.starts_with(kCouldNot)) return what;
   const size_t end = what.find(" = ");
   if (end == std::string::npos) return what;
   return fmt::format("{}: {} is not a number",
-                     what.substr(could_not.size(), end - could_not.size()),
+                     what.substr(kCouldNot.size(), end - kCouldNot.size()),
                      in_quotes(what.substr(end + 3)));
 }
 

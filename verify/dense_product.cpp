@@ -118,10 +118,12 @@ void transposed_multiply(const Real* a, const Real* b, Real* c, int64_t m, int64
   product(matrix(a, k, m).transpose(), matrix(b, k, n), c);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type
 #define TPLAB_INSTANTIATE(Real)                                                                  \
   template void multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);            \
   template void multiply_transposed(const Real*, const Real*, Real*, int64_t, int64_t, int64_t); \
   template void transposed_multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);
+// NOLINTEND(bugprone-macro-parentheses)
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)
 TPLAB_INSTANTIATE(Rough<DType::f64>)

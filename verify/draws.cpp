@@ -12,8 +12,8 @@ int draws_for(const GptConfig& config, int64_t positions) {
 }
 
 std::function<std::vector<double>(const std::string&)> rough_weights(
-    std::function<std::vector<double>(const std::string&)> weights, DType dtype, int draw) {
-  return [=](const std::string& name) {
+    const std::function<std::vector<double>(const std::string&)>& weights, DType dtype, int draw) {
+  return [weights, dtype, draw](const std::string& name) {
     const double little =
         dtype == DType::f32 ? 0x1p-8 * Rough<DType::f32>::kRoundoff : Rough<DType::f64>::kRoundoff;
     std::vector<double> values = weights(name);

@@ -23,7 +23,7 @@ int draws_for(const GptConfig& config, int64_t positions);
 // f32 by up to a 256th of a rounding, in f64, whose numbers have nothing between them, by up to
 // one.
 std::function<std::vector<double>(const std::string&)> rough_weights(
-    std::function<std::vector<double>(const std::string&)> weights, DType dtype, int draw);
+    const std::function<std::vector<double>(const std::string&)>& weights, DType dtype, int draw);
 
 // A bound that holds in `from`, in `to`: errors grow as the roundoff does.
 Bound scaled(const Bound& bound, DType from, DType to);

@@ -64,13 +64,13 @@ Values gradients_of(const GptConfig& config, const Weights& weights, const Token
 
 // (Σ a² / b)^½ of step number `step`, from 0: the most that |m̂ / √v̂| can be.
 double most_of_a_step(const TrainRecipe& r, size_t step) {
-  const auto t = static_cast<double>(step + 1);
-  const double of_m = (1 - r.beta1) / (1 - std::pow(r.beta1, t));
-  const double of_v = (1 - r.beta2) / (1 - std::pow(r.beta2, t));
+  const auto power = [](double beta, size_t n) { return std::pow(beta, static_cast<double>(n)); };
+  const double of_m = (1 - r.beta1) / (1 - power(r.beta1, step + 1));
+  const double of_v = (1 - r.beta2) / (1 - power(r.beta2, step + 1));
   double sum = 0;
-  for (double age = 0; age < t; ++age) {
-    const double a = of_m * std::pow(r.beta1, age);
-    sum += a * a / (of_v * std::pow(r.beta2, age));
+  for (size_t age = 0; age <= step; ++age) {
+    const double a = of_m * power(r.beta1, age);
+    sum += a * a / (of_v * power(r.beta2, age));
   }
   return std::sqrt(sum);
 }
@@ -185,6 +185,7 @@ void TrainingTruth::draw_steps(const GptConfig& config, const Weights& weights,
   const double scale = DrawnErrors(dtype).scale();
   ReferenceTrainer<double> exact(config, weights, recipe, batches.size());
   std::vector<ReferenceTrainer<Rough<dtype>>> rough;
+  rough.reserve(static_cast<size_t>(draws));
   for (int i = 0; i < draws; ++i)
     rough.emplace_back(config, rough_weights(weights, dtype, i), recipe, batches.size());
   std::map<std::string, size_t> widths;  // of a parameter's rows
