@@ -135,7 +135,8 @@ std::string find_tokenizer(const std::string& checkpoint) {
                   "tokenizer.json, nor vocab.json and merges.txt, nor encoder.json and vocab.bpe",
                   checkpoint, folder.string(), kCharacters),
       "name one with --tokenizer PATH (nanoGPT leaves meta.pkl in data/DATASET/; models trained on "
-      "GPT-2's tokens use GPT-2's folder); token ids need none, as in tplab generate --tokens 1,2");
+      "GPT-2's tokens use GPT-2's folder); token ids need none, as in tplab generate --tokens "
+      "1,2,3");
 }
 
 }  // namespace tplab
