@@ -128,7 +128,7 @@ std::string find_tokenizer(const std::string& checkpoint) {
     if (!read_nanogpt_meta(meta).characters.empty()) return folder.string();
     fail(fmt::format("{}: says how many tokens there are, and not which", meta),
          "name a tokenizer with --tokenizer PATH; token ids need none, as in tplab generate "
-         "--tokens 1,2");
+         "--tokens 1,2,3");
   }
   fail(
       fmt::format("{}: there is no tokenizer beside the checkpoint: {} has no {}, no "
