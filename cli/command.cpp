@@ -225,8 +225,9 @@ CLI::Validator whole_number(int32_t least) {
 
 CLI::Validator rank_count(const std::string& option) {
   return {[option](const std::string& text) -> std::string {
-            if (whole_number(1)(text).empty()) return "";
-            fail(fmt::format("{}: {}", option, whole_number(1)(text)),
+            const std::string problem = whole_number(1)(text);
+            if (problem.empty()) return "";
+            fail(fmt::format("{}: {}", option, problem),
                  fmt::format("give one number of ranks, as in {} 2", option));
           },
           ""};

@@ -37,8 +37,8 @@ class Output {
   // Opens -o's file, so that an unwritable one is refused before the work. Call it first. Until
   // close() it is FILE.part, so that a command that fails does not cost the user an older result.
   // `inputs`: the files and folders that the command reads (empty: none); -o may not replace one,
-  // nor a file of a model that lies there, nor what stdin comes from; nor, wherever they are,
-  // weights, token files and the results of training.
+  // nor --config's file, nor what stdin comes from; nor, wherever they are, weights, token files, a
+  // model's or tokenizer's other files and the results of training.
   void open(std::vector<std::string> inputs = {});
   bool json() const { return json_; }
   bool terminal() const;                             // a person is reading
@@ -90,7 +90,7 @@ struct ModelChoice {
 CLI::Validator whole_number(int32_t least);
 CLI::Validator not_empty();    // "" is a variable that was never set
 CLI::Validator seed_number();  // from 0 to 2^64 - 1
-// For every option of the command whose value is a PATH, FILE or FOLDER.
+// not_empty() for every option of all commands whose value is a PATH, FILE or FOLDER.
 void refuse_empty_paths(CLI::App& app);
 
 // Refuses what is no number of ranks, with an example.

@@ -12,6 +12,7 @@
 #include "model/checkpoints/bytes.h"
 #include "model/checkpoints/json.h"
 #include "sim/error.h"
+#include "sim/utf8.h"
 
 namespace tplab::cli {
 
@@ -46,9 +47,8 @@ struct Setting {
 
 std::string read_text(const std::string& path) {
   constexpr int64_t kMostBytes = int64_t{1} << 20;
-  constexpr std::string_view kMark = "\xEF\xBB\xBF";  // of UTF-8, as some editors begin with
   const std::string text = read_all(*open_file(path), kMostBytes);
-  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
+  return text.substr(utf8::mark_length(text));
 }
 
 Words values_of(const Json& value) {

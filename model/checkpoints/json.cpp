@@ -60,8 +60,7 @@ class Watch : public json::json_sax_t {
   }
 
   const std::string& where_;
-  std::vector<std::set<std::string>>
-      names_;  // of each object that is open, and for each array none
+  std::vector<std::set<std::string>> names_;  // of what is open; an array has none
   std::string latest_;
 };
 
