@@ -18,7 +18,8 @@ Region region_of(const ShardRow& row) {
 
 }  // namespace
 
-FlatLayout::FlatLayout(const ShardPlan& plan, int tp_rank, int dp) : dp_(dp) {
+FlatLayout::FlatLayout(const ShardPlan& plan, int tp_rank, int dp)
+    : dp_(dp), entry_of_row_(plan.rows().size()) {
   int64_t next = 0;
   for (Region region :
        {Region::split_matrices, Region::split_vectors, Region::positions, Region::small}) {
@@ -27,23 +28,13 @@ FlatLayout::FlatLayout(const ShardPlan& plan, int tp_rank, int dp) : dp_(dp) {
       if (region_of(plan.rows()[i]) != region) continue;
       int64_t count = 1;
       for (int64_t n : plan.local_shape(plan.rows()[i], tp_rank)) count *= n;
+      entry_of_row_[i] = entries_.size();
       entries_.push_back({i, region, next, count});
       next += round_up(count, kAlignment);
     }
     ranges_[static_cast<size_t>(region)] = {begin, next};
   }
   part_ = round_up((next + dp - 1) / dp, kAlignment);
-}
-
-// Entries are in the order of regions, and in each in the order of rows.
-const FlatEntry& FlatLayout::entry(size_t row) const {
-  for (int region = 0;; ++region) {
-    const auto at = std::partition_point(entries_.begin(), entries_.end(), [&](const auto& e) {
-      return static_cast<int>(e.region) < region ||
-             (static_cast<int>(e.region) == region && e.row < row);
-    });
-    if (at != entries_.end() && at->row == row) return *at;
-  }
 }
 
 Range intersection(Range a, Range b) {

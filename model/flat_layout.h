@@ -35,7 +35,8 @@ class FlatLayout {
   FlatLayout(const ShardPlan& plan, int tp_rank, int dp);
 
   const std::vector<FlatEntry>& entries() const { return entries_; }  // in the list's order
-  const FlatEntry& entry(size_t row) const;                           // of plan.rows()[row]
+  // Of plan.rows()[row].
+  const FlatEntry& entry(size_t row) const { return entries_[entry_of_row_[row]]; }
   Range range(Region region) const { return ranges_[static_cast<size_t>(region)]; }
 
   int64_t count() const { return dp_ * part_; }  // a multiple of 16 dp; gaps hold zeros
@@ -46,6 +47,7 @@ class FlatLayout {
   int dp_;
   int64_t part_ = 0;
   std::vector<FlatEntry> entries_;
+  std::vector<size_t> entry_of_row_;  // of entries_, by the plan's row
   std::array<Range, 4> ranges_;
 };
 

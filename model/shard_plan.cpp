@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "sim/error.h"
 
@@ -90,30 +89,16 @@ ShardPlan::ShardPlan(const GptConfig& config, int tp) : config_(config), tp_(tp)
   for (ParameterInfo& p : parameters(config)) {
     const Split split = split_of(p.name);
     const bool by_head = split != Split::whole && p.name.find(".attn.") != std::string::npos;
+    index_.emplace(p.name, rows_.size());
     rows_.push_back(
         {std::move(p.name), std::move(p.shape), split, by_head ? config.head_size() : 1});
   }
 }
 
 const ShardRow& ShardPlan::row(std::string_view parameter) const {
-  // Blocks have the same rows, so of all of them only the named one's are looked at.
-  constexpr std::string_view kBlocks = "transformer.h.";
-  size_t begin = 0, end = rows_.size();
-  if (parameter.starts_with(kBlocks)) {
-    const std::string_view rest = parameter.substr(kBlocks.size());
-    size_t block = 0;
-    (void)std::from_chars(rest.data(), rest.data() + rest.size(), block);
-    const auto in_block = [&](const ShardRow& row) { return row.name.starts_with(kBlocks); };
-    const auto first = std::find_if(rows_.begin(), rows_.end(), in_block);
-    const auto all = std::partition_point(first, rows_.end(), in_block) - first;
-    const size_t each = static_cast<size_t>(all / config_.n_layer);
-    begin = static_cast<size_t>(first - rows_.begin()) + std::min(block, end) * each;
-    end = std::min(begin + each, end);
-  }
-  for (size_t i = begin; i < end; ++i) {
-    if (rows_[i].name == parameter) return rows_[i];
-  }
-  fail(fmt::format("the shard plan has no parameter '{}'", parameter), "");
+  const auto at = index_.find(parameter);
+  if (at == index_.end()) fail(fmt::format("the shard plan has no parameter '{}'", parameter), "");
+  return rows_[at->second];
 }
 
 Range ShardPlan::part(int64_t size, int64_t unit, int rank) const {

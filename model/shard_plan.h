@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,6 +70,7 @@ class ShardPlan {
   int tp_;
   int64_t padded_vocab_;
   std::vector<ShardRow> rows_;
+  std::map<std::string, size_t, std::less<>> index_;  // of rows_, by name
 
   // This rank's part of so many numbers, in whole units.
   Range part(int64_t size, int64_t unit, int rank) const;
