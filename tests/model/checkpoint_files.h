@@ -2,6 +2,7 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -68,7 +69,7 @@ inline std::shared_ptr<const ByteSource> in_memory(std::string bytes) {
 }
 
 // What f complains of; fails the test unless f throws an Error(bad_file) that says how to fix it.
-template <class F>
+template <std::invocable F>
 std::string refusal(F&& f) {
   try {
     f();
