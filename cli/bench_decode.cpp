@@ -21,10 +21,10 @@ struct DecodeRun : ModelRun {
 };
 
 struct DecodeBench : ModelBench {
-  int64_t steps = 32;
+  int64_t steps = 0;
 
   void run();
-  void check_lengths(const GptConfig& config) const;
+  void choose_lengths(const GptConfig& config);
   std::vector<Array> read_by_a_step(const Gpt& gpt, const KvCache& cache) const;
   void turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_first,
             DecodeTiming& timing) const;
@@ -35,11 +35,17 @@ struct DecodeBench : ModelBench {
                                   const WeightSource& source) const;
 };
 
-void DecodeBench::check_lengths(const GptConfig& config) const {
-  if (seq + steps > config.block_size)
+// What was not given is up to 64 positions and 32 steps, as the context allows.
+void DecodeBench::choose_lengths(const GptConfig& config) {
+  const int64_t context = config.block_size;
+  if (seq == 0) seq = std::min<int64_t>(64, steps == 0 ? context / 2 : context - steps);
+  seq = std::max<int64_t>(seq, 1);
+  if (steps == 0) steps = std::clamp<int64_t>(context - seq, 1, 32);
+  if (seq + steps > context)
     fail(fmt::format("--seq {} and --steps {} are more than the model's context of {}", seq, steps,
-                     config.block_size),
-         fmt::format("use at most {} together", config.block_size));
+                     context),
+         context > 1 ? fmt::format("use at most {} together", context)
+                     : "use a model with a longer context");
 }
 
 // Bytes of weights and cache that one step must read, the mean over the steps.
@@ -167,8 +173,7 @@ nlohmann::ordered_json DecodeBench::document(const std::vector<DecodeRun>& runs,
 
 void DecodeBench::run() {
   const std::unique_ptr<WeightSource> source = open();
-  if (seq == 0) seq = std::min<int64_t>(64, source->config().block_size / 2);
-  check_lengths(source->config());
+  choose_lengths(source->config());
   const std::vector<DecodeTiming> timings = measure(*source);
   const double bytes = step_bytes(source->config());
   std::vector<DecodeRun> runs;
@@ -198,9 +203,7 @@ one with the ledger and one without.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "positions in the cache when timing begins (64)")
       ->check(whole_number(1));
-  sub->add_option("--steps", command->steps, "steps a turn")
-      ->check(whole_number(1))
-      ->capture_default_str();
+  sub->add_option("--steps", command->steps, "steps a turn (32)")->check(whole_number(1));
   sub->callback([command] { command->run(); });
 }
 

@@ -73,6 +73,18 @@ TEST_CASE("bench decode: each tp beside the machine's limit, and the ledger's co
   CHECK(doc["runs"][1]["ledger_cost"].is_number());
 }
 
+TEST_CASE("bench decode: lengths that were not given fit the model's context", "[slow]") {
+  const auto lengths = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"bench", "decode", "--checkpoint", fixture("nanogpt-tiny"),  // of 32
+                               "--tp", "1", "--repeat", "1", "--json"});
+    const json doc = tplab(more).json();
+    return std::pair(doc["seq"].get<int>(), doc["steps"].get<int>());
+  };
+  CHECK(lengths({}) == std::pair(16, 16));
+  CHECK(lengths({"--seq", "31"}) == std::pair(31, 1));
+  CHECK(lengths({"--steps", "31"}) == std::pair(1, 31));
+}
+
 TEST_CASE("bench train: a row for each mesh, with and without SP", "[slow]") {
   const json doc = tplab({"bench", "train", "--preset", "nano-cpu", "--tp", "1,2", "--dp", "1,2",
                           "--batch", "2", "--seq", "8", "--steps", "2", "--repeat", "1", "--json"})
