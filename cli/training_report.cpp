@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "cli/golden_text.h"
 #include "verify/report_json.h"
@@ -103,6 +104,18 @@ std::string left_out_text(const TrainingReport& report) {
   for (const auto& [why, meshes] : meshes_by_why)
     text += fmt::format("left out, as {}:\n  {}\n", why, meshes);
   return text.empty() ? "" : "\n" + text;
+}
+
+// What rounding may make anything of, so that no error of it is wrong.
+std::string not_judged_text(const TrainingReport& report) {
+  std::set<std::string> sites;
+  for (const TrainingRun& run : report.runs)
+    for (const SiteResult& r : run.results)
+      if (std::isinf(r.bound.max_abs))
+        sites.insert(fmt::format("{} ({})", r.site, name(run.dtype)));
+  if (sites.empty()) return "";
+  return fmt::format("\nnot judged, as rounding may make as much of it as it is itself:\n  {}\n",
+                     fmt::join(sites, "\n  "));
 }
 
 Table against_table(const TrainingReport& report) {
@@ -220,7 +233,8 @@ std::string report_text(const TrainingReport& report, bool all, bool colour, int
       "dense float64 reference\n\n",
       report.source, c.n_layer, c.n_head, c.n_embd, c.vocab_size, report.batch, report.length,
       report.steps);
-  text += run_table(report).text(colour, columns) + legend(report) + left_out_text(report);
+  text += run_table(report).text(colour, columns) + legend(report) + left_out_text(report) +
+          not_judged_text(report);
   if (!report.reference_against.empty() || !report.not_compared.empty())
     text += "\nagainst the golden file\n" + against_table(report).text(colour, columns) +
             golden_notes_text(report.reference_against, report.not_compared);

@@ -20,7 +20,8 @@
 namespace tplab {
 
 bool within(const Difference& d, const Bound& bound, double times) {
-  return d.rms_rel <= times * bound.rms && d.max_abs <= times * bound.max_abs;  // false for NaN
+  return std::isfinite(d.max_abs) && d.max_abs <= times * bound.max_abs &&
+         d.rms_rel <= times * bound.rms;
 }
 
 namespace {

@@ -36,7 +36,7 @@ struct Bound {
 };
 inline constexpr double kMargin = 6;
 
-// Whether an error is no more than `times` the bound. NaN is not.
+// Whether an error is no more than `times` the bound. NaN and infinity are not, of any bound.
 bool within(const Difference& d, const Bound& bound, double times = 1);
 
 struct SiteResult {

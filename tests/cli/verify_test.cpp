@@ -246,6 +246,31 @@ TEST_CASE("verify: the cases of right models that were called wrong are right") 
                                 "--batch", "1", "--seq", "1"});
 }
 
+// Weights so large that softmax is all or nothing, and gradients are what rounding leaves.
+TEST_CASE("verify --backward: a norm that rounding may make anything is said to be not judged") {
+  const TemporaryFolder folder;
+  std::filesystem::copy(fixture("gpt2-tiny"), folder / "model");
+  edit(folder / "model/model.safetensors", [](const json& header, std::string& data) {
+    for (const auto& [tensor, info] : header.items()) {
+      if (!tensor.ends_with("attn.c_attn.weight")) continue;
+      for (size_t at = info["data_offsets"][0]; at < info["data_offsets"][1]; at += 4) {
+        float value = 0;
+        std::memcpy(&value, data.data() + at, 4);
+        value *= 3e5f;
+        std::memcpy(data.data() + at, &value, 4);
+      }
+    }
+  });
+  const Arguments large = verify({"--backward", "--checkpoint", folder / "model", "--tp", "2",
+                                  "--dp", "1", "--steps", "1", "--seq", "16"});
+  const Ran text = tplab(large);
+  CHECK(text.exit_code == 0);
+  CHECK_THAT(text.out, Contains("not judged, as rounding may make as much of it as it is itself:\n"
+                                "  step 1/norm (f32)\n"));
+  const json results = tplab(large + Arguments{"--json"}).json()["runs"].back()["results"];
+  for (const json& r : results) CHECK(r["bound_max_abs"].is_null() == (r["name"] == "step 1/norm"));
+}
+
 TEST_CASE("verify: of the tp that nobody asked for, what does not divide is left out, and said") {
   const std::string three_heads = shared_data("gpt-nano-sort");
   if (three_heads.empty()) return;
