@@ -1,4 +1,4 @@
-// The dense layers' forward passes: plain loops, for double and float from the same text.
+// The dense layers' forward passes: plain loops, for double and Rough from the same text.
 #include "verify/dense.h"
 
 #include <algorithm>

@@ -14,13 +14,13 @@ int draws_for(const GptConfig& config, int64_t positions) {
 std::function<std::vector<double>(const std::string&)> rough_weights(
     const std::function<std::vector<double>(const std::string&)>& weights, DType dtype, int draw) {
   return [weights, dtype, draw](const std::string& name) {
-    const double little =
-        dtype == DType::f32 ? 0x1p-8 * Rough<DType::f32>::kRoundoff : Rough<DType::f64>::kRoundoff;
+    const double roundoff =
+        dtype == DType::f32 ? Rough<DType::f32>::kRoundoff : Rough<DType::f64>::kRoundoff;
     std::vector<double> values = weights(name);
     double place = draw + 1;
     for (double& value : values) {
       if (dtype == DType::f32) value = static_cast<float>(value);
-      value += little * value * noise_of(place += 64);
+      value += 0x1p-8 * roundoff * value * noise_of(place += 64);
     }
     return values;
   };

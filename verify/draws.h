@@ -19,9 +19,8 @@ namespace tplab {
 // for fewer than 8 positions) and 32 at most.
 int draws_for(const GptConfig& config, int64_t positions);
 
-// The weights of draw number `draw`: rounded to `dtype`, as a run stores them, and then moved: in
-// f32 by up to a 256th of a rounding, in f64, whose numbers have nothing between them, by up to
-// one.
+// The weights of draw number `draw`: rounded to `dtype`, as a run stores them, and then moved by up
+// to a 256th of what Rough numbers are rounded by.
 std::function<std::vector<double>(const std::string&)> rough_weights(
     const std::function<std::vector<double>(const std::string&)>& weights, DType dtype, int draw);
 

@@ -5,8 +5,10 @@
 // ξ uniform in [-1, 1], so that the errors of a computation are sampled, with all that the network
 // makes of them: cancellation, saturation, amplification. A rounding to nearest is off by at most
 // u, and by less than u/√3, ξ's deviation, in the mean (Higham 2002, section 2.1). ξ is a hash of
-// r's bits: the same result is rounded the same way twice, as by a computer, so that equal rows err
-// together; what sets draws apart are weights moved by a 256th of a rounding (see draws.h).
+// r's bits, or a function's argument's: the same operation is rounded the same way twice, as by a
+// computer, so that equal rows err together; what sets draws apart are weights moved by a 256th of
+// a rounding (see draws.h). A saturated function's argument tells draws apart where its result, 1
+// less a few roundings, does not.
 #pragma once
 
 #include <algorithm>
@@ -27,12 +29,13 @@ inline double noise_of(double x) {
   return static_cast<double>(static_cast<int64_t>(h)) * 0x1p-63;
 }
 
-// For f64 ξ is twice as large as f64's roundoff: half as large, a double could not show it. Errors
-// that small grow as f64's own do, so a bound for f64 is half of what is drawn.
+// For f64 it is 2^13 times f64's roundoff, since doubles hold it and have nothing between them that
+// would tell one draw from another. Errors that small grow as f64's own do, so a bound for f64 is
+// what is drawn over 2^13.
 template <DType dtype>
 class Rough {
  public:
-  static constexpr double kRoundoff = dtype == DType::f32 ? 0x1p-24 : 0x1p-52;
+  static constexpr double kRoundoff = dtype == DType::f32 ? 0x1p-24 : 0x1p-40;
   // Half the distance between the smallest numbers; of f64's nothing comes near it.
   static constexpr double kTiny = dtype == DType::f32 ? 0x1p-150 : 0;
   // What a library's exp, erf or tanh may be off, in roundoffs (sim/cpu/math.h: 5 units at most).
@@ -45,12 +48,9 @@ class Rough {
       : value_(static_cast<double>(exact)) {}  // NOLINT(google-explicit-constructor)
   explicit operator double() const { return value_; }
 
-  // Rounded with `roundoffs` times u. Zero and what is not finite stay.
-  static Rough rounded(double r, double roundoffs = 1) {
-    if (r == 0 || !std::isfinite(r)) return r;
-    const double size = std::abs(r);
-    return r + noise_of(r) * std::min(roundoffs * kRoundoff * size + kTiny, size);
-  }
+  // Rounded with u. Zero and what is not finite stay.
+  static Rough rounded(double r) { return rounded(r, 1, r); }
+  static Rough function(double r, Rough argument) { return rounded(r, kFunction, argument.value_); }
 
   friend Rough operator+(Rough a, Rough b) { return rounded(a.value_ + b.value_); }
   friend Rough operator-(Rough a, Rough b) { return rounded(a.value_ - b.value_); }
@@ -65,12 +65,18 @@ class Rough {
   friend bool operator>(Rough a, Rough b) { return a.value_ > b.value_; }
   friend bool operator==(Rough a, Rough b) { return a.value_ == b.value_; }
   friend Rough sqrt(Rough a) { return rounded(std::sqrt(a.value_)); }
-  friend Rough exp(Rough a) { return rounded(std::exp(a.value_), kFunction); }
-  friend Rough log(Rough a) { return rounded(std::log(a.value_), kFunction); }
-  friend Rough erf(Rough a) { return rounded(std::erf(a.value_), kFunction); }
-  friend Rough tanh(Rough a) { return rounded(std::tanh(a.value_), kFunction); }
+  friend Rough exp(Rough a) { return function(std::exp(a.value_), a); }
+  friend Rough log(Rough a) { return function(std::log(a.value_), a); }
+  friend Rough erf(Rough a) { return function(std::erf(a.value_), a); }
+  friend Rough tanh(Rough a) { return function(std::tanh(a.value_), a); }
 
  private:
+  static Rough rounded(double r, double roundoffs, double noise_from) {
+    if (r == 0 || !std::isfinite(r)) return r;
+    const double size = std::abs(r);
+    return r + noise_of(noise_from) * std::min(roundoffs * kRoundoff * size + kTiny, size);
+  }
+
   double value_ = 0;
 };
 

@@ -120,6 +120,73 @@ void move(const TrainedParameter<double>& p, const std::vector<double>& gradient
   }
 }
 
+// What the draws say of one step's gradients: ε of each of its elements, and the bound of a logit.
+struct GradientErrors {
+  Values elements;
+  Bound logits;
+};
+
+// Draws in training, step by step beside the exact one.
+template <DType dtype>
+class TrainingDraws {
+ public:
+  TrainingDraws(const GptConfig& config, const Weights& weights, const TrainRecipe& recipe,
+                size_t steps, int draws)
+      : steps_(steps) {
+    trainers_.reserve(static_cast<size_t>(draws));
+    for (int i = 0; i < draws; ++i)
+      trainers_.emplace_back(config, rough_weights(weights, dtype, i), recipe, steps);
+    for (const ParameterInfo& p : parameters(config))
+      widths_[p.name] = static_cast<size_t>(p.shape.back());
+  }
+
+  // Of step number `step`, whose exact gradients are d. Each draw then takes its own step; the last
+  // one nobody looks at, and the draws are gone.
+  GradientErrors step(const TokenBatch& batch, const ReferenceGradients& d, size_t step) {
+    const bool is_last = step + 1 == steps_;
+    const auto draws = static_cast<double>(trainers_.size());
+    DrawnErrors logits(dtype);
+    Values errors;
+    for (auto& trainer : trainers_) {
+      const ReferenceGradients drawn = trainer.gradients(batch);
+      logits.add("logits", drawn.logits, d.logits);
+      add_squares(drawn.parameters, d.parameters, errors);
+      if (is_last) {
+        trainer.parameters().clear();  // one draw's weights at a time are large enough
+      } else {
+        trainer.update(drawn, step);
+      }
+    }
+    if (is_last) trainers_.clear();
+    for (auto& [name, squares] : errors) take_roots(squares, widths_.at(name), draws, scale());
+    return {std::move(errors), logits.bound("logits")};
+  }
+
+  // Moves each draw's parameter by up to half of δ at random: by half of what its own roundoff
+  // would have made it, and no more than all steps turned round, `most`.
+  void shake(const std::string& name, const std::vector<double>& delta, double most) {
+    for (auto& trainer : trainers_) {
+      auto& values = trainer.parameters().at(name).value;
+      for (size_t i = 0; i < values.size(); ++i)
+        values[i] += std::min(3 / scale() * delta[i], most) * noise_of(++place_);
+    }
+  }
+
+ private:
+  static double scale() { return DrawnErrors(dtype).scale(); }
+
+  size_t steps_;
+  std::vector<ReferenceTrainer<Rough<dtype>>> trainers_;
+  std::map<std::string, size_t> widths_;  // of a parameter's rows
+  double place_ = 0;
+};
+
+size_t count_of(const Values& values) {
+  size_t count = 0;
+  for (const auto& [name, numbers] : values) count += numbers.size();
+  return count;
+}
+
 }  // namespace
 
 TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
@@ -181,44 +248,20 @@ template <DType dtype>
 void TrainingTruth::draw_steps(const GptConfig& config, const Weights& weights,
                                const std::vector<TokenBatch>& batches, const TrainRecipe& recipe) {
   std::map<std::string, Bound>& bounds = bounds_.at(dtype);
-  const int draws = draws_for(config, batches[0].B * batches[0].T);
-  const double scale = DrawnErrors(dtype).scale();
   ReferenceTrainer<double> exact(config, weights, recipe, batches.size());
-  std::vector<ReferenceTrainer<Rough<dtype>>> rough;
-  rough.reserve(static_cast<size_t>(draws));
-  for (int i = 0; i < draws; ++i)
-    rough.emplace_back(config, rough_weights(weights, dtype, i), recipe, batches.size());
-  std::map<std::string, size_t> widths;  // of a parameter's rows
-  for (const ParameterInfo& p : parameters(config))
-    widths[p.name] = static_cast<size_t>(p.shape.back());
+  TrainingDraws<dtype> draws(config, weights, recipe, batches.size(),
+                             draws_for(config, batches[0].B * batches[0].T));
   Values epsilon, delta;
-  double place = 0;
+  double most = 0;  // that all steps so far, turned round, may have made of an element
 
   for (size_t step = 0; step < batches.size(); ++step) {
-    const bool is_last = step + 1 == batches.size();
     const ReferenceGradients d = exact.gradients(batches[step]);
-    DrawnErrors logits(dtype);
-    Values errors;
-    for (auto& trainer : rough) {
-      const ReferenceGradients drawn = trainer.gradients(batches[step]);
-      logits.add("logits", drawn.logits, d.logits);
-      add_squares(drawn.parameters, d.parameters, errors);
-      if (is_last) {
-        trainer.parameters().clear();  // one draw's weights at a time are large enough
-      } else {
-        trainer.update(drawn, step);
-      }
-    }
-    if (is_last) rough.clear();
-    size_t count = 0;
-    for (auto& [name, squares] : errors) {
-      take_roots(squares, widths.at(name), draws, scale);
-      count += squares.size();
-    }
+    const GradientErrors errors = draws.step(batches[step], d, step);
     const double norm = global_norm(d);
-    const double of_norm = norm_of(errors) + norm * static_cast<double>(count) * kDoubleRoundoff;
+    const double of_norm = norm_of(errors.elements) +
+                           norm * static_cast<double>(count_of(errors.elements)) * kDoubleRoundoff;
     const double of_loss =
-        2 * logits.bound("logits").max_abs + norm * norm_of(delta) +
+        2 * errors.logits.max_abs + norm * norm_of(delta) +
         loss_rounding(d.loss, config.vocab_size, batches[step].B * batches[step].T, dtype);
     const std::string prefix = fmt::format("step {}/", step + 1);
     values_[prefix + "loss"] = {d.loss};
@@ -232,13 +275,10 @@ void TrainingTruth::draw_steps(const GptConfig& config, const Weights& weights,
                            .per_divisor = 2 * lr * exact.clip(norm),
                            .most = 2 * lr * most_of_a_step(recipe, step),
                            .roundings = (step == 0 ? 3 : 2) * unit_roundoff(dtype)};
+    most += moves.most;
     for (const auto& [name, p] : exact.parameters()) {
-      move(p, d.parameters.at(name), errors.at(name), moves, epsilon[name], delta[name]);
-      for (auto& trainer : rough) {
-        auto& values = trainer.parameters().at(name).value;
-        for (size_t i = 0; i < values.size(); ++i)
-          values[i] += 3 / scale * delta[name][i] * noise_of(++place);
-      }
+      move(p, d.parameters.at(name), errors.elements.at(name), moves, epsilon[name], delta[name]);
+      draws.shake(name, delta[name], most);
     }
   }
   for (auto& [name, p] : exact.parameters()) {

@@ -35,12 +35,10 @@ class TrainingTruth {
   // Of gradients as Truth's. What follows from them, by what they may do to it at most:
   //   loss         2 e, e the bound of a logit, and the loss's own rounding (see Truth::loss_bound)
   //   step's norm  |ε|, ε the bounds of all its gradients: ||g + ε| - |g|| <= |ε|, and a roundoff
-  //   of
-  //                f64, in which it is added up, a square: half of one each here and there. None
+  //                of f64, in which it is added up, a square: half of one each here and there. None
   //                where that is no less than the norm itself.
   //   step's loss  the loss's and |g| |δ|, δ the bounds of all parameters before the step: to first
-  //   order a
-  //                loss at p + δ differs by g · δ
+  //                order a loss at p + δ differs by g · δ
   //   after        AdamW divides a gradient by its own size: where one is no larger than its error,
   //                the step's direction is rounding. A gradient off by ε moves its element by
   //                2 lr clip ε / (√v̂ + eps), once for m̂ and once for √v̂, and by no more than
@@ -50,7 +48,7 @@ class TrainingTruth {
   // ε of an element is kMargin times the root of the mean over the draws of its error's square, or
   // over its row's too, whichever is larger, and clipping's: g times the relative bound of the
   // norm. A later step's gradients see parameters off by δ: of two draws each element may turn
-  // round in neither, so the draws' parameters are moved by twice δ / kMargin at random as well. Of
+  // round in neither, so the draws' parameters are moved by up to half of δ at random as well. Of
   // a dtype that was not drawn for: another's, times the ratio of their roundoffs.
   Bound bound(const std::string& name, DType dtype) const;
   const std::vector<std::string>& names() const { return names_; }  // in the order of the network

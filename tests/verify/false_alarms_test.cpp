@@ -1,6 +1,9 @@
 // No right model is called wrong: a few dozen of those that tests/false_alarms verifies by the
 // thousand, and those that 0.1.0 called wrong.
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <cmath>
+#include <limits>
 
 #include "tests/verify/random_models.h"
 #include "tests/verify/small_training.h"
@@ -24,6 +27,32 @@ TEST_CASE("verify: random right models are far within their bounds, NaN nowhere"
       CHECK(gradients.ratio < 0.6);
     }
   }
+}
+
+TEST_CASE("verify_training: a norm that rounding may double has no bound, and must be a number") {
+  const TrainingReport report = RandomModel(283).verify_training();
+  CHECK(report.good());
+  double furthest = 0;
+  for (const TrainingRun& run : report.runs)
+    for (const SiteResult& r : run.results)
+      if (r.site == "step 1/norm" && std::isinf(r.bound.max_abs))
+        furthest = std::max(furthest, r.rms);
+  CHECK(furthest > 0.5);  // right, and more than half as much again
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const auto may_be = [&](double error) {
+    return within({.max_abs = error}, {.rms = kInfinity, .max_abs = kInfinity});
+  };
+  CHECK(may_be(1e300));
+  CHECK_FALSE(may_be(kInfinity));
+  CHECK_FALSE(may_be(std::nan("")));
+}
+
+// Where draws were told apart by f64's own roundings, of which a bias leaves few, this one was
+// wrong.
+TEST_CASE("verify: a narrow model whose sums are nearly their biases is far within f64's bounds") {
+  const Report report = RandomModel(4802).verify_forward();
+  CHECK(report.good());
+  CHECK(closest(report, DType::f64).ratio < 0.6);
 }
 
 TEST_CASE("verify_training: one token, whose gradients of q and k are exactly 0, is right") {

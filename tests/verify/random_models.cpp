@@ -108,8 +108,8 @@ double over(double error, double bound) {
 
 void take(const SiteResult& r, const std::string& run, Closest& closest) {
   const double rms = over(r.rms, r.bound.rms), max_abs = over(r.max_abs, r.bound.max_abs);
-  const double ratio =
-      r.replicas_identical ? std::max(rms, max_abs) : std::numeric_limits<double>::infinity();
+  double ratio = std::max(rms, max_abs);
+  if (!r.good && ratio <= 1) ratio = std::numeric_limits<double>::infinity();
   if (ratio <= closest.ratio) return;
   closest = {ratio, fmt::format("{}, {} ({})", run, r.site, rms > max_abs ? "rms" : "largest")};
 }
@@ -170,7 +170,7 @@ Closest closest(const Report& report, DType dtype) {
     const std::string text = fmt::format("tp {}, {}", run.tp, name(dtype));
     for (const SiteResult& site : run.sites) take(site, text, closest);
     take(run.decode, text, closest);
-    take({"loss", "", 0, run.loss_error, {0, run.loss_bound}}, text, closest);
+    take({"loss", "", 0, run.loss_error, {0, run.loss_bound}, true, true}, text, closest);
     if (run.finding && closest.ratio <= 1) closest = {2, text + ", " + run.finding->site};
   }
   return closest;
