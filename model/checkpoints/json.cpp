@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <set>
@@ -76,6 +77,11 @@ nlohmann::json parse_json_object(std::string_view text, const std::string& where
   } catch (const json::parse_error& error) {
     if (const auto kind = kind_of_file(text))
       fail_file(where, fmt::format("not JSON, but {}", kind->what), std::string(kind->way));
+    for (const std::string_view word : {"NaN", "Infinity"}) {
+      if (text.substr(error.byte - std::min(error.byte, size_t{1})).starts_with(word))
+        fail_file(where, fmt::format("not JSON: {} stands at byte {}", word, error.byte),
+                  "Python writes that, and JSON has only numbers: put the one that was meant");
+    }
     fail_file(where, fmt::format("not JSON: the error is at byte {}", error.byte),
               "the file is truncated or corrupt: download or copy it again");
   } catch (const json::exception&) {  // a number that no double can hold

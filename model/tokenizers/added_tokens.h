@@ -11,7 +11,7 @@
 
 namespace tplab {
 
-// One entry of tokenizer.json's "added_tokens" or of tokenizer_config.json's.
+// One entry of tokenizer.json's "added_tokens", tokenizer_config.json's or added_tokens.json.
 struct AddedToken {
   std::string content;  // as it stands in a text
   int id = 0;
@@ -19,6 +19,7 @@ struct AddedToken {
   bool normalized = false;              // looked for after all others
   bool single_word = false;             // only where no letter, digit or _ is beside it
   bool lstrip = false, rstrip = false;  // takes the white space before it, after it
+  std::string file = {};                // that says so
 };
 
 // Finds added tokens in texts: the leftmost first, and of those that begin there the longest.

@@ -55,13 +55,13 @@ void put_added(const WrittenBpe& written, std::vector<std::string>& tokens) {
     const auto same = written.vocab.find(token.content);
     const bool is_there = same != written.vocab.end();
     if (is_there && same->second != token.id) {
-      fail_file(written.vocab_name,
+      fail_file(token.file,
                 fmt::format("the added token {} has the id {}, and {} in the vocabulary",
                             in_quotes(token.content), token.id, same->second),
                 kTablesFix);
     }
     if (!is_there && !place.empty() && place != token.content) {
-      fail_file(written.vocab_name,
+      fail_file(token.file,
                 fmt::format("the added token {} has the id {}, which is the token {}",
                             in_quotes(token.content), token.id, in_quotes(place)),
                 "give the added token the next free id, as the model was trained with");
@@ -81,8 +81,10 @@ void add_special(WrittenBpe& written) {
     if (added != written.added.end()) {
       added->second.special = true;
     } else if (known != written.vocab.end()) {
-      written.added.emplace(content,
-                            AddedToken{.content = content, .id = known->second, .special = true});
+      written.added.emplace(content, AddedToken{.content = content,
+                                                .id = known->second,
+                                                .special = true,
+                                                .file = written.vocab_name});
     } else {
       written.notes.push_back(
           fmt::format("{}: its special token {} has no id: left out", file, in_quotes(content)));

@@ -66,7 +66,8 @@ AddedToken read_added_token(const json& entry, const std::string& name) {
                   .normalized = is_set("normalized", !special),
                   .single_word = is_set("single_word", false),
                   .lstrip = is_set("lstrip", false),
-                  .rstrip = is_set("rstrip", false)},
+                  .rstrip = is_set("rstrip", false),
+                  .file = name},
                  name);
 }
 
@@ -74,10 +75,11 @@ void add_token(const AddedToken& token, WrittenBpe& written) {
   const auto [place, is_new] = written.added.emplace(token.content, token);
   AddedToken& there = place->second;
   if (there.id != token.id) {
-    fail_file(written.vocab_name,
-              fmt::format("the added token {} has two ids, {} and {}", in_quotes(token.content),
-                          there.id, token.id),
-              kConfigFix);
+    fail_file(
+        token.file,
+        fmt::format("the added token {} has the id {}, and {} in {}", in_quotes(token.content),
+                    token.id, there.id, there.file == token.file ? "the same file" : there.file),
+        kConfigFix);
   }
   there.special = there.special || token.special;
 }

@@ -310,6 +310,8 @@ TEST_CASE("huggingface: sizes that are missing, not whole, hostile or do not div
     return refusal([&] { parse_gpt2_config(config, "config.json"); });
   };
   CHECK_THAT(text(""), Contains("not JSON, but empty"));
+  CHECK_THAT(text(R"({"a": NaN})"), Contains("not JSON: NaN stands at byte 7"));
+  CHECK_THAT(text(R"({"a": -Infinity})"), Contains("not JSON: Infinity stands at byte 8"));
   CHECK_THAT(text("<!DOCTYPE html>"), Contains("not JSON, but a web page (HTML)"));
   CHECK_THAT(text(R"({"layer_norm_epsilon": 1e400})"),
              Contains("'layer_norm_epsilon' is a number out of range"));

@@ -189,10 +189,13 @@ TEST_CASE("tokenizer folder: added_tokens.json and both configurations are read"
   CHECK_THAT(tokenizer->notes()[0], Contains("has add_bos_token"));
   CHECK_THAT(tokenizer->notes()[1], Contains("its special token '<none>' has no id"));
   folder.write("added_tokens.json", R"({"<U>": 65})");
-  CHECK_THAT(refusal([&] { load_tokenizer(folder.path()); }),
-             Contains("'<U>' has the id 65, which is the token 'A'"));
+  CHECK_THAT(
+      refusal([&] { load_tokenizer(folder.path()); }),
+      Contains("added_tokens.json: the added token '<U>' has the id 65, which is the token 'A'"));
   folder.write("added_tokens.json", R"({"<X>": 259})");
-  CHECK_THAT(refusal([&] { load_tokenizer(folder.path()); }), Contains("has two ids, 261 and 259"));
+  CHECK_THAT(refusal([&] { load_tokenizer(folder.path()); }),
+             Contains("added_tokens.json: the added token '<X>' has the id 259, and 261 in ") &&
+                 Contains("tokenizer_config.json"));
 }
 
 TEST_CASE("tokenizer folder: one of a kind that is not read is named", "[tokenizer]") {
