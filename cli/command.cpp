@@ -118,6 +118,10 @@ bool Output::colour() const {
 
 int Output::columns() const { return path_.empty() ? terminal_columns() : 80; }
 
+std::string Output::safe(const std::string& text) const {
+  return terminal() ? harmless(text) : text;
+}
+
 void Output::text(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() && !error_) error_ = errno;
 }

@@ -46,6 +46,8 @@ class Output {
   bool colour() const;
   int columns() const;  // of its text: terminal_columns(), and 80 in a file
 
+  // A text that a model or a person wrote: harmless() where a terminal would obey it.
+  std::string safe(const std::string& text) const;
   void text(const std::string& text);   // as it is
   void lines(const std::string& text);  // for people: broken to fit columns()
   // --json's, indented. What every document begins with is put in front: its schema, as

@@ -141,23 +141,26 @@ class Printer {
  public:
   Printer(Output& output, const Task& task, bool echo) : output_(output), task_(task) {
     if (!echo) return;
-    output_.text(task.prompt);
-    output_.flush();
+    print(task.prompt);
     separator_ = !task.tokenizer;
   }
   void add(int32_t token) {
     if (token == task_.end) return;
     if (task_.tokenizer) {
-      output_.text(utf8_.add(task_.tokenizer->show(std::array{token})));
+      print(utf8_.add(task_.tokenizer->show(std::array{token})));
     } else {
-      output_.text(fmt::format("{}{}", separator_ ? " " : "", token));
+      print(fmt::format("{}{}", separator_ ? " " : "", token));
       separator_ = true;
     }
-    output_.flush();
   }
-  void finish() { output_.text(utf8_.finish() + "\n"); }
+  void finish() { print(utf8_.finish() + "\n"); }
 
  private:
+  void print(const std::string& text) {
+    output_.text(output_.safe(text));
+    output_.flush();
+  }
+
   Output& output_;
   const Task& task_;
   Utf8Stream utf8_;

@@ -235,25 +235,37 @@ void add_info(CLI::App& app, int&) {
   command->model.add_uneven(*sub);
   add_dtype(*sub, command->dtype);
   constexpr const char* kTraining = "Training";
-  sub->add_flag("--train", command->train, "what a training step needs in memory")
+  CLI::Option* train =
+      sub->add_flag("--train", command->train, "what a training step needs in memory")
+          ->group(kTraining);
+  sub->add_option("--dp", command->dp, "replicas (1)")
+      ->check(whole_number(1))
+      ->needs(train)
       ->group(kTraining);
-  sub->add_option("--dp", command->dp, "replicas (1)")->check(whole_number(1))->group(kTraining);
   sub->add_option("--zero", command->zero, "what replicas share out")
       ->type_name("0|1|2")
+      ->needs(train)
       ->group(kTraining);
   sub->add_option("--batch", command->batch, "sequences a step, of all replicas together (12)")
       ->check(whole_number(1))
+      ->needs(train)
       ->group(kTraining);
   sub->add_option("--seq", command->seq, "tokens a sequence (the context)")
       ->check(whole_number(1))
+      ->needs(train)
       ->group(kTraining);
   sub->add_option("--accumulate", command->trainer.accumulation, "micro-batches a step (1)")
       ->check(whole_number(1))
+      ->needs(train)
       ->group(kTraining);
-  sub->add_flag("--sp", command->trainer.sp, "sequence parallelism")->group(kTraining);
+  sub->add_flag("--sp", command->trainer.sp, "sequence parallelism")
+      ->needs(train)
+      ->group(kTraining);
   sub->add_flag("--sp-regather", command->trainer.sp_regather, "gather inputs again")
+      ->needs(train)
       ->group(kTraining);
   sub->add_flag("--recompute", command->trainer.recompute, "keep only each block's input")
+      ->needs(train)
       ->group(kTraining);
   command->output.add_options(*sub);
   sub->callback([command] { command->run(); });

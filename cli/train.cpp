@@ -350,7 +350,7 @@ void TrainCommand::report(const TrainOutcome& outcome) {
   if (!outcome.stopped() && !no_sample)
     output.lines(fmt::format("\na sample{}:\n{}\n",
                              dataset_.tokenizer ? "" : " (token ids, as the data names no tokens)",
-                             sample()));
+                             output.safe(sample())));
 }
 
 TrainOutcome TrainCommand::new_outcome() const {

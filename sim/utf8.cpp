@@ -10,6 +10,8 @@ namespace tplab::utf8 {
 
 namespace {
 
+bool is_control(char32_t code) { return code < 0x20 || (code >= 0x7F && code < 0xA0); }
+
 uint8_t byte_at(std::string_view text, size_t at) { return static_cast<uint8_t>(text[at]); }
 
 bool is_within(std::string_view text, size_t at, uint8_t low, uint8_t high) {
@@ -65,8 +67,7 @@ std::string quoted(std::string_view character) {
   if (code == '\n') return "'\\n'";
   if (code == '\t') return "'\\t'";
   if (code == '\r') return "'\\r'";
-  if (code < 0x20 || (code >= 0x7F && code < 0xA0))
-    return fmt::format("U+{:04X}", static_cast<uint32_t>(code));
+  if (is_control(code)) return fmt::format("U+{:04X}", static_cast<uint32_t>(code));
   if (code < 0x7F) return fmt::format("'{}'", character);
   return fmt::format("'{}' (U+{:04X})", character, static_cast<uint32_t>(code));
 }
@@ -93,7 +94,9 @@ bool is_hidden(char32_t code) {
   return false;
 }
 
-std::string printable(std::string_view text, std::string_view kept) {
+// `kept` stays although `is_spelled_out` says otherwise.
+template <class IsSpelledOut>
+std::string spelled_out(std::string_view text, std::string_view kept, IsSpelledOut is_spelled_out) {
   std::string shown;
   for (size_t at = 0; at < text.size();) {
     const size_t length = std::max<size_t>(utf8::character_length(text, at), 1);
@@ -102,7 +105,7 @@ std::string printable(std::string_view text, std::string_view kept) {
     at += length;
     const bool is_byte = length == 1 && byte >= 0x80;  // of no character
     const char32_t code = is_byte ? 0 : utf8::code_point(character);
-    if (!is_hidden(code) || kept.find(character) != std::string_view::npos) {
+    if (!is_spelled_out(code) || kept.find(character) != std::string_view::npos) {
       shown += character;
     } else if (code < 0x80) {
       shown += fmt::format("\\x{:02x}", byte);
@@ -115,7 +118,8 @@ std::string printable(std::string_view text, std::string_view kept) {
 
 }  // namespace
 
-std::string printable(std::string_view text) { return printable(text, "\n"); }
-std::string printable_line(std::string_view text) { return printable(text, ""); }
+std::string printable(std::string_view text) { return spelled_out(text, "\n", is_hidden); }
+std::string printable_line(std::string_view text) { return spelled_out(text, "", is_hidden); }
+std::string harmless(std::string_view text) { return spelled_out(text, "\n\t", utf8::is_control); }
 
 }  // namespace tplab

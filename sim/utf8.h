@@ -37,5 +37,8 @@ namespace tplab {
 // Newlines and ordinary UTF-8 stay.
 std::string printable(std::string_view text);
 std::string printable_line(std::string_view text);  // newlines are spelled out too: \x0a
+// The same of texts in any script, whose spelling may be of what is not seen: control characters
+// alone are spelled out, but for newlines and tabs.
+std::string harmless(std::string_view text);
 
 }  // namespace tplab

@@ -24,6 +24,17 @@ Ran generate(const Arguments& more, const std::string& checkpoint = fixture("nan
   return tplab(all, how);
 }
 
+TEST_CASE("generate: no escape in a text is obeyed by a terminal, and a file has it as it is") {
+  if (!has_terminals()) return;
+  const auto echoed = [](bool terminal) {
+    return generate({"--prompt", "a\x1b[31mb", "--max-new", "0"}, fixture("gpt2-tiny"),
+                    {.terminal = terminal})
+        .out;
+  };
+  CHECK_THAT(echoed(false), Catch::StartsWith("a\x1b[31mb"));
+  CHECK_THAT(echoed(true), Catch::StartsWith("a\\x1b[31mb"));
+}
+
 TEST_CASE("generate: one seed gives one text at every tp, in f64") {
   // In f32, sums in another order may round another way and tip a draw.
   for (const std::string model : {"nanogpt-tiny/ckpt.pt", "gpt2-tiny", "gpt2-tiny-sharded"}) {

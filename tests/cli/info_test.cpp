@@ -71,6 +71,14 @@ TEST_CASE("info: checkpoints of both kinds, and their number formats") {
   CHECK(hf["stored_bytes"].get<int64_t>() == 2 * hf["parameters"].get<int64_t>());
 }
 
+TEST_CASE("info: an option of --train without it is refused, with what to add") {
+  for (const auto& [option, value] : {std::pair("--batch", "4"), {"--dp", "2"}, {"--seq", "8"}}) {
+    const Ran ran = tplab({"info", "--preset", "gpt2", option, value});
+    CHECK(ran.exit_code == 2);
+    CHECK_THAT(ran.err, Catch::Contains(std::string(option) + " is of use with --train alone"));
+  }
+}
+
 TEST_CASE("info: the table shows the split and the bytes") {
   const Ran ran = tplab({"info", "--preset", "nano-cpu", "--tp", "2"});
   CHECK(ran.exit_code == 0);

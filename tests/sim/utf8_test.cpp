@@ -18,6 +18,14 @@ TEST_CASE("printable: what a terminal would obey or hide is spelled out, ordinar
   CHECK(printable_line("a\nb") == "a\\x0ab");
 }
 
+TEST_CASE("harmless: control characters are spelled out, and what spelling is made of stays") {
+  CHECK(harmless("\x1b[31m\r\xc2\x9b a\tb\n") == "\\x1b[31m\\x0d\\u009b a\tb\n");
+  const std::string persian =
+      "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645";  // has a non-joiner
+  CHECK(harmless(persian) == persian);
+  CHECK(harmless("\U0001F469\u200d\U0001F52C") == "\U0001F469\u200d\U0001F52C");
+}
+
 TEST_CASE("errors: no name in a message cuts it, or reaches a terminal as more than text") {
   const std::string name("x\0y\x1b]0;z\a", 9);
   const Error error(ErrorKind::bad_file, name, "do " + name);
