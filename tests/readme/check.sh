@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A document's commands run, its links lead somewhere, and it stays short.
+# A document's commands run, its links lead somewhere, its C++ is the tree's, and it stays short.
 # Usage: check.sh DOCUMENT ROOT BUILD [MOST_LINES]
 #
 # Commands are the lines of ```sh blocks, and those after "$ " in ```console blocks; they run in
 # ROOT, with BUILD's tplab as `tplab` and in place of `build/tplab`. Links are relative to the
-# document. Every fault is reported; the exit status is 1 if there is one.
+# document. The lines of a ```cpp block stand, in that order and but for white space, in the file that
+# was named last before it, in `backquotes`. Every fault is reported; the exit status is 1 if there is one.
 set -euo pipefail
 document=$1 root=$2 build=$3 most_lines=${4:-150}
 faults=0
@@ -69,6 +70,44 @@ while IFS= read -r link; do
   [ -e "$(dirname "$document")/$link" ] || fault "the link to $link leads nowhere"
 done < <(awk '/^[ \t]*```/ { code = !code; next } !code' "$document" |
   grep -oE '\]\([^)# ]+|src="[^"#]+' | sed -E 's/^(\]\(|src=")//' | grep -vE '^[a-z]+:' || true)
+
+# The lines of ```cpp blocks that are not, in their order, in the file named last before the block.
+misquoted() {
+  awk -v root="$root" '
+    function squeezed(line) {
+      gsub(/[ \t]+/, " ", line)
+      sub(/^ /, "", line)
+      sub(/ $/, "", line)
+      return line
+    }
+    function read(file, line) {
+      lines = 0
+      if (file == "") return
+      while ((getline line < (root "/" file)) > 0) text[++lines] = squeezed(line)
+      close(root "/" file)
+    }
+    /^[ \t]*```/ {
+      fence = $0
+      gsub(/[ \t`]/, "", fence)
+      kind = (kind == "") ? (fence == "" ? "text" : fence) : ""
+      at = 0
+      if (kind == "cpp") read(file)
+      next
+    }
+    kind == "" {
+      for (rest = $0; match(rest, /`[A-Za-z0-9_\/]+\.(cpp|h)`/); rest = substr(rest, RSTART + RLENGTH))
+        file = substr(rest, RSTART + 1, RLENGTH - 2)
+    }
+    kind == "cpp" && /[^ \t]/ {
+      for (i = at + 1; i <= lines && text[i] != squeezed($0); ++i) {}
+      if (i > lines) printf "%s: %s\n", file == "" ? "no named file" : file, $0; else at = i
+    }' "$document"
+}
+
+misquoted >"$log"
+while IFS= read -r line; do
+  fault "quotes what is not in, or not in that order in, $line"
+done <"$log"
 
 while IFS= read -r command; do
   run "$command"

@@ -60,6 +60,35 @@ ${fence}sh
 false | true
 ${fence}
 EOF
+printf 'int a = 1;  // one\n\n  int b;\nint c;\n' >"$tree/x.cpp"
+expect good 'ran:      true  (' <<EOF
+${fence}sh
+true
+${fence}
+In \`none.h\` and \`x.cpp\`:
+${fence}cpp
+  int a = 1; // one
+  int c;
+${fence}
+EOF
+expect bad 'quotes what is not in, or not in that order in, x.cpp: int a = 2;' <<EOF
+In \`x.cpp\`:
+${fence}cpp
+int a = 2;
+${fence}
+EOF
+expect bad 'order in, x.cpp: int b;' <<EOF
+In \`x.cpp\`:
+${fence}cpp
+int c;
+int b;
+${fence}
+EOF
+expect bad 'order in, no named file: int a;' <<EOF
+${fence}cpp
+int a;
+${fence}
+EOF
 expect bad 'the link to docs/none.md leads nowhere' <<<'See [docs](docs/none.md#there).'
 expect bad 'the link to none.png leads nowhere' <<<'<img src="none.png" alt="">'
 expect bad '21 lines; at most 20' < <(seq 21)
