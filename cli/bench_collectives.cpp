@@ -6,6 +6,7 @@
 #include "cli/bench.h"
 #include "cli/nearest.h"
 #include "sim/algorithms.h"
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "viz/table.h"
 
@@ -102,8 +103,7 @@ void CollectivesBench::check_options() const {
     fail(fmt::format("sizes from {} to {} bytes make no series", min_bytes, max_bytes),
          "use --min of at least 1K and --max from there to 4G");
   const double ranks = *std::max_element(tps.begin(), tps.end());
-  require_memory(fmt::format("{} ranks with tensors of {}", ranks,
-                             human_bytes(static_cast<double>(max_bytes))),
+  require_memory(fmt::format("{} ranks with tensors of {}", ranks, bytes_text(max_bytes)),
                  static_cast<double>(max_bytes) * (2 * ranks + 1),
                  "use fewer ranks, or less --max");
 }
@@ -206,7 +206,7 @@ std::string CollectivesBench::text(const std::vector<Sample>& samples,
                  {"of copy", right}});
     for (size_t i = first; i < first + sizes().size(); ++i) {
       const Sample& s = samples[i];
-      table.row({{human_bytes(static_cast<double>(s.bytes))},
+      table.row({{bytes_text(s.bytes)},
                  {fmt::format("{:.2f}", s.call.best() * 1e6)},
                  {fmt::format("{:.2f}", s.call.median() * 1e6)},
                  {fmt::format("{:.2f}", s.algorithm_bandwidth() * row.bus_factor(s.tp) * 1e-9)},

@@ -3,6 +3,7 @@
 
 #include "cli/bench.h"
 #include "model/costs.h"
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "viz/table.h"
 
@@ -68,7 +69,7 @@ std::vector<Array> DecodeBench::read_by_a_step(const Gpt& gpt, const KvCache& ca
   for (const FlatEntry& entry : flat.layout.entries()) {
     const std::string& name = gpt.plan().rows()[entry.row].name;
     const bool is_table = name == "transformer.wte.weight" && !gpt.config().tied_head;
-    if (entry.region != Region::positions && !is_table)
+    if (entry.region != Region::whole_matrices && !is_table)
       arrays.push_back(flat.values.part(entry.first, {entry.count}));
   }
   for (int64_t layer = 0; layer < gpt.config().n_layer; ++layer) {
@@ -152,7 +153,7 @@ std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
   table.row("the ledger's cost", ledger);
   return title(fmt::format("decode: {}, batch {}, {} cached positions, {} steps, {}, {} a step",
                            model.describe(source), batch, seq, steps, dtype,
-                           human_bytes(step_bytes(source.config())))) +
+                           bytes_text(step_bytes(source.config())))) +
          table.text(output.colour()) + about_samples(each);
 }
 

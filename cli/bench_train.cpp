@@ -10,6 +10,7 @@
 #include "model/training/memory.h"
 #include "model/training/results.h"
 #include "model/training/trainer.h"
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "viz/table.h"
 
@@ -232,7 +233,6 @@ std::string TrainBench::text(const std::vector<TrainRun>& runs, const WeightSour
     for (const TrainRun& run : runs) cells.push_back(text(run));
     table.row(label, std::move(cells));
   };
-  const auto bytes = [](int64_t n) { return human_bytes(static_cast<double>(n)); };
   std::vector<const ModelRun*> each;
   each.reserve(runs.size());
   for (const TrainRun& run : runs) each.push_back(&run);
@@ -242,9 +242,9 @@ std::string TrainBench::text(const std::vector<TrainRun>& runs, const WeightSour
   add_rows(table, each, "GFLOP/s", "products' GFLOP/s");
   row("communication",
       [](const TrainRun& r) { return fmt::format("{:.1f} %", 100 * r.communication); });
-  row("bytes a step", [&](const TrainRun& r) { return bytes(r.tp_bytes + r.dp_bytes); });
-  row("memory", [&](const TrainRun& r) { return bytes(r.peak_bytes); });
-  row("predicted", [&](const TrainRun& r) { return bytes(r.predicted_bytes); });
+  row("bytes a step", [&](const TrainRun& r) { return bytes_text(r.tp_bytes + r.dp_bytes); });
+  row("memory", [&](const TrainRun& r) { return bytes_text(r.peak_bytes); });
+  row("predicted", [&](const TrainRun& r) { return bytes_text(r.predicted_bytes); });
   return title(fmt::format(
              "train: {}, {} x {} tokens a step, {}, ZeRO {}{}; meshes {}", model.describe(source),
              batch, seq, dtype, zero, trainer.recompute ? ", recomputing" : "",

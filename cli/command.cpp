@@ -23,6 +23,7 @@
 #include "model/init.h"
 #include "model/tokenizers/load.h"
 #include "model/training/results.h"
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 
 namespace tplab::cli {
@@ -152,8 +153,7 @@ std::string how_to_open(const std::filesystem::path& path) {
 }  // namespace
 
 void say_written(const std::string& path, int64_t bytes, const std::string& how) {
-  to_stderr("wrote {} ({}){}{}\n", path, human_bytes(static_cast<double>(bytes)),
-            how.empty() ? "" : ": ", how);
+  to_stderr("wrote {} ({}){}{}\n", path, bytes_text(bytes), how.empty() ? "" : ": ", how);
 }
 
 void Output::close(const std::string& how) {

@@ -7,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/crew_of.h"
 #include "cli/machine_facts.h"
+#include "sim/bytes_text.h"
 #include "sim/measure.h"
 #include "viz/table.h"
 
@@ -80,9 +81,7 @@ void add_machine(const MachineFacts& f, std::vector<Finding>& all) {
                  f.threads_problem.empty() ? fmt::format("one for each of {} cores", f.cores)
                                            : f.threads_problem,
                  f.threads_fix});
-  const auto bytes = [](const std::optional<int64_t>& n) {
-    return n ? human_bytes(static_cast<double>(*n)) : "unknown";
-  };
+  const auto bytes = [](const std::optional<int64_t>& n) { return n ? bytes_text(*n) : "unknown"; };
   constexpr int64_t kLittle = int64_t{2} << 30;
   const bool little = f.memory_available_bytes && *f.memory_available_bytes < kLittle;
   all.push_back(
@@ -103,11 +102,10 @@ void add_measured(const std::vector<Measured>& measured, std::vector<Finding>& a
     all.push_back({State::ok, "memory, " + who,
                    fmt::format("reads {:.1f} GB/s, copies {:.1f} GB/s",
                                m.read.bytes_per_second * 1e-9, m.copy * 1e-9),
-                   m.read.partly_cached
-                       ? fmt::format("reading {} again and again, partly from the "
-                                     "cache: memory alone is slower",
-                                     human_bytes(static_cast<double>(m.read.bytes)))
-                       : ""});
+                   m.read.partly_cached ? fmt::format("reading {} again and again, partly from the "
+                                                      "cache: memory alone is slower",
+                                                      bytes_text(m.read.bytes))
+                                        : ""});
     all.push_back(
         {State::ok, "products, " + who,
          fmt::format("{:.0f} GFLOP/s in f32, {:.0f} in f64", m.f32 * 1e-9, m.f64 * 1e-9)});

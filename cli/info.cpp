@@ -6,6 +6,7 @@
 #include "model/costs.h"
 #include "model/shard_plan.h"
 #include "model/training/memory.h"
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "sim/world.h"
 #include "verify/report_json.h"
@@ -92,8 +93,6 @@ Facts find_out(const WeightSource& source, const std::string& description, int t
   return facts;
 }
 
-std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
-
 std::string config_text(const GptConfig& c) {
   return fmt::format(
       "{} layers, {} heads of {}, {} wide, MLP {} wide, context {}, vocabulary {}\n"
@@ -153,14 +152,12 @@ Json training_json(const Training& t) {
 Json parameters_json(const ShardPlan& plan, DType dtype) {
   Json list = Json::array();
   for (const ShardRow& row : plan.rows()) {
-    const std::vector<int64_t> local = plan.local_shape(row, 0);
-    int64_t count = 1;
-    for (int64_t n : local) count *= n;
+    const Shape local = plan.local_shape(row, 0);
     list.push_back({{"name", row.name},
                     {"shape", row.shape},
                     {"split", name(row.split)},
                     {"rank_shape", local},
-                    {"rank_bytes", count * size_bytes(dtype)}});
+                    {"rank_bytes", local.count() * size_bytes(dtype)}});
   }
   return list;
 }

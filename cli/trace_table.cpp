@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/bytes_text.h"
 #include "viz/table.h"
 
 namespace tplab::cli {
@@ -68,7 +69,7 @@ std::string TraceTable::text(const std::string& title, bool unfold, bool colour,
   const std::string verdict =
       fmt::format("counted = expected on {}: {} collectives, {} sent by rank 0",
                   ranks.size() == 1 ? "the rank" : fmt::format("all {} ranks", ranks.size()),
-                  sent.calls, human_bytes(static_cast<double>(sent.wire_bytes)));
+                  sent.calls, bytes_text(sent.wire_bytes));
   return text + "\n" + ink(verdict, Ink::good, colour) + "\n";
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "model/checkpoints/tplab_checkpoint.h"
+#include "sim/bytes_text.h"
 #include "viz/table.h"
 
 namespace tplab::cli {
@@ -134,17 +135,16 @@ nlohmann::ordered_json TrainOutcome::document() const {
 }
 
 std::string TrainOutcome::memory_text(const StepRecord& last) const {
-  const auto bytes = [](int64_t n) { return human_bytes(static_cast<double>(n)); };
   const TrainingMemory& m = forecast_.memory;
   std::string text = fmt::format(
       "memory of a rank: {} at most; predicted {}: weights {}, gradients {}, AdamW {}, "
       "activations {}, working {}\n"
       "activations kept: {} measured, {} predicted",
-      bytes(last.memory_peak_bytes), bytes(m.total()), bytes(m.weights), bytes(m.gradients),
-      bytes(m.moments), bytes(m.activations), bytes(m.working), bytes(last.activation_bytes),
-      bytes(m.activations));
+      bytes_text(last.memory_peak_bytes), bytes_text(m.total()), bytes_text(m.weights),
+      bytes_text(m.gradients), bytes_text(m.moments), bytes_text(m.activations),
+      bytes_text(m.working), bytes_text(last.activation_bytes), bytes_text(m.activations));
   if (m.activations != forecast_.activations_kept_whole)
-    text += fmt::format("; without --recompute {}", bytes(forecast_.activations_kept_whole));
+    text += fmt::format("; without --recompute {}", bytes_text(forecast_.activations_kept_whole));
   return text + "\n";
 }
 

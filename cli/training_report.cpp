@@ -9,6 +9,7 @@
 #include <set>
 
 #include "cli/golden_text.h"
+#include "sim/bytes_text.h"
 #include "verify/report_json.h"
 #include "viz/tables.h"
 
@@ -178,8 +179,8 @@ Table step_table(const std::vector<const TrainingRun*>& runs) {
                  {std::string(name(std::get<Axis>(key)))},
                  {std::string(name(std::get<Op>(key)))},
                  {fmt::format("{}", sum.calls)},
-                 {human_bytes(sum.payload)},
-                 {human_bytes(sum.wire)}});
+                 {bytes_text(sum.payload)},
+                 {bytes_text(sum.wire)}});
     }
   }
   return table;

@@ -30,7 +30,7 @@ Tensor<Residual> Attention<Residual>::forward(Rank& rank, const Tensor<Residual>
   Attended<Varying> heads;                                                         // [B, T, C/tp]
   if (pass.cache) {
     KvPair past = pass.cache->layer(layer_);
-    heads.y = attention(qkv, heads_.size(), pass.cache->length(), past.keys, past.values);
+    heads.y = cached_attention(qkv, heads_.size(), pass.cache->length(), past.keys, past.values);
   } else {
     const auto mask = pass.attention_mask(rank, heads_.begin, whole_heads_, qkv.shape()[1]);
     heads = causal_attention(qkv, heads_.size(), or_null(mask));

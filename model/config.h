@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/device.h"  // Gelu
+#include "sim/shape.h"
 
 namespace tplab {
 
@@ -47,8 +48,11 @@ const Preset& find_preset(std::string_view name);  // throws Error(usage) that l
 // [out, in], vectors [n].
 struct ParameterInfo {
   std::string name;  // "transformer.h.0.attn.c_attn.weight"
-  std::vector<int64_t> shape;
+  Shape shape;
 };
+
+// Of a parameter as a matrix [rows, cols]: a vector [n] is [n, 1].
+inline int64_t cols_of(const Shape& shape) { return shape.dims() == 2 ? shape[1] : 1; }
 
 // Every parameter of a model, in nanoGPT's order. A tied head is not listed twice.
 std::vector<ParameterInfo> parameters(const GptConfig& config);

@@ -34,11 +34,7 @@ double decode_bytes(const GptConfig& c, int64_t past, DType dtype) {
 
 int64_t parameter_count(const GptConfig& config) {
   int64_t total = 0;
-  for (const ParameterInfo& p : parameters(config)) {
-    int64_t count = 1;
-    for (int64_t n : p.shape) count *= n;
-    total += count;
-  }
+  for (const ParameterInfo& p : parameters(config)) total += p.shape.count();
   return total;
 }
 

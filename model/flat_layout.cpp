@@ -12,8 +12,8 @@ int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit;
 
 Region region_of(const ShardRow& row) {
   if (row.split != Split::whole)
-    return row.shape.size() > 1 ? Region::split_matrices : Region::split_vectors;
-  return row.shape.size() > 1 ? Region::positions : Region::small;
+    return row.shape.dims() > 1 ? Region::split_matrices : Region::split_vectors;
+  return row.shape.dims() > 1 ? Region::whole_matrices : Region::whole_vectors;
 }
 
 }  // namespace
@@ -21,13 +21,12 @@ Region region_of(const ShardRow& row) {
 FlatLayout::FlatLayout(const ShardPlan& plan, int tp_rank, int dp)
     : dp_(dp), entry_of_row_(plan.rows().size()) {
   int64_t next = 0;
-  for (Region region :
-       {Region::split_matrices, Region::split_vectors, Region::positions, Region::small}) {
+  for (Region region : {Region::split_matrices, Region::split_vectors, Region::whole_matrices,
+                        Region::whole_vectors}) {
     const int64_t begin = next;
     for (size_t i = 0; i < plan.rows().size(); ++i) {
       if (region_of(plan.rows()[i]) != region) continue;
-      int64_t count = 1;
-      for (int64_t n : plan.local_shape(plan.rows()[i], tp_rank)) count *= n;
+      const int64_t count = plan.local_shape(plan.rows()[i], tp_rank).count();
       entry_of_row_[i] = entries_.size();
       entries_.push_back({i, region, next, count});
       next += round_up(count, kAlignment);

@@ -17,8 +17,8 @@ namespace tplab {
 enum class Region {
   split_matrices,  // sharded over tp, with weight decay
   split_vectors,   // sharded over tp: the biases of column-parallel products
-  positions,       // wpe: whole on every rank, with weight decay; its gradient is whole too
-  small,           // norms and biases on the residual stream: whole; under SP each rank has one
+  whole_matrices,  // whole on every rank, with weight decay, as wpe; gradients are whole too
+  whole_vectors,   // norms and biases on the residual stream: whole; under SP each rank has one
                    // term of their gradients
 };
 
@@ -53,7 +53,7 @@ class FlatLayout {
 
 // Weight decay is for matrices: nanoGPT decays parameters of two dimensions.
 constexpr bool decays(Region region) {
-  return region == Region::split_matrices || region == Region::positions;
+  return region == Region::split_matrices || region == Region::whole_matrices;
 }
 
 // What two ranges have in common; empty (begin == end) if nothing.

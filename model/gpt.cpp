@@ -128,7 +128,8 @@ Gradients BasicGpt<Residual>::finish_gradients() const {
   const auto view = [&](int64_t begin, int64_t end) {
     return flat_.gradients.part(begin, Shape{end - begin});
   };
-  const Range positions = layout.range(Region::positions), small = layout.range(Region::small);
+  const Range positions = layout.range(Region::whole_matrices),
+              small = layout.range(Region::whole_vectors);
   auto scope = rank_.at("small gradients");
   Grad<typename S::Param> terms =
       assume_placement<Dual<typename S::Param>>(rank_, view(small.begin, small.end));

@@ -34,7 +34,7 @@ class InitialWeights : public WeightSource {
   InitialWeights(const GptConfig& config, InitOptions options)
       : config_(config), options_(options) {
     for (ParameterInfo& p : parameters(config))
-      columns_.emplace(std::move(p.name), p.shape.size() == 2 ? p.shape[1] : 1);
+      columns_.emplace(std::move(p.name), cols_of(p.shape));
   }
   const GptConfig& config() const override { return config_; }
   std::string description() const override {

@@ -33,8 +33,7 @@ Loader::ValueAndGradient Loader::read(const std::string& parameter, bool sharded
                             sharded ? "sharded" : "whole", name(row.split)),
                 "make the plan (model/shard_plan.cpp) and the layer's type agree");
   }
-  const std::vector<int64_t> sizes = plan_.local_shape(row, rank_.index());
-  const Shape shape = sizes.size() == 2 ? Shape{sizes[0], sizes[1]} : Shape{sizes[0]};
+  const Shape shape = plan_.local_shape(row, rank_.index());
   const int64_t first = flat_.layout.entry(static_cast<size_t>(&row - plan_.rows().data())).first;
   Array local = flat_.values.part(first, shape);
   Device& device = rank_.device();

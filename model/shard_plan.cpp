@@ -41,8 +41,6 @@ Split split_of(std::string_view name) {
   return Split::whole;
 }
 
-int64_t cols_of(const ShardRow& row) { return row.shape.size() == 2 ? row.shape[1] : 1; }
-
 }  // namespace
 
 std::string_view name(Split split) {
@@ -112,7 +110,7 @@ Range ShardPlan::heads(int rank) const { return part(config_.n_head, 1, rank); }
 Range ShardPlan::hidden(int rank) const { return part(config_.n_inner, 1, rank); }
 
 Slice ShardPlan::slice(const ShardRow& row, int rank) const {
-  const int64_t rows = row.shape[0], cols = cols_of(row);
+  const int64_t rows = row.shape[0], cols = cols_of(row.shape);
   switch (row.split) {
     case Split::whole:
       return {{{0, rows}}, {0, cols}};
@@ -136,20 +134,18 @@ Slice ShardPlan::slice(const ShardRow& row, int rank) const {
   return {};
 }
 
-std::vector<int64_t> ShardPlan::local_shape(const ShardRow& row, int rank) const {
+Shape ShardPlan::local_shape(const ShardRow& row, int rank) const {
   const Slice own = slice(row, rank);
-  std::vector<int64_t> shape = row.shape;
+  Shape shape = row.shape;
   shape[0] = row.split == Split::vocab ? vocab_local() : own.row_count();
-  if (shape.size() == 2) shape[1] = own.cols.size();
+  if (shape.dims() == 2) shape[1] = own.cols.size();
   return shape;
 }
 
 int64_t ShardPlan::local_count(int rank) const {
   int64_t count = 0;
   for (const ShardRow& row : rows_) {
-    int64_t size = 1;
-    for (int64_t n : local_shape(row, rank)) size *= n;
-    count += size;
+    count += local_shape(row, rank).count();
   }
   return count;
 }

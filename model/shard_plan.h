@@ -30,8 +30,8 @@ enum class Split {
 std::string_view name(Split split);
 
 struct ShardRow {
-  std::string name;            // nanoGPT's
-  std::vector<int64_t> shape;  // global, as stored
+  std::string name;  // nanoGPT's
+  Shape shape;       // global, as stored
   Split split;
   int64_t unit = 1;  // rows or columns that stay together: a head's
 };
@@ -58,7 +58,7 @@ class ShardPlan {
   // The part of the stored parameter that this rank copies. For a vocabulary split it may be
   // shorter than local_shape, whose remaining rows are zeros.
   Slice slice(const ShardRow& row, int rank) const;
-  std::vector<int64_t> local_shape(const ShardRow& row, int rank) const;
+  Shape local_shape(const ShardRow& row, int rank) const;
 
   // What a rank holds of all parameters, padding included. No rank holds more than rank 0.
   int64_t local_count(int rank) const;

@@ -14,7 +14,7 @@ int64_t Slice::row_count() const {
 
 std::string WeightSource::place(std::string_view parameter, int64_t row, int64_t col) const {
   for (const ParameterInfo& p : parameters(config()))
-    if (p.name == parameter && p.shape.size() == 1) return fmt::format("{}[{}]", parameter, row);
+    if (p.name == parameter && p.shape.dims() == 1) return fmt::format("{}[{}]", parameter, row);
   return fmt::format("{}[{}, {}]", parameter, row, col);
 }
 

@@ -1,43 +1,15 @@
 // Untyped storage: a dense row-major array of numbers in the memory of one rank's device.
 #pragma once
 
-#include <array>
 #include <cassert>
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include "sim/dtype.h"
+#include "sim/shape.h"
 
 namespace tplab {
-
-// The sizes of an array, at most four: [B, T, C]. The last one is contiguous in memory.
-class Shape {
- public:
-  static constexpr int kMaxDims = 4;
-
-  Shape() = default;
-  Shape(std::initializer_list<int64_t> sizes) : dims_(static_cast<int>(sizes.size())) {
-    assert(sizes.size() <= kMaxDims);
-    int i = 0;
-    for (int64_t size : sizes) sizes_[static_cast<size_t>(i++)] = size;
-  }
-
-  int dims() const { return dims_; }
-  // Negative counts from the end: shape[-1] is the contiguous size.
-  int64_t operator[](int i) const { return sizes_[static_cast<size_t>(i < 0 ? i + dims_ : i)]; }
-  int64_t count() const;                // how many numbers
-  int64_t rows() const;                 // all sizes but the last, multiplied
-  Shape with_last(int64_t size) const;  // the same but for the last size
-  std::string text() const;             // "[4, 64, 128]"
-  bool operator==(const Shape&) const = default;
-
- private:
-  std::array<int64_t, kMaxDims> sizes_{};
-  int dims_ = 0;
-};
 
 // A handle: copies share the numbers. Made by Device::allocate; the last handle gives the memory
 // back. Contents are touched only through a Device (or as<Real>() where memory is host memory).
@@ -72,7 +44,8 @@ class Array {
 
   template <class Real>
   Real* as() const {
-    assert(dtype_ == dtype_of<Real>);
+    [[maybe_unused]] constexpr DType kDType = dtype_of<Real>;
+    assert(dtype_ == kDType);
     return static_cast<Real*>(storage_.get());
   }
 

@@ -74,8 +74,8 @@ std::string Post::text() const {
   if (op != Op::send && op != Op::recv) text += fmt::format(" #{}", sequence);
   if (op != Op::barrier && op != Op::split) text += fmt::format(" of {} {}", elements, name(dtype));
   if (reduce == Reduce::max) text += " (max)";
-  if (op == Op::broadcast || op == Op::recv) text += fmt::format(" from rank {}", root);
-  if (op == Op::send) text += fmt::format(" to rank {}", root);
+  if (op == Op::broadcast || op == Op::recv) text += fmt::format(" from rank {}", peer);
+  if (op == Op::send) text += fmt::format(" to rank {}", peer);
   if (!path.empty()) text += " at " + path;
   if (phase != Phase::forward) text += fmt::format(" ({})", name(phase));
   return text;
@@ -84,7 +84,7 @@ std::string Post::text() const {
 bool agrees(const Post& a, const Post& b) {
   return a.op == b.op && a.sequence == b.sequence && a.phase == b.phase &&
          a.elements == b.elements && a.dtype == b.dtype && a.site->hash == b.site->hash &&
-         a.root == b.root && a.reduce == b.reduce && a.algorithm == b.algorithm;
+         a.peer == b.peer && a.reduce == b.reduce && a.algorithm == b.algorithm;
 }
 
 std::vector<std::string_view> differences(const Post& a, const Post& b) {
@@ -98,7 +98,7 @@ std::vector<std::string_view> differences(const Post& a, const Post& b) {
   note(a.elements != b.elements, "elements");
   note(a.dtype != b.dtype, "dtype");
   note(a.site->hash != b.site->hash, "site");
-  note(a.root != b.root, "root");
+  note(a.peer != b.peer, "root");
   note(a.reduce != b.reduce, "reduce");
   note(a.algorithm != b.algorithm, "algorithm");
   return fields;
@@ -183,7 +183,7 @@ void Comm::broadcast(Array& x, int root) {
   }
   if (size_ == 1) return;
   Post post = make_post(Op::broadcast, x.count(), x.dtype());
-  post.root = root;
+  post.peer = root;
   post.in = post.out = x.data();
   call(post, x, x, [&] { return do_broadcast(x, root); });
 }
@@ -212,7 +212,7 @@ void Comm::send(const Array& x, int to) {
   check_present(Op::send, owner_.site(), x);
   check_peer(Op::send, owner_.site(), to, rank_, size_);
   Post post = make_post(Op::send, x.count(), x.dtype());
-  post.root = to;
+  post.peer = to;
   post.in = x.data();
   call(post, x, x, [&] { return do_send(x, to); });
 }
@@ -221,7 +221,7 @@ void Comm::recv(Array& x, int from) {
   check_present(Op::recv, owner_.site(), x);
   check_peer(Op::recv, owner_.site(), from, rank_, size_);
   Post post = make_post(Op::recv, x.count(), x.dtype());
-  post.root = from;
+  post.peer = from;
   post.out = x.data();
   call(post, x, x, [&] { return do_recv(x, from); });
 }

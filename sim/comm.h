@@ -32,7 +32,7 @@ struct Post {
   DType dtype = DType::f32;
   Reduce reduce = Reduce::sum;
   Algorithm algorithm = Algorithm::direct;
-  int root = -1;             // broadcast; for send and recv the peer
+  int peer = -1;             // a broadcast's root; who a send is to, a recv from
   const void* in = nullptr;  // this rank's numbers and where the result goes, for a backend that
   void* out = nullptr;       // reads its peers' memory; not compared
   std::string text() const;  // "all_reduce #12 of 4096 f32 at block 3/attn"

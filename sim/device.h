@@ -93,7 +93,8 @@ class Device {
   //   qkv: [B, T, 3 H D], q then k then v, each H heads of D   keys, values: [B, H, S, D]
   //   y: [B, T, H D]      REQUIRES: past + T <= S
   // source: Vaswani et al. 2017, section 3.2
-  virtual void attention(const Array& qkv, int64_t past, Array& keys, Array& values, Array& y) = 0;
+  virtual void cached_attention(const Array& qkv, int64_t past, Array& keys, Array& values,
+                                Array& y) = 0;
 
   // y = the last position of each sequence.   x: [B, T, C]   ->   y: [B, 1, C]
   virtual void last_position(const Array& x, Array& y) = 0;

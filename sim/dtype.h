@@ -17,8 +17,14 @@ constexpr double unit_roundoff(DType dtype) { return dtype == DType::f32 ? 0x1p-
 
 DType parse_dtype(std::string_view text);  // throws Error(usage) that lists the names
 
+// The dtype whose numbers a Real is; none other compiles.
 template <class Real>
-inline constexpr DType dtype_of = DType::f32;
+inline constexpr DType dtype_of = [] {
+  static_assert(sizeof(Real) == 0, "No DType has numbers of this C++ type.");
+  return DType::f32;
+}();
+template <>
+inline constexpr DType dtype_of<float> = DType::f32;
 template <>
 inline constexpr DType dtype_of<double> = DType::f64;
 

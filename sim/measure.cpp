@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/bytes_text.h"
 #include "sim/cgroup.h"
 #include "sim/cpu/math.h"
 #include "sim/device.h"
@@ -164,11 +165,10 @@ double MatmulProbe::flops(int ranks) {
 }
 
 void require_memory(const std::string& what, double bytes, const std::string& fix) {
-  constexpr double kGiB = 1 << 30;
   const auto refuse_past = [&](double limit, const char* whose) {
     if (bytes <= limit) return;
-    fail_unavailable(fmt::format("{} needs about {:.1f} GiB of memory, and {} {:.1f}", what,
-                                 bytes / kGiB, whose, limit / kGiB),
+    fail_unavailable(fmt::format("{} needs about {} of memory, and {} {}", what, bytes_text(bytes),
+                                 whose, bytes_text(limit)),
                      fix);
   };
   refuse_past(physical_memory_bytes(), "this machine has");

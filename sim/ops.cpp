@@ -87,18 +87,18 @@ Array embedding(Rank& rank, std::span<const int32_t> ids, Shape ids_shape, const
   return y;
 }
 
-Array attention(Rank& rank, const Array& qkv, int64_t heads_local, int64_t past, Array& keys,
-                Array& values) {
+Array cached_attention(Rank& rank, const Array& qkv, int64_t heads_local, int64_t past, Array& keys,
+                       Array& values) {
   const Shape& s = keys.shape();
   expect(qkv.shape().dims() == 3 && s.dims() == 4 && s == values.shape() &&
              s[0] == qkv.shape()[0] && s[1] == heads_local &&
              qkv.shape()[2] == 3 * heads_local * s[3] && past + qkv.shape()[1] <= s[2] &&
              qkv.dtype() == keys.dtype() && qkv.dtype() == values.dtype(),
-         rank, "attention", "qkv [B, T, 3 H D] and keys, values [B, H, S >= past + T, D]",
+         rank, "cached_attention", "qkv [B, T, 3 H D] and keys, values [B, H, S >= past + T, D]",
          {&qkv, &keys, &values});
   Array y = rank.device().allocate(qkv.dtype(),
                                    Shape{qkv.shape()[0], qkv.shape()[1], heads_local * s[3]});
-  rank.device().attention(qkv, past, keys, values, y);
+  rank.device().cached_attention(qkv, past, keys, values, y);
   return y;
 }
 
@@ -186,8 +186,8 @@ Array dropout(Rank& rank, Array x, const DropoutMask& mask) {
 
 Attended causal_attention(Rank& rank, const Array& qkv, int64_t heads_local,
                           const DropoutMask* mask) {
-  expect(qkv.shape().dims() == 3 && qkv.shape()[2] % (3 * heads_local) == 0, rank, "attention",
-         "qkv [B, T, 3 H D]", {&qkv});
+  expect(qkv.shape().dims() == 3 && qkv.shape()[2] % (3 * heads_local) == 0, rank,
+         "causal_attention", "qkv [B, T, 3 H D]", {&qkv});
   const int64_t B = qkv.shape()[0], T = qkv.shape()[1], width = qkv.shape()[2] / 3;
   Attended done{rank.device().allocate(qkv.dtype(), Shape{B, T, width}),
                 rank.device().allocate(qkv.dtype(), Shape{B, heads_local, T})};

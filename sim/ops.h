@@ -24,8 +24,8 @@ Array gelu(Rank& rank, Gelu kind, Array x);
 Array layer_norm(Rank& rank, const Array& x, const Array& weight, const Array& bias, double eps);
 Array embedding(Rank& rank, std::span<const int32_t> ids, Shape ids_shape, const Array& table,
                 int64_t first_row);
-Array attention(Rank& rank, const Array& qkv, int64_t heads_local, int64_t past, Array& keys,
-                Array& values);
+Array cached_attention(Rank& rank, const Array& qkv, int64_t heads_local, int64_t past, Array& keys,
+                       Array& values);
 Array last_position(Rank& rank, const Array& x);
 double cross_entropy(Rank& rank, const Array& logits, std::span<const int32_t> targets);
 
@@ -199,12 +199,13 @@ Grad<P> causal_attention_backward(const Tensor<DY>& dy, const Tensor<P>& qkv,
 // `past` positions are filled; the new ones are stored behind them.
 //   qkv: [B, T, 3 heads_local D]   ->   [B, T, heads_local D]
 template <class P>
-Tensor<typename AttentionRule<P>::type> attention(const Tensor<P>& qkv, int64_t heads_local,
-                                                  int64_t past, Tensor<P>& keys,
-                                                  Tensor<P>& values) {
+Tensor<typename AttentionRule<P>::type> cached_attention(const Tensor<P>& qkv, int64_t heads_local,
+                                                         int64_t past, Tensor<P>& keys,
+                                                         Tensor<P>& values) {
   Rank& rank = qkv.rank();
   Array k = keys.array(), v = values.array();
-  return assume_placement<P>(rank, untyped::attention(rank, qkv.array(), heads_local, past, k, v));
+  return assume_placement<P>(rank,
+                             untyped::cached_attention(rank, qkv.array(), heads_local, past, k, v));
 }
 
 // The last position of each sequence.   x: [B, T, C]   ->   [B, 1, C]

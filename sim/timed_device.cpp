@@ -52,9 +52,10 @@ class TimedDevice final : public Device {
     const Operation timed(times_, "embedding");
     device_->embedding(ids, table, first_row, y);
   }
-  void attention(const Array& qkv, int64_t past, Array& keys, Array& values, Array& y) override {
-    const Operation timed(times_, "attention");
-    device_->attention(qkv, past, keys, values, y);
+  void cached_attention(const Array& qkv, int64_t past, Array& keys, Array& values,
+                        Array& y) override {
+    const Operation timed(times_, "cached_attention");
+    device_->cached_attention(qkv, past, keys, values, y);
   }
   void last_position(const Array& x, Array& y) override {
     const Operation timed(times_, "last_position");

@@ -56,12 +56,12 @@ bool all_are(const std::vector<double>& values, StoredType type) {
 // Our numbers as the file has them: all; or of logits [B, T, V], flattened or not, those of the
 // last position. Nothing where the shapes are not alike.
 std::optional<std::vector<double>> in_shape_of(const GoldenTensor& golden,
-                                               const std::vector<double>& got, const Sizes& shape) {
-  const Sizes theirs = without_leading_ones(golden.shape);
+                                               const std::vector<double>& got, const Shape& shape) {
+  const Shape theirs = without_leading_ones(golden.shape);
   if (theirs == without_leading_ones(shape)) return got;
-  if (golden.site != "head/logits" || shape.size() != 3) return {};
+  if (golden.site != "head/logits" || shape.dims() != 3) return {};
   const int64_t B = shape[0], T = shape[1], V = shape[2];
-  if (theirs == Sizes{B * T, V}) return got;
+  if (theirs == Shape{B * T, V}) return got;
   if (theirs != without_leading_ones({B, 1, V}) && theirs != without_leading_ones({B, V}))
     return {};
   std::vector<double> last;
@@ -123,8 +123,8 @@ double nearest_meant(double stored, StoredType type, double got) {
 }
 
 AgainstResult judge_against(const GoldenTensor& golden, const std::vector<double>& got,
-                            const std::vector<int64_t>& shape,
-                            const std::function<Bound(DType)>& bound_of, DType dtype) {
+                            const Shape& shape, const std::function<Bound(DType)>& bound_of,
+                            DType dtype) {
   const Bound in_f32 = bound_of(DType::f32), ours = bound_of(dtype),
               theirs = bound_of(golden.stored == StoredType::f64 ? DType::f64 : DType::f32);
   AgainstResult result{.tensor = golden.name, .site = golden.site, .note = golden.note};
@@ -132,8 +132,8 @@ AgainstResult judge_against(const GoldenTensor& golden, const std::vector<double
   const auto here = in_shape_of(golden, got, shape);
   if (!here) {
     result.rms = result.max_abs = std::numeric_limits<double>::infinity();
-    result.difference = fmt::format("its shape is {}, and the model's {}", shape_text(golden.shape),
-                                    shape_text(shape));
+    result.difference =
+        fmt::format("its shape is {}, and the model's {}", golden.shape.text(), shape.text());
     result.why = "the golden file is of another model, or of other tokens";
     return result;
   }

@@ -24,7 +24,7 @@ double nearest_meant(double stored, StoredType type, double got);
 // wrong by this; the difference then says so.
 //   REQUIRES: got has the numbers of `shape`.
 AgainstResult judge_against(const GoldenTensor& golden, const std::vector<double>& got,
-                            const std::vector<int64_t>& shape,
-                            const std::function<Bound(DType)>& bound_of, DType dtype);
+                            const Shape& shape, const std::function<Bound(DType)>& bound_of,
+                            DType dtype);
 
 }  // namespace tplab

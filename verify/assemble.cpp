@@ -25,7 +25,7 @@ Assembled Assembler::assemble(size_t row, const std::vector<Flat>& ranks) const 
     return std::memcmp(part(a), part(b), count * sizeof(double)) == 0;
   };
 
-  const int64_t cols = info.shape.size() == 2 ? info.shape[1] : 1;
+  const int64_t cols = cols_of(info.shape);
   Assembled result;
   result.whole.assign(static_cast<size_t>(info.shape[0] * cols), std::nan(""));
   for (int r = 0; r < tp; ++r) {

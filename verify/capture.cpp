@@ -1,7 +1,6 @@
 #include "verify/capture.h"
 
 #include <cstring>
-#include <numeric>
 
 #include "sim/tensor.h"
 
@@ -32,7 +31,7 @@ std::vector<double> join(const std::vector<std::vector<double>>& shards,
 
 // The dimension that the ranks share out; -1 where each has all of it.
 int CapturedSite::shared_dimension() const {
-  if (placement == placement_name<Varying>()) return static_cast<int>(local_shapes[0].size()) - 1;
+  if (placement == placement_name<Varying>()) return local_shapes[0].dims() - 1;
   return placement == placement_name<VaryingT>() ? 1 : -1;
 }
 
@@ -41,9 +40,7 @@ std::vector<double> CapturedSite::whole() const {
     // Of what each rank has in a row, over the shared dimension and after it.
     std::vector<int64_t> widths;
     widths.reserve(local_shapes.size());
-    for (const std::vector<int64_t>& shape : local_shapes)
-      widths.push_back(
-          std::accumulate(shape.begin() + shared, shape.end(), int64_t{1}, std::multiplies<>()));
+    for (const Shape& shape : local_shapes) widths.push_back(shape.from(shared).count());
     return join(per_rank, widths, fused);
   }
   std::vector<double> result = per_rank[0];
@@ -54,11 +51,10 @@ std::vector<double> CapturedSite::whole() const {
   return result;
 }
 
-std::vector<int64_t> CapturedSite::shape() const {
-  std::vector<int64_t> shape = local_shapes[0];
+Shape CapturedSite::shape() const {
+  Shape shape = local_shapes[0];
   if (const int shared = shared_dimension(); shared >= 0) {
-    const auto d = static_cast<size_t>(shared);
-    for (size_t r = 1; r < local_shapes.size(); ++r) shape[d] += local_shapes[r][d];
+    for (size_t r = 1; r < local_shapes.size(); ++r) shape[shared] += local_shapes[r][shared];
   }
   return shape;
 }
@@ -78,8 +74,7 @@ Observer Capture::observer() {
     if (s.dp > 0) return;
     List& list = lists_[static_cast<size_t>(s.rank)];
     if (!list.on) return;
-    Shown shown{s.site, std::string(s.placement), s.fused, {}, {}};
-    for (int i = 0; i < s.array.shape().dims(); ++i) shown.shape.push_back(s.array.shape()[i]);
+    Shown shown{s.site, std::string(s.placement), s.fused, s.array.shape(), {}};
     shown.values.resize(static_cast<size_t>(s.array.count()));
     to_host(device, s.array, shown.values);
     list.shown.push_back(std::move(shown));

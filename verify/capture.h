@@ -15,12 +15,12 @@ struct CapturedSite {
   int fused = 1;
   std::vector<std::vector<double>> per_rank;  // this rank's array
   // Each rank's: they differ in the shared dimension alone.
-  std::vector<std::vector<int64_t>> local_shapes;
+  std::vector<Shape> local_shapes;
 
   // The logical tensor: rank 0's copy of a replicated one, the shards of a varying one side by
   // side along the dimension they share, the sum of a partial one.
   std::vector<double> whole() const;
-  std::vector<int64_t> shape() const;
+  Shape shape() const;
   // Whether every rank holds the same bits; true where they hold different parts.
   bool replicas_identical() const;
   int shared_dimension() const;
@@ -42,7 +42,7 @@ class Capture {
   struct Shown {
     std::string site, placement;
     int fused;
-    std::vector<int64_t> shape;
+    Shape shape;
     std::vector<double> values;
   };
   struct alignas(64) List {

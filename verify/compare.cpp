@@ -9,22 +9,13 @@
 #include "sim/error.h"
 
 namespace tplab {
-namespace {
-
-int64_t count_of(const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t n : shape) count *= n;
-  return count;
-}
-
-}  // namespace
 
 Difference compare(std::span<const double> got, std::span<const double> expected,
-                   const std::vector<int64_t>& shape, double bound) {
-  const auto count = static_cast<size_t>(count_of(shape));
+                   const Shape& shape, double bound) {
+  const auto count = static_cast<size_t>(shape.count());
   if (got.size() != count || expected.size() != count)
     fail(fmt::format("cannot compare {} numbers with {}: the shape {} has {}", got.size(),
-                     expected.size(), show_position(shape), count),
+                     expected.size(), shape.text(), count),
          "give two arrays of the same shape");
 
   Difference d;
@@ -72,10 +63,10 @@ std::pair<std::string, std::string> told_apart(double a, double b) {
   }
 }
 
-std::vector<int64_t> coordinates(int64_t index, const std::vector<int64_t>& shape) {
-  std::vector<int64_t> position(shape.size());
-  for (size_t axis = shape.size(); axis-- > 0; index /= shape[axis])
-    position[axis] = index % shape[axis];
+std::vector<int64_t> coordinates(int64_t index, const Shape& shape) {
+  std::vector<int64_t> position(static_cast<size_t>(shape.dims()));
+  for (int axis = shape.dims(); axis-- > 0; index /= shape[axis])
+    position[static_cast<size_t>(axis)] = index % shape[axis];
   return position;
 }
 

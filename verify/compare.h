@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "sim/shape.h"
+
 namespace tplab {
 
 struct Difference {
@@ -34,15 +36,15 @@ std::pair<std::string, std::string> told_apart(double a, double b);
 // anything else makes them infinite, so that `!(max_abs <= bound)` fails. bound is absolute.
 // Throws Error(usage) when the sizes are not the shape's.
 Difference compare(std::span<const double> got, std::span<const double> expected,
-                   const std::vector<int64_t>& shape, double bound = 0);
+                   const Shape& shape, double bound = 0);
 
 // What is known about a result that is wrong. The views must outlive the call.
 struct Evidence {
   std::span<const double> got, expected;
-  std::vector<int64_t> shape;
+  Shape shape;
   int64_t tp = 1;
-  double bound = 0;         // absolute: what rounding alone may do
-  int64_t shard_axis = -1;  // the dimension the ranks share out; -1 is the last
+  double bound = 0;     // absolute: what rounding alone may do
+  int shard_axis = -1;  // the dimension the ranks share out; -1 is the last
   // What each is, where it is known, all [shape] except the bias, which is [shape.back()]:
   std::span<const double> bias = {};                   // added once to every row
   std::vector<std::span<const double>> partials = {};  // each rank's term of the sum, without bias
@@ -55,7 +57,7 @@ struct Evidence {
 std::string guess_cause(const Evidence& evidence);
 
 // [0, 3, 7]
-std::vector<int64_t> coordinates(int64_t index, const std::vector<int64_t>& shape);
+std::vector<int64_t> coordinates(int64_t index, const Shape& shape);
 std::string show_position(const std::vector<int64_t>& position);
 
 }  // namespace tplab

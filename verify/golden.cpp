@@ -14,8 +14,10 @@
 
 namespace tplab {
 
-Sizes without_leading_ones(const Sizes& shape) {
-  return {std::find_if(shape.begin(), shape.end(), [](int64_t n) { return n != 1; }), shape.end()};
+Shape without_leading_ones(const Shape& shape) {
+  int ones = 0;
+  while (ones < shape.dims() && shape[ones] == 1) ++ones;
+  return shape.from(ones);
 }
 
 namespace {
@@ -96,17 +98,17 @@ void Reader::read_tokens() {
               "write x as int64 [B, T] beside logits [B, T, V]");
   if (x_->name == "x" && file_.find("input_ids")) leave_out("input_ids", "x is read instead");
   read_.insert({"x", "input_ids"});
-  const Sizes& shape = x_->shape;
-  if (shape.empty() || shape.size() > 3)
+  const Shape& shape = x_->shape;
+  if (shape.dims() == 0 || shape.dims() > 3)
     refuse(x_->name,
            fmt::format("is {}, not [B, T], nor [T], nor [N, B, T] of which the first batch is used",
-                       shape_text(shape)),
+                       shape.text()),
            "reshape it");
   if (x_->count < 1)  // so that no product of its sizes can be too large: the file has them all
-    refuse(x_->name, fmt::format("is {}: it holds no token", shape_text(shape)),
+    refuse(x_->name, fmt::format("is {}: it holds no token", shape.text()),
            "write at least one sequence of one token");
-  golden_.tokens.length = shape.back();
-  golden_.tokens.batch = shape.size() == 1 ? 1 : shape[shape.size() - 2];
+  golden_.tokens.length = shape[-1];
+  golden_.tokens.batch = shape.dims() == 1 ? 1 : shape[-2];
   if (golden_.tokens.length > config_.block_size)
     refuse(x_->name,
            fmt::format("has {} tokens a row, and the model's context is {}", golden_.tokens.length,
@@ -132,16 +134,15 @@ void Reader::read_targets() {
   if (!y_) return;
   if (y_->name == "y" && file_.find("labels")) leave_out("labels", "y is read instead");
   read_.insert({"y", "labels"});
-  const Sizes shape = without_leading_ones(y_->shape),
+  const Shape shape = without_leading_ones(y_->shape),
               batch = {golden_.tokens.batch, golden_.tokens.length};
   const bool fits = shape == without_leading_ones(x_->shape) ||
-                    shape == without_leading_ones(batch) || shape == Sizes{batch_count()} ||
-                    (y_->shape.size() == 3 && Sizes(y_->shape.end() - 2, y_->shape.end()) == batch);
+                    shape == without_leading_ones(batch) || shape == Shape{batch_count()} ||
+                    (y_->shape.dims() == 3 && y_->shape.from(1) == batch);
   if (!fits)
-    refuse(
-        y_->name,
-        fmt::format("is {}, and {} is {}", shape_text(y_->shape), x_->name, shape_text(x_->shape)),
-        "write a target for each token: the shape of x");
+    refuse(y_->name,
+           fmt::format("is {}, and {} is {}", y_->shape.text(), x_->name, x_->shape.text()),
+           "write a target for each token: the shape of x");
   golden_.targets = targets(*y_);
   golden_.targets.resize(static_cast<size_t>(batch_count()));
   if (std::all_of(golden_.targets.begin(), golden_.targets.end(), [](int32_t t) { return t < 0; }))
@@ -154,8 +155,8 @@ void Reader::read_greedy() {
   const TensorInfo* info = file_.find("greedy");
   if (!info) return;
   read_.insert("greedy");
-  if (info->shape.size() > 2 || (info->shape.size() == 2 && info->shape[0] != 1))
-    refuse("greedy", fmt::format("is {}, not [1, n]", shape_text(info->shape)),
+  if (info->shape.dims() > 2 || (info->shape.dims() == 2 && info->shape[0] != 1))
+    refuse("greedy", fmt::format("is {}, not [1, n]", info->shape.text()),
            "write one sequence: the prompt and the tokens that follow it");
   const std::vector<int32_t> all = ids(*info, false);
   const auto row_end = golden_.tokens.ids.begin() + golden_.tokens.length;
@@ -181,21 +182,20 @@ void Reader::read_greedy() {
 void Reader::read_loss(const TensorInfo& info) {
   if (!y_) return leave_out("loss", "there are no targets: save them as y");
   if (info.count != 1)
-    refuse("loss", fmt::format("is {}, not one number", shape_text(info.shape)),
-           "write the mean loss");
+    refuse("loss", fmt::format("is {}, not one number", info.shape.text()), "write the mean loss");
   golden_.tensors.push_back({"loss", "loss", {1}, info.type, numbers(info)});
 }
 
 // A padded vocabulary has columns that the model does not: they are cut off.
 void Reader::read_site(const TensorInfo& info, const std::string& site) {
   GoldenTensor tensor{info.name, site, info.shape, info.type, numbers(info)};
-  const int64_t V = config_.vocab_size, wide = info.shape.empty() ? 0 : info.shape.back();
+  const int64_t V = config_.vocab_size, wide = info.shape.dims() == 0 ? 0 : info.shape[-1];
   if (site == "head/logits" && wide > V) {
     auto to = tensor.values.begin();
     for (auto row = tensor.values.begin(); row != tensor.values.end(); row += wide)
       to = std::copy(row, row + V, to);
     tensor.values.erase(to, tensor.values.end());
-    tensor.shape.back() = V;
+    tensor.shape[-1] = V;
     tensor.note = fmt::format("the first {} of its {} columns: the model's vocabulary", V, wide);
   }
   golden_.tensors.push_back(std::move(tensor));
@@ -204,15 +204,14 @@ void Reader::read_site(const TensorInfo& info, const std::string& site) {
 // A tensor that holds something of a parameter.
 void Reader::read_parameter(const TensorInfo& info, const std::string& parameter,
                             const std::string& site) {
-  const Sizes* shape = names_.shape_of(parameter);
+  const Shape* shape = names_.shape_of(parameter);
   if (!shape)
     refuse(info.name,
            fmt::format("belongs to no parameter: this model has no {}", in_quotes(parameter)),
            "use nanoGPT's names, and the golden file that belongs to this model");
   if (*shape != info.shape)
     refuse(info.name,
-           fmt::format("is {}, and the model's parameter {}", shape_text(info.shape),
-                       shape_text(*shape)),
+           fmt::format("is {}, and the model's parameter {}", info.shape.text(), shape->text()),
            "write it in nanoGPT's layout, linears [out, in]");
   golden_.tensors.push_back({info.name, site + parameter, info.shape, info.type, numbers(info)});
 }
@@ -229,8 +228,8 @@ void Reader::set_steps(const std::string& tensor, int64_t steps) {
 }
 
 void Reader::read_numbers_of_steps(const TensorInfo& info, const std::string& what) {
-  if (info.shape.size() != 1)
-    refuse(info.name, fmt::format("is {}, not [steps]", shape_text(info.shape)),
+  if (info.shape.dims() != 1)
+    refuse(info.name, fmt::format("is {}, not [steps]", info.shape.text()),
            "write one number a step");
   set_steps(info.name, info.shape[0]);
   const std::vector<double> all = numbers(info);
@@ -275,10 +274,9 @@ void Reader::read_train_batches() {
                           golden_.steps, x_->name, batches - 1),
               "write x and y as [1 + steps, B, T]: one batch to evaluate, then one a step");
   if (!y_ || y_->shape != x_->shape)
-    fail_file(
-        file_.path(),
-        fmt::format("training needs 'y' of the shape of {}, {}", x_->name, shape_text(x_->shape)),
-        "write the targets, -1 for those that do not count");
+    fail_file(file_.path(),
+              fmt::format("training needs 'y' of the shape of {}, {}", x_->name, x_->shape.text()),
+              "write the targets, -1 for those that do not count");
   const std::vector<int32_t> all = targets(*y_);
   for (int64_t batch = 1; batch <= golden_.steps; ++batch) {
     const auto of_batch = [&](const std::vector<int32_t>& of) -> std::vector<int32_t> {

@@ -12,10 +12,8 @@
 
 namespace tplab {
 
-using Sizes = std::vector<int64_t>;  // a shape, as a file has it
-
 // The dimensions of 1 at the front dropped: those of a batch or a position that stands for itself.
-Sizes without_leading_ones(const Sizes& shape);
+Shape without_leading_ones(const Shape& shape);
 
 // What another program holds for something that tplab computes.
 struct GoldenTensor {
@@ -23,7 +21,7 @@ struct GoldenTensor {
   // Ours: a site ("block 0/ln_1"), "loss", or a name of TrainingTruth's ("grad.<parameter>",
   // "step 3/loss", "after.<parameter>").
   std::string site;
-  Sizes shape;  // in the file, but for columns past the vocabulary
+  Shape shape;  // in the file, but for columns past the vocabulary
   StoredType stored = StoredType::f64;
   std::vector<double> values;
   std::string note = {};  // what of it is compared, where that is not all of it

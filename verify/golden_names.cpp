@@ -75,7 +75,7 @@ std::string GoldenNames::site_of(const std::string& tensor) const {
   return std::binary_search(sites_.begin(), sites_.end(), site) ? site : "";
 }
 
-const std::vector<int64_t>* GoldenNames::shape_of(const std::string& parameter) const {
+const Shape* GoldenNames::shape_of(const std::string& parameter) const {
   const auto found = parameters_.find(parameter);
   return found == parameters_.end() ? nullptr : &found->second;
 }

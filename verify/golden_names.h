@@ -18,13 +18,13 @@ class GoldenNames {
   // Our site for "activation.<name>" or "logits"; empty where it is neither, or no site of ours.
   std::string site_of(const std::string& tensor) const;
   // The shape of a parameter by nanoGPT's name; null where the model has none such.
-  const std::vector<int64_t>* shape_of(const std::string& parameter) const;
+  const Shape* shape_of(const std::string& parameter) const;
   // Why a name is not read: "tplab knows no such name: did you mean logits?"
   std::string why_unknown(const std::string& tensor) const;
 
  private:
   std::vector<std::string> sites_;
-  std::map<std::string, std::vector<int64_t>> parameters_;
+  std::map<std::string, Shape> parameters_;
 };
 
 // "after5.transformer.wte.weight": 5 steps, and the parameter's name; 0 steps where a name begins

@@ -56,26 +56,21 @@ struct Case {
   }
 };
 
-int64_t product(const std::vector<int64_t>& shape, size_t begin) {
-  int64_t n = 1;
-  for (size_t i = begin; i < shape.size(); ++i) n *= shape[i];
-  return n;
-}
-
 Case study(const Evidence& e) {
-  const int64_t count = product(e.shape, 0), rank = static_cast<int64_t>(e.shape.size());
+  const int64_t count = e.shape.count();
+  const int dims = e.shape.dims();
   Difference difference = compare(e.got, e.expected, e.shape, e.bound);
-  const int64_t axis = e.shard_axis < 0 ? rank + e.shard_axis : e.shard_axis;
-  if (count < 1 || axis < 0 || axis >= rank)
-    fail(fmt::format("no dimension {} in the shape {}", e.shard_axis, show_position(e.shape)),
+  const int axis = e.shard_axis < 0 ? dims + e.shard_axis : e.shard_axis;
+  if (count < 1 || axis < 0 || axis >= dims)
+    fail(fmt::format("no dimension {} in the shape {}", e.shard_axis, e.shape.text()),
          "name a dimension the array has");
   for (const auto* arrays : {&e.partials, &e.replicas})
     for (const Numbers& array : *arrays)
       if (array.size() != e.got.size())
         fail(fmt::format("a rank's array has {} numbers; the result has {}", array.size(), count),
              "give arrays of the result's shape");
-  if (!e.bias.empty() && static_cast<int64_t>(e.bias.size()) != e.shape.back())
-    fail(fmt::format("the bias has {} numbers for rows of {}", e.bias.size(), e.shape.back()),
+  if (!e.bias.empty() && static_cast<int64_t>(e.bias.size()) != e.shape[-1])
+    fail(fmt::format("the bias has {} numbers for rows of {}", e.bias.size(), e.shape[-1]),
          "give the bias that is added to each row");
   double largest = difference.largest_expected;
   for (const double v : e.got)
@@ -83,9 +78,9 @@ Case study(const Evidence& e) {
   return {.e = e,
           .difference = difference,
           .count = count,
-          .columns = e.shape.back(),
-          .width = e.shape[at(axis)],
-          .inner = product(e.shape, at(axis) + 1),
+          .columns = e.shape[-1],
+          .width = e.shape[axis],
+          .inner = e.shape.from(axis + 1).count(),
           .noise = std::max(e.bound, 0x1p-48 * largest)};
 }
 

@@ -113,8 +113,8 @@ std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const StepShape&
   script.expect(Axis::dp, "mean loss", Op::all_reduce, 1, DType::f64);
   const FlatLayout layout(plan, tp_index, shape.dp);
   if (shape.sp)
-    script.expect(Axis::tp, "small gradients", Op::all_reduce, layout.range(Region::small).size(),
-                  shape.dtype);
+    script.expect(Axis::tp, "small gradients", Op::all_reduce,
+                  layout.range(Region::whole_vectors).size(), shape.dtype);
   const int64_t count = layout.count(), bucket = kBucketBytes / size_bytes(shape.dtype);
   if (shape.zero == 2) {
     script.expect(Axis::dp, "replicas", Op::reduce_scatter, count, shape.dtype);

@@ -26,7 +26,7 @@ using Weights = std::function<std::vector<double>(const std::string& name)>;
 // What the network holds at a site ("block 3/attn/proj"), as computed, converted to double.
 struct Activation {
   std::string site;
-  std::vector<int64_t> shape;
+  Shape shape;
   std::vector<double> values;
 };
 
@@ -48,7 +48,7 @@ struct TokenBatch {
 };
 
 struct ReferenceOutput {
-  std::vector<int64_t> shape;  // {B, T, V}
+  Shape shape;  // {B, T, V}
   std::vector<double> logits;
   std::optional<double> loss;  // mean cross-entropy, where there are targets
 };

@@ -82,8 +82,7 @@ std::vector<double> doubles(const std::vector<Real>& values) {
 }
 
 template <class Real>
-void show(const Visitor& visit, std::string site, std::vector<int64_t> shape,
-          const std::vector<Real>& values) {
+void show(const Visitor& visit, std::string site, Shape shape, const std::vector<Real>& values) {
   if (visit) visit({std::move(site), std::move(shape), doubles(values)});
 }
 

@@ -137,7 +137,7 @@ class TrainingDraws {
     for (int i = 0; i < draws; ++i)
       trainers_.emplace_back(config, rough_weights(weights, dtype, i), recipe, steps);
     for (const ParameterInfo& p : parameters(config))
-      widths_[p.name] = static_cast<size_t>(p.shape.back());
+      widths_[p.name] = static_cast<size_t>(p.shape[-1]);
   }
 
   // Of step number `step`, whose exact gradients are d. Each draw then takes its own step; the last

@@ -8,14 +8,14 @@
 namespace tplab {
 
 Weights whole_parameters(const WeightSource& source) {
-  std::map<std::string, std::vector<int64_t>> shapes;
+  std::map<std::string, Shape> shapes;
   for (ParameterInfo& p : parameters(source.config()))
     shapes.emplace(std::move(p.name), std::move(p.shape));
   return [&source, shapes = std::move(shapes)](const std::string& name) {
     const auto at = shapes.find(name);
     if (at == shapes.end()) return std::vector<double>();
-    const std::vector<int64_t>& shape = at->second;
-    const Slice all{{{0, shape[0]}}, {0, shape.size() == 2 ? shape[1] : 1}};
+    const Shape& shape = at->second;
+    const Slice all{{{0, shape[0]}}, {0, cols_of(shape)}};
     std::vector<double> values(static_cast<size_t>(all.count()));
     source.read(name, all, {DType::f64, values.data(), all.count()});
     return values;

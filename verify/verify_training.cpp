@@ -110,8 +110,7 @@ std::vector<AgainstResult> compare_golden(const Golden& golden, const TrainingTr
     if (tensor.site != name) continue;
     // A shape that the file's tensor has was checked against the parameter's when it was read.
     const bool same_size = got.size() == tensor.values.size();
-    const std::vector<int64_t> shape =
-        same_size ? tensor.shape : std::vector<int64_t>{std::ssize(got)};
+    const Shape shape = same_size ? tensor.shape : Shape{std::ssize(got)};
     results.push_back(judge_against(
         tensor, got, shape, [&](DType of) { return truth.bound(name, of); }, dtype));
   }

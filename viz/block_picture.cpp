@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sim/algorithms.h"
+#include "sim/bytes_text.h"
 #include "viz/palette.h"
 #include "viz/table.h"
 
@@ -27,8 +28,6 @@ std::string title(const BlockOptions& options, size_t ranks) {
 std::string pass_of(const BlockStep& step) {
   return step.again ? "forward again" : std::string(name(step.phase));
 }
-
-std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
 std::string formula(const Event& event) {
   return std::string(find_algorithm(event.op, event.algorithm).sent.formula);

@@ -12,17 +12,13 @@ namespace tplab {
 
 namespace {
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
 std::string slice_text(const ShardPlan& plan, const ShardRow& row, int rank) {
   const Slice slice = plan.slice(row, rank);
   if (row.split == Split::whole) return "whole";
   std::vector<std::string> rows;
   for (const Range& r : slice.rows) rows.push_back(fmt::format("{}:{}", r.begin, r.end));
   if (row.split == Split::cols) return fmt::format("[:, {}:{}]", slice.cols.begin, slice.cols.end);
-  return fmt::format("[{}{}]", fmt::join(rows, "|"), row.shape.size() == 2 ? ", :" : "");
+  return fmt::format("[{}{}]", fmt::join(rows, "|"), row.shape.dims() == 2 ? ", :" : "");
 }
 
 // "transformer.h.3.attn.c_attn.weight" -> "attn.c_attn.weight"
@@ -141,8 +137,8 @@ class BlockOfRank {
     const ShardRow& row = plan_.rows()[weight.row];
     return {name_in_block(row.name),
             slice_text(plan_, row, rank_),
-            shape_text(plan_.local_shape(row, rank_)),
-            shape_text(row.shape),
+            plan_.local_shape(row, rank_).text(),
+            row.shape.text(),
             row.split,
             weight.gradient};
   }

@@ -31,7 +31,7 @@ std::vector<std::vector<Arrival>> arrivals_by_step(const CollectiveRecord& recor
                                  [](const auto& a, const auto& b) { return a.first == b.first; });
     if (!same) step.push_back({.to = t.to, .chunks = {}, .held = {}});
     Arrival& arrival = step.back();
-    arrival.senders |= RankSet{1} << t.from;
+    arrival.senders |= rank_set(t.from);
     for (const auto& [chunk, ranks] : t.chunks) {
       arrival.chunks[chunk] |= ranks;
       arrival.held[chunk] = after[static_cast<size_t>(t.step)][static_cast<size_t>(t.to)].at(chunk);
@@ -40,18 +40,13 @@ std::vector<std::vector<Arrival>> arrivals_by_step(const CollectiveRecord& recor
   return steps;
 }
 
-std::string list(RankSet numbers) {
-  const std::string braces = in_braces(numbers);
-  return braces.substr(1, braces.size() - 2);
-}
-
 // "all chunks {0}", "chunk 3 {0,1}", "chunks 1,2 {0-3}"; of an all_to_all "what 0,1 had for 3".
 std::string in_words(const Holding& chunks, const CollectiveRecord& record) {
   const bool exchange = record.row->op == Op::all_to_all;
   std::map<RankSet, RankSet> grouped;  // whose sum -> which chunks
   for (const auto& [chunk, ranks] : chunks)
-    grouped[exchange ? RankSet{1} << chunk % record.n : ranks] |=
-        RankSet{1} << (exchange ? chunk / record.n : chunk);
+    grouped[exchange ? rank_set(chunk % record.n) : ranks] |=
+        rank_set(exchange ? chunk / record.n : chunk);
   if (grouped.empty()) return "nothing";
   if (exchange && grouped.size() > 1) return "a chunk for each rank";
   if (record.row->op == Op::all_gather && std::ssize(chunks) == record.n && record.n > 1)
@@ -59,13 +54,13 @@ std::string in_words(const Holding& chunks, const CollectiveRecord& record) {
   std::string text;
   for (const auto& [ranks, which] : grouped) {
     if (!text.empty()) text += ", ";
-    const RankSet all = (RankSet{1} << record.n) - 1;
+    const RankSet all = first_ranks(record.n);
     if (exchange) {
-      text += fmt::format("what {} had for {}", list(which), list(ranks));
+      text += fmt::format("what {} had for {}", ranges_text(which), ranges_text(ranks));
     } else if (which == all) {
       text += "all chunks " + in_braces(ranks);
     } else {
-      text += fmt::format("chunk{} {} {}", (which & (which - 1)) ? "s" : "", list(which),
+      text += fmt::format("chunk{} {} {}", (which & (which - 1)) ? "s" : "", ranges_text(which),
                           in_braces(ranks));
     }
   }
@@ -142,7 +137,7 @@ class CollectiveDrawing {
 };
 
 void CollectiveDrawing::make_cells(const std::vector<std::vector<Arrival>>& steps) {
-  const RankSet all = (RankSet{1} << record_.n) - 1;
+  const RankSet all = first_ranks(record_.n);
   const bool sums = record_.row->op == Op::all_reduce || record_.row->op == Op::reduce_scatter;
   cells_.resize(steps.size() + 1);
   for (int r = 0; r < record_.n; ++r) {
@@ -157,8 +152,8 @@ void CollectiveDrawing::make_cells(const std::vector<std::vector<Arrival>>& step
   for (size_t s = 1; s < steps.size(); ++s) {
     for (const Arrival& arrival : steps[s]) {
       Cell& cell = cells_[s][arrival.to];
-      cell.lines.push_back(
-          fmt::format("{} from {}", in_words(arrival.chunks, record_), list(arrival.senders)));
+      cell.lines.push_back(fmt::format("{} from {}", in_words(arrival.chunks, record_),
+                                       ranges_text(arrival.senders)));
       if (!has(arrival).empty()) cell.lines.push_back("has " + has(arrival));
       cell.complete = !sums || arrival.held.begin()->second == all;
     }
@@ -287,12 +282,13 @@ std::string collective_text(const CollectiveRecord& record, const TextStyle& sty
   const auto steps = arrivals_by_step(record);
   size_t widest = 4;
   for (const auto& step : steps)
-    for (const Arrival& arrival : step) widest = std::max(widest, list(arrival.senders).size());
+    for (const Arrival& arrival : step)
+      widest = std::max(widest, ranges_text(arrival.senders).size());
   for (size_t s = 1; s < steps.size(); ++s) {
     text += bold(fmt::format("step {}", s));
     for (const Arrival& arrival : steps[s]) {
       const std::string sum = has(arrival);
-      text += fmt::format("  {:>{}} {} {:<3} {}{}\n", list(arrival.senders), widest,
+      text += fmt::format("  {:>{}} {} {:<3} {}{}\n", ranges_text(arrival.senders), widest,
                           style.unicode ? "→" : "->", arrival.to, in_words(arrival.chunks, record),
                           sum.empty() ? "" : ", then has " + ink(sum, Ink::good, style.colour));
     }

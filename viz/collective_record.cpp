@@ -29,7 +29,7 @@ constexpr int kNumbers = 2;
 constexpr int64_t kChunkBytes = kNumbers * sizeof(double);
 
 void put(double* at, int chunk, int rank) {
-  at[0] = static_cast<double>(RankSet{1} << rank);
+  at[0] = static_cast<double>(rank_set(rank));
   at[1] = chunk;
 }
 
@@ -41,7 +41,8 @@ Holding chunks_in(ConstBytes bytes) {
     const auto ranks = static_cast<RankSet>(numbers[i]);
     if (ranks == 0) continue;
     const int chunk = static_cast<int>(numbers[i + 1]) / std::popcount(ranks);
-    if (!(numbers[i + 1] == chunk * std::popcount(ranks)) || !(numbers[i] == ranks))
+    if (!(numbers[i + 1] == chunk * std::popcount(ranks)) ||
+        !(numbers[i] == static_cast<double>(ranks)))
       refuse(fmt::format("an algorithm summed different chunks, or one term twice, at chunk {}",
                          chunk));
     chunks[chunk] = ranks;
@@ -177,19 +178,18 @@ Bytes bytes_of_array(const Array& x) {
 // What an operation promises rank r.
 Holding promised(const CollectiveRecord& record, int rank) {
   const int n = record.n;
-  const RankSet all = (RankSet{1} << n) - 1;
-  const auto only = [](int r) { return RankSet{1} << r; };
+  const RankSet all = first_ranks(n);
   Holding chunks;
   for (int c = 0; c < n; ++c) {
     switch (record.row->op) {
       case Op::all_gather:
-        chunks[c] = only(c);
+        chunks[c] = rank_set(c);
         break;
       case Op::all_to_all:
-        chunks[c * n + rank] = only(c);
+        chunks[c * n + rank] = rank_set(c);
         break;
       case Op::broadcast:
-        chunks[c] = only(record.root);
+        chunks[c] = rank_set(record.root);
         break;
       case Op::reduce_scatter:
         if (c == rank) chunks[c] = all;
@@ -295,19 +295,17 @@ void check(const CollectiveRecord& record) {
   check_bytes(record);
 }
 
-std::string in_braces(RankSet ranks) {
+std::string ranges_text(RankSet numbers) {
   std::string text;
-  for (int r = 0; r < 32;) {
-    if (!(ranks >> r & 1u)) {
-      ++r;
-      continue;
-    }
-    const int first = r;
-    while (r < 32 && (ranks >> r & 1u)) ++r;
+  while (numbers != 0) {
+    const int first = std::countr_zero(numbers), end = first + std::countr_one(numbers >> first);
     text += fmt::format("{}{}", text.empty() ? "" : ",", first);
-    if (r - 1 > first) text += fmt::format("{}{}", r - 2 == first ? "," : "-", r - 1);
+    if (end - 1 > first) text += fmt::format("{}{}", end - 2 == first ? "," : "-", end - 1);
+    numbers &= ~first_ranks(end);
   }
-  return "{" + text + "}";
+  return text;
 }
+
+std::string in_braces(RankSet ranks) { return "{" + ranges_text(ranks) + "}"; }
 
 }  // namespace tplab

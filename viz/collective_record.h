@@ -8,16 +8,14 @@
 #include <vector>
 
 #include "sim/algorithms.h"
+#include "sim/rank_set.h"
 
 namespace tplab {
 
 inline constexpr int kMostPicturedRanks = 16;
 
-// A set of ranks as bits: whose terms a chunk is the sum of.
-using RankSet = uint32_t;
-
-// What a rank holds: chunk -> whose sum. The tensor is cut into n chunks; chunk c of an all_to_all
-// is "c % n, for it, of rank c / n".
+// What a rank holds: chunk -> of which ranks' terms it is the sum. The tensor is cut into n chunks;
+// chunk c of an all_to_all is "c % n, for it, of rank c / n".
 using Holding = std::map<int, RankSet>;
 
 // Bytes that went from one rank to another, as the chunks in them.
@@ -51,7 +49,7 @@ std::vector<std::vector<Holding>> holdings(const CollectiveRecord& record);
 // promises, and steps and bytes are those of the algorithm table.
 void check(const CollectiveRecord& record);
 
-// "{0-3,5}".
-std::string in_braces(RankSet ranks);
+std::string ranges_text(RankSet numbers);  // "0-3,5"
+std::string in_braces(RankSet ranks);      // "{0-3,5}"
 
 }  // namespace tplab

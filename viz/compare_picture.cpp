@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "sim/bytes_text.h"
 #include "viz/table.h"
 
 namespace tplab {
@@ -14,8 +15,6 @@ namespace {
 std::string lines_of(std::string_view text, int columns) {
   return wrapped(text, static_cast<size_t>(columns)) + "\n";
 }
-
-std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
 const SchemePhase& phase_of(const Scheme& scheme, Phase phase) {
   return scheme.phases[static_cast<size_t>(phase)];
@@ -152,7 +151,8 @@ ComparisonDrawing::ComparisonDrawing(const Comparison& comparison) : comparison_
       "Sync points of the rank that sends most", [](const SchemePhase& p) { return p.sync_points; },
       [](int64_t count) { return fmt::format("{}", count); });
   chart(
-      "Bytes that it sends", [](const SchemePhase& p) { return p.wire_bytes; }, bytes_text);
+      "Bytes that it sends", [](const SchemePhase& p) { return p.wire_bytes; },
+      [](int64_t bytes) { return bytes_text(bytes); });
   memory();
 }
 

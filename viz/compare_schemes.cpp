@@ -5,6 +5,7 @@
 
 #include "model/training/memory.h"
 #include "sim/algorithms.h"
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "viz/compare_picture.h"
 #include "viz/step_on_meta.h"
@@ -149,7 +150,7 @@ Scheme pipeline_scheme(const GptConfig& c, const StepOptions& options) {
   if (n > 1 && c.tied_head)
     scheme.note +=
         fmt::format("; the first and the last stage add up the tied matrix' gradient, {}",
-                    human_bytes(static_cast<double>(c.vocab_size * c.n_embd * size_bytes(dtype))));
+                    bytes_text(c.vocab_size * c.n_embd * size_bytes(dtype)));
   return scheme;
 }
 

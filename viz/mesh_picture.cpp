@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "viz/palette.h"
 #include "viz/table.h"
@@ -12,8 +13,6 @@
 namespace tplab {
 
 namespace {
-
-std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
 GroupTraffic& traffic_of(std::vector<GroupTraffic>& all, const Event& e) {
   for (GroupTraffic& one : all)

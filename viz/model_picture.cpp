@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "viz/fold.h"
 #include "viz/table.h"
@@ -65,9 +66,7 @@ class TreeBuilder {
 
  private:
   int64_t bytes_of(size_t row) const {
-    const std::vector<int64_t> shape = plan_.local_shape(plan_.rows()[row], 0);
-    return size_bytes(dtype_) *
-           std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+    return size_bytes(dtype_) * plan_.local_shape(plan_.rows()[row], 0).count();
   }
 
   const ShardPlan& plan_;
@@ -104,8 +103,6 @@ int64_t boxes(const Module& module) {
   for (const Module& part : module.parts) count += boxes(part);
   return count;
 }
-
-std::string bytes_text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
 // "2 all_reduce"
 std::string calls_text(const ModuleTraffic& traffic) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "sim/bytes_text.h"
 #include "viz/fold.h"
 
 namespace tplab {
@@ -145,7 +146,7 @@ class TreeTable {
       const auto add_cell = [&](const TrafficSum& t, Ink how) {
         if (pair == TrafficPair{}) return cells.push_back({});
         cells.push_back({fmt::format("{} {:>8}", t.calls,
-                                     pair.agrees() ? human_bytes(static_cast<double>(t.wire_bytes))
+                                     pair.agrees() ? bytes_text(t.wire_bytes)
                                                    : fmt::format("{} B", t.wire_bytes)),
                          how});
       };

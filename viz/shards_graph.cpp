@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/bytes_text.h"
 #include "viz/palette.h"
 #include "viz/shards_picture.h"
 #include "viz/table.h"
@@ -76,7 +77,7 @@ ShardsDrawing::ShardsDrawing(const ShardsPicture& picture) : picture_(picture) {
   graph_.title = fmt::format("{}: shards, tp {}", picture.model, picture.tp);
   heading(fmt::format("{}, tp {}, {}: a rank holds {}{}", picture.model, picture.tp,
                       name(picture.dtype), picture.even ? "" : "at most ",
-                      human_bytes(static_cast<double>(picture.rank_bytes))));
+                      bytes_text(picture.rank_bytes)));
   const auto draw = [&](std::string_view heading_text, const auto& belongs) {
     heading(std::string(heading_text));
     for (const bool vectors : {false, true})  // small ones last: they fill a shelf

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "sim/placement.h"
 #include "viz/table.h"
@@ -14,10 +15,6 @@
 namespace tplab {
 
 namespace {
-
-int64_t product(const std::vector<int64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-}
 
 // A block's name without its number is the same in every block: only the first is drawn.
 bool is_drawn(const std::string& name) {
@@ -50,7 +47,7 @@ void check_parts(const ShardMatrix& matrix, const ShardPlan& plan, const ShardRo
   if (covered != matrix.rows * matrix.cols)
     refuse(fmt::format("gives {} of its {} numbers to ranks", covered, matrix.rows * matrix.cols));
   for (size_t r = 0; r < held.size(); ++r) {
-    const int64_t planned = product(plan.local_shape(row, static_cast<int>(r)));
+    const int64_t planned = plan.local_shape(row, static_cast<int>(r)).count();
     if (held[r] != planned)
       refuse(fmt::format("gives rank {} {} numbers, where its shape says {}", r, held[r], planned));
   }
@@ -79,7 +76,7 @@ void add_parts(ShardMatrix& matrix, const ShardPlan& plan, const ShardRow& row, 
 
 ShardMatrix matrix_of(const ShardPlan& plan, const ShardRow& row, DType dtype) {
   const bool whole = row.split == Split::whole;
-  const std::vector<int64_t> local = plan.local_shape(row, 0);
+  const Shape local = plan.local_shape(row, 0);
   const int64_t padded = row.split == Split::vocab ? local[0] * plan.tp() : row.shape[0];
   ShardMatrix matrix{.name = row.name,
                      .shape = row.shape,
@@ -88,9 +85,9 @@ ShardMatrix matrix_of(const ShardPlan& plan, const ShardRow& row, DType dtype) {
                      .split = row.split,
                      .placement = whole ? placement_name<Invariant>() : placement_name<Varying>(),
                      .rows = padded,
-                     .cols = row.shape.size() == 2 ? row.shape[1] : 1,
+                     .cols = cols_of(row.shape),
                      .padding_rows = padded - row.shape[0],
-                     .rank_bytes = product(local) * size_bytes(dtype)};
+                     .rank_bytes = local.count() * size_bytes(dtype)};
   if (whole) {
     matrix.parts = {{.rows = {0, matrix.rows}, .cols = {0, matrix.cols}}};
   } else {
@@ -108,7 +105,7 @@ ShardMatrix matrix_of(const ShardPlan& plan, const ShardRow& row, DType dtype) {
 
 std::string ShardMatrix::rank_shape() const {
   std::vector<std::string> sizes;
-  for (size_t i = 0; i < local_shape.size(); ++i) {
+  for (int i = 0; i < local_shape.dims(); ++i) {
     sizes.push_back(fmt::format("{}", local_shape[i]));
     if (local_shape[i] != least_shape[i]) sizes.back() += fmt::format(" or {}", least_shape[i]);
   }
@@ -116,7 +113,7 @@ std::string ShardMatrix::rank_shape() const {
 }
 
 std::string ShardMatrix::rank_size() const {
-  return (is_even() ? "" : "at most ") + human_bytes(static_cast<double>(rank_bytes));
+  return (is_even() ? "" : "at most ") + bytes_text(rank_bytes);
 }
 
 ShardsPicture shards_picture(const ShardPlan& plan, DType dtype, std::string model) {

@@ -23,15 +23,15 @@ struct ShardPart {
 // A parameter seen as a matrix; a vector [n] is [n, 1].
 struct ShardMatrix {
   std::string name;
-  std::vector<int64_t> shape;
-  std::vector<int64_t> local_shape, least_shape;  // the first rank's, who has most; the last one's
+  Shape shape;
+  Shape local_shape, least_shape;  // the first rank's, who has most; the last one's
   Split split;
   std::string_view placement;         // placement_name()'s, of the ranks' parts
   int64_t rows, cols, padding_rows;   // rows: with padding
   int64_t rank_bytes;                 // the first rank's, with padding
   std::vector<ShardPart> parts = {};  // block by block and rank by rank
 
-  bool is_vector() const { return shape.size() == 1; }
+  bool is_vector() const { return shape.dims() == 1; }
   bool is_even() const { return local_shape == least_shape; }
   std::string rank_shape() const;  // "[96, 32]", or "[96 or 64, 32]"
   std::string rank_size() const;   // "12 KiB", or "at most 12 KiB"

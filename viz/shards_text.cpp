@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "sim/bytes_text.h"
 #include "viz/palette.h"
 #include "viz/shards_picture.h"
 #include "viz/table.h"
@@ -198,7 +199,7 @@ std::string ShardsText::text() const {
       ink(one_line(picture_.model, style_), Ink::bold, style_.colour) +
       fmt::format("\ntp {}, {}: a rank holds {}{}; of {} blocks that are alike, the first\n",
                   picture_.tp, name(picture_.dtype), picture_.even ? "" : "at most ",
-                  human_bytes(static_cast<double>(picture_.rank_bytes)), picture_.layers);
+                  bytes_text(picture_.rank_bytes), picture_.layers);
   for (const ShardMatrix& matrix : picture_.matrices)
     if (is_drawn(matrix)) text += drawn(matrix);
   if (picture_.tied_head) text += "\nThe head's matrix is the embedding's.\n";

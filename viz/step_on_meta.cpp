@@ -45,13 +45,10 @@ void check_same_plan(const ShardPlan& plan, const StepOnMeta& run) {
         if (weight.row >= used.size()) refuse("the run has more parameters");
         used[weight.row] = true;
         const ShardRow& row = plan.rows()[weight.row];
-        const std::vector<int64_t> planned = plan.local_shape(row, tp_rank);
-        std::vector<int64_t> shape;
-        shape.reserve(planned.size());
-        for (int i = 0; i < weight.shape.dims(); ++i) shape.push_back(weight.shape[i]);
-        if (shape != planned)
-          refuse(fmt::format("a rank's part of {} was [{}], and is planned to be [{}]", row.name,
-                             fmt::join(shape, ", "), fmt::join(planned, ", ")));
+        const Shape planned = plan.local_shape(row, tp_rank);
+        if (weight.shape != planned)
+          refuse(fmt::format("a rank's part of {} was {}, and is planned to be {}", row.name,
+                             weight.shape.text(), planned.text()));
       }
     }
     for (size_t i = 0; i < used.size(); ++i)

@@ -57,7 +57,4 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent = 0);
 // in than they do, and beneath what follows "tplab: " or "  fix: ".
 std::string fitted(std::string_view text, int columns);
 
-// 1.5 KiB, 24.9 MiB: three digits and a binary unit.
-std::string human_bytes(double bytes);
-
 }  // namespace tplab

@@ -6,6 +6,7 @@
 #include <map>
 #include <numeric>
 
+#include "sim/bytes_text.h"
 #include "viz/fold.h"
 
 namespace tplab {
@@ -56,14 +57,6 @@ std::vector<Traffic> fold(std::vector<Traffic> modules) {
       [](Traffic& all, const Traffic& one) { all.ns += one.ns; });
 }
 
-int64_t product(const std::vector<int64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
 // "transformer.h.3.attn.c_proj.bias" -> "h.*.attn.c_proj.bias", as narrow tables have room for
 std::string short_name(std::string name) {
   constexpr std::string_view kModel = "transformer.", kBlock = "h.";
@@ -100,13 +93,13 @@ Table ledger_table(const std::vector<Event>& events) {
     const auto n = static_cast<double>(t.count);
     table.row({{t.name},
                {t.calls_text()},
-               {human_bytes(n * static_cast<double>(t.payload_bytes))},
-               {human_bytes(n * static_cast<double>(t.wire_bytes))}});
+               {bytes_text(n * static_cast<double>(t.payload_bytes))},
+               {bytes_text(n * static_cast<double>(t.wire_bytes))}});
   }
   table.row({{"total", Ink::bold},
              {total.calls.empty() ? "none" : total.calls_text(), Ink::bold},
-             {human_bytes(static_cast<double>(total.payload_bytes)), Ink::bold},
-             {human_bytes(static_cast<double>(total.wire_bytes)), Ink::bold}});
+             {bytes_text(total.payload_bytes), Ink::bold},
+             {bytes_text(total.wire_bytes), Ink::bold}});
   return table;
 }
 
@@ -120,7 +113,7 @@ Table memory_table(const std::vector<MemoryOfRun>& runs) {
                {"peak of the run", right}});
   for (const MemoryOfRun& run : runs) {
     int64_t whole = 0;
-    for (const ShardRow& row : run.plan.rows()) whole += product(row.shape);
+    for (const ShardRow& row : run.plan.rows()) whole += row.shape.count();
     const auto count = [&](size_t rank) { return run.plan.local_count(static_cast<int>(rank)); };
     for (size_t first = 0, next = 0; first < run.ranks.size(); first = next) {
       const int64_t peak = run.ranks[first].memory.peak_bytes;
@@ -132,9 +125,9 @@ Table memory_table(const std::vector<MemoryOfRun>& runs) {
                  {std::string(name(run.dtype))},
                  {next == first + 1 ? fmt::format("{}", first)
                                     : fmt::format("{}-{}, each", first, next - 1)},
-                 {human_bytes(local * static_cast<double>(size_bytes(run.dtype)))},
+                 {bytes_text(local * static_cast<double>(size_bytes(run.dtype)))},
                  {fmt::format("{:.1f} %", 100 * local / static_cast<double>(whole))},
-                 {human_bytes(static_cast<double>(peak))}});
+                 {bytes_text(peak)}});
     }
   }
   return table;
@@ -155,18 +148,17 @@ Table shard_table(const ShardPlan& plan, DType dtype) {
     const std::string folded = short_name(row.name);
     if (layers[folded] == 0) continue;  // shown already
     const int64_t count = std::exchange(layers[folded], 0);
-    const std::vector<int64_t> local = plan.local_shape(row, 0);
-    const int64_t bytes = product(local) * size_bytes(dtype) * count;
+    const Shape local = plan.local_shape(row, 0);
+    const int64_t bytes = local.count() * size_bytes(dtype) * count;
     table.row({{folded},
                {fmt::format("{}", count)},
-               {shape_text(row.shape)},
+               {row.shape.text()},
                {in_words(row.split)},
-               {shape_text(local)},
-               {human_bytes(static_cast<double>(bytes))}});
+               {local.text()},
+               {bytes_text(bytes)}});
   }
   const int64_t total = plan.local_count(0) * size_bytes(dtype);
-  table.row(
-      {{"total", Ink::bold}, {}, {}, {}, {}, {human_bytes(static_cast<double>(total)), Ink::bold}});
+  table.row({{"total", Ink::bold}, {}, {}, {}, {}, {bytes_text(total), Ink::bold}});
   return table;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sim/bytes_text.h"
 #include "viz/table.h"
 
 namespace tplab {
@@ -44,7 +45,7 @@ Timeline timeline(const RunRecording& run) {
       std::string what = fmt::format("{} over {} at {} ({})", name(c.event.op), name(c.event.axis),
                                      c.site, name(c.event.phase));
       until(c.arrived_ns, Doing::waiting, fmt::format("{}, for rank {}", what, c.last_rank));
-      what += fmt::format(", sends {}", human_bytes(static_cast<double>(c.event.wire_bytes)));
+      what += fmt::format(", sends {}", bytes_text(c.event.wire_bytes));
       until(c.end_ns, Doing::moving, what);
     }
     until(rank.end_ns, Doing::computing, "");

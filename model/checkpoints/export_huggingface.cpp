@@ -93,8 +93,8 @@ class Copier {
   Copier(const WeightSource& source, StateWriter& writer) : source_(source), writer_(writer) {}
 
   // shape: [rows] or [rows, cols], nanoGPT's.
-  void copy(const std::string& name, const std::vector<int64_t>& shape) {
-    const int64_t rows = shape[0], cols = shape.size() == 2 ? shape[1] : 1;
+  void copy(const std::string& name, const Shape& shape) {
+    const int64_t rows = shape[0], cols = cols_of(shape);
     const int64_t step = std::max<int64_t>(1, kBlockValues / cols);
     for (int64_t r = 0; r < rows; r += step) {
       const Slice block = {{{r, std::min(r + step, rows)}}, {0, cols}};

@@ -14,9 +14,9 @@
 namespace tplab {
 namespace {
 
-std::vector<int64_t> parameter_shape(const FileTensor& tensor) {
-  std::vector<int64_t> shape = tensor.shape;
-  if (tensor.is_transposed && shape.size() == 2) std::swap(shape[0], shape[1]);
+Shape parameter_shape(const FileTensor& tensor) {
+  Shape shape = tensor.shape;
+  if (tensor.is_transposed && shape.dims() == 2) std::swap(shape[0], shape[1]);
   return shape;
 }
 
@@ -46,10 +46,10 @@ void check_tensors(const GptConfig& config, const FileTensors& tensors, const st
     if (found == tensors.end()) {
       missing.push_back(in_quotes(name_in_file(tensors, parameter.name)));
     } else if (parameter_shape(found->second) != parameter.shape) {
-      std::vector<int64_t> shape = parameter.shape;
-      if (found->second.is_transposed) std::reverse(shape.begin(), shape.end());
+      Shape shape = parameter.shape;
+      if (found->second.is_transposed && shape.dims() == 2) std::swap(shape[0], shape[1]);
       wrong.push_back(fmt::format("{} is {}, not {}", in_quotes(found->second.name),
-                                  shape_text(found->second.shape), shape_text(shape)));
+                                  found->second.shape.text(), shape.text()));
     } else if (!is_weight_type(found->second.type)) {
       wrong.push_back(fmt::format("{} holds {}, not f64, f32, f16 or bf16",
                                   in_quotes(found->second.name), row_of(found->second.type).name));
@@ -94,7 +94,7 @@ class FileWeights final : public WeightSource {
            "this is a bug in tplab: please report it");
     }
     const FileTensor& tensor = found->second;
-    int64_t rows = tensor.shape[0], cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
+    int64_t rows = tensor.shape[0], cols = cols_of(tensor.shape);
     if (tensor.bytes_are_transposed) std::swap(rows, cols);
     const StoredMatrix matrix = {tensor.bytes.get(), tensor.offset, tensor.type, rows, cols};
     tensor.is_transposed != tensor.bytes_are_transposed ? read_transposed_slice(matrix, slice, out)
@@ -106,7 +106,7 @@ class FileWeights final : public WeightSource {
     if (found == tensors_.end()) return WeightSource::place(parameter, row, col);
     const FileTensor& tensor = found->second;
     const std::string& name = tensor.name;
-    if (tensor.shape.size() == 1) return fmt::format("{}[{}]", name, row);
+    if (tensor.shape.dims() == 1) return fmt::format("{}[{}]", name, row);
     if (tensor.is_transposed) std::swap(row, col);
     return fmt::format("{}[{}, {}]", name, row, col);
   }
@@ -148,8 +148,8 @@ bool are_equal(const FileTensor& a, const FileTensor& b) {
   if (a.type != b.type || a.shape != b.shape || a.bytes_are_transposed != b.bytes_are_transposed)
     return false;
   if (a.bytes == b.bytes && a.offset == b.offset) return true;
-  int64_t left = row_of(a.type).size_bytes;
-  for (const int64_t size : a.shape) left *= size;  // both lie in files, so this cannot overflow
+  // Both lie in files, so this cannot overflow.
+  int64_t left = row_of(a.type).size_bytes * a.shape.count();
   constexpr int64_t kBlock = 1 << 18;
   std::vector<char> block_a(static_cast<size_t>(std::min(left, kBlock))), block_b(block_a);
   for (int64_t at = 0; left > 0;) {

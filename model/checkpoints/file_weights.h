@@ -17,7 +17,7 @@ struct FileTensor {
   std::shared_ptr<const ByteSource> bytes;
   int64_t offset = 0;  // of its first byte
   StoredType type = StoredType::f32;
-  std::vector<int64_t> shape;         // as in the file
+  Shape shape;                        // as in the file
   bool is_transposed = false;         // the file has [in, out] where the parameter is [out, in]
   bool bytes_are_transposed = false;  // of shape [rows, cols], the file has the columns one by one
 };

@@ -82,11 +82,10 @@ StoredType parse_type(const json& entry, const std::string& where) {
   fail_file(where, "unknown dtype " + in_quotes(name), "save it as one of " + known);
 }
 
-std::vector<int64_t> parse_shape(const json& entry, const std::string& where) {
-  std::vector<int64_t> shape;
+Shape parse_shape(const json& entry, const std::string& where) {
+  Shape shape;
   const bool has_list = entry.contains("shape") && entry["shape"].is_array();
-  constexpr size_t kMostDimensions = 32;
-  bool good = has_list && entry["shape"].size() <= kMostDimensions;
+  bool good = has_list && entry["shape"].size() <= Shape::kMaxDims;
   if (good) {
     for (const json& size : entry["shape"]) {
       const std::optional<int64_t> number = whole_number(size);
@@ -94,12 +93,15 @@ std::vector<int64_t> parse_shape(const json& entry, const std::string& where) {
       shape.push_back(number.value_or(0));
     }
   }
-  if (!good) fail_file(where, "its shape is not a list of at most 32 whole numbers", kSaveAgain);
+  if (!good)
+    fail_file(where,
+              fmt::format("its shape is not a list of at most {} whole numbers", Shape::kMaxDims),
+              kSaveAgain);
   return shape;
 }
 
 // The number of values in a shape, or nothing where they need more bytes than the file has.
-std::optional<int64_t> count_values(const std::vector<int64_t>& shape, int64_t most) {
+std::optional<int64_t> count_values(const Shape& shape, int64_t most) {
   int64_t count = 1;
   for (const int64_t size : shape) {
     if (__builtin_mul_overflow(count, size, &count)) return std::nullopt;
@@ -137,7 +139,7 @@ TensorInfo parse_entry(const std::string& name, const json& entry, const std::st
   if (!count || *count * size != *end - *begin) {
     fail_file(where,
               fmt::format("shape {} of {} does not have the {} bytes of its data_offsets",
-                          shape_text(info.shape), row_of(info.type).name, *end - *begin),
+                          info.shape.text(), row_of(info.type).name, *end - *begin),
               kSaveAgain);
   }
   info.count = *count;

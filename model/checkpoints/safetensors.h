@@ -16,9 +16,9 @@ namespace tplab {
 struct TensorInfo {
   std::string name;
   StoredType type;
-  std::vector<int64_t> shape;  // empty: a scalar
-  int64_t count = 0;           // the product of the shape
-  int64_t offset = 0;          // of the first byte, from the beginning of the file
+  Shape shape;         // empty: a scalar
+  int64_t count = 0;   // the product of the shape
+  int64_t offset = 0;  // of the first byte, from the beginning of the file
 };
 
 // Safe to read from many threads at once. Everything throws Error(bad_file).

@@ -20,27 +20,29 @@ constexpr const char* kSavedByTorch =
     "save it again with torch.save, as a dict of names and tensors: model.state_dict()";
 
 // The items of a tuple of whole numbers that are not negative, as shapes and strides are.
-std::vector<int64_t> read_sizes(const Document& document, Ref ref, const std::string& where) {
-  constexpr size_t kMostDimensions = 32;
+Shape read_sizes(const Document& document, Ref ref, const std::string& where) {
   const auto* tuple = document.get<pickle::Tuple>(ref);
-  std::vector<int64_t> sizes;
-  if (tuple && tuple->items.size() <= kMostDimensions) {
+  Shape sizes;
+  if (tuple && tuple->items.size() <= Shape::kMaxDims) {
     for (const Ref item : tuple->items) {
       const auto* size = document.get<int64_t>(item);
       if (size && *size >= 0) sizes.push_back(*size);
     }
   }
-  if (!tuple || sizes.size() != tuple->items.size()) {
-    fail_file(where, "its shape or strides are not a tuple of whole numbers", kSavedByTorch);
+  if (!tuple || sizes.dims() != std::ssize(tuple->items)) {
+    fail_file(where,
+              fmt::format("its shape or strides are not a tuple of at most {} whole numbers",
+                          Shape::kMaxDims),
+              kSavedByTorch);
   }
   return sizes;
 }
 
 // How many values of a storage a view spans: 1 past its last one. INT64_MAX where that overflows.
-int64_t extent(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
+int64_t extent(const Shape& shape, const Shape& strides) {
   if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
   int64_t last = 0, count = 1;
-  for (size_t i = 0; i < shape.size(); ++i) {
+  for (int i = 0; i < shape.dims(); ++i) {
     int64_t step = 0;
     if (__builtin_mul_overflow(shape[i] - 1, strides[i], &step) ||
         __builtin_add_overflow(last, step, &last) ||
@@ -83,17 +85,17 @@ Storage read_storage(const Document& document, Ref ref, const std::string& where
 
 TorchTensor read_tensor(const Document& document, const pickle::Tensor& tensor,
                         const Storage& storage, const std::string& where) {
-  const std::vector<int64_t> shape = read_sizes(document, tensor.shape, where);
-  const std::vector<int64_t> strides = read_sizes(document, tensor.stride, where);
+  const Shape shape = read_sizes(document, tensor.shape, where);
+  const Shape strides = read_sizes(document, tensor.stride, where);
   const auto* begin = document.get<int64_t>(tensor.offset);
 
-  const bool is_view = strides.size() == shape.size();
+  const bool is_view = strides.dims() == shape.dims();
   const int64_t needed = is_view ? extent(shape, strides) : 0;
   if (!is_view || !begin || *begin < 0 || needed > storage.length ||
       *begin > storage.length - needed) {
     fail_file(where,
               fmt::format("shape {} with strides {} does not fit in its storage of {} values",
-                          shape_text(shape), shape_text(strides), storage.length),
+                          shape.text(), strides.text(), storage.length),
               "the file is corrupt: download or copy it again");
   }
   return {storage.key, *storage.type, *begin, *begin + needed, shape, strides};

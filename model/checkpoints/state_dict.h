@@ -15,7 +15,7 @@ struct TorchTensor {
   std::string storage;  // its key: the name of a zip entry
   StoredType type = StoredType::f32;
   int64_t begin = 0, end = 0;  // in the storage, in values: where it starts, past the last it needs
-  std::vector<int64_t> shape, strides;
+  Shape shape, strides;
 };
 
 struct StateDict {

@@ -86,7 +86,7 @@ std::string StateWriter::make_header(const std::vector<StateTensor>& tensors,
   auto& rows = static_cast<Json::object_t::Container&>(header.get_ref<Json::object_t&>());
   int64_t end = 0;
   for (const StateTensor& tensor : tensors) {
-    const Place place = {end, tensor.shape[0], tensor.shape.size() == 2 ? tensor.shape[1] : 1};
+    const Place place = {end, tensor.shape[0], cols_of(tensor.shape)};
     end += place.rows * place.cols * value_bytes_;
     rows.emplace_back(tensor.name, Json{{"dtype", dtype_ == DType::f64 ? "F64" : "F32"},
                                         {"shape", tensor.shape},

@@ -14,7 +14,7 @@ namespace tplab {
 
 struct StateTensor {
   std::string name;
-  std::vector<int64_t> shape;  // [n] or [rows, cols]
+  Shape shape;  // [n] or [rows, cols]
 };
 
 // The file is written as PATH.part, synced, and renamed over PATH by commit(): a kill at any moment

@@ -10,6 +10,7 @@
 #include "model/checkpoints/bytes.h"
 #include "model/weights.h"
 #include "sim/dtype.h"
+#include "sim/shape.h"
 
 namespace tplab {
 
@@ -23,8 +24,6 @@ struct StoredTypeRow {
 };
 const std::vector<StoredTypeRow>& stored_types();
 const StoredTypeRow& row_of(StoredType type);
-
-std::string shape_text(const std::vector<int64_t>& shape);  // "[2, 3]"
 
 // f64, f32, f16 and bf16: what weights are made of.
 bool is_weight_type(StoredType type);

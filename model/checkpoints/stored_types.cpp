@@ -1,7 +1,4 @@
 // The table of number formats; slices of them are in stored.cpp.
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "model/checkpoints/stored.h"
 
 namespace tplab {
@@ -35,10 +32,6 @@ const StoredTypeRow& row_of(StoredType type) {
     if (row.type == type) return row;
   }
   return stored_types().back();  // every type has a row
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
 bool is_weight_type(StoredType type) {

@@ -57,9 +57,9 @@ const std::shared_ptr<const ByteSource>& checked(const std::shared_ptr<const Byt
             "give a nanoGPT ckpt.pt, or the file as it was written");
 }
 
-bool is_contiguous(const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
+bool is_contiguous(const Shape& shape, const Shape& strides) {
   int64_t expected = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
+  for (int i = shape.dims(); i-- > 0;) {
     if (shape[i] == 0) return true;
     if (shape[i] != 1 && strides[i] != expected) return false;
     if (__builtin_mul_overflow(expected, shape[i], &expected)) return false;
@@ -70,10 +70,10 @@ bool is_contiguous(const std::vector<int64_t>& shape, const std::vector<int64_t>
 // A view, as bytes that stand row by row; a transposed one column by column, which reads as fast.
 // (One of three or more dimensions is no parameter, and its bytes are never read.)
 void take_view(FileTensor& found, const TorchTensor& tensor, int64_t item_bytes) {
-  const std::vector<int64_t>&shape = tensor.shape, &strides = tensor.strides;
-  if (shape.size() > 2 || is_contiguous(shape, strides)) return;
+  const Shape &shape = tensor.shape, &strides = tensor.strides;
+  if (shape.dims() > 2 || is_contiguous(shape, strides)) return;
   StridedView view = {found.bytes, found.offset, item_bytes, shape[0], 1, strides[0], 1};
-  if (shape.size() == 2) {
+  if (shape.dims() == 2) {
     view.cols = shape[1];
     view.col_stride = strides[1];
     found.bytes_are_transposed = strides[0] == 1;

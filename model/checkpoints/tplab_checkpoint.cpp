@@ -178,7 +178,7 @@ void TplabCheckpoint::read_state(std::string_view moment, std::string_view param
          "this is a bug in tplab: please report it");
   }
   const FileTensor& tensor = found->second;
-  const int64_t cols = tensor.shape.size() == 2 ? tensor.shape[1] : 1;
+  const int64_t cols = cols_of(tensor.shape);
   if (!is_within(slice, tensor.shape[0], cols) || local_begin < 0 || out.count < 0 ||
       local_begin > slice.count() - out.count) {
     fail(fmt::format("{}: a slice of {} that is not in it", path_, in_quotes(parameter)),

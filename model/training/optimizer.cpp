@@ -6,8 +6,8 @@
 namespace tplab {
 
 namespace {
-constexpr Region kRegions[] = {Region::split_matrices, Region::split_vectors, Region::positions,
-                               Region::small};
+constexpr Region kRegions[] = {Region::split_matrices, Region::split_vectors,
+                               Region::whole_matrices, Region::whole_vectors};
 }  // namespace
 
 Optimizer::Optimizer(Rank& rank, const FlatParameters& parameters, const OptimizerOptions& options,

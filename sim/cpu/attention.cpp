@@ -139,7 +139,7 @@ int64_t attention_scratch_count(const Attention<Real>& a) {
 }
 
 template <class Real>
-void attention(Crew& crew, const Attention<Real>& a, Real* scratch) {
+void cached_attention(Crew& crew, const Attention<Real>& a, Real* scratch) {
   store_new_keys_and_values(crew, a);
   const int64_t per_lane = attention_scratch_count(a), heads = a.B * a.H;
   const int64_t blocks = a.T <= kFewQueries ? 1 : (a.T + kBlock - 1) / kBlock;
@@ -157,7 +157,7 @@ void attention(Crew& crew, const Attention<Real>& a, Real* scratch) {
 
 template int64_t attention_scratch_count(const Attention<float>&);
 template int64_t attention_scratch_count(const Attention<double>&);
-template void attention(Crew&, const Attention<float>&, float*);
-template void attention(Crew&, const Attention<double>&, double*);
+template void cached_attention(Crew&, const Attention<float>&, float*);
+template void cached_attention(Crew&, const Attention<double>&, double*);
 
 }  // namespace tplab::cpu

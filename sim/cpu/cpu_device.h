@@ -35,7 +35,8 @@ class CpuDevice final : public Device {
                   Array& y) override;
   void embedding(std::span<const int32_t> ids, const Array& table, int64_t first_row,
                  Array& y) override;
-  void attention(const Array& qkv, int64_t past, Array& keys, Array& values, Array& y) override;
+  void cached_attention(const Array& qkv, int64_t past, Array& keys, Array& values,
+                        Array& y) override;
   void last_position(const Array& x, Array& y) override;
   void join_shards(const Array& shards, Array& y) override;
   void cut_shards(const Array& x, int64_t first, Array& shards) override;

@@ -56,7 +56,8 @@ void CpuDevice::layer_norm(const Array& x, const Array& weight, const Array* bia
   });
 }
 
-void CpuDevice::attention(const Array& qkv, int64_t past, Array& keys, Array& values, Array& y) {
+void CpuDevice::cached_attention(const Array& qkv, int64_t past, Array& keys, Array& values,
+                                 Array& y) {
   dispatch(qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     const cpu::Attention<Real> a{.qkv = qkv.as<Real>(),
@@ -71,7 +72,7 @@ void CpuDevice::attention(const Array& qkv, int64_t past, Array& keys, Array& va
                                  .past = past};
     const Array scratch =
         allocate(qkv.dtype(), Shape{crew_.lanes(), cpu::attention_scratch_count(a)});
-    cpu::attention(crew_, a, scratch.as<Real>());
+    cpu::cached_attention(crew_, a, scratch.as<Real>());
   });
 }
 

@@ -68,7 +68,7 @@ struct Attention {
 template <class Real>
 int64_t attention_scratch_count(const Attention<Real>& a);
 template <class Real>
-void attention(Crew& crew, const Attention<Real>& a, Real* scratch);
+void cached_attention(Crew& crew, const Attention<Real>& a, Real* scratch);
 
 template <class Real>
 void add(Crew& crew, const Real* a, const Real* b, bool broadcast_row, Real* y, int64_t rows,

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "sim/bytes_text.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -74,9 +75,8 @@ std::shared_ptr<void> CpuMemory::allocate(DType dtype, const Shape& shape) {
   const Blocks::iterator taken = bytes < 0 ? used_.end() : take(bytes);
   if (taken == used_.end()) {
     fail_unavailable(
-        fmt::format(
-            "no memory for an array {} of {}{}", shape.text(), name(dtype),
-            bytes < 0 ? "" : fmt::format(", {:.1f} MiB", static_cast<double>(bytes) / 0x1p20)),
+        fmt::format("no memory for an array {} of {}{}", shape.text(), name(dtype),
+                    bytes < 0 ? "" : ", " + bytes_text(bytes)),
         "use a smaller model, batch or sequence, --dtype f32, or a machine with more memory");
   }
   return std::shared_ptr<void>(

@@ -48,8 +48,8 @@ class MetaDevice final : public Device {
   void embedding(std::span<const int32_t>, const Array& table, int64_t, Array& y) override {
     tell("embedding", {&table}, {&y});
   }
-  void attention(const Array& qkv, int64_t, Array& keys, Array& values, Array& y) override {
-    tell("attention", {&qkv}, {&keys, &values, &y});
+  void cached_attention(const Array& qkv, int64_t, Array& keys, Array& values, Array& y) override {
+    tell("cached_attention", {&qkv}, {&keys, &values, &y});
   }
   void last_position(const Array& x, Array& y) override { tell("last_position", {&x}, {&y}); }
   void join_shards(const Array& shards, Array& y) override { tell("join_shards", {&shards}, {&y}); }

@@ -42,7 +42,7 @@ PeerFailed::PeerFailed(const std::string& rank_name)
     : Error(ErrorKind::run, fmt::format("released, because {} failed", rank_name), "") {}
 
 Board::Board(int ranks, int tp, double timeout_s, bool oversubscribed)
-    : all_(~RankSet{0} >> (64 - ranks)),
+    : all_(first_ranks(ranks)),
       ranks_(ranks),
       tp_(tp),
       timeout_s_(timeout_s),

@@ -16,14 +16,12 @@
 
 #include "sim/comm.h"
 #include "sim/error.h"
+#include "sim/rank_set.h"
 #include "sim/world.h"
 
 namespace tplab {
 
-// A set of ranks of the world: bit r is rank r.
-using RankSet = uint64_t;
-static_assert(kMaxRanks <= 64);
-constexpr RankSet rank_set(int rank) { return RankSet{1} << rank; }
+static_assert(kMaxRanks <= 64);  // so that a RankSet holds all
 
 // "Until *counter >= target". Once true it stays true, unless the run has failed.
 struct Wait {

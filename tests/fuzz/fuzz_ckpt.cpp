@@ -23,7 +23,7 @@ void refuse_or(F&& f) {
 
 void read_everything(const WeightSource& source) {
   for (const ParameterInfo& parameter : parameters(source.config())) {
-    const int64_t cols = parameter.shape.size() == 2 ? parameter.shape[1] : 1;
+    const int64_t cols = cols_of(parameter.shape);
     constexpr int64_t kMostValues = 1
                                     << 22;  // an expanded tensor claims what the file need not hold
     if (cols > kMostValues / parameter.shape[0]) continue;

@@ -122,7 +122,7 @@ inline std::string zip(const std::vector<ZipPart>& parts) {
 inline std::vector<double> read_whole(const WeightSource& source, const std::string& name) {
   for (const ParameterInfo& parameter : parameters(source.config())) {
     if (parameter.name != name) continue;
-    const int64_t cols = parameter.shape.size() == 2 ? parameter.shape[1] : 1;
+    const int64_t cols = cols_of(parameter.shape);
     std::vector<double> values(static_cast<size_t>(parameter.shape[0] * cols));
     source.read(name, {{{0, parameter.shape[0]}}, {0, cols}},
                 {DType::f64, values.data(), static_cast<int64_t>(values.size())});

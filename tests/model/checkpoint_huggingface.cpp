@@ -19,13 +19,13 @@ namespace {
 struct FakeFolder {
   json config = {{"model_type", "gpt2"}, {"n_layer", 1},     {"n_head", 2},
                  {"n_embd", 4},          {"n_positions", 5}, {"vocab_size", 3}};
-  std::map<std::string, std::vector<int64_t>> shapes;
+  std::map<std::string, Shape> shapes;
   TempFolder folder;
 
   FakeFolder() {
     for (const ParameterInfo& parameter : parameters({1, 2, 4, 5, 3, 16, true, true})) {
       shapes[parameter.name] = parameter.shape;
-      if (parameter.name.find(".c_") != std::string::npos && parameter.shape.size() == 2) {
+      if (parameter.name.find(".c_") != std::string::npos && parameter.shape.dims() == 2) {
         std::swap(shapes[parameter.name][0], shapes[parameter.name][1]);
       }
     }
@@ -174,7 +174,7 @@ TEST_CASE("huggingface: a tied head may be stored too, if it is the embedding") 
 TEST_CASE("huggingface: a tied head saved under its name alone is the embedding") {
   FakeFolder fake;
   const auto move_to_head = [&](const std::string& prefix) {
-    std::map<std::string, std::vector<int64_t>> shapes;
+    std::map<std::string, Shape> shapes;
     for (const auto& [name, shape] : fake.shapes)
       shapes[prefix + (name == "transformer.wte.weight" ? "lm_head.weight" : name)] = shape;
     fake.shapes = shapes;
@@ -200,7 +200,7 @@ TEST_CASE("huggingface: a tied head saved under its name alone is the embedding"
 
 TEST_CASE("huggingface: wrappers' names and heads, also in shards") {
   FakeFolder fake;
-  std::map<std::string, std::vector<int64_t>> shapes;
+  std::map<std::string, Shape> shapes;
   for (const auto& [name, shape] : fake.shapes)
     shapes[(name.find(".h.") != name.npos ? "module." : "module._orig_mod.") + name] = shape;
   shapes["score.weight"] = {2, 4};
@@ -246,7 +246,7 @@ TEST_CASE("huggingface: pytorch_model.bin is read where there is no safetensors 
     tensor.offset = static_cast<int32_t>((static_cast<size_t>(info.offset) - data) / 4);
     for (const int64_t size : info.shape) tensor.shape.push_back(static_cast<int32_t>(size));
     tensor.strides =
-        info.shape.size() == 2 ? std::vector<int32_t>{tensor.shape[1], 1} : std::vector<int32_t>{1};
+        info.shape.dims() == 2 ? std::vector<int32_t>{tensor.shape[1], 1} : std::vector<int32_t>{1};
     items.emplace_back(info.name, tensor.pickle());
   }
   const auto expected = fake.open();

@@ -38,7 +38,7 @@ inline double number(size_t kind, size_t parameter, int64_t i) {
 // Numbers [begin, end) of a rank's slice, as bytes of the dtype.
 inline std::vector<double> local_numbers(size_t kind, size_t parameter, const ShardRow& row,
                                          const Slice& slice) {
-  const int64_t cols = row.shape.size() == 2 ? row.shape[1] : 1;
+  const int64_t cols = cols_of(row.shape);
   std::vector<double> list;
   for (const Range& rows : slice.rows)
     for (int64_t r = rows.begin; r < rows.end; ++r)

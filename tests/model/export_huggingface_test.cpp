@@ -120,11 +120,11 @@ TEST_CASE("export: names, shapes and config are those of transformers' GPT2LMHea
   const SafetensorsFile file(folder.path("out/model.safetensors"));
   CHECK(file.metadata().at("format") == "pt");
   const auto shape = [&](const char* tensor) { return file.at(tensor).shape; };
-  CHECK(shape("transformer.h.1.attn.c_attn.weight") == std::vector<int64_t>{12, 36});
-  CHECK(shape("transformer.h.0.mlp.c_fc.weight") == std::vector<int64_t>{12, 40});
-  CHECK(shape("transformer.h.0.mlp.c_proj.weight") == std::vector<int64_t>{40, 12});
-  CHECK(shape("transformer.h.0.mlp.c_fc.bias") == std::vector<int64_t>{40});
-  CHECK(shape("lm_head.weight") == std::vector<int64_t>{300, 12});
+  CHECK(shape("transformer.h.1.attn.c_attn.weight") == Shape{12, 36});
+  CHECK(shape("transformer.h.0.mlp.c_fc.weight") == Shape{12, 40});
+  CHECK(shape("transformer.h.0.mlp.c_proj.weight") == Shape{40, 12});
+  CHECK(shape("transformer.h.0.mlp.c_fc.bias") == Shape{40});
+  CHECK(shape("lm_head.weight") == Shape{300, 12});
   CHECK(file.tensors().size() == 3 + 2 * 12 + 2);
   const json written = json::parse(file_bytes(folder.path("out/config.json")));
   CHECK(written["architectures"] == json({"GPT2LMHeadModel"}));

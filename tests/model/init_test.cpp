@@ -26,7 +26,7 @@ TEST_CASE("initial weights: every rank's slice is that part of the whole, at eve
   for (int tp : {2, 4}) {
     const ShardPlan plan(config(), tp);
     for (const ShardRow& row : plan.rows()) {
-      const int64_t width = row.shape.size() == 2 ? row.shape[1] : 1;
+      const int64_t width = cols_of(row.shape);
       const std::vector<float> whole = read(*source, row.name, {{{0, row.shape[0]}}, {0, width}});
       for (int rank = 0; rank < tp; ++rank) {
         const Slice slice = plan.slice(row, rank);

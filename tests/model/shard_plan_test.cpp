@@ -13,7 +13,7 @@ namespace {
 const GptConfig kConfig{
     .n_layer = 2, .n_head = 6, .n_embd = 24, .block_size = 16, .vocab_size = 65, .n_inner = 96};
 
-int64_t cols(const ShardRow& row) { return row.shape.size() == 2 ? row.shape[1] : 1; }
+int64_t cols(const ShardRow& row) { return cols_of(row.shape); }
 
 // 6 heads and 96 features of the MLP, which neither 4 nor 5 ranks share evenly, nor 5 the latter.
 const GptConfig kUnevenHeads = [] {
@@ -53,7 +53,7 @@ TEST_CASE("shard plan: slices fill the local shape, but for the padding of the v
     const ShardPlan plan(kUnevenHeads, tp);
     for (const ShardRow& row : plan.rows()) {
       for (int rank = 0; rank < tp; ++rank) {
-        const std::vector<int64_t> shape = plan.local_shape(row, rank);
+        const Shape shape = plan.local_shape(row, rank);
         const int64_t local =
             std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
         INFO(row.name << " at tp " << tp);
@@ -81,8 +81,7 @@ TEST_CASE("shard plan: uneven, the first ranks have one more, and no head is cut
   CHECK(plan.slice(plan.row("transformer.h.0.attn.c_attn.bias"), 2).rows ==
         std::vector<Range>{{16, 20}, {40, 44}, {64, 68}});
   CHECK(plan.slice(plan.row("transformer.h.0.attn.c_proj.weight"), 2).cols == Range{16, 20});
-  CHECK(plan.local_shape(plan.row("transformer.h.1.attn.c_attn.weight"), 3) ==
-        std::vector<int64_t>{12, 24});
+  CHECK(plan.local_shape(plan.row("transformer.h.1.attn.c_attn.weight"), 3) == Shape{12, 24});
   CHECK(ShardPlan(kUnevenHeads, 5).hidden(0) == Range{0, 20});
   CHECK(ShardPlan(kUnevenHeads, 5).slice(plan.row("transformer.h.0.mlp.c_proj.weight"), 4).cols ==
         Range{77, 96});

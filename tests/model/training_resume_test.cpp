@@ -18,7 +18,7 @@ using State = std::map<std::string, std::vector<double>>;
 State state_of(const TplabCheckpoint& checkpoint) {
   State state;
   for (const ParameterInfo& p : parameters(checkpoint.config())) {
-    const int64_t cols = p.shape.size() == 2 ? p.shape[1] : 1;
+    const int64_t cols = cols_of(p.shape);
     const Slice all{{{0, p.shape[0]}}, {0, cols}};
     const auto read = [&](const std::string& name) -> HostSpan {
       std::vector<double>& values = state[name];

@@ -39,7 +39,7 @@ Bound tight(DType dtype) {
   return dtype == DType::f64 ? Bound{1e-15, 1e-15} : Bound{1e-15 * 0x1p29, 1e-15 * 0x1p29};
 }
 
-AgainstResult judged(const GoldenTensor& golden, const Numbers& got, const Sizes& shape) {
+AgainstResult judged(const GoldenTensor& golden, const Numbers& got, const Shape& shape) {
   return judge_against(golden, got, shape, tight, DType::f64);
 }
 
@@ -133,8 +133,8 @@ TEST_CASE("against: logits of the last position, flat or squeezed are compared a
   const Numbers last(got.begin() + 10, got.begin() + 15), last_2(got.begin() + 25, got.end());
   Numbers both = last;
   both.insert(both.end(), last_2.begin(), last_2.end());
-  const Sizes ours = {2, 3, 5};
-  for (const Sizes& shape : {Sizes{2, 1, 5}, {2, 5}}) {
+  const Shape ours = {2, 3, 5};
+  for (const Shape& shape : {Shape{2, 1, 5}, {2, 5}}) {
     const AgainstResult result = judged(golden_of(doubles("logits", shape, both)), got, ours);
     CHECK(result.good);
     CHECK(result.note == "the last position alone");
@@ -149,7 +149,7 @@ TEST_CASE("against: logits of the last position, flat or squeezed are compared a
   const Numbers one(got.begin(), got.begin() + 15);
   CHECK(judged(golden_of(doubles("logits", {3, 5}, one)), one, {1, 3, 5}).note.empty());
   CHECK(judged(golden_of(doubles("logits", {3, 5}, one)), one, {1, 3, 5}).good);
-  for (const Sizes& shape : {Sizes{5}, {1, 5}, {1, 1, 5}})
+  for (const Shape& shape : {Shape{5}, {1, 5}, {1, 1, 5}})
     CHECK(judged(golden_of(doubles("logits", shape, last)), one, {1, 3, 5}).good);
   // No shape of ours.
   const AgainstResult other = judged(golden_of(doubles("logits", {3, 2, 5}, got)), got, ours);

@@ -45,7 +45,7 @@ TEST_CASE("a capture joins the ranks' parts block by block, however wide each is
     rank.show("qkv", "varying", named(rank, rank.index() == 0 ? 6 : 3), 3);
   });
   const CapturedSite site = capture.sites().at(0);
-  CHECK(site.shape() == std::vector<int64_t>{1, 9});
+  CHECK(site.shape() == Shape{1, 9});
   CHECK(site.whole() == std::vector<double>{0, 1, 10, 2, 3, 11, 4, 5, 12});
 }
 

@@ -31,7 +31,7 @@ std::vector<double> numbers(int64_t count, double seed) {
 // A row-parallel layer's output at tp 4: expected = the sum of four partials + bias.
 struct Layer {
   int64_t tp = 4, rows = 6, columns = 24;
-  std::vector<int64_t> shape = {2, 3, 24};
+  Shape shape = {2, 3, 24};
   std::vector<double> bias = numbers(columns, 9), expected = std::vector<double>(144);
   std::vector<std::vector<double>> partials;
 
@@ -228,7 +228,7 @@ TEST_CASE("guess_cause: shards in the wrong order, of columns or of heads") {
   CHECK_THAT(l.cause(alike), StartsWith("a shard stands in another's place: block 1 holds what "
                                         "block 0 should"));
 
-  const std::vector<int64_t> heads = {2, 4, 3, 6};  // [B, H, T, D], 2 heads on each of 2 ranks
+  const Shape heads = {2, 4, 3, 6};  // [B, H, T, D], 2 heads on each of 2 ranks
   const std::vector<double> expected = numbers(144, 3);
   std::vector<double> swapped;
   for (size_t i = 0; i < expected.size(); ++i)

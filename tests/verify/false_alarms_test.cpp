@@ -40,7 +40,9 @@ TEST_CASE("verify_training: a norm that rounding may double has no bound, and mu
   CHECK(furthest > 0.5);  // right, and more than half as much again
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const auto may_be = [&](double error) {
-    return within({.max_abs = error}, {.rms = kInfinity, .max_abs = kInfinity});
+    Difference d;
+    d.max_abs = error;
+    return within(d, {.rms = kInfinity, .max_abs = kInfinity});
   };
   CHECK(may_be(1e300));
   CHECK_FALSE(may_be(kInfinity));

@@ -11,18 +11,18 @@
 #include <string>
 #include <vector>
 
+#include "sim/shape.h"
 #include "tests/model/raw_bytes.h"
 
 namespace tplab::testing {
 
 using Numbers = std::vector<double>;
 using Ids = std::vector<int64_t>;
-using Sizes = std::vector<int64_t>;
 
 // One tensor of a safetensors file.
 struct Part {
   std::string name, type, bytes;
-  Sizes shape;
+  Shape shape;
 };
 using Parts = std::vector<Part>;
 
@@ -44,11 +44,11 @@ inline std::string file_of(Parts parts) {
 }
 
 template <class Integer = int64_t>
-Part ids(const std::string& name, const Sizes& shape, const Ids& values,
+Part ids(const std::string& name, const Shape& shape, const Ids& values,
          const std::string& type = "I64") {
   return {name, type, raw(std::vector<Integer>(values.begin(), values.end())), shape};
 }
-inline Part doubles(const std::string& name, const Sizes& shape, const Numbers& values) {
+inline Part doubles(const std::string& name, const Shape& shape, const Numbers& values) {
   return {name, "F64", raw(values), shape};
 }
 
@@ -76,7 +76,7 @@ inline uint16_t as_f16(double v) {
 }
 
 // The numbers as a program that stores them in `type` rounds them.
-inline Part stored(const std::string& name, const std::string& type, const Sizes& shape,
+inline Part stored(const std::string& name, const std::string& type, const Shape& shape,
                    const Numbers& values) {
   std::vector<uint16_t> halves;
   if (type == "F64") return doubles(name, shape, values);

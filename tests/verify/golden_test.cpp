@@ -235,7 +235,7 @@ TEST_CASE("golden: targets of -1 and -100 do not count, and no other negative on
 }
 
 TEST_CASE("golden: y is of x's shape, or of its first batch, or flat") {
-  for (const Sizes& shape : {Sizes{2, 2}, {4}, {1, 2, 2}}) {
+  for (const Shape& shape : {Shape{2, 2}, {4}, {1, 2, 2}}) {
     Parts parts = forward();
     parts.push_back(ids("y", shape, {1, 2, 3, 4}));
     CHECK(read(parts).targets == std::vector<int32_t>{1, 2, 3, 4});
@@ -265,7 +265,7 @@ TEST_CASE("golden: Hugging Face's labels are the next positions' targets") {
 }
 
 TEST_CASE("golden: x without a token, or with sizes whose product is too large, is refused") {
-  const auto with_x = [](const Sizes& shape) {
+  const auto with_x = [](const Shape& shape) {
     return forward_complaint([&](Parts& p) { p[0] = ids("x", shape, {}); });
   };
   const int64_t huge = int64_t{1} << 62;

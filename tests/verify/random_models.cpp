@@ -36,7 +36,7 @@ class OddWeights : public WeightSource {
       const bool ordinary = odd == 1 || (odd < 100 && p.name.find(".ln_") != std::string::npos);
       const double factor = ordinary ? 1 : between(engine, 1 / odd, odd);
       Whole& whole = wholes_[p.name];
-      whole.cols = p.shape.size() == 2 ? p.shape[1] : 1;
+      whole.cols = cols_of(p.shape);
       whole.values.resize(static_cast<size_t>(p.shape[0] * whole.cols));
       initial->read(p.name, {{{0, p.shape[0]}}, {0, whole.cols}},
                     {DType::f64, whole.values.data(), p.shape[0] * whole.cols});

@@ -134,7 +134,7 @@ TEST_CASE("reference backward: the sites, in the order computed") {
   std::vector<std::string> order;
   (void)reference.backward(tiny_batch(), [&](Activation a) {
     order.push_back(a.site);
-    CHECK(a.shape == std::vector<int64_t>{2, 5, 4});
+    CHECK(a.shape == Shape{2, 5, 4});
     CHECK(a.values.size() == 40);
   });
   CHECK(order ==

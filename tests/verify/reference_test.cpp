@@ -98,7 +98,7 @@ TEST_CASE("reference: a one-layer model whose every value is known") {
         1e-14);
   CHECK(compare(seen["ln_f"], Numbers{2.5, -3, -1.5, 3}, {4}).max_abs <= 1e-14);
   CHECK(compare(out.logits, Numbers{15, -18, -9, 18}, {4}).max_abs <= 1e-13);
-  CHECK(out.shape == std::vector<int64_t>{1, 2, 2});
+  CHECK(out.shape == Shape{1, 2, 2});
   REQUIRE(out.loss);
   CHECK(*out.loss == Approx(std::log1p(std::exp(-33.0))).epsilon(1e-1));  // 5e-15, rounded at 1
   CHECK(reference.greedy({0}, 3) == std::vector<int>{0, 0, 0, 0});

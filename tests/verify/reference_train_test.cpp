@@ -61,7 +61,7 @@ double norm_of(const ByName& gradients) {
 // far, m_t = (1 - beta) sum of beta^(t - s) g_s, and each bias correction where the paper has it.
 ByName by_definition(const GptConfig& config, const TrainRecipe& r, const Numbers& rates) {
   std::map<std::string, size_t> dimensions;
-  for (const ParameterInfo& p : parameters(config)) dimensions[p.name] = p.shape.size();
+  for (const ParameterInfo& p : parameters(config)) dimensions[p.name] = p.shape.dims();
   ByName values = whole(config);
   std::vector<ByName> history;  // of clipped gradients
   for (size_t t = 1; t <= rates.size(); ++t) {

@@ -30,7 +30,7 @@ Ids as_ids(const std::vector<int32_t>& ids) { return {ids.begin(), ids.end()}; }
 // tokens (the context is 16).
 Parts right_forward(const WeightSource& source, const std::string& type) {
   const TrainingBatch batch = small_batch(0);
-  const Sizes shape = {4, 8};
+  const Shape shape = {4, 8};
   Parts parts = {ids("x", shape, as_ids(batch.tokens.ids)), ids("y", shape, as_ids(batch.targets))};
   const Reference<double> reference(source.config(), whole_parameters(source));
   const ReferenceOutput out = reference.forward(as_reference(batch), [&](const Activation& a) {

@@ -175,7 +175,7 @@ TEST_CASE("verify: a plan that cuts a head in two does not run") {
     for (ShardRow& row : plan.rows()) row.unit = 1;
   };
   CHECK_THROWS_WITH(verify(*small_weights(kUneven), options),
-                    Catch::Contains("block 0/attn: attention needs qkv [B, T, 3 H D]"));
+                    Catch::Contains("block 0/attn: cached_attention needs qkv [B, T, 3 H D]"));
 }
 
 TEST_CASE("verify: a contiguous split of the fused QKV is caught where it happens") {

@@ -76,7 +76,7 @@ double squares_of_replicated(const WeightSource& source) {
     const auto trainer = make_trainer(rank, source, plan, {.dtype = DType::f64});
     const TrainingBatch batch = small_batch(1);
     (void)trainer->gradients(batch.tokens, batch.targets);
-    for (Region region : {Region::positions, Region::small}) {
+    for (Region region : {Region::whole_matrices, Region::whole_vectors}) {
       const Range r = trainer->parameters().layout.range(region);
       squares += rank.device().sum_of_squares(
           trainer->parameters().gradients.part(r.begin, Shape{r.size()}));

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <sstream>
 
+#include "sim/bytes_text.h"
 #include "viz/terminal_picture.h"
 
 using namespace tplab;
@@ -121,11 +122,11 @@ TEST_CASE("wrapped: lines end at spaces, before they are too wide, and where the
 }
 
 TEST_CASE("bytes: three digits and a binary unit") {
-  CHECK(human_bytes(0) == "0 B");
-  CHECK(human_bytes(1023) == "1023 B");
-  CHECK(human_bytes(1024) == "1.00 KiB");
-  CHECK(human_bytes(24.9 * 1024 * 1024) == "24.9 MiB");
-  CHECK(human_bytes(6.2e9) == "5.77 GiB");
+  CHECK(bytes_text(0) == "0 B");
+  CHECK(bytes_text(1023) == "1023 B");
+  CHECK(bytes_text(1024) == "1.00 KiB");
+  CHECK(bytes_text(24.9 * 1024 * 1024) == "24.9 MiB");
+  CHECK(bytes_text(6.2e9) == "5.77 GiB");
 }
 
 TEST_CASE("ledger table: blocks that communicate alike are one row, and totals add up") {
@@ -161,7 +162,7 @@ TEST_CASE("shard table: layers are folded, and a rank's bytes are the plan's") {
   CHECK_THAT(text, Catch::Contains("\nh.*.attn.c_attn.weight "));
   CHECK_THAT(text, Catch::Contains("[2304, 768]"));
   CHECK_THAT(text, Catch::Contains("[1152, 768]"));
-  CHECK_THAT(text, Catch::Contains(human_bytes(static_cast<double>(4 * plan.local_count(0)))));
+  CHECK_THAT(text, Catch::Contains(bytes_text(4 * plan.local_count(0))));
   CHECK_THAT(text, !Catch::Contains("h.1."));
 }
 

@@ -50,9 +50,9 @@ std::vector<NamedRange> small_gradients(const GptConfig& config) {
   const FlatLayout layout(plan, 0, 1);
   std::vector<NamedRange> list;
   for (const FlatEntry& entry : layout.entries())
-    if (entry.region == Region::small)
-      list.push_back({plan.rows()[entry.row].name, entry.first - layout.range(Region::small).begin,
-                      entry.count});
+    if (entry.region == Region::whole_vectors)
+      list.push_back({plan.rows()[entry.row].name,
+                      entry.first - layout.range(Region::whole_vectors).begin, entry.count});
   return list;
 }
 

@@ -27,8 +27,8 @@ enum class Part {
 
 // A tensor as all ranks hold it at one moment.
 struct Holding {
-  std::string placement;       // placement_name()'s
-  std::vector<int64_t> shape;  // of one rank's part, local
+  std::string placement;  // placement_name()'s
+  Shape shape;            // of one rank's part, local
   Part part = Part::whole;
   int fused = 1;
   std::vector<std::vector<float>> ranks = {};

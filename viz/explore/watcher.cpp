@@ -15,13 +15,6 @@ std::vector<float> numbers(const Array& array) {
   return {first, first + array.count()};
 }
 
-std::vector<int64_t> sizes(const Shape& shape) {
-  std::vector<int64_t> sizes;
-  sizes.reserve(Shape::kMaxDims);
-  for (int i = 0; i < shape.dims(); ++i) sizes.push_back(shape[i]);
-  return sizes;
-}
-
 Part part_of(const RankHolding& held, bool of_all_reduce) {
   // Ranks reduce element by element, whatever each found its element in.
   if (of_all_reduce) return Part::whole;
@@ -32,7 +25,7 @@ Part part_of(const RankHolding& held, bool of_all_reduce) {
 
 Holding holding(const RankHolding& held, bool of_all_reduce) {
   return {.placement = held.placement,
-          .shape = sizes(held.shape),
+          .shape = held.shape,
           .part = part_of(held, of_all_reduce),
           .fused = held.fused};
 }

@@ -1,0 +1,12 @@
+// expect: No DType has numbers of this C\+\+ type
+#include <cstdint>
+
+#include "sim/array.h"
+
+using namespace tplab;
+
+#ifdef REPAIRED
+float first(const Array& x) { return x.as<float>()[0]; }
+#else
+int32_t first(const Array& x) { return x.as<int32_t>()[0]; }
+#endif
