@@ -16,12 +16,12 @@
 
 #include "cli/config_file.h"
 #include "cli/nearest.h"
-#include "model/checkpoints/bytes.h"
 #include "model/checkpoints/checkpoint.h"
-#include "model/checkpoints/json.h"
+#include "model/checkpoints/own_tokenizer.h"
 #include "model/checkpoints/tplab_checkpoint.h"
+#include "model/files/bytes.h"
+#include "model/files/json.h"
 #include "model/init.h"
-#include "model/tokenizers/load.h"
 #include "model/training/results.h"
 #include "sim/bytes_text.h"
 #include "sim/error.h"
@@ -310,7 +310,7 @@ void add_special(CLI::App& app, bool& special, const std::string& more) {
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path) {
-  std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(path);
+  std::unique_ptr<Tokenizer> tokenizer = open_tokenizer_at(path);
   for (const std::string& note : tokenizer->notes()) to_stderr("tplab: note: {}\n", note);
   return tokenizer;
 }

@@ -130,8 +130,8 @@ void to_stderr(fmt::format_string<Args...> format, Args&&... args) {
 // --special, which is on, and --no-special. more: other names of it.
 void add_special(CLI::App& app, bool& special, const std::string& more = "");
 
-// load_tokenizer (model/tokenizers/load.h); says on stderr what was read otherwise than one may
-// think.
+// open_tokenizer_at (model/checkpoints/own_tokenizer.h); says on stderr what was read otherwise
+// than one may think.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& path);
 
 // All of stdin, as bytes.

@@ -9,8 +9,8 @@
 
 #include "cli/machine_facts.h"
 #include "cli/nearest.h"
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/json.h"
+#include "model/files/bytes.h"
+#include "model/files/json.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
 

@@ -12,7 +12,7 @@
 #include "cli/called.h"
 #include "cli/help.h"
 #include "cli/nearest.h"
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "model/training/data_parallel.h"
 #include "sim/error.h"
 #include "viz/graphviz.h"

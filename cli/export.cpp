@@ -6,8 +6,8 @@
 #include "cli/command.h"
 #include "cli/watched_source.h"
 #include "model/checkpoints/export_huggingface.h"
+#include "model/checkpoints/own_tokenizer.h"
 #include "model/costs.h"
-#include "model/tokenizers/load.h"
 #include "sim/error.h"
 
 namespace tplab::cli {

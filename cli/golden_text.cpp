@@ -6,7 +6,7 @@
 #include <map>
 #include <utility>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 
 namespace tplab::cli {
 

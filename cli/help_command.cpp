@@ -10,7 +10,7 @@
 #include "cli/draw.h"
 #include "cli/help.h"
 #include "cli/nearest.h"
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "sim/error.h"
 
 namespace tplab::cli {

@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
-#include "model/checkpoints/stored.h"
 #include "model/costs.h"
+#include "model/files/stored.h"
 #include "model/shard_plan.h"
 #include "model/training/memory.h"
 #include "sim/bytes_text.h"

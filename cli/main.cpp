@@ -14,7 +14,7 @@
 #include "cli/config_file.h"
 #include "cli/help.h"
 #include "cli/usage.h"
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
 

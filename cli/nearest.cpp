@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <iterator>
 
-#include "model/checkpoints/bytes.h"
 #include "model/config.h"
+#include "model/files/bytes.h"
 #include "sim/error.h"
 
 namespace tplab::cli {

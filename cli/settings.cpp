@@ -9,7 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/nearest.h"
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "sim/error.h"
 
 namespace tplab::cli {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoints/json.h"
+#include "model/files/json.h"
 
 namespace tplab::cli {
 

@@ -6,7 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/nearest.h"
-#include "model/checkpoints/moved_file.h"
+#include "model/files/moved_file.h"
 #include "sim/error.h"
 #include "sim/measure.h"
 

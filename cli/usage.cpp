@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "cli/nearest.h"
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "sim/error.h"
 
 namespace tplab::cli {

@@ -45,14 +45,15 @@ template <class Residual>
 Grad<Residual> Attention<Residual>::backward(Rank& rank, const Grad<Residual>& dy, const Pass& pass,
                                              const Saved& saved) const {
   auto scope = rank.at("attn");
-  const Grad<Residual> dout = pass.drop(dy);
+  const Grad<Residual> dout = pass.drop(dy);  // [B, T, C]
   bias_backward(dout, proj_bias_.grad);
-  const Grad<Partial> dsum = S::write_backward(dout);
-  const Grad<Varying> dheads = matmul_backward(dsum, saved.attended.y, proj_.value, proj_.grad);
+  const Grad<Partial> dsum = S::write_backward(dout);  // [B, T, C]
+  const Grad<Varying> dheads =                         // [B, T, C/tp]
+      matmul_backward(dsum, saved.attended.y, proj_.value, proj_.grad);
   const auto mask = pass.attention_mask(rank, heads_.begin, whole_heads_, saved.qkv.shape()[1]);
-  const Grad<Varying> dqkv =
+  const Grad<Varying> dqkv =  // [B, T, 3C/tp]
       causal_attention_backward(dheads, saved.qkv, saved.attended, heads_.size(), or_null(mask));
-  return S::read_backward(
+  return S::read_backward(  // [B, T, C]
       linear_backward(dqkv, saved.input.read(), qkv_.value, qkv_.grad, qkv_bias_.grad));
 }
 

@@ -51,9 +51,6 @@ struct ParameterInfo {
   Shape shape;
 };
 
-// Of a parameter as a matrix [rows, cols]: a vector [n] is [n, 1].
-inline int64_t cols_of(const Shape& shape) { return shape.dims() == 2 ? shape[1] : 1; }
-
 // Every parameter of a model, in nanoGPT's order. A tied head is not listed twice.
 std::vector<ParameterInfo> parameters(const GptConfig& config);
 

@@ -27,7 +27,7 @@ Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,
                                               int64_t first_position, const Pass& pass) const {
   auto scope = rank.at("embed");
   Tensor<Partial> mine = embedding(tokens.ids, tokens.shape(), wte_.value, first_row_);
-  Tensor<Invariant> tok = watch("tok", leave(std::move(mine)));  // [B, T, C]
+  Tensor<Invariant> tok = watch("tok", leave(std::move(mine)));  // [B, T, C], as all here
   Tensor<Invariant> pos =
       embedding(positions_of(tokens, first_position), tokens.shape(), wpe_.value);
   Tensor<Invariant> x = watch("out", add(std::move(tok), std::move(pos)));
@@ -38,7 +38,8 @@ template <class Residual>
 void Embedding<Residual>::backward(Rank& rank, Grad<Residual> dy, const Tokens& tokens,
                                    const Pass& pass) const {
   auto scope = rank.at("embed");
-  const Grad<Invariant> dx = watch("grad", S::begin_backward(pass.drop(std::move(dy))));
+  const Grad<Invariant> dx =  // [B, T, C]
+      watch("grad", S::begin_backward(pass.drop(std::move(dy))));
   embedding_backward(tokens.ids, leave_backward(dx), wte_.value, wte_.grad, first_row_);
   embedding_backward(positions_of(tokens, 0), dx, wpe_.value, wpe_.grad);
 }

@@ -105,7 +105,7 @@ void BasicGpt<Residual>::backward(const MicroBatch& batch, const Pass& pass, Tap
   Grad<Residual> dx;  // [B, T, C]
   {
     auto scope = rank_.at("head");
-    const Grad<Varying> dlogits =
+    const Grad<Varying> dlogits =  // [B, T, V/tp]
         std::move(*tape.loss).backward(vocab_part(), {batch.targets, batch.weight});
     dx =
         S::read_backward(matmul_backward(dlogits, tape.head_input.read(), head_.value, head_.grad));

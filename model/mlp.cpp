@@ -29,12 +29,12 @@ template <class Residual>
 Grad<Residual> Mlp<Residual>::backward(Rank& rank, const Grad<Residual>& dy, const Pass& pass,
                                        const Saved& saved) const {
   auto scope = rank.at("mlp");
-  const Grad<Residual> dout = pass.drop(dy);
+  const Grad<Residual> dout = pass.drop(dy);  // [B, T, C]
   bias_backward(dout, down_bias_.grad);
-  const Grad<Partial> dsum = S::write_backward(dout);
-  Grad<Varying> da = matmul_backward(dsum, saved.a, down_.value, down_.grad);
-  const Grad<Varying> dh = gelu_backward(gelu_, std::move(da), saved.h);
-  return S::read_backward(
+  const Grad<Partial> dsum = S::write_backward(dout);                          // [B, T, C]
+  Grad<Varying> da = matmul_backward(dsum, saved.a, down_.value, down_.grad);  // [B, T, F/tp]
+  const Grad<Varying> dh = gelu_backward(gelu_, std::move(da), saved.h);       // [B, T, F/tp]
+  return S::read_backward(                                                     // [B, T, C]
       linear_backward(dh, saved.input.read(), up_.value, up_.grad, up_bias_.grad));
 }
 

@@ -6,12 +6,6 @@
 
 namespace tplab {
 
-int64_t Slice::row_count() const {
-  int64_t count = 0;
-  for (const Range& range : rows) count += range.size();
-  return count;
-}
-
 std::string WeightSource::place(std::string_view parameter, int64_t row, int64_t col) const {
   for (const ParameterInfo& p : parameters(config()))
     if (p.name == parameter && p.shape.dims() == 1) return fmt::format("{}[{}]", parameter, row);

@@ -8,24 +8,10 @@
 #include <vector>
 
 #include "model/config.h"
+#include "model/files/slice.h"
 #include "sim/dtype.h"
 
 namespace tplab {
-
-struct Range {
-  int64_t begin = 0, end = 0;  // [begin, end)
-  int64_t size() const { return end - begin; }
-  bool operator==(const Range&) const = default;
-};
-
-// A part of a parameter seen as a matrix [rows, cols] (a vector [n] is [n, 1]): some ranges of
-// rows, in the order they are wanted, and one range of columns.
-struct Slice {
-  std::vector<Range> rows;
-  Range cols;
-  int64_t row_count() const;
-  int64_t count() const { return row_count() * cols.size(); }
-};
 
 // Names and layouts are nanoGPT's whatever the file's are: linears [out, in], a leading
 // "transformer." on all but lm_head. Implementations are safe to read from many threads at once

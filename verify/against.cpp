@@ -7,7 +7,7 @@
 #include <limits>
 #include <optional>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "verify/compare.h"
 
 namespace tplab {

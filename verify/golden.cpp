@@ -8,7 +8,7 @@
 #include <map>
 #include <set>
 
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 #include "sim/error.h"
 #include "verify/golden_names.h"
 

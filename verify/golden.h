@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoints/stored.h"
 #include "model/config.h"
+#include "model/files/stored.h"
 #include "model/tokens.h"
 
 namespace tplab {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "sim/nearest.h"
 #include "verify/reference.h"
 

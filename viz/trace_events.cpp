@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "model/checkpoints/json.h"
+#include "model/files/json.h"
 #include "sim/world.h"
 
 namespace tplab {

@@ -3,12 +3,12 @@
 #include <filesystem>
 #include <system_error>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/file_kind.h"
 #include "model/checkpoints/huggingface.h"
 #include "model/checkpoints/nanogpt.h"
-#include "model/checkpoints/safetensors.h"
 #include "model/checkpoints/tplab_checkpoint.h"
+#include "model/files/bytes.h"
+#include "model/files/file_kind.h"
+#include "model/files/safetensors.h"
 #include "sim/error.h"
 
 namespace tplab {

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "model/checkpoints/file_weights.h"
-#include "model/checkpoints/json.h"
+#include "model/files/json.h"
 #include "sim/error.h"
 
 namespace tplab {

@@ -9,11 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/json.h"
-#include "model/checkpoints/new_folder.h"
-#include "model/checkpoints/state_writer.h"
 #include "model/checkpoints/tensor_names.h"
+#include "model/files/bytes.h"
+#include "model/files/json.h"
+#include "model/files/new_folder.h"
+#include "model/files/state_writer.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
 #include "model/tokenizers/saved.h"

@@ -18,8 +18,8 @@ struct ExportReport {
 
 // config.json and model.safetensors (f32) of transformers' GPT2LMHeadModel; with GPT-2's tokenizer
 // vocab.json, merges.txt and what else of it lies beside them, with one of characters a vocab.json
-// that load_tokenizer reads. A model without biases gets zeros, because the format cannot say that
-// there are none.
+// that load_tokenizer (model/tokenizers/load.h) reads. A model without biases gets zeros, because
+// the format cannot say that there are none.
 //
 // Made in FOLDER.part and renamed, so that an export is whole or not there. An older export of
 // tplab's is replaced, any other folder that is not empty is refused. Peak memory: 32 MiB, whatever

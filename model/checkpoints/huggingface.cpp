@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "model/checkpoints/file_weights.h"
-#include "model/checkpoints/safetensors.h"
-#include "model/checkpoints/state_dict.h"
 #include "model/checkpoints/tensor_names.h"
-#include "model/checkpoints/torch_file.h"
+#include "model/files/safetensors.h"
+#include "model/files/state_dict.h"
+#include "model/files/torch_file.h"
 #include "sim/error.h"
 
 namespace tplab {

@@ -5,7 +5,7 @@
 
 #include "model/checkpoints/file_weights.h"
 #include "model/checkpoints/huggingface.h"
-#include "model/checkpoints/json.h"
+#include "model/files/json.h"
 #include "sim/error.h"
 
 namespace tplab {

@@ -4,7 +4,7 @@
 
 #include "model/checkpoints/nanogpt_state.h"
 #include "model/checkpoints/tensor_names.h"
-#include "model/checkpoints/torch_file.h"
+#include "model/files/torch_file.h"
 #include "sim/error.h"
 
 namespace tplab {

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <set>
 
-#include "model/checkpoints/bytes.h"
 #include "model/checkpoints/file_weights.h"
 #include "model/checkpoints/tensor_names.h"
+#include "model/files/bytes.h"
 #include "sim/error.h"
 
 namespace tplab {

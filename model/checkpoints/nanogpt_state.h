@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoints/pickle.h"
-#include "model/checkpoints/state_dict.h"
 #include "model/config.h"
+#include "model/files/pickle.h"
+#include "model/files/state_dict.h"
 
 namespace tplab {
 

@@ -7,9 +7,9 @@
 #include <filesystem>
 
 #include "model/checkpoints/config_json.h"
-#include "model/checkpoints/json.h"
-#include "model/checkpoints/safetensors.h"
-#include "model/checkpoints/slice_runs.h"
+#include "model/files/json.h"
+#include "model/files/safetensors.h"
+#include "model/files/slice.h"
 #include "model/tokenizers/saved.h"
 #include "sim/error.h"
 

@@ -19,7 +19,7 @@
 #include <string_view>
 
 #include "model/checkpoints/file_weights.h"
-#include "model/checkpoints/state_writer.h"
+#include "model/files/state_writer.h"
 #include "model/tokenizers/tokenizer.h"
 #include "model/weights.h"
 

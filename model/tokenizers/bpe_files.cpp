@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/json.h"
+#include "model/files/bytes.h"
+#include "model/files/json.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
 

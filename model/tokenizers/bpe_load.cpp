@@ -1,7 +1,7 @@
 // Finds a tokenizer's files and puts together what they say.
 #include <fmt/format.h>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/bpe_files.h"
 #include "model/tokenizers/tokenizer_config.h"

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "model/tokenizers/byte_alphabet.h"
 #include "sim/error.h"
 

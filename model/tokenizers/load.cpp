@@ -6,11 +6,10 @@
 #include <array>
 #include <filesystem>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/nanogpt.h"
-#include "model/checkpoints/tplab_checkpoint.h"
+#include "model/files/bytes.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
+#include "model/tokenizers/nanogpt_meta.h"
 #include "model/tokenizers/saved.h"
 #include "sim/error.h"
 
@@ -22,9 +21,6 @@ namespace fs = std::filesystem;
 constexpr const char* kCharacters = "meta.pkl";
 constexpr std::array kBpeFiles = {"tokenizer.json", "vocab.json", "merges.txt", "encoder.json",
                                   "vocab.bpe"};
-constexpr const char* kAccepted =
-    "give a folder with tokenizer.json, with vocab.json and merges.txt (or encoder.json and "
-    "vocab.bpe), the meta.pkl of a nanoGPT character data set, or a checkpoint of tplab train";
 
 // Files of tokenizers that are not read, for messages.
 constexpr std::array kUnread = {"tokenizer.model", "spiece.model", "vocab.txt"};
@@ -70,7 +66,7 @@ std::unique_ptr<Tokenizer> load_characters(const std::string& path) {
                                  folder.string(), name),
                      "give token ids in place of text, with --tokens 1,2,3");
   }
-  fail_file(folder.string(), "is a folder without a tokenizer", kAccepted);
+  fail_file(folder.string(), "is a folder without a tokenizer", kTokenizersAccepted);
 }
 
 // The vocab.json of characters that tplab export writes; null where it is not one, or has a
@@ -88,11 +84,7 @@ std::unique_ptr<Tokenizer> load_character_vocab(const fs::path& file) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
-  if (!may_exist(path)) fail_file(path, "no such file or folder", kAccepted);
-  if (const auto checkpoint = find_tplab_checkpoint(path)) {
-    if (auto tokenizer = TplabCheckpoint(*checkpoint).tokenizer()) return tokenizer;
-    if (!is_folder(path)) fail_file(path, "is a checkpoint without a tokenizer", kAccepted);
-  }
+  if (!may_exist(path)) fail_file(path, "no such file or folder", kTokenizersAccepted);
   if (is_folder(path)) {
     const std::string meta = (fs::path(path) / kCharacters).string();
     if (may_exist(meta)) {
@@ -111,14 +103,12 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   } else if (std::find(kBpeFiles.begin(), kBpeFiles.end(), fs::path(path).filename()) ==
                  kBpeFiles.end() &&
              fs::path(path).extension() != ".json") {
-    fail_file(path, "is no tokenizer that tplab knows", kAccepted);
+    fail_file(path, "is no tokenizer that tplab knows", kTokenizersAccepted);
   }
   return std::make_unique<BpeTokenizer>(BpeTokenizer::load(path));
 }
 
-std::string find_tokenizer(const std::string& checkpoint) {
-  const auto own = find_tplab_checkpoint(checkpoint);
-  if (own && TplabCheckpoint(*own).has_tokenizer()) return *own;
+std::string find_tokenizer_beside(const std::string& checkpoint) {
   fs::path folder =
       is_folder(checkpoint) ? fs::path(checkpoint) : fs::path(checkpoint).parent_path();
   if (folder.empty()) folder = ".";

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "model/checkpoints/json.h"
-#include "model/checkpoints/moved_file.h"
+#include "model/files/json.h"
+#include "model/files/moved_file.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
 #include "sim/error.h"

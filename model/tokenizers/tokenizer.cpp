@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "model/tokenizers/not_text.h"
+#include "model/files/not_text.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/json.h"
+#include "model/files/bytes.h"
+#include "model/files/json.h"
 #include "model/tokenizers/bpe_files.h"
 #include "model/tokenizers/tokenizer_config.h"
 #include "sim/error.h"

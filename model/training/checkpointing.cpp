@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/locked_file.h"
+#include "model/files/bytes.h"
+#include "model/files/locked_file.h"
 #include "model/training/results.h"
 #include "sim/error.h"
 

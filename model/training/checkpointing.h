@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoints/state_writer.h"
 #include "model/checkpoints/tplab_checkpoint.h"
+#include "model/files/state_writer.h"
 #include "model/training/trainer.h"
 
 namespace tplab {

@@ -8,9 +8,9 @@
 #include <set>
 #include <utility>
 
-#include "model/checkpoints/nanogpt.h"
+#include "model/files/not_text.h"
 #include "model/tokenizers/characters.h"
-#include "model/tokenizers/not_text.h"
+#include "model/tokenizers/nanogpt_meta.h"
 #include "sim/error.h"
 #include "sim/random.h"
 #include "sim/utf8.h"

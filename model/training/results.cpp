@@ -11,7 +11,7 @@
 #include <span>
 
 #include "model/checkpoints/config_json.h"
-#include "model/checkpoints/json.h"
+#include "model/files/json.h"
 #include "sim/error.h"
 
 namespace tplab {

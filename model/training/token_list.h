@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 
 namespace tplab {
 

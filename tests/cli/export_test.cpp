@@ -2,8 +2,8 @@
 #include <catch2/catch.hpp>
 
 #include "model/checkpoints/checkpoint.h"
+#include "model/checkpoints/own_tokenizer.h"
 #include "model/checkpoints/tplab_checkpoint.h"
-#include "model/tokenizers/load.h"
 #include "run_tplab.h"
 
 namespace tplab {
@@ -25,7 +25,7 @@ std::string greedy_text(const std::string& checkpoint) {
 // The checkpoint that `tplab train` would have written of a model: FOLDER/ckpt.safetensors.
 void save_as_own(const std::string& checkpoint, const std::string& folder) {
   const auto source = open_checkpoint(checkpoint);
-  const auto tokenizer = load_tokenizer(checkpoint);
+  const auto tokenizer = open_tokenizer_at(checkpoint);
   StateWriter writer(
       folder + "ckpt.safetensors", checkpoint_tensors(source->config()), DType::f64,
       checkpoint_metadata({.config = source->config(), .step = 40, .tokenizer = tokenizer.get()}));

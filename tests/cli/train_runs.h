@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 #include "run_tplab.h"
 
 namespace tplab::testing {

@@ -5,7 +5,8 @@
 
 #include "model/checkpoints/nanogpt.h"
 #include "model/checkpoints/nanogpt_state.h"
-#include "model/checkpoints/pickle.h"
+#include "model/files/pickle.h"
+#include "model/tokenizers/nanogpt_meta.h"
 #include "sim/error.h"
 
 namespace {

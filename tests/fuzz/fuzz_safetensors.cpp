@@ -1,7 +1,7 @@
 // Any bytes as a safetensors file: refused with an Error, or all tensors can be read.
 #include <string>
 
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 #include "sim/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

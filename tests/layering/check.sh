@@ -35,6 +35,13 @@ forbid verify "$(includes '(viz|cli|tutorials|tests)/')" 'the verifier draws not
 forbid viz "$(includes '(verify|cli|tutorials|tests)/')" 'pictures come from a ledger or a shard plan'
 forbid cli "$(includes '(tutorials|tests)/')" 'the command knows nothing of its tests'
 
+# What reads and writes bytes knows no transformer; a checkpoint may hold a tokenizer, not the reverse.
+forbid model/files "$(includes 'model/')" 'files are read and written for any model' \
+  "$(includes 'model/files/')"
+forbid model/files '[Gg]pt' 'files are read and written for any model'
+forbid model/tokenizers "$(includes 'model/')" 'a tokenizer needs files, and no checkpoint or network' \
+  "$(includes 'model/(files|tokenizers)/')"
+
 forbid model "$(includes '(omp\.h|thread|mutex|atomic|future|condition_variable|barrier|latch)[">]')" \
   'one rank runs this code; threads belong to sim/'
 forbid model "$(includes '([^">]*(cuda|cublas|nccl)|mpi\.h)')" 'devices and networks belong to sim/'
@@ -44,7 +51,7 @@ forbid model '#[ \t]*(if|ifdef|ifndef|elif|else)([^a-z]|$)' \
   'the network is one text, whatever it runs on'
 
 for folder in sim model verify viz cli; do
-  forbid "$folder" '(\.|->)dump\(' 'JSON becomes text by json_text (model/checkpoints/json.h): dump() throws for a name that is not UTF-8' \
+  forbid "$folder" '(\.|->)dump\(' 'JSON becomes text by json_text (model/files/json.h): dump() throws for a name that is not UTF-8' \
     'error_handler_t::replace|pickle\.dump'
 done
 

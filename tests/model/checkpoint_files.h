@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "model/weights.h"
 #include "sim/error.h"
 #include "tests/model/raw_bytes.h"

@@ -6,7 +6,7 @@
 #include "checkpoint_pickles.h"
 #include "model/checkpoints/checkpoint.h"
 #include "model/checkpoints/huggingface.h"
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 
 using namespace tplab;
 using namespace tplab::testing;

@@ -2,8 +2,8 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint_files.h"
-#include "model/checkpoints/json.h"
-#include "model/checkpoints/moved_file.h"
+#include "model/files/json.h"
+#include "model/files/moved_file.h"
 
 using namespace tplab;
 using namespace tplab::testing;

@@ -1,7 +1,8 @@
 #include "checkpoint_pickles.h"
 #include "model/checkpoints/checkpoint.h"
 #include "model/checkpoints/nanogpt.h"
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
+#include "model/tokenizers/nanogpt_meta.h"
 
 using namespace tplab;
 using namespace tplab::testing;

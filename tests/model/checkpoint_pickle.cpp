@@ -1,5 +1,5 @@
 #include "checkpoint_pickles.h"
-#include "model/checkpoints/pickle.h"
+#include "model/files/pickle.h"
 
 using namespace tplab;
 using namespace tplab::testing;

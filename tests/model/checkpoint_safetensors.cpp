@@ -1,5 +1,5 @@
 #include "checkpoint_files.h"
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 
 using namespace tplab;
 using namespace tplab::testing;

@@ -10,8 +10,8 @@
 
 #include "checkpoint_files.h"
 #include "checkpoint_states.h"
-#include "model/checkpoints/safetensors.h"
-#include "model/checkpoints/state_writer.h"
+#include "model/files/safetensors.h"
+#include "model/files/state_writer.h"
 
 using namespace tplab;
 using namespace tplab::testing;

@@ -1,7 +1,7 @@
 #include <cmath>
 
 #include "checkpoint_files.h"
-#include "model/checkpoints/stored.h"
+#include "model/files/stored.h"
 
 using namespace tplab;
 using namespace tplab::testing;

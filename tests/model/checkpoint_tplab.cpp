@@ -6,10 +6,10 @@
 #include "checkpoint_files.h"
 #include "checkpoint_states.h"
 #include "model/checkpoints/checkpoint.h"
-#include "model/checkpoints/safetensors.h"
+#include "model/checkpoints/own_tokenizer.h"
 #include "model/checkpoints/tplab_checkpoint.h"
+#include "model/files/safetensors.h"
 #include "model/tokenizers/characters.h"
-#include "model/tokenizers/load.h"
 #include "tokenizer_vocabulary.h"
 
 using namespace tplab;
@@ -289,9 +289,9 @@ TEST_CASE("tplab checkpoint: the characters it was trained on come with it") {
       .commit();
   for (const std::string& path : {folder.path(), folder.path("ckpt.safetensors")}) {
     CHECK(find_tokenizer(path) == folder.path("ckpt.safetensors"));
-    CHECK(load_tokenizer(path)->encode("\u00e9\n\"") == std::vector<int>{2, 0, 1});
+    CHECK(open_tokenizer_at(path)->encode("\u00e9\n\"") == std::vector<int>{2, 0, 1});
   }
-  CHECK_THAT(load_tokenizer(folder.path())->description(), Contains("ckpt.safetensors"));
+  CHECK_THAT(open_tokenizer_at(folder.path())->description(), Contains("ckpt.safetensors"));
 }
 
 TEST_CASE("tplab checkpoint: GPT-2's tokenizer comes as the path of its files") {
@@ -299,16 +299,16 @@ TEST_CASE("tplab checkpoint: GPT-2's tokenizer comes as the path of its files") 
   const BpeFiles files = bpe_files({{"t", "h"}});
   folder.write("vocab.json", files.vocab);
   folder.write("merges.txt", files.merges);
-  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(folder.path());
+  const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer_at(folder.path());
   GptConfig config = tiny();
   config.vocab_size = 300;
   CheckpointFacts facts = facts_of(config);
   facts.tokenizer = tokenizer.get();
   const std::string path = folder.path("a.safetensors");
   StateWriter(path, checkpoint_tensors(config), DType::f32, checkpoint_metadata(facts)).commit();
-  CHECK(load_tokenizer(path)->encode("th") == std::vector<int>{256});
+  CHECK(open_tokenizer_at(path)->encode("th") == std::vector<int>{256});
   fs::remove(folder.path("vocab.json"));
-  CHECK_THAT(refusal([&] { load_tokenizer(path); }),
+  CHECK_THAT(refusal([&] { open_tokenizer_at(path); }),
              Contains("a.safetensors: the model's GPT-2 tokenizer cannot be loaded"));
 }
 

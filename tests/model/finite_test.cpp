@@ -5,7 +5,7 @@
 
 #include "checkpoint_files.h"
 #include "model/checkpoints/checkpoint.h"
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 #include "small_gpt.h"
 
 using namespace tplab;

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "checkpoint_pickles.h"
-#include "model/checkpoints/nanogpt.h"
+#include "model/tokenizers/nanogpt_meta.h"
 #include "model/tokenizers/tokenizer_config.h"
 #include "model/tokenizers/tokenizer_json.h"
 #include "model/training/dataset.h"

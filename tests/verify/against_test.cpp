@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 #include "tests/verify/golden_files.h"
 
 using namespace tplab;

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "model/checkpoints/checkpoint.h"
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 #include "verify/compare.h"
 #include "verify/golden.h"
 #include "verify/reference.h"

@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <map>
 
-#include "model/checkpoints/json.h"
+#include "model/files/json.h"
 #include "sim/error.h"
 #include "viz/explore/diagram.h"
 #include "viz/explore/sources.h"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoints/pickle.h"
-#include "model/checkpoints/stored.h"
+#include "model/files/pickle.h"
+#include "model/files/stored.h"
 
 namespace tplab {
 

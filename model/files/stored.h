@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "model/checkpoints/bytes.h"
-#include "model/weights.h"
+#include "model/files/bytes.h"
+#include "model/files/slice.h"
 #include "sim/dtype.h"
 #include "sim/shape.h"
 

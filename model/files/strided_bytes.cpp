@@ -1,5 +1,5 @@
 // Elements are gathered along the dimension in which they lie closer together.
-#include "model/checkpoints/strided_bytes.h"
+#include "model/files/strided_bytes.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "model/checkpoints/file_kind.h"
+#include "model/files/file_kind.h"
 
 #include <fmt/format.h>
 
@@ -22,6 +22,8 @@ constexpr const char* kConvert =
     "writes a folder that tplab reads";
 constexpr const char* kUtf8 = "save it as UTF-8";
 constexpr const char* kOther = "give a checkpoint, or the file as it was written";
+constexpr const char* kTakeOut = "take the text out of it";
+constexpr const char* kText = "give a text";
 
 struct KindRow {
   size_t at;
@@ -29,23 +31,26 @@ struct KindRow {
   FileKind kind;
 };
 constexpr KindRow kKinds[] = {
-    {0, "\x1f\x8b"sv, {"a gzip archive", kUnpack}},
-    {0, "BZh"sv, {"a bzip2 archive", kUnpack}},
-    {0, "\xfd\x37zXZ"sv, {"an xz archive", kUnpack}},
-    {0, "\x28\xb5\x2f\xfd"sv, {"a Zstandard archive", kUnpack}},
-    {0, "7z\xbc\xaf"sv, {"a 7-Zip archive", kUnpack}},
-    {257, "ustar"sv, {"a tar archive", kUnpack}},
-    {0, "GGUF"sv, {"a GGUF model, as llama.cpp reads", kConvert}},
-    {0, "lmgg"sv, {"a GGML model, as llama.cpp reads", kConvert}},
-    {0, "tjgg"sv, {"a GGML model, as llama.cpp reads", kConvert}},
-    {0, "\x89HDF\r\n"sv, {"an HDF5 file, as Keras and TensorFlow save", kConvert}},
-    {4, "TFL3"sv, {"a TensorFlow Lite model", kConvert}},
-    {0, "\x93NUMPY"sv, {"a NumPy array (.npy)", kConvert}},
-    {0, "SQLite format 3"sv, {"an SQLite database", kOther}},
-    {0, "%PDF"sv, {"a PDF document", kOther}},
-    {0, "\x89PNG"sv, {"a PNG picture", kOther}},
-    {0, "\xff\xd8\xff"sv, {"a JPEG picture", kOther}},
-    {0, "\177ELF"sv, {"a program (ELF)", kOther}},
+    {0, "\x1f\x8b"sv, {"a gzip archive", kUnpack, "uncompress it with gunzip"}},
+    {0, "BZh"sv, {"a bzip2 archive", kUnpack, "uncompress it with bunzip2"}},
+    {0, "\xfd\x37zXZ"sv, {"an xz archive", kUnpack, "uncompress it with unxz"}},
+    {0, "\x28\xb5\x2f\xfd"sv, {"a Zstandard archive", kUnpack, "uncompress it with unzstd"}},
+    {0, "7z\xbc\xaf"sv, {"a 7-Zip archive", kUnpack, kUnpack}},
+    {0, "PK\x03\x04"sv, {"a zip archive, as .docx, .epub and .npz are", kUnpack, kTakeOut}},
+    {257, "ustar"sv, {"a tar archive", kUnpack, kUnpack}},
+    {0, "GGUF"sv, {"a GGUF model, as llama.cpp reads", kConvert, kText}},
+    {0, "lmgg"sv, {"a GGML model, as llama.cpp reads", kConvert, kText}},
+    {0, "tjgg"sv, {"a GGML model, as llama.cpp reads", kConvert, kText}},
+    {0, "\x89HDF\r\n"sv, {"an HDF5 file, as Keras and TensorFlow save", kConvert, kText}},
+    {4, "TFL3"sv, {"a TensorFlow Lite model", kConvert, kText}},
+    {0, "\x93NUMPY"sv, {"a NumPy array (.npy)", kConvert, "give a text; for ids see --data"}},
+    {0, "SQLite format 3"sv, {"an SQLite database", kOther, kTakeOut}},
+    {0, "PAR1"sv, {"a Parquet table", kOther, "write its column of texts to a file"}},
+    {0, "\xd0\xcf\x11\xe0"sv, {"a document of an old Office", kOther, "save it as plain text"}},
+    {0, "%PDF-"sv, {"a PDF document", kOther, "take the text out of it, as pdftotext does"}},
+    {0, "\x89PNG"sv, {"a PNG picture", kOther, kText}},
+    {0, "\xff\xd8\xff"sv, {"a JPEG picture", kOther, kText}},
+    {0, "\177ELF"sv, {"a program (ELF)", kOther, kText}},
     {0, "\xff\xfe"sv, {"a text in UTF-16", kUtf8}},
     {0, "\xfe\xff"sv, {"a text in UTF-16", kUtf8}},
 };

@@ -1,8 +1,8 @@
-#include "model/checkpoints/moved_file.h"
+#include "model/files/moved_file.h"
 
 #include <filesystem>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 
 namespace tplab {
 

@@ -1,11 +1,35 @@
-// Where the numbers of a slice lie in a matrix in a file, as stretches without a gap.
+// A part of a matrix, and where its numbers lie in the whole.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <vector>
 
-#include "model/weights.h"
+#include "sim/shape.h"
 
 namespace tplab {
+
+struct Range {
+  int64_t begin = 0, end = 0;  // [begin, end)
+  int64_t size() const { return end - begin; }
+  bool operator==(const Range&) const = default;
+};
+
+// A part of a parameter seen as a matrix [rows, cols] (a vector [n] is [n, 1]): some ranges of
+// rows, in the order they are wanted, and one range of columns.
+struct Slice {
+  std::vector<Range> rows;
+  Range cols;
+  int64_t row_count() const {
+    int64_t count = 0;
+    for (const Range& range : rows) count += range.size();
+    return count;
+  }
+  int64_t count() const { return row_count() * cols.size(); }
+};
+
+// The columns of a parameter seen so.
+inline int64_t cols_of(const Shape& shape) { return shape.dims() == 2 ? shape[1] : 1; }
 
 // Whether the slice lies within a matrix [n_rows, n_cols].
 inline bool is_within(const Slice& slice, int64_t n_rows, int64_t n_cols) {

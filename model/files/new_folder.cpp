@@ -1,5 +1,5 @@
 // Only files that we would have written ourselves are ever removed.
-#include "model/checkpoints/new_folder.h"
+#include "model/files/new_folder.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 #include <new>
 #include <utility>
 
-#include "model/checkpoints/locked_file.h"
+#include "model/files/locked_file.h"
 #include "sim/error.h"
 
 namespace tplab {

@@ -1,12 +1,12 @@
-// nanoGPT's meta.pkl: how many tokens a data set has, and, of characters, which.
+#include "model/tokenizers/nanogpt_meta.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
 #include <set>
 
-#include "model/checkpoints/nanogpt.h"
-#include "model/checkpoints/pickle.h"
+#include "model/files/pickle.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
 

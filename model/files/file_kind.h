@@ -4,12 +4,14 @@
 #include <optional>
 #include <string_view>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 
 namespace tplab {
 
 struct FileKind {
-  std::string_view what, way;  // "a web page (HTML)", and what to do about it
+  std::string_view what;           // "a web page (HTML)"
+  std::string_view way;            // what to do about it where a checkpoint was wanted
+  std::string_view text_way = "";  // and where a text was; empty: a text may begin so
 };
 
 // Nothing where it is none that is known here.

@@ -1,4 +1,4 @@
-#include "model/checkpoints/json.h"
+#include "model/files/json.h"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 #include <set>
 #include <vector>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/file_kind.h"
+#include "model/files/bytes.h"
+#include "model/files/file_kind.h"
 #include "sim/error.h"
 #include "sim/utf8.h"
 

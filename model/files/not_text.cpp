@@ -1,10 +1,11 @@
-#include "model/tokenizers/not_text.h"
+#include "model/files/not_text.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 
+#include "model/files/file_kind.h"
 #include "sim/utf8.h"
 
 namespace tplab {
@@ -41,32 +42,11 @@ std::optional<NotText> wide(std::string_view bytes) {
   return std::nullopt;
 }
 
-// Files of other kinds, by how they begin.
+// A file of another kind, by how it begins.
 std::optional<NotText> other_kind(std::string_view bytes) {
-  struct Kind {
-    std::string_view begin;
-    const char *name, *fix;
-  };
-  static constexpr Kind kKinds[] = {
-      {"%PDF-", "a PDF", "take the text out of it, for example with pdftotext"},
-      {"PK\x03\x04", "a zip archive, as .docx, .epub and .npz are", "take the text out of it"},
-      {"\x1F\x8B", "compressed by gzip", "uncompress it with gunzip"},
-      {"BZh", "compressed by bzip2", "uncompress it with bunzip2"},
-      {"\xFD"
-       "7zXZ",
-       "compressed by xz", "uncompress it with unxz"},
-      {"\x28\xB5\x2F\xFD", "compressed by zstd", "uncompress it with unzstd"},
-      {"\xD0\xCF\x11\xE0", "a document of an old Office", "save it as plain text"},
-      {"\x93NUMPY", "a NumPy array", "a text is wanted; for token ids see --data"},
-      {"PAR1", "a Parquet table", "write its column of texts to a file"},
-      {"\x89PNG", "a picture", "give a text"},
-      {"\xFF\xD8\xFF", "a picture", "give a text"},
-      {"\x7F"
-       "ELF",
-       "a program", "give a text"}};
-  for (const Kind& kind : kKinds)
-    if (bytes.starts_with(kind.begin)) return NotText{fmt::format("is {}", kind.name), kind.fix};
-  return std::nullopt;
+  const auto kind = kind_of_file(bytes.substr(0, 512));
+  if (!kind || kind->text_way.empty()) return std::nullopt;
+  return NotText{fmt::format("is {}", kind->what), std::string(kind->text_way)};
 }
 
 // The whole characters of more than one byte, the bytes outside of any, those that a text has

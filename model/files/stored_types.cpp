@@ -1,5 +1,5 @@
 // The table of number formats; slices of them are in stored.cpp.
-#include "model/checkpoints/stored.h"
+#include "model/files/stored.h"
 
 namespace tplab {
 

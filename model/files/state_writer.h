@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/weights.h"
+#include "model/files/slice.h"
 #include "sim/dtype.h"
 
 namespace tplab {

@@ -1,5 +1,5 @@
 // write() to a reserved .part, fsync, rename, fsync of the folder: in this order, nothing is lost.
-#include "model/checkpoints/state_writer.h"
+#include "model/files/state_writer.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,10 +12,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/json.h"
-#include "model/checkpoints/locked_file.h"
-#include "model/checkpoints/slice_runs.h"
+#include "model/files/bytes.h"
+#include "model/files/json.h"
+#include "model/files/locked_file.h"
+#include "model/files/slice.h"
 #include "sim/error.h"
 
 namespace tplab {

@@ -1,4 +1,4 @@
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "model/checkpoints/file_weights.h"
-#include "model/checkpoints/pickle.h"
-#include "model/checkpoints/state_dict.h"
-#include "model/checkpoints/zip_file.h"
+#include "model/files/file_tensor.h"
+#include "model/files/pickle.h"
+#include "model/files/state_dict.h"
+#include "model/files/zip_file.h"
 
 namespace tplab {
 

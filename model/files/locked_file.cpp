@@ -1,5 +1,5 @@
 // A lock is the kernel's, so that it goes when its process does, however that ends.
-#include "model/checkpoints/locked_file.h"
+#include "model/files/locked_file.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -1,4 +1,4 @@
-#include "model/checkpoints/pickle.h"
+#include "model/files/pickle.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <optional>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "sim/error.h"
 
 namespace tplab::pickle {

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "model/checkpoints/bytes.h"
-#include "model/checkpoints/stored.h"
+#include "model/files/bytes.h"
+#include "model/files/stored.h"
 
 namespace tplab {
 

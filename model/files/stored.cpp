@@ -1,4 +1,4 @@
-#include "model/checkpoints/stored.h"
+#include "model/files/stored.h"
 
 #include <fmt/format.h>
 

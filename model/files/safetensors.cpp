@@ -1,4 +1,4 @@
-#include "model/checkpoints/safetensors.h"
+#include "model/files/safetensors.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <bit>
 #include <optional>
 
-#include "model/checkpoints/file_kind.h"
-#include "model/checkpoints/json.h"
+#include "model/files/file_kind.h"
+#include "model/files/json.h"
 #include "sim/error.h"
 
 namespace tplab {

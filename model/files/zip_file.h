@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 
 namespace tplab {
 

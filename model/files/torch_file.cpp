@@ -1,4 +1,4 @@
-#include "model/checkpoints/torch_file.h"
+#include "model/files/torch_file.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <optional>
 #include <utility>
 
-#include "model/checkpoints/file_kind.h"
-#include "model/checkpoints/strided_bytes.h"
+#include "model/files/file_kind.h"
+#include "model/files/strided_bytes.h"
 #include "sim/error.h"
 
 namespace tplab {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 
 namespace tplab {
 

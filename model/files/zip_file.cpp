@@ -1,4 +1,4 @@
-#include "model/checkpoints/zip_file.h"
+#include "model/files/zip_file.h"
 
 #include <fmt/format.h>
 #include <zip.h>

@@ -1,12 +1,12 @@
 // Nothing in the pickle is trusted: sizes, strides and places are held against the storage.
-#include "model/checkpoints/state_dict.h"
+#include "model/files/state_dict.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
 
-#include "model/checkpoints/bytes.h"
+#include "model/files/bytes.h"
 #include "sim/error.h"
 
 namespace tplab {
