@@ -25,6 +25,7 @@
 #include "model/training/results.h"
 #include "sim/bytes_text.h"
 #include "sim/error.h"
+#include "sim/world.h"
 
 namespace tplab::cli {
 
@@ -215,21 +216,21 @@ std::string ModelChoice::describe(const WeightSource& source) const {
          (uneven ? ", shared out unevenly" : "");
 }
 
-CLI::Validator whole_number(int32_t least) {
-  const auto refusal = [least](const std::string& text) {
+CLI::Validator whole_number(int32_t least, int32_t most) {
+  const auto refusal = [least, most](const std::string& text) {
     int32_t value = 0;
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, value);
-    if (error == std::errc() && stop == end && value >= least) return std::string();
-    return fmt::format("{} is not a whole number from {} to {}", in_quotes(text), least,
-                       std::numeric_limits<int32_t>::max());
+    if (error == std::errc() && stop == end && value >= least && value <= most)
+      return std::string();
+    return fmt::format("{} is not a whole number from {} to {}", in_quotes(text), least, most);
   };
   return {refusal, ""};
 }
 
 CLI::Validator rank_count(const std::string& option) {
   return {[option](const std::string& text) -> std::string {
-            const std::string problem = whole_number(1)(text);
+            const std::string problem = whole_number(1, kMaxRanks)(text);
             if (problem.empty()) return "";
             fail(fmt::format("{}: {}", option, problem),
                  fmt::format("give one number of ranks, as in {} 2", option));
@@ -252,7 +253,7 @@ void add_counts(CLI::App& app, const std::string& name, std::vector<int>& counts
       for (size_t at = 0; at <= list.size();) {
         const size_t end = std::min(list.find(',', at), list.size());
         std::string number = list.substr(at, end - at);
-        if (const std::string problem = whole_number(1)(number); !problem.empty())
+        if (const std::string problem = whole_number(1, kMaxRanks)(number); !problem.empty())
           fail(fmt::format("{}: {}", name, problem),
                fmt::format("give numbers with commas and no spaces between, as in {} 1,2,4", name));
         counts.push_back(std::stoi(number));

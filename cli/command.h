@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -89,7 +90,7 @@ struct ModelChoice {
 };
 
 // Refuses what is not a whole number from `least` to 2^31 - 1, so that the product of two fits.
-CLI::Validator whole_number(int32_t least);
+CLI::Validator whole_number(int32_t least, int32_t most = std::numeric_limits<int32_t>::max());
 CLI::Validator not_empty();    // "" is a variable that was never set
 CLI::Validator seed_number();  // from 0 to 2^64 - 1
 // not_empty() for every option of all commands whose value is a PATH, FILE or FOLDER.

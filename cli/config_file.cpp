@@ -66,7 +66,7 @@ std::vector<Setting> from_json(const std::string& path, const std::string& text,
   const Json doc = Json::parse(text, nullptr, false);
   if (!doc.is_object() || !doc.contains("options") || !doc["options"].is_object() ||
       !doc.contains("command"))
-    fail_file(path, "is no JSON that a command of tplab wrote",
+    fail_file(path, "has no options of a command in it, as --json writes them",
               "give what --json wrote, or lines like: tp = 2");
   if (doc["command"] != full_name(command))
     fail_file(path,

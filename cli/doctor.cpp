@@ -225,7 +225,7 @@ void add_doctor(CLI::App& app, int&) {
   sub->footer(R"(Examples:
   tplab doctor
   tplab doctor --json > machine.json
-It takes a few seconds. `tplab bench` measures its limits anew, beside what it times.)");
+It takes some fifteen seconds. `tplab bench` measures its limits anew, beside what it times.)");
   output->add_options(*sub);
   sub->callback([output] { run(*output); });
 }

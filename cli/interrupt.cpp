@@ -1,10 +1,12 @@
 #include "cli/interrupt.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cassert>
 #include <cerrno>
+#include <cstring>
 
 namespace tplab::cli {
 namespace {
@@ -13,14 +15,17 @@ namespace {
 std::atomic<int> caught{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 std::atomic<bool> installed{false};
+std::atomic<const char*> told{""};
 struct sigaction before_int, before_term, before_hup;
 
-// Calls nothing but sigaction, which is async-signal-safe (POSIX, signal-safety(7)).
+// Calls nothing but what is async-signal-safe (POSIX, signal-safety(7)).
 extern "C" void on_signal(int signal) {
   const int saved_errno = errno;
   int none = 0;
   caught.compare_exchange_strong(none, signal);
   sigaction(SIGINT, &before_int, nullptr);
+  const char* const advice = told;
+  if (none == 0 && signal == SIGINT) (void)!write(STDERR_FILENO, advice, strlen(advice));
   errno = saved_errno;
 }
 
@@ -38,10 +43,11 @@ void install(int signal, struct sigaction& before) {
 
 }  // namespace
 
-Interrupt::Interrupt() {
+Interrupt::Interrupt(const char* advice) {
   [[maybe_unused]] const bool another = installed.exchange(true);
   assert(!another);
   caught = 0;
+  told = isatty(STDERR_FILENO) ? advice : "";
   sigaction(SIGINT, nullptr, &before_int);  // before any handler that would put it back
   install(SIGTERM, before_term);
   install(SIGHUP, before_hup);

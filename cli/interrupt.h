@@ -8,11 +8,13 @@ namespace tplab::cli {
 // that a second Ctrl-C ends a command that does not get there. What was ignored before (as under
 // nohup, or behind a shell script's &) stays ignored. The destructor puts all back.
 //
+// At a terminal `advice` is written to stderr at the first Ctrl-C, at once: a step may take long.
+//
 // At most one at a time. Threads: the flag may be read by any. Ranks that look at different moments
 // see different things, so let one look and tell the others.
 class Interrupt {
  public:
-  Interrupt();
+  explicit Interrupt(const char* advice = "");  // REQUIRES: it outlives this
   ~Interrupt();
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;

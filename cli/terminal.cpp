@@ -43,12 +43,13 @@ bool takes_codes(int descriptor) {
 }
 
 std::string progress_line(const std::string& what, double done, int columns) {
-  const int width = columns < 70 ? 10 : 30;
+  const int width = columns < 100 ? 10 : 30;
   const int filled = static_cast<int>(std::clamp(done, 0.0, 1.0) * width);
   const std::string bar =
       fmt::format("[{:#<{}}{:.<{}}] {:3.0f} %  ", "", filled, "", width - filled, 100 * done);
-  // One column stays free: some terminals begin a new line once the last is filled.
-  const int room = columns - 1 - static_cast<int>(display_width(bar));
+  // Three columns stay free, for the ^C that a terminal writes, and since some begin a new line
+  // once the last is filled.
+  const int room = columns - 3 - static_cast<int>(display_width(bar));
   return "\r\x1b[K" + bar + one_line(what, {.columns = room});
 }
 

@@ -105,6 +105,8 @@ void TrainCommand::take_up() {
     settings.suit_documentation();
     return;
   }
+  if (!may_exist(resume))
+    fail_file(resume, "no such file or folder", "give the folder that `tplab train` wrote");
   const auto file = find_tplab_checkpoint(resume, Kept::last);
   if (!file) {
     static_cast<void>(open_checkpoint(resume));  // says what is wrong with it, if something is
@@ -247,7 +249,9 @@ int TrainCommand::train(TrainOutcome& outcome) {
   const TrainerOptions options = settings.trainer();
   const LoopOptions loop = settings.loop(first_step_);
   SharedSave save(out, earlier_);
-  const Interrupt interrupt;
+  const Interrupt interrupt(
+      "\ntplab: stopping after this step, to save it\n"
+      "       Ctrl-C again stops at once, and saves nothing\n");
   // The first rank to see the signal picks a step that no rank has begun: collectives keep ranks
   // less than one step apart.
   constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
@@ -279,7 +283,7 @@ int TrainCommand::train(TrainOutcome& outcome) {
                               [&](int64_t done) {
                                 int64_t never = kNever;
                                 if (interrupt.requested())
-                                  stop_at.compare_exchange_strong(never, done + 2);
+                                  stop_at.compare_exchange_strong(never, done + 1);
                                 return done >= stop_at;
                               }};
     const int64_t done = train_loop(rank, *trainer, dataset_, loop, hooks);
@@ -326,8 +330,8 @@ std::string TrainCommand::files_text(const TrainOutcome& outcome,
                       best && best->step == last->step ? ", the best so far" : "");
   text += fmt::format("saved {}\n", results);
   if (!earlier_.empty()) text += fmt::format("the earlier run is in {}\n", earlier_);
-  return text + fmt::format("Other commands read the best: tplab generate --checkpoint {}\n",
-                            shell_word(out));
+  return text + fmt::format("Other commands read the {}: tplab generate --checkpoint {}\n",
+                            best ? "best" : "last", shell_word(out));
 }
 
 // The checkpoint is saved by now, and the results are printed before they are written to a file, so
@@ -347,10 +351,10 @@ void TrainCommand::report(const TrainOutcome& outcome) {
   }
   if (output.json()) return;
   output.lines(files_text(outcome, results));
-  if (!outcome.stopped() && !no_sample)
-    output.lines(fmt::format("\na sample{}:\n{}\n",
-                             dataset_.tokenizer ? "" : " (token ids, as the data names no tokens)",
-                             output.safe(sample())));
+  if (outcome.stopped() || no_sample) return;
+  output.lines(fmt::format("\na sample{}:\n",
+                           dataset_.tokenizer ? "" : " (token ids, as the data names no tokens)"));
+  output.text(cut_at(output.safe(sample()), output.columns()) + "\n");
 }
 
 TrainOutcome TrainCommand::new_outcome() const {
@@ -369,7 +373,8 @@ void TrainCommand::run(int& exit_code) {
   open_model();
   settings.check(config());
   if (first_step_ >= settings.steps)
-    fail(fmt::format("the run has taken {} of {} steps already", first_step_, settings.steps),
+    fail(fmt::format("the run has taken {} steps already, and --steps {} is no more", first_step_,
+                     settings.steps),
          "give more with --steps N");
   check_numbers();
   make_folder();

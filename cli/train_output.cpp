@@ -56,9 +56,9 @@ void TrainOutcome::add(Rank& rank, const StepRecord& record) {
   const double seconds = recent_step_seconds(steps_[0]);
   const int64_t done = record.step + 1;
   progress_.show(
-      fmt::format("step {}/{}, loss {:.4f}, {:.0f} tokens/s, {} left", done, last_step_,
-                  record.loss, static_cast<double>(record.tokens) / seconds,
-                  time_left(seconds * static_cast<double>(last_step_ - done))),
+      fmt::format("step {}/{}, {} left, loss {:.4f}, {:.0f} tokens/s", done, last_step_,
+                  time_left(seconds * static_cast<double>(last_step_ - done)), record.loss,
+                  static_cast<double>(record.tokens) / seconds),
       static_cast<double>(done - first_step_) / static_cast<double>(last_step_ - first_step_));
 }
 

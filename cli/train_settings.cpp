@@ -118,7 +118,8 @@ void TrainSettings::check_same_model(const TplabCheckpoint& run) const {
   if (remembered_.given("bias") && bias != c.bias) refuse("bias", c.bias, bias);
   for (const auto& [name, asked] : {std::pair{"preset", preset}, {"checkpoint", checkpoint}}) {
     const nlohmann::json is = run.train().value(name, nlohmann::json());
-    if (remembered_.given(name) && is != to_json_string(asked)) refuse(name, json_text(is), asked);
+    if (remembered_.given(name) && is != to_json_string(asked))
+      refuse(name, is.is_string() ? from_json_string(is.get<std::string>()) : json_text(is), asked);
   }
 }
 

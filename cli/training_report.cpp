@@ -159,18 +159,19 @@ Table step_table(const std::vector<const TrainingRun*>& runs) {
                {"collective"},
                {"calls", Align::right},
                {"payload", Align::right},
-               {"rank 0 sends", Align::right}});
+               {"rank 0 sends", Align::right}},
+              4);
   for (const TrainingRun* run : runs) {
     struct Sum {
       int calls = 0;
-      double payload = 0, wire = 0;
+      int64_t payload = 0, wire = 0;
     };
     std::map<std::tuple<Phase, Axis, Op>, Sum> sums;
     for (const Event& e : run->events) {
       Sum& sum = sums[{e.phase, e.axis, e.op}];
       ++sum.calls;
-      sum.payload += static_cast<double>(e.payload_bytes);
-      sum.wire += static_cast<double>(e.wire_bytes);
+      sum.payload += e.payload_bytes;
+      sum.wire += e.wire_bytes;
     }
     std::string mesh = run->mesh.text();
     for (const auto& [key, sum] : sums) {

@@ -117,6 +117,11 @@ void refuse(const CLI::App& tplab, const Words& words, const CLI::ParseError& er
     fail(fmt::format("{} is of use with {} alone", what.substr(0, what.find(' ')), missing),
          fmt::format("add {}, or drop it; {}", missing, see));
   }
+  if (dynamic_cast<const CLI::ExcludesError*>(&error)) {  // "--prompt excludes --tokens"
+    const std::string one = what.substr(0, what.find(' ')),
+                      other = what.substr(what.rfind(' ') + 1);
+    fail(fmt::format("{} and {} exclude each other", one, other), "drop one of them; " + see);
+  }
   if (what.find("but received") != std::string::npos)  // "--tp: At Most 1 required but received 2"
     fail(fmt::format("{} is given more than once", what.substr(0, what.find(':'))),
          "give it once; " + see);

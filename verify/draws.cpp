@@ -1,5 +1,7 @@
 #include "verify/draws.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -9,6 +11,10 @@ namespace tplab {
 
 int draws_for(const GptConfig& config, int64_t positions) {
   return static_cast<int>(std::clamp<int64_t>(256 / config.n_embd, positions < 8 ? 4 : 2, 32));
+}
+
+std::string drawing(DType dtype, int draw, int draws) {
+  return fmt::format("rounding in {}, draw {} of {}", name(dtype), draw + 1, draws);
 }
 
 std::function<std::vector<double>(const std::string&)> rough_weights(

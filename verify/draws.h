@@ -19,6 +19,9 @@ namespace tplab {
 // for fewer than 8 positions) and 32 at most.
 int draws_for(const GptConfig& config, int64_t positions);
 
+// For people who wait: "rounding in f32, draw 3 of 32".
+std::string drawing(DType dtype, int draw, int draws);
+
 // The weights of draw number `draw`: rounded to `dtype`, as a run stores them, and then moved by up
 // to a 256th of what Rough numbers are rounded by.
 std::function<std::vector<double>(const std::string&)> rough_weights(

@@ -142,12 +142,16 @@ class TrainingDraws {
 
   // Of step number `step`, whose exact gradients are d. Each draw then takes its own step; the last
   // one nobody looks at, and the draws are gone.
-  GradientErrors step(const TokenBatch& batch, const ReferenceGradients& d, size_t step) {
+  GradientErrors step(const TokenBatch& batch, const ReferenceGradients& d, size_t step,
+                      const TellProgress& progress) {
     const bool is_last = step + 1 == steps_;
     const auto draws = static_cast<double>(trainers_.size());
     DrawnErrors logits(dtype);
     Values errors;
     for (auto& trainer : trainers_) {
+      const auto draw = static_cast<int>(&trainer - trainers_.data());
+      progress(fmt::format("step {}, {}", step + 1,
+                           drawing(dtype, draw, static_cast<int>(trainers_.size()))));
       const ReferenceGradients drawn = trainer.gradients(batch);
       logits.add("logits", drawn.logits, d.logits);
       add_squares(drawn.parameters, d.parameters, errors);
@@ -199,13 +203,12 @@ TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<Train
   std::vector<TokenBatch> steps;
   for (size_t i = 1; i < batches.size(); ++i) steps.push_back(as_reference(batches[i]));
   for (const DType dtype : dtypes) {
-    progress(fmt::format("draws of rounding in {}, for the bounds", name(dtype)));
     if (dtype == DType::f32) {
-      draw_gradients<DType::f32>(config, weights, as_reference(batches[0]));
-      if (!steps.empty()) draw_steps<DType::f32>(config, weights, steps, recipe);
+      draw_gradients<DType::f32>(config, weights, as_reference(batches[0]), progress);
+      if (!steps.empty()) draw_steps<DType::f32>(config, weights, steps, recipe, progress);
     } else {
-      draw_gradients<DType::f64>(config, weights, as_reference(batches[0]));
-      if (!steps.empty()) draw_steps<DType::f64>(config, weights, steps, recipe);
+      draw_gradients<DType::f64>(config, weights, as_reference(batches[0]), progress);
+      if (!steps.empty()) draw_steps<DType::f64>(config, weights, steps, recipe, progress);
     }
   }
   list_names(config, steps.size());
@@ -228,12 +231,15 @@ void TrainingTruth::list_names(const GptConfig& config, size_t steps) {
 
 template <DType dtype>
 void TrainingTruth::draw_gradients(const GptConfig& config, const Weights& weights,
-                                   const TokenBatch& batch) {
+                                   const TokenBatch& batch, const TellProgress& progress) {
   DrawnErrors errors(dtype);
-  for (int i = 0; i < draws_for(config, batch.B * batch.T); ++i)
+  const int draws = draws_for(config, batch.B * batch.T);
+  for (int i = 0; i < draws; ++i) {
+    progress("gradients, " + drawing(dtype, i, draws));
     for (const auto& [name, drawn] :
          gradients_of<Rough<dtype>>(config, rough_weights(weights, dtype, i), batch))
       errors.add(name, drawn, values_.at(name));
+  }
   std::map<std::string, Bound>& bounds = bounds_[dtype];
   for (const auto& [name, exact] : values_)
     if (errors.has(name)) bounds[name] = errors.bound(name);
@@ -246,7 +252,8 @@ void TrainingTruth::draw_gradients(const GptConfig& config, const Weights& weigh
 
 template <DType dtype>
 void TrainingTruth::draw_steps(const GptConfig& config, const Weights& weights,
-                               const std::vector<TokenBatch>& batches, const TrainRecipe& recipe) {
+                               const std::vector<TokenBatch>& batches, const TrainRecipe& recipe,
+                               const TellProgress& progress) {
   std::map<std::string, Bound>& bounds = bounds_.at(dtype);
   ReferenceTrainer<double> exact(config, weights, recipe, batches.size());
   TrainingDraws<dtype> draws(config, weights, recipe, batches.size(),
@@ -256,7 +263,7 @@ void TrainingTruth::draw_steps(const GptConfig& config, const Weights& weights,
 
   for (size_t step = 0; step < batches.size(); ++step) {
     const ReferenceGradients d = exact.gradients(batches[step]);
-    const GradientErrors errors = draws.step(batches[step], d, step);
+    const GradientErrors errors = draws.step(batches[step], d, step, progress);
     const double norm = global_norm(d);
     const double of_norm = norm_of(errors.elements) +
                            norm * static_cast<double>(count_of(errors.elements)) * kDoubleRoundoff;

@@ -55,10 +55,12 @@ class TrainingTruth {
 
  private:
   template <DType dtype>
-  void draw_gradients(const GptConfig& config, const Weights& weights, const TokenBatch& batch);
+  void draw_gradients(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
+                      const TellProgress& progress);
   template <DType dtype>
   void draw_steps(const GptConfig& config, const Weights& weights,
-                  const std::vector<TokenBatch>& batches, const TrainRecipe& recipe);
+                  const std::vector<TokenBatch>& batches, const TrainRecipe& recipe,
+                  const TellProgress& progress);
   void list_names(const GptConfig& config, size_t steps);
 
   std::map<std::string, std::vector<double>> values_;

@@ -49,19 +49,21 @@ Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector
               .loss;
 
   for (const DType dtype : dtypes) {
-    progress(fmt::format("draws of rounding in {}, for the bounds", name(dtype)));
     errors_.try_emplace(dtype, dtype);
     if (dtype == DType::f32) {
-      draw<DType::f32>(source.config(), weights, batch);
+      draw<DType::f32>(source.config(), weights, batch, progress);
     } else {
-      draw<DType::f64>(source.config(), weights, batch);
+      draw<DType::f64>(source.config(), weights, batch, progress);
     }
   }
 }
 
 template <DType dtype>
-void Truth::draw(const GptConfig& config, const Weights& weights, const TokenBatch& batch) {
-  for (int i = 0; i < draws_for(config, batch.B * batch.T); ++i) {
+void Truth::draw(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
+                 const TellProgress& progress) {
+  const int draws = draws_for(config, batch.B * batch.T);
+  for (int i = 0; i < draws; ++i) {
+    progress(drawing(dtype, i, draws));
     const Reference<Rough<dtype>> rough(config, rough_weights(weights, dtype, i));
     (void)rough.forward(batch, [&](const Activation& a) {
       errors_.at(dtype).add(a.site, a.values, activations_.at(a.site).values);

@@ -49,7 +49,8 @@ class Truth {
 
  private:
   template <DType dtype>
-  void draw(const GptConfig& config, const Weights& weights, const TokenBatch& batch);
+  void draw(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
+            const TellProgress& progress);
 
   std::map<std::string, Activation> activations_;
   std::map<DType, DrawnErrors> errors_;

@@ -234,4 +234,22 @@ std::string fitted(std::string_view text, int columns) {
   return lines;
 }
 
+std::string cut_at(std::string_view text, int columns) {
+  std::string lines;
+  size_t width = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = std::max<size_t>(utf8::character_length(text, at), 1);
+    const std::string_view character = text.substr(at, length);
+    const size_t wide = character == "\n" ? 0 : display_width(character);
+    if (width + wide > static_cast<size_t>(columns)) {
+      lines += '\n';
+      width = 0;
+    }
+    lines += character;
+    width = character == "\n" ? 0 : width + wide;
+    at += length;
+  }
+  return lines;
+}
+
 }  // namespace tplab

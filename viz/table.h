@@ -57,4 +57,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent = 0);
 // in than they do, and beneath what follows "tplab: " or "  fix: ".
 std::string fitted(std::string_view text, int columns);
 
+// Text whose white space is its own: a line that is too wide is cut where a terminal would cut it.
+std::string cut_at(std::string_view text, int columns);
+
 }  // namespace tplab

@@ -155,11 +155,10 @@ TEST_CASE("progress: the bar never fills the line, whatever it is about") {
       for (const double done : {-1.0, 0.0, 0.5, 1.0, 2.0}) {
         const std::string line = cli::progress_line(name, done, columns);
         REQUIRE_THAT(line, Catch::StartsWith("\r\x1b[K["));
-        CHECK(display_width(line.substr(4)) < static_cast<size_t>(columns));
+        CHECK(display_width(line.substr(4)) + 3 <= static_cast<size_t>(columns));
         CHECK_THAT(line.substr(1), !Contains("\r") && !Contains("\n"));
       }
-  CHECK_THAT(cli::progress_line("x", 0.5, 80),
-             Contains("[###############...............]  50 %  x"));
+  CHECK_THAT(cli::progress_line("x", 0.5, 80), Contains("[#####.....]  50 %  x"));
 }
 
 }  // namespace

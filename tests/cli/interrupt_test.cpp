@@ -2,14 +2,20 @@
 
 #include "cli/interrupt.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <functional>
+#include <string>
 #include <thread>
+
+#include "run_tplab.h"
 
 namespace tplab::cli {
 namespace {
@@ -41,6 +47,22 @@ TEST_CASE("interrupt: the first SIGINT, SIGTERM or SIGHUP is remembered and ends
             return interrupt.requested() && interrupt.signal() == signal ? 0 : 2;
           }) == 0);
   }
+}
+
+TEST_CASE("interrupt: at a terminal the first Ctrl-C is answered at once, and no other signal") {
+  if (!testing::has_terminals()) return;
+  for (const int signal : {SIGINT, SIGTERM})
+    CHECK(outcome([signal] {
+            const int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+            if (grantpt(master) != 0 || unlockpt(master) != 0) return 1;
+            if (dup2(open(ptsname(master), O_RDWR | O_NOCTTY), STDERR_FILENO) < 0) return 1;
+            const Interrupt interrupt("stopping\n");
+            raise(signal);
+            raise(SIGTERM);
+            std::string said(100, ' ');
+            said.resize(static_cast<size_t>(std::max<ssize_t>(0, read(master, &said[0], 100))));
+            return said == (signal == SIGINT ? "stopping\r\n" : "") ? 0 : 2;
+          }) == 0);
 }
 
 TEST_CASE("interrupt: a second SIGINT ends the process, whatever the first signal was") {

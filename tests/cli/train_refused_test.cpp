@@ -139,7 +139,7 @@ TEST_CASE("train: only a run of tplab's can be resumed, and only as the model th
   resume(fixture("nanogpt-tiny/ckpt.pt"), {}, 3, "is no training run", "--checkpoint");
   resume(fixture("gpt2-tiny"), {}, 3, "is no training run", "--checkpoint");
   resume(folder / "absent", {}, 3, "absent", "fix: ");
-  resume(out, {}, 2, "has taken 2 of 2 steps already", "--steps N");
+  resume(out, {}, 2, "has taken 2 steps already, and --steps 2 is no more", "--steps N");
   for (const auto& [option, value] : {std::pair{"--layers", "2"},
                                       {"--heads", "4"},
                                       {"--width", "32"},

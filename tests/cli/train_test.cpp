@@ -220,6 +220,7 @@ TEST_CASE("train: Ctrl-C and SIGTERM save, say how to go on, and nothing is lost
     run.send(signal);
     const Ran ran = run.wait();
     CHECK(ran.exit_code == 128 + signal);
+    CHECK_THAT(ran.out, Contains("Other commands read the best: tplab generate"));
     CHECK_THAT(ran.err, Contains("of 1000000 steps, all saved") &&
                             Contains("\n  tplab train --resume " + out + "\n"));
     const int64_t done = steps_done(out);

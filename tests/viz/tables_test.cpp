@@ -104,6 +104,13 @@ TEST_CASE("display_width: wide characters are two, accents and codes none") {
   CHECK(display_width("\xff\x80") == 2);
 }
 
+TEST_CASE("cut_at: text keeps its white space, and lines are cut where a terminal would") {
+  CHECK(cut_at("one two\n  three\n", 5) == "one t\nwo\n  thr\nee\n");
+  CHECK(cut_at("12345\n\n123456", 5) == "12345\n\n12345\n6");
+  CHECK(cut_at("漢字漢", 5) == "漢字\n漢");
+  CHECK(cut_at("", 5).empty());
+}
+
 TEST_CASE("fitted: lines go on further in, and beneath what follows the labels of an error") {
   CHECK(fitted("one two three\n  four five six\nseven\n", 9) ==
         "one two\n  three\n  four\n    five\n    six\nseven\n");
