@@ -151,8 +151,8 @@ std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
   table.row("tp", tp);
   add_rows(table, each, "GB/s", "a plain read's GB/s");
   table.row("the ledger's cost", ledger);
-  return title(fmt::format("decode: {}, batch {}, {} cached positions, {} steps, {}, {} a step",
-                           model.describe(source), batch, seq, steps, dtype,
+  return title(fmt::format("decode: {}, batch {}, {} cached positions, {}, {}, {} a step",
+                           model.describe(source), batch, seq, counted(steps, "step"), dtype,
                            bytes_text(step_bytes(source.config())))) +
          table.text(output.colour()) + about_samples(each);
 }

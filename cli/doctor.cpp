@@ -40,7 +40,7 @@ std::vector<Measured> measure_all(int cores) {
   Progress progress;
   double done = 0;
   const auto step = [&](int threads, const char* what, auto f) {
-    progress.show(fmt::format("{}, {} threads", what, threads),
+    progress.show(fmt::format("{}, {}", what, counted(threads, "thread")),
                   done++ / (4 * static_cast<double>(counts.size())));
     return with_crew(threads, f);
   };
@@ -98,7 +98,7 @@ void add_machine(const MachineFacts& f, std::vector<Finding>& all) {
 
 void add_measured(const std::vector<Measured>& measured, std::vector<Finding>& all) {
   for (const Measured& m : measured) {
-    const std::string who = m.threads == 1 ? "1 thread" : fmt::format("{} threads", m.threads);
+    const std::string who = counted(m.threads, "thread");
     all.push_back({State::ok, "memory, " + who,
                    fmt::format("reads {:.1f} GB/s, copies {:.1f} GB/s",
                                m.read.bytes_per_second * 1e-9, m.copy * 1e-9),

@@ -157,13 +157,19 @@ std::string machine_text(const Report& report, bool colour, int columns) {
     text += fmt::format("\n{}\n{}", ink(heading, Ink::bold, colour),
                         ledger_table(run.forward[0]).text(colour, columns));
   }
+  if (!text.empty())
+    text +=
+        "payload         of the tensors, whatever way they went\n"
+        "sent by rank 0  its part in the algorithm\n";
   std::vector<ShardPlan> plans;
   for (const RunResult& run : report.runs) plans.emplace_back(report.config, run.tp);
   std::vector<MemoryOfRun> memory;
   for (size_t i = 0; i < plans.size(); ++i)
     memory.push_back({plans[i], report.runs[i].dtype, report.runs[i].ranks});
-  return text + fmt::format("\n{}\n{}", ink("memory of each rank", Ink::bold, colour),
-                            memory_table(memory).text(colour, columns));
+  return text +
+         fmt::format("\n{}\n{}", ink("memory of each rank", Ink::bold, colour),
+                     memory_table(memory).text(colour, columns)) +
+         "of the model    the padding of the vocabulary counted too\n";
 }
 
 }  // namespace

@@ -373,8 +373,8 @@ void TrainCommand::run(int& exit_code) {
   open_model();
   settings.check(config());
   if (first_step_ >= settings.steps)
-    fail(fmt::format("the run has taken {} steps already, and --steps {} is no more", first_step_,
-                     settings.steps),
+    fail(fmt::format("the run has taken {} already, and --steps {} is no more",
+                     counted(first_step_, "step"), settings.steps),
          "give more with --steps N");
   check_numbers();
   make_folder();
@@ -390,9 +390,9 @@ void TrainCommand::run(int& exit_code) {
   if (signal) {
     exit_code = 128 + signal;  // what a shell expects
     to_stderr(
-        "tplab: stopped after {} of {} steps, all saved; go on with\n  tplab train --resume "
+        "tplab: stopped after {} of {}, all saved; go on with\n  tplab train --resume "
         "{}\n",
-        outcome.done(), settings.steps, shell_word(out));
+        outcome.done(), counted(settings.steps, "step"), shell_word(out));
   }
   report(outcome);
   output.close();

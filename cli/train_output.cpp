@@ -155,9 +155,11 @@ std::string TrainOutcome::text() const {
   };
   const nlohmann::ordered_json& parts = summary["timing_breakdown"];
   std::string text = fmt::format(
-      "{} steps at tp {}, dp {}: {} ms a step, {} tokens a second\n"
-      "time: forward {} %, backward {} %, optimizer {} %, other {} %; communication {} %\n",
-      steps_[0].size(), results_.tp, results_.dp, number(summary["avg_step_time_s"], "{:.2f}", 1e3),
+      "{} at tp {}, dp {}: {} ms a step, {} tokens a second\n"
+      "time: forward {} %, backward {} %, optimizer {} %, other {} %; in these, communication {} "
+      "%\n",
+      counted(std::ssize(steps_[0]), "step"), results_.tp, results_.dp,
+      number(summary["avg_step_time_s"], "{:.2f}", 1e3),
       number(summary["avg_tokens_per_sec"], "{:.0f}"), number(parts["forward_percent"], "{:.0f}"),
       number(parts["backward_percent"], "{:.0f}"), number(parts["optimizer_percent"], "{:.0f}"),
       number(parts["other_percent"], "{:.0f}"),

@@ -78,12 +78,13 @@ Table run_table(const TrainingReport& report) {
 std::string legend(const TrainingReport& report) {
   std::string text =
       "gradients    the worst parameter's error, over its size\n"
-      "bound        the most that rounding may make of that error\n";
+      "bound        the most that rounding may make of that error (of others: --sites)\n"
+      "losses       the worst loss's error\n";
   if (report.steps > 0)
     text += fmt::format(
         "norms        of all gradients together, at each step\n"
         "after {:<6} the error of the parameters after {}\n",
-        report.steps, report.steps == 1 ? "one step" : fmt::format("{} steps", report.steps));
+        report.steps, counted(report.steps, "step"));
   return text +
          "replicas     what several ranks hold: the same bits on each\n"
          "collectives  of a rank and step: predicted in number and size\n";
@@ -231,10 +232,10 @@ Json mesh_json(const TrainingMesh& mesh) {
 std::string report_text(const TrainingReport& report, bool all, bool colour, int columns) {
   const GptConfig& c = report.config;
   std::string text = fmt::format(
-      "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens and {} steps against the "
+      "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens and {} against the "
       "dense float64 reference\n\n",
       report.source, c.n_layer, c.n_head, c.n_embd, c.vocab_size, report.batch, report.length,
-      report.steps);
+      counted(report.steps, "step"));
   text += run_table(report).text(colour, columns) + legend(report) + left_out_text(report) +
           not_judged_text(report);
   if (!report.reference_against.empty() || !report.not_compared.empty())
@@ -254,7 +255,9 @@ std::string report_text(const TrainingReport& report, bool all, bool colour, int
                         ink(fmt::format("what crossed between ranks in a step, {}, {}",
                                         name(report.runs.back().dtype), name(report.algorithm)),
                             Ink::bold, colour),
-                        step_table(communicating).text(colour, columns));
+                        step_table(communicating).text(colour, columns)) +
+            "payload       of the tensors, whatever way they went\n"
+            "rank 0 sends  its part in the algorithm; of a single number maybe none\n";
   const bool right = std::none_of(report.runs.begin(), report.runs.end(),
                                   [](const TrainingRun& run) { return run.finding.has_value(); });
   return text + "\n" + verdict_line(right, report.good(), report.left_out.size(), colour);

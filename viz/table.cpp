@@ -234,6 +234,10 @@ std::string fitted(std::string_view text, int columns) {
   return lines;
 }
 
+std::string counted(int64_t n, std::string_view what) {
+  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
 std::string cut_at(std::string_view text, int columns) {
   std::string lines;
   size_t width = 0;

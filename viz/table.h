@@ -57,6 +57,9 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent = 0);
 // in than they do, and beneath what follows "tplab: " or "  fix: ".
 std::string fitted(std::string_view text, int columns);
 
+// "1 step", "3 steps".
+std::string counted(int64_t n, std::string_view what);
+
 // Text whose white space is its own: a line that is too wide is cut where a terminal would cut it.
 std::string cut_at(std::string_view text, int columns);
 

@@ -108,8 +108,8 @@ void check_length(const Dataset& data, const std::string& origin, int64_t block_
 }
 
 std::string describe(const Dataset& data, const std::string& origin) {
-  return fmt::format("{}: {} + {} tokens, {}", printable_line(origin), data.train.size(),
-                     data.val.size(),
+  return fmt::format("{}: {} tokens to learn and {} to test, {}", printable_line(origin),
+                     data.train.size(), data.val.size(),
                      data.tokenizer ? data.tokenizer->description()
                                     : fmt::format("a vocabulary of {}", data.vocab_size));
 }

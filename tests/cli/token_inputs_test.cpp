@@ -86,9 +86,10 @@ TEST_CASE("train: token files of 32 bits are read as such, and said to be") {
   write_file(folder / "data/val.bin", ids);
   const Arguments options = {"--data", folder / "data", "--steps", "2", "--no-sample"};
   const Ran ran = trained(tiny(folder / "run", options));
-  CHECK_THAT(ran.err, Contains("500 + 500 tokens") && Contains("train.bin: read as uint32"));
+  CHECK_THAT(ran.err, Contains("500 tokens to learn and 500 to test") &&
+                          Contains("train.bin: read as uint32"));
   const Ran said = trained(tiny(folder / "other", options + Arguments{"--data-dtype", "uint16"}));
-  CHECK_THAT(said.err, Contains("1000 + 1000 tokens") && !Contains("note:"));
+  CHECK_THAT(said.err, Contains("1000 tokens to learn and 1000 to test") && !Contains("note:"));
   const Ran wrong = tplab(tiny(folder / "third", options + Arguments{"--data-dtype", "float"}));
   CHECK(wrong.exit_code == 2);
   CHECK_THAT(wrong.err, Contains("one of auto, uint8, uint16, uint32, int64"));
@@ -146,7 +147,8 @@ TEST_CASE("cases: prompts, texts and token files as they were reported") {
   const auto run = [&](const Arguments& options) {
     return tplab(tiny(folder / "run", options + Arguments{"--steps", "2", "--block", "8"}));
   };
-  CHECK_THAT(run({"--data", cases + "/01-uint32-tokens"}).err, Contains("3000 + 600 tokens"));
+  CHECK_THAT(run({"--data", cases + "/01-uint32-tokens"}).err,
+             Contains("3000 tokens to learn and 600 to test"));
   const Ran nine = run({"--data", cases + "/09-meta-without-characters"});
   CHECK(nine.exit_code == 0);
   CHECK_THAT(nine.err, Contains("a vocabulary of 150"));

@@ -322,7 +322,7 @@ TEST_CASE("train: nanoGPT's token files, without a tokenizer and with one") {
   const Ran plain =
       trained({"train", "--data", folder / "data", "--checkpoint", fixture("nanogpt-tiny/ckpt.pt"),
                "--steps", "2", "--batch", "2", "--eval-batches", "1", "--out", folder / "a"});
-  CHECK_THAT(plain.err, Contains("500 + 100 tokens"));
+  CHECK_THAT(plain.err, Contains("500 tokens to learn and 100 to test"));
   std::filesystem::copy_file(fixture("nanogpt-tiny/meta.pkl"), folder / "data/meta.pkl");
   trained(tiny(folder / "b", {"--data", folder / "data", "--steps", "2"}));
   CHECK(tplab({"generate", "--checkpoint", folder / "b", "--prompt", "x", "--max-new", "2"})

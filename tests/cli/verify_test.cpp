@@ -221,10 +221,11 @@ TEST_CASE("verify: every column of its tables is explained below it, in 60 colum
   const Ran forward = tplab(verify(kSmall) + Arguments{"--seq", "4"});
   const Ran backward =
       tplab(verify(kSmall) + Arguments{"--backward", "--dp", "2", "--seq", "4", "--steps", "1"});
-  for (const char* word : {"sites ", "error ", "bound ", "decode ", "replicas ", "collectives "})
+  for (const char* word : {"sites ", "error ", "bound ", "decode ", "replicas ", "collectives ",
+                           "payload ", "sent by rank 0 ", "of the model "})
     CHECK_THAT(forward.out, Contains(std::string("\n") + word));
-  for (const char* word :
-       {"gradients ", "bound ", "norms ", "after 1 ", "replicas ", "collectives "})
+  for (const char* word : {"gradients ", "bound ", "losses ", "norms ", "after 1 ", "replicas ",
+                           "collectives ", "payload ", "rank 0 sends "})
     CHECK_THAT(backward.out, Contains(std::string("\n") + word));
 }
 

@@ -28,7 +28,8 @@ TEST_CASE("dataset: a text's characters are sorted by code point, and nine tenth
   CHECK(data.tokenizer->decode(std::vector<int>{0, 1, 2, 3, 4, 5}) == "\nab\u00e9\uFFFD\U0001F600");
   CHECK(all(data.train) == std::vector<int32_t>{2, 3, 1, 0, 2, 5, 1, 4, 0});
   CHECK(all(data.val) == std::vector<int32_t>{3, 1});
-  CHECK(data.description == "a.txt: 9 + 2 tokens, 6 characters (the characters of a.txt)");
+  CHECK(data.description ==
+        "a.txt: 9 tokens to learn and 2 to test, 6 characters (the characters of a.txt)");
 }
 
 TEST_CASE(
