@@ -1,6 +1,5 @@
 // No right model is called wrong: a few dozen of those that tests/false_alarms verifies by the
 // thousand, and those that 0.1.0 called wrong.
-#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -32,12 +31,11 @@ TEST_CASE("verify: random right models are far within their bounds, NaN nowhere"
 TEST_CASE("verify_training: a norm that rounding may double has no bound, and must be a number") {
   const TrainingReport report = RandomModel(283).verify_training();
   CHECK(report.good());
-  double furthest = 0;
+  int not_judged = 0;
   for (const TrainingRun& run : report.runs)
     for (const SiteResult& r : run.results)
-      if (r.site == "step 1/norm" && std::isinf(r.bound.max_abs))
-        furthest = std::max(furthest, r.rms);
-  CHECK(furthest > 0.5);  // right, and more than half as much again
+      not_judged += r.site == "step 1/norm" && std::isinf(r.bound.max_abs);
+  CHECK(not_judged > 0);  // where g++ compiled the model it was off by 1.2 times itself
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const auto may_be = [&](double error) {
     Difference d;
