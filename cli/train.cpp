@@ -380,6 +380,9 @@ void TrainCommand::run(int& exit_code) {
   make_folder();
   to_stderr("training on {}\n", dataset_.description);
   for (const std::string& note : dataset_.notes) to_stderr("tplab: note: {}\n", note);
+  if (settings.sp && settings.tp == 1) to_stderr("tplab: note: --sp does nothing at --tp 1\n");
+  if (settings.zero > 0 && settings.dp == 1)
+    to_stderr("tplab: note: --zero {} does nothing at --dp 1\n", settings.zero);
   TrainOutcome outcome = new_outcome();
   int signal = 0;
   try {

@@ -88,8 +88,7 @@ ShardPlan::ShardPlan(const GptConfig& config, int tp) : config_(config), tp_(tp)
     const Split split = split_of(p.name);
     const bool by_head = split != Split::whole && p.name.find(".attn.") != std::string::npos;
     index_.emplace(p.name, rows_.size());
-    rows_.push_back(
-        {std::move(p.name), std::move(p.shape), split, by_head ? config.head_size() : 1});
+    rows_.push_back({std::move(p.name), p.shape, split, by_head ? config.head_size() : 1});
   }
 }
 

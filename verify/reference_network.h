@@ -82,8 +82,9 @@ std::vector<double> doubles(const std::vector<Real>& values) {
 }
 
 template <class Real>
-void show(const Visitor& visit, std::string site, Shape shape, const std::vector<Real>& values) {
-  if (visit) visit({std::move(site), std::move(shape), doubles(values)});
+void show(const Visitor& visit, std::string site, const Shape& shape,
+          const std::vector<Real>& values) {
+  if (visit) visit({std::move(site), shape, doubles(values)});
 }
 
 }  // namespace tplab::dense

@@ -103,8 +103,8 @@ bool is_ours(const std::string& path) {
 std::vector<StateTensor> checkpoint_tensors(const GptConfig& config) {
   std::vector<StateTensor> tensors;
   for (const std::string_view prefix : {kModel, kM, kV}) {
-    for (ParameterInfo& p : parameters(config))
-      tensors.push_back({std::string(prefix) + p.name, std::move(p.shape)});
+    for (const ParameterInfo& p : parameters(config))
+      tensors.push_back({std::string(prefix) + p.name, p.shape});
   }
   return tensors;
 }

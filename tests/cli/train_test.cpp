@@ -314,6 +314,16 @@ std::string token_bytes(int64_t count, int vocabulary) {
   return bytes;
 }
 
+TEST_CASE("train: options that do nothing on this mesh are noted") {
+  const TemporaryFolder folder;
+  const Ran one = trained(tiny(folder / "one", {"--steps", "1", "--sp", "--zero", "2"}));
+  CHECK_THAT(one.err, Contains("note: --sp does nothing at --tp 1\n") &&
+                          Contains("note: --zero 2 does nothing at --dp 1\n"));
+  const Ran four = trained(
+      tiny(folder / "four", {"--steps", "1", "--tp", "2", "--dp", "2", "--sp", "--zero", "2"}));
+  CHECK_THAT(four.err, !Contains("does nothing"));
+}
+
 TEST_CASE("train: nanoGPT's token files, without a tokenizer and with one") {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder / "data");
