@@ -89,7 +89,8 @@ struct ModelChoice {
   std::unique_ptr<WeightSource> open_even(uint64_t seed, bool draw_biases) const;
 };
 
-// Refuses what is not a whole number from `least` to 2^31 - 1, so that the product of two fits.
+// Refuses what is not a whole number from `least` to `most`, which is by itself 2^31 - 1, so that
+// the product of two fits.
 CLI::Validator whole_number(int32_t least, int32_t most = std::numeric_limits<int32_t>::max());
 CLI::Validator not_empty();    // "" is a variable that was never set
 CLI::Validator seed_number();  // from 0 to 2^64 - 1

@@ -1,4 +1,4 @@
-// How every parameter is split over the ranks: a table, and the only place that divides by tp.
+// How every parameter is split over the ranks: a table, and the only place that cuts one up.
 //
 // Loading, initialising, memory tables and shard pictures all read it.
 // source: Shoeybi et al. 2019, section 3 (columns, then rows); Megatron pads the vocabulary.

@@ -148,10 +148,9 @@ class TrainingDraws {
     const auto draws = static_cast<double>(trainers_.size());
     DrawnErrors logits(dtype);
     Values errors;
-    for (auto& trainer : trainers_) {
-      const auto draw = static_cast<int>(&trainer - trainers_.data());
+    for (int i = 0; auto& trainer : trainers_) {
       progress(fmt::format("step {}, {}", step + 1,
-                           drawing(dtype, draw, static_cast<int>(trainers_.size()))));
+                           drawing(dtype, i++, static_cast<int>(trainers_.size()))));
       const ReferenceGradients drawn = trainer.gradients(batch);
       logits.add("logits", drawn.logits, d.logits);
       add_squares(drawn.parameters, d.parameters, errors);

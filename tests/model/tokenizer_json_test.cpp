@@ -192,6 +192,11 @@ TEST_CASE("tokenizer folder: added_tokens.json and both configurations are read"
   CHECK_THAT(
       refusal([&] { load_tokenizer(folder.path()); }),
       Contains("added_tokens.json: the added token '<U>' has the id 65, which is the token 'A'"));
+  folder.write("added_tokens.json", R"({"the": 70})");
+  CHECK_THAT(
+      refusal([&] { load_tokenizer(folder.path()); }),
+      Contains(
+          "added_tokens.json: the added token 'the' has the id 70, and 257 in the vocabulary"));
   folder.write("added_tokens.json", R"({"<X>": 259})");
   CHECK_THAT(refusal([&] { load_tokenizer(folder.path()); }),
              Contains("added_tokens.json: the added token '<X>' has the id 259, and 261 in ") &&
