@@ -67,8 +67,8 @@ std::vector<Array> DecodeBench::read_by_a_step(const Gpt& gpt, const KvCache& ca
   const FlatParameters& flat = gpt.parameters();
   std::vector<Array> arrays;
   for (const FlatEntry& entry : flat.layout.entries()) {
-    const std::string& name = gpt.plan().rows()[entry.row].name;
-    const bool is_table = name == "transformer.wte.weight" && !gpt.config().tied_head;
+    const Role role = gpt.plan().rows()[entry.row].id.role;
+    const bool is_table = role == Role::token_embedding && !gpt.config().tied_head;
     if (entry.region != Region::whole_matrices && !is_table)
       arrays.push_back(flat.values.part(entry.first, {entry.count}));
   }

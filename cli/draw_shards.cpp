@@ -33,7 +33,7 @@ nlohmann::ordered_json json(const ShardsPicture& picture) {
     doc["matrices"].push_back({{"name", m.name},
                                {"shape", m.shape},
                                {"rank_shape", m.local_shape},
-                               {"split", name(m.split)},
+                               {"split", name(m.split, m.fused)},
                                {"placement", m.placement},
                                {"padding_rows", m.padding_rows},
                                {"rank_bytes", m.rank_bytes},

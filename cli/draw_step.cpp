@@ -74,7 +74,7 @@ Json json(const BlockStep& step) {
                               {"slice", w.slice},
                               {"rank_shape", w.local},
                               {"shape", w.global},
-                              {"split", name(w.split)},
+                              {"split", w.split},
                               {"gradient", w.gradient}});
   for (const BlockStep::From& from : step.from)
     doc["from"].push_back({{"id", from.id}, {"as", from.placement}});

@@ -151,11 +151,11 @@ Json training_json(const Training& t) {
 
 Json parameters_json(const ShardPlan& plan, DType dtype) {
   Json list = Json::array();
-  for (const ShardRow& row : plan.rows()) {
-    const Shape local = plan.local_shape(row, 0);
-    list.push_back({{"name", row.name},
-                    {"shape", row.shape},
-                    {"split", name(row.split)},
+  for (const NamedTensor& tensor : plan.tensors()) {
+    const Shape local = plan.local_shape(tensor, 0);
+    list.push_back({{"name", tensor.name},
+                    {"shape", tensor.shape},
+                    {"split", name(plan.first_row(tensor).split, tensor.fused())},
                     {"rank_shape", local},
                     {"rank_bytes", local.count() * size_bytes(dtype)}});
   }

@@ -12,14 +12,14 @@ const DropoutMask* or_null(const std::optional<DropoutMask>& mask) {
 }  // namespace
 
 template <class Residual>
-Attention<Residual>::Attention(Loader& loader, const std::string& name, int64_t layer)
-    : qkv_(loader.load<Varying>(name + ".c_attn.weight")),
-      qkv_bias_(loader.load<Varying>(name + ".c_attn.bias")),
-      proj_(loader.load<Varying>(name + ".c_proj.weight")),
-      proj_bias_(loader.load_small<Residual>(name + ".c_proj.bias")),
+Attention<Residual>::Attention(Loader& loader, Place at)
+    : qkv_(loader.load<Varying>(weight_of(Role::q, at))),
+      qkv_bias_(loader.load<Varying>(bias_of(Role::q, at))),
+      proj_(loader.load<Varying>(weight_of(Role::attention_out, at))),
+      proj_bias_(loader.load_small<Residual>(bias_of(Role::attention_out, at))),
       heads_(loader.plan().heads(loader.rank().index())),
       whole_heads_(loader.plan().config().n_head),
-      layer_(layer) {}
+      block_(at.block) {}
 
 template <class Residual>
 Tensor<Residual> Attention<Residual>::forward(Rank& rank, const Tensor<Residual>& x,
@@ -29,7 +29,7 @@ Tensor<Residual> Attention<Residual>::forward(Rank& rank, const Tensor<Residual>
   Tensor<Varying> qkv = watch("qkv", linear(in, qkv_.value, qkv_bias_.value), 3);  // [B, T, 3C/tp]
   Attended<Varying> heads;                                                         // [B, T, C/tp]
   if (pass.cache) {
-    KvPair past = pass.cache->layer(layer_);
+    KvPair past = pass.cache->layer(block_);
     heads.y = cached_attention(qkv, heads_.size(), pass.cache->length(), past.keys, past.values);
   } else {
     const auto mask = pass.attention_mask(rank, heads_.begin, whole_heads_, qkv.shape()[1]);

@@ -1,10 +1,8 @@
 // Causal self-attention, split over the ranks by heads.
 #pragma once
 
-#include <string>
-
 #include "model/kv_cache.h"
-#include "model/parameters.h"
+#include "model/loader.h"
 #include "model/pass.h"
 #include "sim/ops.h"
 
@@ -21,7 +19,7 @@ class Attention {
   using S = Stream<Residual>;
 
  public:
-  Attention(Loader& loader, const std::string& name, int64_t layer);  // "transformer.h.0.attn"
+  Attention(Loader& loader, Place at);
 
   struct Saved {
     SavedInput<Residual> input;
@@ -41,7 +39,7 @@ class Attention {
   Parameter<Varying> proj_;
   SmallParameter<Residual> proj_bias_;
   Range heads_;  // this rank's, of the model's
-  int64_t whole_heads_, layer_;
+  int64_t whole_heads_, block_;
 };
 
 }  // namespace tplab

@@ -6,18 +6,12 @@
 
 namespace tplab {
 
-namespace {
-std::string module(int64_t layer, std::string_view part) {
-  return fmt::format("transformer.h.{}.{}", layer, part);
-}
-}  // namespace
-
 template <class Residual>
 Block<Residual>::Block(Loader& loader, int64_t layer)
-    : norm_1_(loader, module(layer, "ln_1")),
-      attention_(loader, module(layer, "attn"), layer),
-      norm_2_(loader, module(layer, "ln_2")),
-      mlp_(loader, module(layer, "mlp")),
+    : norm_1_(loader, {layer, 0}),
+      attention_(loader, {layer, 0}),
+      norm_2_(loader, {layer, 1}),
+      mlp_(loader, {layer, 1}),
       layer_(layer) {}
 
 template <class Residual>

@@ -19,7 +19,7 @@ void check_size(const std::string& where, std::string_view size, int64_t value, 
 }
 
 // Values in all parameters together. A double, since a hostile config may overflow an int64.
-double parameter_count(const GptConfig& config) {
+double rough_count(const GptConfig& config) {
   double total = 0;
   const auto c = static_cast<double>(config.n_embd), f = static_cast<double>(config.n_inner);
   total += static_cast<double>(config.n_layer) * (4 * c * c + 2 * c * f + 13 * c + f);
@@ -67,9 +67,9 @@ void check(const GptConfig& config, const std::string& where) {
     fail(fmt::format("{}: the layer norms' epsilon is {}", where, config.layer_norm_eps),
          "it must be a positive number; GPT-2's is 1e-5");
   }
-  if (!(parameter_count(config) * 8 < 0x1p62)) {
+  if (!(rough_count(config) * 8 < 0x1p62)) {
     fail(fmt::format("{}: {:.1e} parameters are more than 64-bit byte counts can hold", where,
-                     parameter_count(config)),
+                     rough_count(config)),
          "choose smaller sizes");
   }
 }
@@ -94,34 +94,6 @@ const Preset& find_preset(std::string_view name) {
     names += fmt::format("{}{}", names.empty() ? "" : ", ", preset.name);
   }
   fail(fmt::format("there is no preset named '{}'", name), "the presets are " + names);
-}
-
-std::vector<ParameterInfo> parameters(const GptConfig& config) {
-  const int64_t C = config.n_embd, F = config.n_inner;
-  std::vector<ParameterInfo> list;
-  const auto layer_norm = [&](const std::string& name) {
-    list.push_back({name + ".weight", {C}});
-    if (config.bias) list.push_back({name + ".bias", {C}});
-  };
-  const auto linear = [&](const std::string& name, int64_t out, int64_t in) {
-    list.push_back({name + ".weight", {out, in}});
-    if (config.bias) list.push_back({name + ".bias", {out}});
-  };
-
-  list.push_back({"transformer.wte.weight", {config.vocab_size, C}});
-  list.push_back({"transformer.wpe.weight", {config.block_size, C}});
-  for (int64_t layer = 0; layer < config.n_layer; ++layer) {
-    const std::string block = fmt::format("transformer.h.{}.", layer);
-    layer_norm(block + "ln_1");
-    linear(block + "attn.c_attn", 3 * C, C);  // [Q|K|V]
-    linear(block + "attn.c_proj", C, C);
-    layer_norm(block + "ln_2");
-    linear(block + "mlp.c_fc", F, C);
-    linear(block + "mlp.c_proj", C, F);
-  }
-  layer_norm("transformer.ln_f");
-  if (!config.tied_head) list.push_back({"lm_head.weight", {config.vocab_size, C}});
-  return list;
 }
 
 }  // namespace tplab

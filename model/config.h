@@ -44,14 +44,4 @@ struct Preset {
 const std::vector<Preset>& presets();
 const Preset& find_preset(std::string_view name);  // throws Error(usage) that lists the names
 
-// One parameter of the network, under nanoGPT's name and in nanoGPT's layout: linears are
-// [out, in], vectors [n].
-struct ParameterInfo {
-  std::string name;  // "transformer.h.0.attn.c_attn.weight"
-  Shape shape;
-};
-
-// Every parameter of a model, in nanoGPT's order. A tied head is not listed twice.
-std::vector<ParameterInfo> parameters(const GptConfig& config);
-
 }  // namespace tplab

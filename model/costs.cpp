@@ -32,10 +32,4 @@ double decode_bytes(const GptConfig& c, int64_t past, DType dtype) {
   return (weights + cache) * static_cast<double>(size_bytes(dtype));
 }
 
-int64_t parameter_count(const GptConfig& config) {
-  int64_t total = 0;
-  for (const ParameterInfo& p : parameters(config)) total += p.shape.count();
-  return total;
-}
-
 }  // namespace tplab

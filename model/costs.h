@@ -24,7 +24,4 @@ double training_flops(const GptConfig& config, int64_t batch, int64_t length);
 //   (L (4 C² + 2 C F) + V C + biases and norms + 2 L C (past + 1)) * size_bytes(dtype)
 double decode_bytes(const GptConfig& config, int64_t past, DType dtype);
 
-// Numbers in all parameters.
-int64_t parameter_count(const GptConfig& config);
-
 }  // namespace tplab

@@ -18,8 +18,8 @@ std::vector<int32_t> positions_of(const Tokens& tokens, int64_t first) {  // [B,
 
 template <class Residual>
 Embedding<Residual>::Embedding(Loader& loader)
-    : wte_(loader.load<Varying>("transformer.wte.weight")),
-      wpe_(loader.load<Invariant>("transformer.wpe.weight")),
+    : wte_(loader.load<Varying>(weight_of(Role::token_embedding))),
+      wpe_(loader.load<Invariant>(weight_of(Role::position_embedding))),
       first_row_(loader.rank().index() * loader.plan().vocab_local()) {}
 
 template <class Residual>

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/parameters.h"
+#include "model/loader.h"
 #include "model/pass.h"
 #include "model/tokens.h"
 

@@ -10,10 +10,9 @@ constexpr int64_t kAlignment = 16;
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-Region region_of(const ShardRow& row) {
-  if (row.split != Split::whole)
-    return row.shape.dims() > 1 ? Region::split_matrices : Region::split_vectors;
-  return row.shape.dims() > 1 ? Region::whole_matrices : Region::whole_vectors;
+Region region_of(const ParameterRow& row) {
+  if (row.split != Split::whole) return row.decays ? Region::split_matrices : Region::split_vectors;
+  return row.gradient_in_terms ? Region::whole_vectors : Region::whole_matrices;
 }
 
 }  // namespace
@@ -25,12 +24,15 @@ FlatLayout::FlatLayout(const ShardPlan& plan, int tp_rank, int dp)
                         Region::whole_vectors}) {
     const int64_t begin = next;
     for (size_t i = 0; i < plan.rows().size(); ++i) {
-      if (region_of(plan.rows()[i]) != region) continue;
-      const int64_t count = plan.local_shape(plan.rows()[i], tp_rank).count();
+      const ParameterRow& row = plan.rows()[i];
+      if (region_of(row) != region) continue;
+      if (!row.joined) next = round_up(next, kAlignment);
+      const int64_t count = plan.local_shape(row, tp_rank).count();
       entry_of_row_[i] = entries_.size();
-      entries_.push_back({i, region, next, count});
-      next += round_up(count, kAlignment);
+      entries_.push_back({i, region, next, count, row.joined});
+      next += count;
     }
+    next = round_up(next, kAlignment);
     ranges_[static_cast<size_t>(region)] = {begin, next};
   }
   part_ = round_up((next + dp - 1) / dp, kAlignment);

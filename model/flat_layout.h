@@ -25,8 +25,10 @@ enum class Region {
 struct FlatEntry {
   size_t row;  // in plan.rows()
   Region region;
-  int64_t first;  // of its numbers in the list; a multiple of 16 (64 bytes of f32)
+  int64_t first;  // of its numbers in the list; a multiple of 16 (64 bytes of f32), or, of a joined
+                  // row, right behind those of the row before
   int64_t count;  // this rank's part of the parameter, padding included
+  bool joined;    // the parameter's row is
 };
 
 class FlatLayout {
@@ -51,7 +53,6 @@ class FlatLayout {
   std::array<Range, 4> ranges_;
 };
 
-// Weight decay is for matrices: nanoGPT decays parameters of two dimensions.
 constexpr bool decays(Region region) {
   return region == Region::split_matrices || region == Region::whole_matrices;
 }

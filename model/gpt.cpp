@@ -50,8 +50,9 @@ BasicGpt<Residual>::BasicGpt(Loader loader)
       dtype_(loader.dtype()),
       embedding_(loader),
       blocks_(load_blocks(loader)),
-      final_norm_(loader, "transformer.ln_f"),
-      head_(plan_.config().tied_head ? embedding_.table() : loader.load<Varying>("lm_head.weight")),
+      final_norm_(loader, Place{}),
+      head_(plan_.config().tied_head ? embedding_.table()
+                                     : loader.load<Varying>(weight_of(Role::head))),
       flat_(loader.flat()) {}
 
 template <class Residual>

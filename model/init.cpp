@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <functional>
 #include <map>
 #include <string>
@@ -15,26 +14,16 @@ namespace tplab {
 
 namespace {
 
-// value = mean + deviation * normal.
-struct Distribution {
-  float mean, deviation;
-};
-
-Distribution distribution_of(std::string_view name, const GptConfig& config, bool draw_biases) {
-  const float small = draw_biases ? 0.02f : 0.0f;
-  if (name.ends_with(".bias")) return {0.0f, small};
-  if (name.find(".ln_") != std::string_view::npos) return {1.0f, small};
-  if (name.ends_with("c_proj.weight"))
-    return {0.0f, 0.02f / std::sqrt(2.0f * static_cast<float>(config.n_layer))};
-  return {0.0f, 0.02f};
-}
-
 class InitialWeights : public WeightSource {
  public:
   InitialWeights(const GptConfig& config, InitOptions options)
       : config_(config), options_(options) {
-    for (ParameterInfo& p : parameters(config))
-      columns_.emplace(std::move(p.name), cols_of(p.shape));
+    const std::vector<ParameterRow> rows = parameters(config);
+    for (NamedTensor& tensor : named_tensors(rows)) {
+      Distribution values = rows[tensor.first_row].initial;  // those below are drawn alike
+      if (options.draw_biases) values.deviation += values.drawn;
+      tensors_.emplace(std::move(tensor.name), Drawn{cols_of(tensor.shape), values});
+    }
   }
   const GptConfig& config() const override { return config_; }
   std::string description() const override {
@@ -43,24 +32,27 @@ class InitialWeights : public WeightSource {
   std::string stored_dtype() const override { return "f32"; }
 
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
-    const int64_t cols = columns_of(parameter);
-    const Distribution d = distribution_of(parameter, config_, options_.draw_biases);
+    const Drawn& of = find(parameter);
     const RandomStream stream(options_.seed, parameter);
     dispatch(out.dtype, [&](auto zero) {
       using Real = decltype(zero);
       auto* to = static_cast<Real*>(out.data);
       for (const Range& rows : slice.rows) {
         for (int64_t row = rows.begin; row < rows.end; ++row) {
-          to = fill(stream, d, row * cols + slice.cols.begin, slice.cols.size(), to);
+          to = fill(stream, of.values, row * of.cols + slice.cols.begin, slice.cols.size(), to);
         }
       }
     });
   }
 
  private:
-  int64_t columns_of(std::string_view parameter) const {
-    const auto at = columns_.find(parameter);
-    if (at != columns_.end()) return at->second;
+  struct Drawn {
+    int64_t cols;
+    Distribution values;
+  };
+  const Drawn& find(std::string_view parameter) const {
+    const auto at = tensors_.find(parameter);
+    if (at != tensors_.end()) return at->second;
     fail(fmt::format("the model has no parameter '{}'", parameter), "");
   }
 
@@ -84,7 +76,7 @@ class InitialWeights : public WeightSource {
 
   GptConfig config_;
   InitOptions options_;
-  std::map<std::string, int64_t, std::less<>> columns_;  // of each parameter
+  std::map<std::string, Drawn, std::less<>> tensors_;
 };
 
 }  // namespace

@@ -1,10 +1,9 @@
 // A layer norm over the whole width, of each position on the stream.
 #pragma once
 
-#include <string>
 #include <utility>
 
-#include "model/parameters.h"
+#include "model/loader.h"
 #include "sim/ops.h"
 
 namespace tplab {
@@ -15,9 +14,10 @@ class LayerNorm {
   using S = Stream<Residual>;
 
  public:
-  LayerNorm(Loader& loader, const std::string& name)
-      : weight_(loader.load_small<Residual>(name + ".weight")),
-        bias_(loader.load_small<Residual>(name + ".bias")),
+  // at: before which addition to the stream; outside the blocks, before the head.
+  LayerNorm(Loader& loader, Place at)
+      : weight_(loader.load_small<Residual>(weight_of(Role::norm, at))),
+        bias_(loader.load_small<Residual>(bias_of(Role::norm, at))),
         eps_(loader.plan().config().layer_norm_eps) {}
 
   // x: [B, T, C]   weight, bias: [C]   ->   [B, T, C]

@@ -5,11 +5,11 @@
 namespace tplab {
 
 template <class Residual>
-Mlp<Residual>::Mlp(Loader& loader, const std::string& name)
-    : up_(loader.load<Varying>(name + ".c_fc.weight")),
-      up_bias_(loader.load<Varying>(name + ".c_fc.bias")),
-      down_(loader.load<Varying>(name + ".c_proj.weight")),
-      down_bias_(loader.load_small<Residual>(name + ".c_proj.bias")),
+Mlp<Residual>::Mlp(Loader& loader, Place at)
+    : up_(loader.load<Varying>(weight_of(Role::mlp_up, at))),
+      up_bias_(loader.load<Varying>(bias_of(Role::mlp_up, at))),
+      down_(loader.load<Varying>(weight_of(Role::mlp_down, at))),
+      down_bias_(loader.load_small<Residual>(bias_of(Role::mlp_down, at))),
       gelu_(loader.plan().config().gelu) {}
 
 template <class Residual>

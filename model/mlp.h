@@ -1,9 +1,7 @@
 // The two-layer perceptron of a block, split over the ranks by its hidden features.
 #pragma once
 
-#include <string>
-
-#include "model/parameters.h"
+#include "model/loader.h"
 #include "model/pass.h"
 
 namespace tplab {
@@ -20,7 +18,7 @@ class Mlp {
   using S = Stream<Residual>;
 
  public:
-  Mlp(Loader& loader, const std::string& name);  // "transformer.h.0.mlp"
+  Mlp(Loader& loader, Place at);
 
   struct Saved {
     SavedInput<Residual> input;

@@ -1,57 +1,125 @@
 #include "model/parameters.h"
 
-#include <fmt/format.h>
+#include <cmath>
 
-#include <vector>
-
-#include "sim/error.h"
+#include "model/name_table.h"
 
 namespace tplab {
 
-Loader::Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
-               Purpose purpose)
-    : rank_(rank),
-      source_(source),
-      plan_(plan),
-      dtype_(dtype),
-      flat_{FlatLayout(plan, rank.index(), rank.dp_size()), {}, {}} {
-  const Shape shape{flat_.layout.count()};
-  flat_.values = rank.device().allocate(dtype, shape);
-  if (purpose == Purpose::generate) return;
-  // The gaps between parameters must be zeros: the optimizer and collectives pass over them.
-  rank.device().zero(flat_.values);
-  flat_.gradients = rank.device().allocate(dtype, shape);
-  rank.device().zero(flat_.gradients);
+namespace {
+
+// source: nanoGPT model.py, Radford et al. 2019, section 2.3
+constexpr float kDeviation = 0.02f;
+
+// Builds the list in order.
+class List {
+ public:
+  explicit List(bool bias) : bias_(bias) {}
+
+  void add(ParameterRow row) {
+    row.decays = row.shape.dims() > 1;
+    row.tensor = tensor_name(nanogpt_names(), row.id);
+    if (row.joined) row.first_row = rows_.back().first_row + rows_.back().shape[0];
+    rows_.push_back(std::move(row));
+  }
+  // A weight and its bias; or those of several products of one input, one below the other.
+  void add_with_bias(const std::vector<ParameterRow>& weights) {
+    for (const ParameterRow& row : weights) add(row);
+    if (!bias_) return;
+    for (const ParameterRow& row : weights) add(with_outputs_of(row));
+  }
+  std::vector<ParameterRow> take() && { return std::move(rows_); }
+
+ private:
+  // The bias: split as the product's outputs are, which a row-parallel one has whole.
+  static ParameterRow with_outputs_of(ParameterRow row) {
+    row.id.bias = true;
+    row.shape = {row.shape[0]};
+    if (row.split == Split::cols) row.split = Split::whole;
+    row.gradient_in_terms = row.split == Split::whole;
+    row.initial = {.drawn = kDeviation};
+    return row;
+  }
+
+  bool bias_;
+  std::vector<ParameterRow> rows_;
+};
+
+}  // namespace
+
+std::vector<ParameterRow> parameters(const GptConfig& config) {
+  const int64_t C = config.n_embd, F = config.n_inner, D = config.head_size();
+  constexpr Distribution kNormal = {.deviation = kDeviation};
+  const Distribution to_stream = {
+      // of what writes to the stream
+      .deviation = kDeviation / std::sqrt(2.0f * static_cast<float>(config.n_layer))};
+  List list(config.bias);
+  const auto table = [&](Role role, int64_t rows, Split split) {
+    list.add({.id = weight_of(role), .shape = {rows, C}, .split = split, .initial = kNormal});
+  };
+  const auto norm = [&](Place at) {
+    list.add_with_bias({{.id = weight_of(Role::norm, at),
+                         .shape = {C},
+                         .gradient_in_terms = true,
+                         .initial = {.mean = 1, .drawn = kDeviation}}});
+  };
+
+  table(Role::token_embedding, config.vocab_size, Split::vocab);
+  table(Role::position_embedding, config.block_size, Split::whole);
+  for (int64_t b = 0; b < config.n_layer; ++b) {
+    const Place attention{b, 0}, mlp{b, 1};
+    const auto heads = [&](Role role) {
+      return ParameterRow{.id = weight_of(role, attention),
+                          .shape = {C, C},
+                          .split = Split::rows,
+                          .unit = D,
+                          .joined = role != Role::q,
+                          .initial = kNormal};
+    };
+    norm(attention);
+    list.add_with_bias({heads(Role::q), heads(Role::k), heads(Role::v)});
+    list.add_with_bias({{.id = weight_of(Role::attention_out, attention),
+                         .shape = {C, C},
+                         .split = Split::cols,
+                         .unit = D,
+                         .initial = to_stream}});
+    norm(mlp);
+    list.add_with_bias({{.id = weight_of(Role::mlp_up, mlp),
+                         .shape = {F, C},
+                         .split = Split::rows,
+                         .initial = kNormal}});
+    list.add_with_bias({{.id = weight_of(Role::mlp_down, mlp),
+                         .shape = {C, F},
+                         .split = Split::cols,
+                         .initial = to_stream}});
+  }
+  norm({});
+  if (!config.tied_head) table(Role::head, config.vocab_size, Split::vocab);
+  return std::move(list).take();
 }
 
-Loader::ValueAndGradient Loader::read(const std::string& parameter, bool sharded) {
-  if (parameter.ends_with(".bias") && !plan_.config().bias) return {};
-  const ShardRow& row = plan_.row(parameter);
-  if ((row.split != Split::whole) != sharded) {
-    throw Error(ErrorKind::run,
-                fmt::format("{}: the layer holds it {}, and the shard plan says '{}'", parameter,
-                            sharded ? "sharded" : "whole", name(row.split)),
-                "make the plan (model/shard_plan.cpp) and the layer's type agree");
+std::vector<NamedTensor> named_tensors(const std::vector<ParameterRow>& rows) {
+  std::vector<NamedTensor> tensors;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const ParameterRow& row = rows[i];
+    if (row.first_row == 0) {
+      tensors.push_back({row.tensor, row.id, row.shape, i});
+      continue;
+    }
+    tensors.back().shape[0] += row.shape[0];
+    ++tensors.back().rows;
   }
-  const Shape shape = plan_.local_shape(row, rank_.index());
-  const int64_t first = flat_.layout.entry(static_cast<size_t>(&row - plan_.rows().data())).first;
-  Array local = flat_.values.part(first, shape);
-  Device& device = rank_.device();
+  return tensors;
+}
 
-  Array gradient;
-  if (flat_.gradients.present()) gradient = flat_.gradients.part(first, shape);
-  if (!device.has_numbers()) return {local, gradient};
+std::vector<NamedTensor> named_tensors(const GptConfig& config) {
+  return named_tensors(parameters(config));
+}
 
-  const Slice slice = plan_.slice(row, rank_.index());
-  if (slice.count() < local.count()) device.zero(local);  // rows past the vocabulary
-  if (void* memory = device.host_memory(local)) {
-    source_.read(parameter, slice, {dtype_, memory, slice.count()});
-  } else {
-    std::vector<std::byte> staging(static_cast<size_t>(local.bytes()));
-    source_.read(parameter, slice, {dtype_, staging.data(), slice.count()});
-    device.upload({dtype_, staging.data(), local.count()}, local);
-  }
-  return {local, gradient};
+int64_t parameter_count(const GptConfig& config) {
+  int64_t total = 0;
+  for (const ParameterRow& row : parameters(config)) total += row.shape.count();
+  return total;
 }
 
 }  // namespace tplab

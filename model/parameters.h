@@ -1,81 +1,101 @@
-// The parameters of one rank: their values in one flat list and, for training, their gradients in
-// another.
+// Every parameter of the network: one row each, and the only place that knows its facts.
+//
+// Sharding, initialising, loading, saving, the flat list, AdamW, memory tables, pictures and the
+// verifier read the row. None of them looks at a name or guesses from a shape.
 #pragma once
 
-#include <optional>
+#include <cstdint>
 #include <string>
-#include <utility>
+#include <vector>
 
-#include "model/flat_layout.h"
-#include "model/stream.h"
-#include "model/weights.h"
-#include "sim/tensor.h"
+#include "model/config.h"
 
 namespace tplab {
 
-// A parameter as a layer holds it. P: where it lives; Use: how the layer reads it, which decides
-// where its gradient lives.
-template <class P, class Use = P>
-struct Parameter {
-  Tensor<P> value;
-  Grad<Use> grad;  // added to by the backward pass; absent in a model that only generates
+// What a parameter is for, whatever a file calls it.
+enum class Role {
+  token_embedding,     // [V, C]
+  position_embedding,  // [block, C]
+  norm,                // [C], before a block's attention or MLP, or (outside the blocks) the last
+  q,                   // [C, C], a head's D rows together; as k and v
+  k,
+  v,
+  attention_out,  // [C, C]: its inputs are the heads
+  mlp_up,         // [F, C]
+  mlp_down,       // [C, F]
+  head,           // [V, C], of a model that does not tie it
 };
 
-// A norm's weight or a row-parallel bias: under SP each rank's gradient is one term of a sum.
-template <class Residual>
-using SmallParameter = Parameter<Invariant, typename Stream<Residual>::Param>;
+// Where in the network a parameter is: in which block, and for which of its additions to the
+// stream.
+struct Place {
+  static constexpr int64_t kOutside = -1;
 
-enum class Purpose { generate, train };  // train: with gradients
+  int64_t block = kOutside;
+  int64_t join = 0;  // 0 adds attention, 1 the MLP
 
-// The numbers themselves. A handle: copies share them.
-struct FlatParameters {
-  FlatLayout layout;
-  Array values, gradients;  // [layout.count()]; no gradients for Purpose::generate
+  bool in_block() const { return block != kOutside; }
+  auto operator<=>(const Place&) const = default;
 };
 
-// What is left of the backward passes once every term is summed over the tensor-parallel ranks.
-// Over data-parallel ranks it is still to be summed.
-struct Gradients {
-  Tensor<Varying> split;    // of the sharded parameters
-  Tensor<Invariant> whole;  // of wpe and, after SP's sum, the small ones
+struct ParameterId {
+  Role role;
+  bool bias = false;
+  Place at = {};
+
+  auto operator<=>(const ParameterId&) const = default;
+};
+constexpr ParameterId weight_of(Role role, Place at = {}) { return {role, false, at}; }
+constexpr ParameterId bias_of(Role role, Place at = {}) { return {role, true, at}; }
+
+// How it is split over the tensor-parallel ranks.
+// source: Shoeybi et al. 2019, section 3 (columns, then rows); Megatron pads the vocabulary.
+enum class Split {
+  whole,  // all of it on every rank
+  rows,   // a range of rows: output features (Megatron "column parallel") or their bias
+  cols,   // a range of columns: input features (Megatron "row parallel")
+  vocab,  // a range of rows of the padded vocabulary; rows past the real one are zeros
 };
 
-// Copies one rank's part of each parameter from where weights come from to its device.
-class Loader {
- public:
-  Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
-         Purpose purpose = Purpose::generate);
-
-  // The parameter, placed as the layer says: Varying if the plan splits it, Invariant if every
-  // rank holds the whole. A bias that the model does not have comes back absent.
-  // Throws Error(run) if the plan places it otherwise.
-  template <class P, class Use = P>
-  Parameter<P, Use> load(const std::string& parameter) {
-    auto [value, grad] = read(parameter, same<P, Varying>);
-    return {assume_placement<P>(rank_, std::move(value)),
-            assume_placement<Dual<Use>>(rank_, std::move(grad))};
-  }
-  template <class Residual>
-  SmallParameter<Residual> load_small(const std::string& parameter) {
-    return load<Invariant, typename Stream<Residual>::Param>(parameter);
-  }
-
-  Rank& rank() { return rank_; }
-  const ShardPlan& plan() const { return plan_; }
-  DType dtype() const { return dtype_; }
-  const FlatParameters& flat() const { return flat_; }
-
- private:
-  struct ValueAndGradient {
-    Array value, gradient;
-  };
-  ValueAndGradient read(const std::string& parameter, bool sharded);
-
-  Rank& rank_;
-  const WeightSource& source_;
-  const ShardPlan& plan_;
-  DType dtype_;
-  FlatParameters flat_;
+// A fresh value: mean + deviation * normal. `drawn` is the deviation where biases and norms, which
+// start constant, are drawn (InitOptions).
+struct Distribution {
+  float mean = 0, deviation = 0, drawn = 0;
 };
+
+struct ParameterRow {
+  ParameterId id;
+  Shape shape;  // whole: linears [out, in], vectors [n]
+  Split split = Split::whole;
+  int64_t unit = 1;  // rows or columns that stay together: a head's
+  // One product reads it together with the row before: a rank stores it right behind that one's.
+  bool joined = false;
+  bool decays = false;  // weight decay is for matrices: nanoGPT decays parameters of two dimensions
+  // Under SP each rank's gradient of a norm or of a bias on the stream is one term of a sum.
+  bool gradient_in_terms = false;
+  Distribution initial = {};
+  // Where it is saved, whose random numbers it draws, and what people call it: rows first_row .. of
+  // this tensor. q, k and v lie one below the other in nanoGPT's c_attn.
+  std::string tensor = {};
+  int64_t first_row = 0;
+};
+
+// In nanoGPT's order; the rows of one tensor are neighbours. A tied head has no row of its own.
+std::vector<ParameterRow> parameters(const GptConfig& config);
+
+// A tensor as it is saved and shown, under nanoGPT's name: one parameter, or several.
+struct NamedTensor {
+  std::string name;  // "transformer.h.0.attn.c_attn.weight"
+  ParameterId id;    // of the first
+  Shape shape;
+  size_t first_row = 0, rows = 1;  // in parameters()
+
+  bool fused() const { return rows > 1; }  // [Q|K|V]
+};
+
+std::vector<NamedTensor> named_tensors(const std::vector<ParameterRow>& rows);
+std::vector<NamedTensor> named_tensors(const GptConfig& config);
+
+int64_t parameter_count(const GptConfig& config);
 
 }  // namespace tplab

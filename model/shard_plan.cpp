@@ -19,45 +19,7 @@ bool suffices(const GptConfig& c, int tp) { return c.n_head >= tp && c.n_inner >
 
 bool splits(const GptConfig& c, int tp) { return c.uneven ? suffices(c, tp) : divides(c, tp); }
 
-// The plan itself: which rule a parameter follows, by the end of its name.
-Split split_of(std::string_view name) {
-  struct Rule {
-    std::string_view ending;
-    Split split;
-  };
-  constexpr Rule kRules[] = {
-      {"wte.weight", Split::vocab},          // [V, C]
-      {"lm_head.weight", Split::vocab},      // [V, C]
-      {"attn.c_attn.weight", Split::heads},  // [3C, C]
-      {"attn.c_attn.bias", Split::heads},    // [3C]
-      {"attn.c_proj.weight", Split::cols},   // [C, C]: its inputs are the heads
-      {"mlp.c_fc.weight", Split::rows},      // [F, C]
-      {"mlp.c_fc.bias", Split::rows},        // [F]
-      {"mlp.c_proj.weight", Split::cols},    // [C, F]
-  };  // norms, positions and the biases of row-parallel products: whole
-  for (const Rule& rule : kRules) {
-    if (name.ends_with(rule.ending)) return rule.split;
-  }
-  return Split::whole;
-}
-
 }  // namespace
-
-std::string_view name(Split split) {
-  switch (split) {
-    case Split::whole:
-      return "whole";
-    case Split::rows:
-      return "rows";
-    case Split::cols:
-      return "cols";
-    case Split::heads:
-      return "heads";
-    case Split::vocab:
-      return "vocab";
-  }
-  return "?";
-}
 
 std::string tps_that_work(const GptConfig& config) {
   std::vector<int> good;
@@ -84,18 +46,17 @@ ShardPlan::ShardPlan(const GptConfig& config, int tp) : config_(config), tp_(tp)
   }
   const int64_t multiple = int64_t{64} * tp;
   padded_vocab_ = (config.vocab_size + multiple - 1) / multiple * multiple;
-  for (ParameterInfo& p : parameters(config)) {
-    const Split split = split_of(p.name);
-    const bool by_head = split != Split::whole && p.name.find(".attn.") != std::string::npos;
-    index_.emplace(p.name, rows_.size());
-    rows_.push_back({std::move(p.name), p.shape, split, by_head ? config.head_size() : 1});
-  }
+  rows_ = parameters(config);
+  tensors_ = named_tensors(rows_);
+  for (size_t i = 0; i < rows_.size(); ++i) index_.emplace(rows_[i].id, i);
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    tensor_of_row_.insert(tensor_of_row_.end(), tensors_[i].rows, i);
 }
 
-const ShardRow& ShardPlan::row(std::string_view parameter) const {
-  const auto at = index_.find(parameter);
-  if (at == index_.end()) fail(fmt::format("the shard plan has no parameter '{}'", parameter), "");
-  return rows_[at->second];
+size_t ShardPlan::index_of(const ParameterId& id) const {
+  const auto at = index_.find(id);
+  if (at == index_.end()) fail("the shard plan has no such parameter", "");
+  return at->second;
 }
 
 Range ShardPlan::part(int64_t size, int64_t unit, int rank) const {
@@ -108,7 +69,7 @@ Range ShardPlan::heads(int rank) const { return part(config_.n_head, 1, rank); }
 
 Range ShardPlan::hidden(int rank) const { return part(config_.n_inner, 1, rank); }
 
-Slice ShardPlan::slice(const ShardRow& row, int rank) const {
+Slice ShardPlan::slice(const ParameterRow& row, int rank) const {
   const int64_t rows = row.shape[0], cols = cols_of(row.shape);
   switch (row.split) {
     case Split::whole:
@@ -117,14 +78,6 @@ Slice ShardPlan::slice(const ShardRow& row, int rank) const {
       return {{part(rows, row.unit, rank)}, {0, cols}};
     case Split::cols:
       return {{{0, rows}}, part(cols, row.unit, rank)};
-    case Split::heads: {
-      Slice slice{{}, {0, cols}};
-      const int64_t block = rows / 3;
-      const Range own = part(block, row.unit, rank);
-      for (int64_t i = 0; i < 3; ++i)
-        slice.rows.push_back({i * block + own.begin, i * block + own.end});
-      return slice;
-    }
     case Split::vocab: {
       const Range want = part(padded_vocab_, 1, rank);
       return {{{std::min(want.begin, rows), std::min(want.end, rows)}}, {0, cols}};
@@ -133,7 +86,7 @@ Slice ShardPlan::slice(const ShardRow& row, int rank) const {
   return {};
 }
 
-Shape ShardPlan::local_shape(const ShardRow& row, int rank) const {
+Shape ShardPlan::local_shape(const ParameterRow& row, int rank) const {
   const Slice own = slice(row, rank);
   Shape shape = row.shape;
   shape[0] = row.split == Split::vocab ? vocab_local() : own.row_count();
@@ -141,11 +94,31 @@ Shape ShardPlan::local_shape(const ShardRow& row, int rank) const {
   return shape;
 }
 
+Slice ShardPlan::saved_slice(const ParameterRow& row, int rank) const {
+  Slice saved = slice(row, rank);
+  for (Range& rows : saved.rows) rows = {rows.begin + row.first_row, rows.end + row.first_row};
+  return saved;
+}
+
+Slice ShardPlan::slice(const NamedTensor& tensor, int rank) const {
+  Slice all = saved_slice(first_row(tensor), rank);
+  for (size_t i = 1; i < tensor.rows; ++i) {
+    const Slice next = saved_slice(rows_[tensor.first_row + i], rank);
+    all.rows.insert(all.rows.end(), next.rows.begin(), next.rows.end());
+  }
+  return all;
+}
+
+Shape ShardPlan::local_shape(const NamedTensor& tensor, int rank) const {
+  Shape shape = local_shape(first_row(tensor), rank);
+  for (size_t i = 1; i < tensor.rows; ++i)
+    shape[0] += local_shape(rows_[tensor.first_row + i], rank)[0];
+  return shape;
+}
+
 int64_t ShardPlan::local_count(int rank) const {
   int64_t count = 0;
-  for (const ShardRow& row : rows_) {
-    count += local_shape(row, rank).count();
-  }
+  for (const ParameterRow& row : rows_) count += local_shape(row, rank).count();
   return count;
 }
 
@@ -153,6 +126,21 @@ int64_t ShardPlan::total_count() const {
   int64_t count = 0;
   for (int rank = 0; rank < tp_; ++rank) count += local_count(rank);
   return count;
+}
+
+std::string_view name(Split split, bool fused) {
+  if (fused) return "heads";
+  switch (split) {
+    case Split::whole:
+      return "whole";
+    case Split::rows:
+      return "rows";
+    case Split::cols:
+      return "cols";
+    case Split::vocab:
+      return "vocab";
+  }
+  return "?";
 }
 
 }  // namespace tplab

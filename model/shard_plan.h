@@ -1,41 +1,22 @@
-// How every parameter is split over the ranks: a table, and the only place that cuts one up.
+// Which part of each parameter each rank holds: the only place that cuts one up.
 //
 // Loading, initialising, memory tables and shard pictures all read it.
-// source: Shoeybi et al. 2019, section 3 (columns, then rows); Megatron pads the vocabulary.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "model/config.h"
-#include "model/weights.h"
+#include "model/files/slice.h"
+#include "model/parameters.h"
 
 namespace tplab {
 
-// What each rank holds of a parameter [rows, cols] (a vector [n] is [n, 1]). Of heads or features
-// that do not divide by tp, 25 heads over 8 ranks, each of the first ranks has one more: no rank
-// has more than if they were padded to 32, and no number is added that the model lacks. DeepSpeed
-// does so too (DeepSpeed#4011); vLLM refuses (vllm#4232).
-enum class Split {
-  whole,  // all of it
-  rows,   // a range of rows: output features (Megatron "column parallel") or their bias
-  cols,   // a range of columns: input features (Megatron "row parallel")
-  heads,  // fused [Q|K|V]: the rows of the rank's heads in each of the three blocks
-  vocab,  // a range of rows of the padded vocabulary; rows past the real one are zeros
-};
-std::string_view name(Split split);
-
-struct ShardRow {
-  std::string name;  // nanoGPT's
-  Shape shape;       // global, as stored
-  Split split;
-  int64_t unit = 1;  // rows or columns that stay together: a head's
-};
-
+// Of heads or features that do not divide by tp, 25 heads over 8 ranks, each of the first ranks has
+// one more: no rank has more than if they were padded to 32, and no number is added that the model
+// lacks. DeepSpeed does so too (DeepSpeed#4011); vLLM refuses (vllm#4232).
 class ShardPlan {
  public:
   // Throws Error(usage) naming what does not divide and the tp that would work, unless
@@ -44,9 +25,11 @@ class ShardPlan {
 
   const GptConfig& config() const { return config_; }
   int tp() const { return tp_; }
-  const std::vector<ShardRow>& rows() const { return rows_; }
-  std::vector<ShardRow>& rows() { return rows_; }  // so that tests can plan something wrong
-  const ShardRow& row(std::string_view parameter) const;
+  const std::vector<ParameterRow>& rows() const { return rows_; }
+  std::vector<ParameterRow>& rows() { return rows_; }  // so that tests can plan something wrong
+  bool has(const ParameterId& id) const { return index_.contains(id); }
+  size_t index_of(const ParameterId& id) const;  // in rows(); throws Error(usage) if it has none
+  const ParameterRow& row(const ParameterId& id) const { return rows_[index_of(id)]; }
 
   Range heads(int rank) const;   // this rank's, of the model's H
   Range hidden(int rank) const;  // and of the MLP's F features
@@ -55,10 +38,20 @@ class ShardPlan {
   int64_t padded_vocab() const { return padded_vocab_; }
   int64_t vocab_local() const { return padded_vocab_ / tp_; }
 
-  // The part of the stored parameter that this rank copies. For a vocabulary split it may be
-  // shorter than local_shape, whose remaining rows are zeros.
-  Slice slice(const ShardRow& row, int rank) const;
-  Shape local_shape(const ShardRow& row, int rank) const;
+  // The part of the parameter that this rank holds. For a vocabulary split it may be shorter than
+  // local_shape, whose remaining rows are zeros.
+  Slice slice(const ParameterRow& row, int rank) const;
+  Shape local_shape(const ParameterRow& row, int rank) const;
+  // The same part, as rows and columns of the tensor that the parameter is saved in.
+  Slice saved_slice(const ParameterRow& row, int rank) const;
+
+  // The parameters as people see them, by the tensors they are saved in: [Q|K|V] is one, of which
+  // a rank has three ranges of rows.
+  const std::vector<NamedTensor>& tensors() const { return tensors_; }
+  const NamedTensor& tensor_of(size_t row) const { return tensors_[tensor_of_row_[row]]; }
+  const ParameterRow& first_row(const NamedTensor& tensor) const { return rows_[tensor.first_row]; }
+  Slice slice(const NamedTensor& tensor, int rank) const;
+  Shape local_shape(const NamedTensor& tensor, int rank) const;
 
   // What a rank holds of all parameters, padding included. No rank holds more than rank 0.
   int64_t local_count(int rank) const;
@@ -69,8 +62,10 @@ class ShardPlan {
   GptConfig config_;
   int tp_;
   int64_t padded_vocab_;
-  std::vector<ShardRow> rows_;
-  std::map<std::string, size_t, std::less<>> index_;  // of rows_, by name
+  std::vector<ParameterRow> rows_;
+  std::map<ParameterId, size_t> index_;  // of rows_
+  std::vector<NamedTensor> tensors_;
+  std::vector<size_t> tensor_of_row_;  // of tensors_
 
   // This rank's part of so many numbers, in whole units.
   Range part(int64_t size, int64_t unit, int rank) const;
@@ -78,5 +73,8 @@ class ShardPlan {
 
 // Every tp up to 64 that a plan takes: "1, 2, 3 or 6".
 std::string tps_that_work(const GptConfig& config);
+
+// A word for how a tensor is split; "heads" for one of several parameters, each split by heads.
+std::string_view name(Split split, bool fused);
 
 }  // namespace tplab

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "model/config.h"
 #include "model/files/slice.h"
+#include "model/parameters.h"
 #include "sim/dtype.h"
 
 namespace tplab {
@@ -27,7 +27,7 @@ class WeightSource {
   // For people, a line each: what of the files was not read, or how they were understood.
   virtual std::vector<std::string> notes() const { return {}; }
   // Fills out, [slice.row_count(), slice.cols.size()] row-major, converted to out.dtype.
-  // REQUIRES: the slice lies within the parameter's shape and out.count == slice.count().
+  // REQUIRES: the slice lies within the tensor's shape and out.count == slice.count().
   // Throws Error(bad_file) when the file ends early or cannot be read.
   virtual void read(std::string_view parameter, const Slice& slice, HostSpan out) const = 0;
   // Where people find one value of a parameter, by the source's own name and layout: row 3, column

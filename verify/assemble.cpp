@@ -11,8 +11,15 @@ Assembler::Assembler(const ShardPlan& plan, int dp) : plan_(plan), dp_(dp) {
   for (int rank = 0; rank < plan.tp(); ++rank) layouts_.emplace_back(plan, rank, dp);
 }
 
-Assembled Assembler::assemble(size_t row, const std::vector<Flat>& ranks) const {
-  const ShardRow& info = plan_.rows()[row];
+Assembled Assembler::assemble(const NamedTensor& tensor, const std::vector<Flat>& ranks) const {
+  Assembled result;
+  result.whole.assign(static_cast<size_t>(tensor.shape.count()), std::nan(""));
+  for (size_t i = 0; i < tensor.rows; ++i) add_row(tensor.first_row + i, ranks, result);
+  return result;
+}
+
+void Assembler::add_row(size_t row, const std::vector<Flat>& ranks, Assembled& result) const {
+  const ParameterRow& info = plan_.rows()[row];
   const int tp = plan_.tp();
   const auto entry = [&](int rank) -> const FlatEntry& {
     return layouts_[static_cast<size_t>(rank % tp)].entry(row);
@@ -26,18 +33,15 @@ Assembled Assembler::assemble(size_t row, const std::vector<Flat>& ranks) const 
   };
 
   const int64_t cols = cols_of(info.shape);
-  Assembled result;
-  result.whole.assign(static_cast<size_t>(info.shape[0] * cols), std::nan(""));
   for (int r = 0; r < tp; ++r) {
     const double* from = part(r);
-    const Slice slice = plan_.slice(info, r);
+    const Slice slice = plan_.saved_slice(info, r);
     for (const Range& rows : slice.rows)
       for (int64_t i = rows.begin; i < rows.end; ++i, from += slice.cols.size())
         std::copy_n(from, slice.cols.size(), result.whole.data() + i * cols + slice.cols.begin);
     for (int d = 1; d < dp_; ++d) result.replicas_identical &= same_bits(d * tp + r, r);
     if (info.split == Split::whole) result.replicas_identical &= same_bits(r, 0);
   }
-  return result;
 }
 
 }  // namespace tplab

@@ -1,4 +1,4 @@
-// Puts a parameter, or its gradient, back together from the flat lists of the ranks of a mesh.
+// Puts a tensor, or its gradient, back together from the flat lists of the ranks of a mesh.
 #pragma once
 
 #include <vector>
@@ -18,10 +18,12 @@ class Assembler {
  public:
   Assembler(const ShardPlan& plan, int dp);
 
-  // ranks: by global index. `row` is plan.rows()'s. The numbers are replica 0's.
-  Assembled assemble(size_t row, const std::vector<Flat>& ranks) const;
+  // ranks: by global index. `tensor` is of plan.tensors(). The numbers are replica 0's.
+  Assembled assemble(const NamedTensor& tensor, const std::vector<Flat>& ranks) const;
 
  private:
+  void add_row(size_t row, const std::vector<Flat>& ranks, Assembled& result) const;
+
   const ShardPlan& plan_;
   std::vector<FlatLayout> layouts_;  // by tensor-parallel rank
   int dp_;

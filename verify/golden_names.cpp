@@ -64,7 +64,7 @@ std::vector<std::string> sites_of(const GptConfig& config) {
 }  // namespace
 
 GoldenNames::GoldenNames(const GptConfig& config) : sites_(sites_of(config)) {
-  for (const ParameterInfo& p : parameters(config)) parameters_[p.name] = p.shape;
+  for (const NamedTensor& p : named_tensors(config)) parameters_[p.name] = p.shape;
   std::sort(sites_.begin(), sites_.end());
 }
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/config.h"
+#include "model/parameters.h"
 
 namespace tplab {
 

@@ -136,7 +136,7 @@ class TrainingDraws {
     trainers_.reserve(static_cast<size_t>(draws));
     for (int i = 0; i < draws; ++i)
       trainers_.emplace_back(config, rough_weights(weights, dtype, i), recipe, steps);
-    for (const ParameterInfo& p : parameters(config))
+    for (const NamedTensor& p : named_tensors(config))
       widths_[p.name] = static_cast<size_t>(p.shape[-1]);
   }
 
@@ -214,18 +214,18 @@ TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<Train
 }
 
 void TrainingTruth::list_names(const GptConfig& config, size_t steps) {
-  const std::vector<ParameterInfo> all = parameters(config);
+  const std::vector<NamedTensor> all = named_tensors(config);
   names_ = {"loss", "head/grad"};
   for (int64_t i = config.n_layer - 1; i >= 0; --i)
     names_.push_back(fmt::format("block {}/grad", i));
   names_.emplace_back("embed/grad");
-  for (const ParameterInfo& p : all) names_.push_back("grad." + p.name);
+  for (const NamedTensor& p : all) names_.push_back("grad." + p.name);
   for (size_t i = 1; i <= steps; ++i) {
     names_.push_back(fmt::format("step {}/loss", i));
     names_.push_back(fmt::format("step {}/norm", i));
   }
   if (steps > 0)
-    for (const ParameterInfo& p : all) names_.push_back("after." + p.name);
+    for (const NamedTensor& p : all) names_.push_back("after." + p.name);
 }
 
 template <DType dtype>

@@ -9,7 +9,7 @@ namespace tplab {
 
 Weights whole_parameters(const WeightSource& source) {
   std::map<std::string, Shape> shapes;
-  for (ParameterInfo& p : parameters(source.config())) shapes.emplace(std::move(p.name), p.shape);
+  for (NamedTensor& p : named_tensors(source.config())) shapes.emplace(std::move(p.name), p.shape);
   return [&source, shapes = std::move(shapes)](const std::string& name) {
     const auto at = shapes.find(name);
     if (at == shapes.end()) return std::vector<double>();

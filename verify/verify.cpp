@@ -126,11 +126,13 @@ SiteResult judge(const CapturedSite& site, const Activation& expected, const Bou
 
 // The bias that a row-parallel product adds at "block 3/attn/proj", or nothing.
 std::vector<double> bias_at(const WeightSource& source, const std::string& site) {
-  if (!site.ends_with("/proj") || !source.config().bias) return {};
-  const size_t slash = site.find('/');
-  return whole_parameters(source)(fmt::format("transformer.h.{}.{}.c_proj.bias",
-                                              site.substr(6, slash - 6),
-                                              site.substr(slash + 1, site.size() - slash - 6)));
+  for (const NamedTensor& tensor : named_tensors(source.config())) {
+    const bool is_attention = tensor.id.role == Role::attention_out;
+    if (!tensor.id.bias || !(is_attention || tensor.id.role == Role::mlp_down)) continue;
+    if (site == fmt::format("block {}/{}/proj", tensor.id.at.block, is_attention ? "attn" : "mlp"))
+      return whole_parameters(source)(tensor.name);
+  }
+  return {};
 }
 
 Finding explain(const WeightSource& source, const CapturedSite& site, const Activation& expected,

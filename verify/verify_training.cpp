@@ -176,9 +176,9 @@ void compare_run(const ShardPlan& plan, const TrainingTrace& trace, const Judge&
     for (const CapturedSite& site : trace.sites)
       if (site.site.ends_with("grad")) judge(site.site, site.whole(), site.replicas_identical());
   const Assembler assembler(plan, run.mesh.dp);
-  for (size_t row = 0; row < plan.rows().size(); ++row) {
-    const Assembled gradient = assembler.assemble(row, trace.gradients);
-    judge("grad." + plan.rows()[row].name, gradient.whole, gradient.replicas_identical);
+  for (const NamedTensor& tensor : plan.tensors()) {
+    const Assembled gradient = assembler.assemble(tensor, trace.gradients);
+    judge("grad." + tensor.name, gradient.whole, gradient.replicas_identical);
   }
   for (size_t i = 0; i < trace.steps[0].size(); ++i) {
     std::vector<double> losses, norms;
@@ -192,9 +192,9 @@ void compare_run(const ShardPlan& plan, const TrainingTrace& trace, const Judge&
   if (!trace.stopped.empty() && !run.finding)
     judge.run.finding = {"step", trace.stopped, "the gradients of the first batch are right"};
   if (trace.steps[0].empty()) return;
-  for (size_t row = 0; row < plan.rows().size(); ++row) {
-    const Assembled after = assembler.assemble(row, trace.after);
-    judge("after." + plan.rows()[row].name, after.whole, after.replicas_identical);
+  for (const NamedTensor& tensor : plan.tensors()) {
+    const Assembled after = assembler.assemble(tensor, trace.after);
+    judge("after." + tensor.name, after.whole, after.replicas_identical);
   }
 }
 

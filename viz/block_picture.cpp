@@ -70,12 +70,12 @@ GraphNode weights_node(size_t rank, const BlockStep& step) {
                        {"placement", "", true}});
   for (const BlockWeight& w : step.weights) {
     if (w.gradient) continue;
-    const std::string placement = w.split == Split::whole ? "invariant" : "varying";
+    const std::string placement = w.is_whole ? "invariant" : "varying";
     const std::string fill(placement_colour(placement));
     node.rows.push_back({{w.name, fill, false, true},
                          {fmt::format("{} of {}", w.slice, w.global), fill},
                          {w.local, fill},
-                         {fmt::format("{} ({})", placement, name(w.split)), fill}});
+                         {fmt::format("{} ({})", placement, w.split), fill}});
   }
   node.tooltip = fmt::format("rank {}: weights of {}", rank, step.operation);
   return node;

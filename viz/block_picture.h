@@ -21,11 +21,12 @@ struct BlockOptions {
 // A weight that a step uses.
 struct BlockWeight {
   std::string name;   // "attn.c_attn.weight"
-  std::string slice;  // of the stored parameter: "[0:64 | 128:192 | 256:320, :]"
+  std::string slice;  // of the saved tensor: "[0:64 | 128:192 | 256:320, :]"
   std::string local;  // "[192, 128]"
   std::string global;
-  Split split;
-  bool gradient = false;  // its gradient, which the step adds to
+  bool is_whole;
+  std::string_view split;  // name(Split)'s
+  bool gradient = false;   // its gradient, which the step adds to
 };
 
 // One step of one rank in the block.

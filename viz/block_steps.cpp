@@ -12,13 +12,14 @@ namespace tplab {
 
 namespace {
 
-std::string slice_text(const ShardPlan& plan, const ShardRow& row, int rank) {
-  const Slice slice = plan.slice(row, rank);
-  if (row.split == Split::whole) return "whole";
+std::string slice_text(const ShardPlan& plan, const NamedTensor& tensor, int rank) {
+  const Slice slice = plan.slice(tensor, rank);
+  const Split split = plan.first_row(tensor).split;
+  if (split == Split::whole) return "whole";
   std::vector<std::string> rows;
   for (const Range& r : slice.rows) rows.push_back(fmt::format("{}:{}", r.begin, r.end));
-  if (row.split == Split::cols) return fmt::format("[:, {}:{}]", slice.cols.begin, slice.cols.end);
-  return fmt::format("[{}{}]", fmt::join(rows, "|"), row.shape.dims() == 2 ? ", :" : "");
+  if (split == Split::cols) return fmt::format("[:, {}:{}]", slice.cols.begin, slice.cols.end);
+  return fmt::format("[{}{}]", fmt::join(rows, "|"), tensor.shape.dims() == 2 ? ", :" : "");
 }
 
 // "transformer.h.3.attn.c_attn.weight" -> "attn.c_attn.weight"
@@ -134,12 +135,13 @@ class BlockOfRank {
   }
 
   BlockWeight described(const FlowWeight& weight) const {
-    const ShardRow& row = plan_.rows()[weight.row];
-    return {name_in_block(row.name),
-            slice_text(plan_, row, rank_),
-            plan_.local_shape(row, rank_).text(),
-            row.shape.text(),
-            row.split,
+    const NamedTensor& tensor = plan_.tensor_of(weight.row);
+    return {name_in_block(tensor.name),
+            slice_text(plan_, tensor, rank_),
+            plan_.local_shape(tensor, rank_).text(),
+            tensor.shape.text(),
+            plan_.first_row(tensor).split == Split::whole,
+            name(plan_.first_row(tensor).split, tensor.fused()),
             weight.gradient};
   }
 

@@ -18,12 +18,20 @@ bool inside(const Array& part, const Array& whole) {
          no_later(begin_of(part) + part.bytes(), begin_of(whole) + whole.bytes());
 }
 
+// Whether so many numbers are those of one parameter and of all that are joined to it.
+bool is_of_rows(std::vector<FlatEntry>::const_iterator entry,
+                std::vector<FlatEntry>::const_iterator end, int64_t count) {
+  do count -= entry++->count;
+  while (entry != end && entry->joined);
+  return count == 0;
+}
+
 }  // namespace
 
 std::string place_of(const FlowStep& step, const ShardPlan& plan) {
   if (!step.site.empty()) return step.site;
   if (step.weights.empty()) return step.operation;
-  const std::string& name = plan.rows()[step.weights.front().row].name;
+  const std::string& name = plan.rows()[step.weights.front().row].tensor;
   const size_t end = name.rfind('.'), begin = name.rfind('.', end - 1) + 1;
   return name.substr(begin, end - begin);
 }
@@ -46,9 +54,12 @@ bool FlowRecorder::is_weight(FlowStep& step, const Array& array) const {
     const Array& all = gradient ? parameters_->gradients : parameters_->values;
     if (!inside(array, all)) continue;
     const int64_t first = (begin_of(array) - begin_of(all)) / size_bytes(all.dtype());
-    for (const FlatEntry& entry : parameters_->layout.entries())
-      if (entry.first == first && entry.count == array.count() && step.phase != Phase::optimizer)
-        step.weights.push_back({entry.row, gradient, array.shape()});
+    const std::vector<FlatEntry>& entries = parameters_->layout.entries();
+    const auto entry = std::find_if(entries.begin(), entries.end(),
+                                    [&](const FlatEntry& e) { return e.first == first; });
+    if (entry != entries.end() && step.phase != Phase::optimizer &&
+        is_of_rows(entry, entries.end(), array.count()))
+      step.weights.push_back({entry->row, gradient, array.shape()});
     return true;
   }
   return false;

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/parameters.h"
+#include "model/loader.h"
 #include "sim/recorder.h"
 #include "sim/world.h"
 
@@ -28,7 +28,7 @@ struct FlowValue {
 
 // A parameter, or its gradient, as an operation used it.
 struct FlowWeight {
-  size_t row;  // in the plan's rows
+  size_t row;  // in the plan's rows, the first of those that one product reads
   bool gradient;
   Shape shape;  // this rank's part
 };

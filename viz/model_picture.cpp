@@ -66,7 +66,7 @@ class TreeBuilder {
 
  private:
   int64_t bytes_of(size_t row) const {
-    return size_bytes(dtype_) * plan_.local_shape(plan_.rows()[row], 0).count();
+    return size_bytes(dtype_) * plan_.local_shape(plan_.tensor_of(row), 0).count();
   }
 
   const ShardPlan& plan_;

@@ -84,9 +84,9 @@ ShardsDrawing::ShardsDrawing(const ShardsPicture& picture) : picture_(picture) {
       for (const ShardMatrix& matrix : picture.matrices)
         if (matrix.is_vector() == vectors && belongs(matrix)) card(matrix);
   };
-  const auto in_block = [](const ShardMatrix& m) { return m.name.starts_with("transformer.h."); };
+  const auto in_block = [](const ShardMatrix& m) { return m.id.at.in_block(); };
   const auto in_embedding = [](const ShardMatrix& m) {
-    return m.name.starts_with("transformer.w");
+    return m.id.role == Role::token_embedding || m.id.role == Role::position_embedding;
   };
   draw("embedding", in_embedding);
   draw(fmt::format("block 0 of {} that are alike", picture.layers), in_block);
@@ -109,7 +109,7 @@ void ShardsDrawing::heading(const std::string& text) {
 
 Layout ShardsDrawing::layout_of(const ShardMatrix& matrix) const {
   if (matrix.is_vector()) return {scale_, true, kBar};
-  if (matrix.name.starts_with("transformer.h.")) return {scale_, false};
+  if (matrix.id.at.in_block()) return {scale_, false};
   const auto rows = static_cast<double>(matrix.rows);
   const double least = matrix.split == Split::whole ? 0 : 9.0 * picture_.tp / rows;
   return {std::max(std::min(scale_, 480 / rows), least), true};
@@ -139,7 +139,7 @@ void ShardsDrawing::card(const ShardMatrix& matrix) {
   const Layout layout = layout_of(matrix);
   std::vector<std::string> lines = {
       fmt::format("[{}], a rank {}", fmt::join(matrix.shape, ", "), matrix.rank_shape()),
-      split_in_words(matrix.split),
+      split_in_words(matrix),
       fmt::format("{}, tp {}, {} a rank", matrix.placement, picture_.tp, matrix.rank_size())};
   if (matrix.padding_rows > 0)
     lines.push_back(fmt::format("{} rows of padding (dashed)", matrix.padding_rows));
@@ -151,7 +151,7 @@ void ShardsDrawing::card(const ShardMatrix& matrix) {
   double text = text_width(matrix.name, kFont + 1);
   for (const std::string& line : lines) text = std::max(text, text_width(line, kFont));
   const Box drawing = layout.box({.rows = {0, matrix.rows}, .cols = {0, matrix.cols}});
-  const bool fused = matrix.split == Split::heads;
+  const bool fused = matrix.fused;
   const double margin = fused && !matrix.is_vector() ? 12 : 0;
   const double width = std::max(text, drawing.width + 2 * margin);
   const double header = kLine * static_cast<double>(lines.size() + 1) + 2;

@@ -16,17 +16,17 @@ namespace tplab {
 
 namespace {
 
-// A block's name without its number is the same in every block: only the first is drawn.
-bool is_drawn(const std::string& name) {
-  constexpr std::string_view kBlocks = "transformer.h.";
-  return !name.starts_with(kBlocks) || name.starts_with("transformer.h.0.");
-}
+// Blocks are alike: only the first is drawn.
+bool is_drawn(const ParameterId& id) { return !id.at.in_block() || id.at.block == 0; }
+
+// Of a fused matrix.
+std::string block_name(Role role) { return role == Role::q ? "q" : role == Role::k ? "k" : "v"; }
 
 bool overlap(const Range& a, const Range& b) { return a.begin < b.end && b.begin < a.end; }
 
 int64_t area(const ShardPart& part) { return part.rows.size() * part.cols.size(); }
 
-void check_parts(const ShardMatrix& matrix, const ShardPlan& plan, const ShardRow& row) {
+void check_parts(const ShardMatrix& matrix, const ShardPlan& plan, const NamedTensor& tensor) {
   const auto refuse = [&](const std::string& what) {
     throw Error(ErrorKind::run, fmt::format("the plan of {} {}", matrix.name, what),
                 "this is a bug in tplab's shard plan; please report it");
@@ -47,22 +47,20 @@ void check_parts(const ShardMatrix& matrix, const ShardPlan& plan, const ShardRo
   if (covered != matrix.rows * matrix.cols)
     refuse(fmt::format("gives {} of its {} numbers to ranks", covered, matrix.rows * matrix.cols));
   for (size_t r = 0; r < held.size(); ++r) {
-    const int64_t planned = plan.local_shape(row, static_cast<int>(r)).count();
+    const int64_t planned = plan.local_shape(tensor, static_cast<int>(r)).count();
     if (held[r] != planned)
       refuse(fmt::format("gives rank {} {} numbers, where its shape says {}", r, held[r], planned));
   }
 }
 
-// One rank's rectangles, and the rows of padding below them.
-void add_parts(ShardMatrix& matrix, const ShardPlan& plan, const ShardRow& row, int rank) {
-  const Slice slice = plan.slice(row, rank);
-  const int64_t D = plan.config().head_size(), block = matrix.rows / 3;
-  for (size_t i = 0; i < slice.rows.size(); ++i) {
-    ShardPart part{.rank = rank, .rows = slice.rows[i], .cols = slice.cols};
-    if (row.split == Split::heads) {
-      const int64_t first = static_cast<int64_t>(i) * block;
-      part.block = std::string(1, "qkv"[i]);
-      part.heads = {(part.rows.begin - first) / D, (part.rows.end - first) / D};
+// One rank's rectangles of one parameter, and the rows of padding below them.
+void add_parts(ShardMatrix& matrix, const ShardPlan& plan, const ParameterRow& row, int rank) {
+  const Slice slice = plan.saved_slice(row, rank);
+  for (const Range& rows : slice.rows) {
+    ShardPart part{.rank = rank, .rows = rows, .cols = slice.cols};
+    if (matrix.fused) {
+      part.block = block_name(row.id.role);
+      part.heads = {(rows.begin - row.first_row) / row.unit, (rows.end - row.first_row) / row.unit};
     }
     if (area(part) > 0) matrix.parts.push_back(std::move(part));
   }
@@ -74,30 +72,31 @@ void add_parts(ShardMatrix& matrix, const ShardPlan& plan, const ShardRow& row, 
         {.rank = rank, .rows = {real, mine.end}, .cols = slice.cols, .padding = true});
 }
 
-ShardMatrix matrix_of(const ShardPlan& plan, const ShardRow& row, DType dtype) {
-  const bool whole = row.split == Split::whole;
-  const Shape local = plan.local_shape(row, 0);
-  const int64_t padded = row.split == Split::vocab ? local[0] * plan.tp() : row.shape[0];
-  ShardMatrix matrix{.name = row.name,
-                     .shape = row.shape,
+ShardMatrix matrix_of(const ShardPlan& plan, const NamedTensor& tensor, DType dtype) {
+  const Split split = plan.first_row(tensor).split;
+  const bool whole = split == Split::whole;
+  const Shape local = plan.local_shape(tensor, 0);
+  const int64_t padded = split == Split::vocab ? local[0] * plan.tp() : tensor.shape[0];
+  ShardMatrix matrix{.name = tensor.name,
+                     .id = tensor.id,
+                     .shape = tensor.shape,
                      .local_shape = local,
-                     .least_shape = plan.local_shape(row, plan.tp() - 1),
-                     .split = row.split,
+                     .least_shape = plan.local_shape(tensor, plan.tp() - 1),
+                     .split = split,
+                     .fused = tensor.fused(),
                      .placement = whole ? placement_name<Invariant>() : placement_name<Varying>(),
                      .rows = padded,
-                     .cols = cols_of(row.shape),
-                     .padding_rows = padded - row.shape[0],
+                     .cols = cols_of(tensor.shape),
+                     .padding_rows = padded - tensor.shape[0],
                      .rank_bytes = local.count() * size_bytes(dtype)};
   if (whole) {
     matrix.parts = {{.rows = {0, matrix.rows}, .cols = {0, matrix.cols}}};
   } else {
-    for (int rank = 0; rank < plan.tp(); ++rank) add_parts(matrix, plan, row, rank);
-    std::stable_sort(
-        matrix.parts.begin(), matrix.parts.end(), [](const ShardPart& a, const ShardPart& b) {
-          return std::string_view("qkv").find(a.block) < std::string_view("qkv").find(b.block);
-        });
+    for (size_t i = 0; i < tensor.rows; ++i)
+      for (int rank = 0; rank < plan.tp(); ++rank)
+        add_parts(matrix, plan, plan.rows()[tensor.first_row + i], rank);
   }
-  check_parts(matrix, plan, row);
+  check_parts(matrix, plan, tensor);
   return matrix;
 }
 
@@ -128,21 +127,20 @@ ShardsPicture shards_picture(const ShardPlan& plan, DType dtype, std::string mod
                         .even = plan.even(),
                         .tied_head = c.tied_head,
                         .matrices = {}};
-  for (const ShardRow& row : plan.rows())
-    if (is_drawn(row.name)) picture.matrices.push_back(matrix_of(plan, row, dtype));
+  for (const NamedTensor& tensor : plan.tensors())
+    if (is_drawn(tensor.id)) picture.matrices.push_back(matrix_of(plan, tensor, dtype));
   return picture;
 }
 
-std::string split_in_words(Split split) {
-  switch (split) {
+std::string split_in_words(const ShardMatrix& matrix) {
+  if (matrix.fused) return "rows of its heads in Q, K and V";
+  switch (matrix.split) {
     case Split::whole:
       return "whole, on every rank";
     case Split::rows:
       return "rows: output features";
     case Split::cols:
       return "columns: input features";
-    case Split::heads:
-      return "rows of its heads in Q, K and V";
     case Split::vocab:
       return "rows of the padded vocabulary";
   }

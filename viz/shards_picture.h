@@ -15,7 +15,7 @@ struct ShardPart {
 
   int rank = kEveryRank;
   Range rows, cols;
-  std::string block = {};  // of a fused [Q|K|V]: "q", "k" or "v"
+  std::string block = {};  // of a fused matrix: "q", "k" or "v"
   Range heads = {};        //   and which heads
   bool padding = false;    // rows past the real vocabulary, which are zeros
 };
@@ -23,9 +23,11 @@ struct ShardPart {
 // A parameter seen as a matrix; a vector [n] is [n, 1].
 struct ShardMatrix {
   std::string name;
+  ParameterId id;  // of a fused matrix the first block's
   Shape shape;
   Shape local_shape, least_shape;  // the first rank's, who has most; the last one's
   Split split;
+  bool fused;                         // several parameters, one below the other: [Q|K|V]
   std::string_view placement;         // placement_name()'s, of the ranks' parts
   int64_t rows, cols, padding_rows;   // rows: with padding
   int64_t rank_bytes;                 // the first rank's, with padding
@@ -56,6 +58,6 @@ Graph shards_graph(const ShardsPicture& picture);
 std::string shards_text(const ShardsPicture& picture, const TextStyle& style);
 
 // "rows of its heads in Q, K and V", "whole, on every rank".
-std::string split_in_words(Split split);
+std::string split_in_words(const ShardMatrix& matrix);
 
 }  // namespace tplab

@@ -106,7 +106,7 @@ std::string ShardsText::header(const ShardMatrix& m, const std::string& scale) c
     facts += (fits ? "; " : "\n") + scale;
   }
   return fmt::format("\n{}\n[{}], a rank {}: {}\n{}\n", ink(m.name, Ink::bold, style_.colour),
-                     fmt::join(m.shape, ", "), m.rank_shape(), split_in_words(m.split), facts);
+                     fmt::join(m.shape, ", "), m.rank_shape(), split_in_words(m), facts);
 }
 
 // Rows are split: one band below the other, the blocks of a fused matrix named at their side.

@@ -39,20 +39,20 @@ void check_same_plan(const ShardPlan& plan, const StepOnMeta& run) {
   for (size_t rank = 0; rank < run.flows.size(); ++rank) {
     const Flow& flow = run.flows[rank];
     const auto tp_rank = static_cast<int>(rank % static_cast<size_t>(plan.tp()));
-    std::vector<bool> used(plan.rows().size());
+    std::vector<bool> used(plan.rows().size());  // of a tensor its first
     for (const FlowStep& step : flow.steps) {
       for (const FlowWeight& weight : step.weights) {
         if (weight.row >= used.size()) refuse("the run has more parameters");
         used[weight.row] = true;
-        const ShardRow& row = plan.rows()[weight.row];
-        const Shape planned = plan.local_shape(row, tp_rank);
+        const NamedTensor& tensor = plan.tensor_of(weight.row);
+        const Shape planned = plan.local_shape(tensor, tp_rank);
         if (weight.shape != planned)
-          refuse(fmt::format("a rank's part of {} was {}, and is planned to be {}", row.name,
+          refuse(fmt::format("a rank's part of {} was {}, and is planned to be {}", tensor.name,
                              weight.shape.text(), planned.text()));
       }
     }
-    for (size_t i = 0; i < used.size(); ++i)
-      if (!used[i]) refuse(fmt::format("{} was never used", plan.rows()[i].name));
+    for (const NamedTensor& tensor : plan.tensors())
+      if (!used[tensor.first_row]) refuse(fmt::format("{} was never used", tensor.name));
   }
 }
 

@@ -65,16 +65,15 @@ std::string short_name(std::string name) {
   return std::string(kBlock) + "*" + name.substr(name.find('.', kBlock.size()));
 }
 
-std::string in_words(Split split) {
-  switch (split) {
+std::string in_words(const ShardPlan& plan, const NamedTensor& tensor) {
+  if (tensor.fused()) return "rows of its heads in Q, K, V";
+  switch (plan.first_row(tensor).split) {
     case Split::whole:
       return "whole, on every rank";
     case Split::rows:
       return "rows (output features)";
     case Split::cols:
       return "columns (input features)";
-    case Split::heads:
-      return "rows of its heads in Q, K, V";
     case Split::vocab:
       return "rows of the padded vocabulary";
   }
@@ -113,7 +112,7 @@ Table memory_table(const std::vector<MemoryOfRun>& runs) {
                {"peak of the run", right}});
   for (const MemoryOfRun& run : runs) {
     int64_t whole = 0;
-    for (const ShardRow& row : run.plan.rows()) whole += row.shape.count();
+    for (const ParameterRow& row : run.plan.rows()) whole += row.shape.count();
     const auto count = [&](size_t rank) { return run.plan.local_count(static_cast<int>(rank)); };
     for (size_t first = 0, next = 0; first < run.ranks.size(); first = next) {
       const int64_t peak = run.ranks[first].memory.peak_bytes;
@@ -143,17 +142,17 @@ Table shard_table(const ShardPlan& plan, DType dtype) {
                {even ? "a rank holds" : "rank 0 holds", right},
                {even ? "bytes a rank" : "its bytes", right}});
   std::map<std::string, int64_t> layers;
-  for (const ShardRow& row : plan.rows()) ++layers[short_name(row.name)];
-  for (const ShardRow& row : plan.rows()) {
-    const std::string folded = short_name(row.name);
+  for (const NamedTensor& tensor : plan.tensors()) ++layers[short_name(tensor.name)];
+  for (const NamedTensor& tensor : plan.tensors()) {
+    const std::string folded = short_name(tensor.name);
     if (layers[folded] == 0) continue;  // shown already
     const int64_t count = std::exchange(layers[folded], 0);
-    const Shape local = plan.local_shape(row, 0);
+    const Shape local = plan.local_shape(tensor, 0);
     const int64_t bytes = local.count() * size_bytes(dtype) * count;
     table.row({{folded},
                {fmt::format("{}", count)},
-               {row.shape.text()},
-               {in_words(row.split)},
+               {tensor.shape.text()},
+               {in_words(plan, tensor)},
                {local.text()},
                {bytes_text(bytes)}});
   }

@@ -9,11 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
-#include "model/checkpoints/tensor_names.h"
 #include "model/files/bytes.h"
 #include "model/files/json.h"
 #include "model/files/new_folder.h"
 #include "model/files/state_writer.h"
+#include "model/name_table.h"
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
 #include "model/tokenizers/saved.h"
@@ -127,20 +127,24 @@ class Copier {
   std::vector<float> block_, turned_;
 };
 
+bool is_transposed(const NamedTensor& tensor) {
+  return !tensor.id.bias && name_row(gpt2_names(), tensor.id).transposed;
+}
+
 // Every parameter of the model as transformers has it, which is with biases. Returns the bytes.
 int64_t write_weights(const WeightSource& source, const std::string& path) {
   GptConfig with_biases = source.config();
   with_biases.bias = true;
   std::vector<StateTensor> tensors;
-  for (const ParameterInfo& p : parameters(with_biases)) {
+  for (const NamedTensor& p : named_tensors(with_biases)) {
     tensors.push_back({p.name, p.shape});
-    if (is_conv1d(p.name)) std::swap(tensors.back().shape[0], tensors.back().shape[1]);
+    if (is_transposed(p)) std::swap(tensors.back().shape[0], tensors.back().shape[1]);
   }
   StateWriter writer(path, tensors, DType::f32, {{"format", "pt"}});
   Copier copier(source, writer);
-  for (const ParameterInfo& p : parameters(source.config())) {
-    is_conv1d(p.name) ? copier.copy_transposed(p.name, p.shape[0], p.shape[1])
-                      : copier.copy(p.name, p.shape);
+  for (const NamedTensor& p : named_tensors(source.config())) {
+    is_transposed(p) ? copier.copy_transposed(p.name, p.shape[0], p.shape[1])
+                     : copier.copy(p.name, p.shape);
   }
   // Biases that the model has not: GPT2Config has no switch for them, and zeros add nothing. A
   // StateWriter's numbers are zeros until they are written.

@@ -39,8 +39,8 @@ std::string name_in_file(const FileTensors& tensors, std::string_view parameter)
 void check_tensors(const GptConfig& config, const FileTensors& tensors, const std::string& path) {
   std::vector<std::string> missing, extra, wrong;
   std::set<std::string_view> expected;
-  const std::vector<ParameterInfo> list = parameters(config);
-  for (const ParameterInfo& parameter : list) {
+  const std::vector<NamedTensor> list = named_tensors(config);
+  for (const NamedTensor& parameter : list) {
     expected.insert(parameter.name);
     const auto found = tensors.find(parameter.name);
     if (found == tensors.end()) {

@@ -11,6 +11,7 @@
 #include "model/files/safetensors.h"
 #include "model/files/state_dict.h"
 #include "model/files/torch_file.h"
+#include "model/name_table.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -125,14 +126,14 @@ std::vector<FileTensor> open_tensors(const fs::path& folder) {
 // transformers disagree on what to do, so tplab asks.
 void settle_head(const GptConfig& config, FileTensors& tensors, const std::string& path) {
   if (config.tied_head) take_head_for_embedding(tensors);
-  const auto head = tensors.find("lm_head.weight"), wte = tensors.find("transformer.wte.weight");
+  const auto head = tensors.find(head_name()), wte = tensors.find(embedding_name());
   if (head == tensors.end()) return;
   const std::string name = in_quotes(head->second.name);
   if (wte == tensors.end()) {
     fail_file(path,
               fmt::format("tie_word_embeddings is false, and there is {} but no embedding", name),
-              "set tie_word_embeddings to true if the head is the embedding, or save "
-              "transformer.wte.weight too");
+              "set tie_word_embeddings to true if the head is the embedding, or save " +
+                  embedding_name() + " too");
   }
   if (!config.tied_head) return;
   if (!are_equal(head->second, wte->second)) {
@@ -151,7 +152,12 @@ std::unique_ptr<WeightSource> open_huggingface(const std::string& folder) {
   const GptConfig config =
       parse_gpt2_config(read_all(*open_file(config_path), kMostJsonBytes), config_path);
   NamedTensors named = name_tensors(open_tensors(folder));
-  for (auto& [name, tensor] : named.tensors) tensor.is_transposed = is_conv1d(name);
+  for (const NamedTensor& expected : named_tensors(config)) {
+    const auto found = named.tensors.find(expected.name);
+    if (found == named.tensors.end()) continue;  // which is refused below
+    found->second.is_transposed =
+        !expected.id.bias && name_row(gpt2_names(), expected.id).transposed;
+  }
   settle_head(config, named.tensors, config_path);
   return make_file_weights(config, std::move(named.tensors), folder,
                            "Hugging Face GPT-2 folder " + folder, unread_note(named.unread));

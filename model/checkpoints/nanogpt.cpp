@@ -22,7 +22,7 @@ std::unique_ptr<WeightSource> open_nanogpt(const std::shared_ptr<const ByteSourc
 
   // nanoGPT ties the head, but a copy may have been saved. Only if it differs is it a head.
   take_head_for_embedding(tensors);
-  const auto head = tensors.find("lm_head.weight"), wte = tensors.find("transformer.wte.weight");
+  const auto head = tensors.find(head_name()), wte = tensors.find(embedding_name());
   state.config.tied_head = head == tensors.end() || are_equal(head->second, wte->second);
   if (state.config.tied_head && head != tensors.end()) tensors.erase(head);
 

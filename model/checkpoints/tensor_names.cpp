@@ -6,6 +6,7 @@
 #include <array>
 #include <optional>
 
+#include "model/name_table.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -36,12 +37,18 @@ bool is_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
 }
 
-// Whether a GPT-2's names begin with these parts.
+// Whether a GPT-2's names begin with these parts, with or without "transformer."
 bool is_beginning(const std::string_view* part, const std::string_view* end) {
-  if (*part == kTransformer || *part == kHead || *part == "wte" || *part == "wpe" ||
-      *part == "ln_f")
-    return end - part >= 2;
-  return *part == "h" && end - part >= 3 && is_number(part[1]);
+  if (*part == kTransformer) return end - part >= 2;
+  constexpr std::string_view kInBlock = ".{}.";
+  for (const NameRow& row : nanogpt_names()) {
+    std::string_view module = row.module;
+    if (module.starts_with(kTransformer)) module.remove_prefix(kTransformer.size() + 1);
+    const size_t block = module.find(kInBlock);
+    if (*part != module.substr(0, block)) continue;
+    return block == module.npos ? end - part >= 2 : end - part >= 3 && is_number(part[1]);
+  }
+  return false;
 }
 
 struct Known {
@@ -79,10 +86,11 @@ bool is_head_name(std::string_view name) {
 
 }  // namespace
 
-bool is_conv1d(std::string_view name) {
-  return name.ends_with(".attn.c_attn.weight") || name.ends_with(".attn.c_proj.weight") ||
-         name.ends_with(".mlp.c_fc.weight") || name.ends_with(".mlp.c_proj.weight");
+std::string embedding_name() {
+  return tensor_name(nanogpt_names(), weight_of(Role::token_embedding));
 }
+
+std::string head_name() { return tensor_name(nanogpt_names(), weight_of(Role::head)); }
 
 bool is_model_name(std::string_view name) {
   const std::optional<Known> known = known_name(name);
@@ -120,10 +128,10 @@ NamedTensors name_tensors(std::vector<FileTensor> list) {
 }
 
 void take_head_for_embedding(FileTensors& tensors) {
-  auto head = tensors.extract("lm_head.weight");
+  auto head = tensors.extract(head_name());
   if (head.empty()) return;
-  const bool has_embedding = tensors.count("transformer.wte.weight") > 0;
-  if (!has_embedding) head.key() = "transformer.wte.weight";
+  const bool has_embedding = tensors.count(embedding_name()) > 0;
+  if (!has_embedding) head.key() = embedding_name();
   tensors.insert(std::move(head));
 }
 

@@ -26,12 +26,12 @@ struct NamedTensors {
 // Throws Error(bad_file) with both names where two tensors would get one.
 NamedTensors name_tensors(std::vector<FileTensor> tensors);
 
-// Whether it is nanoGPT's name of a weight that transformers' Conv1D keeps as [in, out], the
-// transpose of nn.Linear's.
-bool is_conv1d(std::string_view name);
-
 // Whether the name is within the model, so that what it names is needed.
 bool is_model_name(std::string_view name);
+
+// nanoGPT's names of the two tables of tokens.
+std::string embedding_name();  // "transformer.wte.weight"
+std::string head_name();       // "lm_head.weight"
 
 // Where a tied head was saved under the head's name alone, it is the embedding.
 void take_head_for_embedding(FileTensors& tensors);

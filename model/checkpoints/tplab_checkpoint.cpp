@@ -103,7 +103,7 @@ bool is_ours(const std::string& path) {
 std::vector<StateTensor> checkpoint_tensors(const GptConfig& config) {
   std::vector<StateTensor> tensors;
   for (const std::string_view prefix : {kModel, kM, kV}) {
-    for (const ParameterInfo& p : parameters(config))
+    for (const NamedTensor& p : named_tensors(config))
       tensors.push_back({std::string(prefix) + p.name, p.shape});
   }
   return tensors;

@@ -85,9 +85,9 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
   const FlatLayout& layout = trainer.parameters().layout;
   const bool owns_all = optimizer.part().size() == layout.count();
   for (const FlatEntry& entry : layout.entries()) {
-    const ShardRow& row = plan.rows()[entry.row];
+    const ParameterRow& row = plan.rows()[entry.row];
     if (row.split == Split::whole && rank.index() > 0) continue;  // tp rank 0 has the same
-    const Slice slice = plan.slice(row, rank.index());
+    const Slice slice = plan.saved_slice(row, rank.index());
     const auto write = [&](const std::string& name, const Array& numbers, Range held) {
       const Range r = intersection(held, real_numbers(entry, slice));
       if (r.size() == 0) return;
@@ -96,10 +96,10 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
       writer_->write(name, slice, r.begin - entry.first, r.end - entry.first, bytes.data());
     };
     if (rank.dp_index() == 0)
-      write("model." + row.name, trainer.parameters().values, {0, layout.count()});
+      write("model." + row.tensor, trainer.parameters().values, {0, layout.count()});
     if (rank.dp_index() > 0 && owns_all) continue;  // replica 0 has the same moments
-    write("adamw.m." + row.name, optimizer.m(), optimizer.part());
-    write("adamw.v." + row.name, optimizer.v(), optimizer.part());
+    write("adamw.m." + row.tensor, optimizer.m(), optimizer.part());
+    write("adamw.v." + row.tensor, optimizer.v(), optimizer.part());
   }
 
   barrier_of_the_mesh(rank);
@@ -135,14 +135,14 @@ void load_moments(Rank& rank, const TplabCheckpoint& checkpoint, Trainer& traine
   Optimizer& optimizer = trainer.optimizer();
   const DType dtype = trainer.parameters().values.dtype();
   for (const FlatEntry& entry : trainer.parameters().layout.entries()) {
-    const ShardRow& row = plan.rows()[entry.row];
-    const Slice slice = plan.slice(row, rank.index());
+    const ParameterRow& row = plan.rows()[entry.row];
+    const Slice slice = plan.saved_slice(row, rank.index());
     const Range r = intersection(optimizer.part(), real_numbers(entry, slice));
     if (r.size() == 0) continue;
     std::vector<std::byte> bytes(static_cast<size_t>(r.size() * size_bytes(dtype)));
     for (const bool first : {true, false}) {
       const HostSpan numbers{dtype, bytes.data(), r.size()};
-      checkpoint.read_state(first ? "m" : "v", row.name, slice, r.begin - entry.first, numbers);
+      checkpoint.read_state(first ? "m" : "v", row.tensor, slice, r.begin - entry.first, numbers);
       Array to = (first ? optimizer.m() : optimizer.v())
                      .part(r.begin - optimizer.part().begin, Shape{r.size()});
       rank.device().upload(numbers, to);

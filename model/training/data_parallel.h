@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "model/parameters.h"
+#include "model/loader.h"
 
 namespace tplab {
 

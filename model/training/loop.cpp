@@ -45,7 +45,7 @@ void check_weights(Rank& rank, const Trainer& trainer, int64_t done) {
     const Array values = parameters.values.part(entry.first, Shape{entry.count});
     if (rank.device().sum_of_squares(values) <= most) continue;  // NaN is not
     fail(fmt::format("after step {}: {} is so large that its squares overflow {}", done - 1,
-                     trainer.plan().rows()[entry.row].name, name(dtype)),
+                     trainer.plan().rows()[entry.row].tensor, name(dtype)),
          kLearnMoreSlowly);
   }
 }

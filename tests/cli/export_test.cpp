@@ -29,7 +29,7 @@ void save_as_own(const std::string& checkpoint, const std::string& folder) {
   StateWriter writer(
       folder + "ckpt.safetensors", checkpoint_tensors(source->config()), DType::f64,
       checkpoint_metadata({.config = source->config(), .step = 40, .tokenizer = tokenizer.get()}));
-  for (const ParameterInfo& p : parameters(source->config())) {
+  for (const NamedTensor& p : named_tensors(source->config())) {
     const Slice whole = {{{0, p.shape[0]}}, {0, cols_of(p.shape)}};
     std::vector<double> values(static_cast<size_t>(whole.count()));
     source->read(p.name, whole, {DType::f64, values.data(), whole.count()});

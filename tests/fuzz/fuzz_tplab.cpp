@@ -10,7 +10,7 @@ namespace {
 void read_all(const tplab::TplabCheckpoint& checkpoint) {
   using namespace tplab;
   if (checkpoint.step() < 0 || !(checkpoint.best_val_loss() >= 0)) __builtin_trap();
-  for (const ParameterInfo& parameter : parameters(checkpoint.config())) {
+  for (const NamedTensor& parameter : named_tensors(checkpoint.config())) {
     const int64_t cols = cols_of(parameter.shape);
     const Slice whole = {{{0, parameter.shape[0]}}, {0, cols}};
     std::vector<double> values(static_cast<size_t>(whole.count()));

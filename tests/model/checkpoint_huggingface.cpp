@@ -23,7 +23,7 @@ struct FakeFolder {
   TempFolder folder;
 
   FakeFolder() {
-    for (const ParameterInfo& parameter : parameters({1, 2, 4, 5, 3, 16, true, true})) {
+    for (const NamedTensor& parameter : named_tensors({1, 2, 4, 5, 3, 16, true, true})) {
       shapes[parameter.name] = parameter.shape;
       if (parameter.name.find(".c_") != std::string::npos && parameter.shape.dims() == 2) {
         std::swap(shapes[parameter.name][0], shapes[parameter.name][1]);
@@ -96,7 +96,7 @@ TEST_CASE("huggingface: the tiny folder is read, and its bf16 shards agree to 8 
   CHECK(sharded->config() == single->config());
   CHECK(single->stored_dtype() == "f32");
   CHECK(sharded->stored_dtype() == "bf16");
-  for (const ParameterInfo& parameter : parameters(single->config())) {
+  for (const NamedTensor& parameter : named_tensors(single->config())) {
     CAPTURE(parameter.name);
     const std::vector<double> exact = read_whole(*single, parameter.name);
     const std::vector<double> rounded = read_whole(*sharded, parameter.name);
@@ -254,7 +254,7 @@ TEST_CASE("huggingface: pytorch_model.bin is read where there is no safetensors 
                                               {"archive/data/0", bytes.substr(data)}}));
   fs::remove(fake.folder.path("model.safetensors"));
   const auto source = open_checkpoint(fake.folder.path());
-  for (const ParameterInfo& p : parameters(source->config()))
+  for (const NamedTensor& p : named_tensors(source->config()))
     CHECK(read_whole(*source, p.name) == read_whole(*expected, p.name));
   CHECK_THAT(refusal([&] { open_checkpoint(fake.folder.path("pytorch_model.bin")); }),
              Contains("is a state dict alone"));

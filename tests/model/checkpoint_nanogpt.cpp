@@ -68,7 +68,7 @@ TEST_CASE("nanogpt: storages may be shared, with offsets") {
   const auto source = open_fake({});
   CHECK(source->config() == GptConfig{1, 2, 4, 5, 3, 16, false, true, Gelu::erf, 1e-5});
   double next = 0;  // value i of the storage is i, and parameters follow one another in it
-  for (const ParameterInfo& parameter : parameters(source->config())) {
+  for (const NamedTensor& parameter : named_tensors(source->config())) {
     for (const double value : read_whole(*source, parameter.name)) REQUIRE(value == next++);
   }
 }
@@ -246,7 +246,7 @@ TEST_CASE("nanogpt: the real checkpoint opens, and its gradient's shapes are its
   CHECK_THAT(source->description(), Contains("iteration 2000"));
   // One optimizer step at learning rate 1e-3 moves no value by much more than 5e-3 in 5 steps.
   const SafetensorsFile golden(shared_data("nanogpt-shakespeare-char/golden.safetensors"));
-  for (const ParameterInfo& parameter : parameters(source->config())) {
+  for (const NamedTensor& parameter : named_tensors(source->config())) {
     CHECK(golden.at("grad." + parameter.name).shape == parameter.shape);
     const std::vector<double> after = golden.read_doubles("after5." + parameter.name);
     const std::vector<double> before = read_whole(*source, parameter.name);

@@ -65,7 +65,7 @@ struct FakeCheckpoint {
   FakeCheckpoint() {
     const GptConfig config = {1, 2, 4, 5, 3, 16, false, true};
     int32_t begin = 0;
-    for (const ParameterInfo& parameter : parameters(config)) {
+    for (const NamedTensor& parameter : named_tensors(config)) {
       FakeTensor tensor;
       tensor.offset = begin;
       int32_t count = 1;

@@ -36,7 +36,7 @@ inline double number(size_t kind, size_t parameter, int64_t i) {
 }
 
 // Numbers [begin, end) of a rank's slice, as bytes of the dtype.
-inline std::vector<double> local_numbers(size_t kind, size_t parameter, const ShardRow& row,
+inline std::vector<double> local_numbers(size_t kind, size_t parameter, const ParameterRow& row,
                                          const Slice& slice) {
   const int64_t cols = cols_of(row.shape);
   std::vector<double> list;
@@ -53,8 +53,8 @@ inline void write_share(StateWriter& writer, const ShardPlan& plan, int tp_rank,
                         int dp_rank, DType dtype) {
   for (size_t kind = 0; kind < kinds().size(); ++kind) {
     for (size_t p = 0; p < plan.rows().size(); ++p) {
-      const ShardRow& row = plan.rows()[p];
-      const Slice slice = plan.slice(row, tp_rank);
+      const ParameterRow& row = plan.rows()[p];
+      const Slice slice = plan.saved_slice(row, tp_rank);
       const int64_t n = slice.count();
       const bool is_weight = kind == 0;
       if (is_weight && dp_rank != 0) continue;
@@ -63,7 +63,7 @@ inline void write_share(StateWriter& writer, const ShardPlan& plan, int tp_rank,
       const std::vector<double> list = local_numbers(kind, p, row, slice);
       dispatch(dtype, [&](auto zero) {
         const std::vector<decltype(zero)> values(list.begin() + begin, list.begin() + end);
-        writer.write(kinds()[kind] + row.name, slice, begin, end, values.data());
+        writer.write(kinds()[kind] + row.tensor, slice, begin, end, values.data());
       });
     }
   }

@@ -47,8 +47,8 @@ int64_t count_wrong(const TplabCheckpoint& checkpoint, int tp, int dp, DType dty
   for (int rank = 0; rank < tp; ++rank) {
     for (size_t kind = 0; kind < kinds().size(); ++kind) {
       for (size_t p = 0; p < plan.rows().size(); ++p) {
-        const ShardRow& row = plan.rows()[p];
-        const Slice slice = plan.slice(row, rank);
+        const ParameterRow& row = plan.rows()[p];
+        const Slice slice = plan.saved_slice(row, rank);
         const std::vector<double> expected = local_numbers(kind, p, row, slice);
         for (int d = 0; d < dp; ++d) {
           const int64_t n = slice.count(), begin = n * d / dp, end = n * (d + 1) / dp;
@@ -58,9 +58,9 @@ int64_t count_wrong(const TplabCheckpoint& checkpoint, int tp, int dp, DType dty
             std::vector<decltype(zero)> values(static_cast<size_t>(last - first), -1);
             const HostSpan out = {dtype, values.data(), last - first};
             if (is_weight)
-              checkpoint.read(row.name, slice, out);
+              checkpoint.read(row.tensor, slice, out);
             else
-              checkpoint.read_state(kind == 1 ? "m" : "v", row.name, slice, begin, out);
+              checkpoint.read_state(kind == 1 ? "m" : "v", row.tensor, slice, begin, out);
             for (size_t i = 0; i < values.size(); ++i)
               wrong += values[i] != expected[static_cast<size_t>(first) + i];
           });
@@ -147,9 +147,9 @@ TEST_CASE("tplab checkpoint: two slices that were swapped would show") {
   StateWriter writer(folder.path("a"), checkpoint_tensors(config), DType::f64,
                      checkpoint_metadata(facts_of(config)));
   for (const int rank : {0, 1}) write_share(writer, plan, rank, 1, 0, DType::f64);
-  const ShardRow& row = plan.row("transformer.h.1.mlp.c_proj.weight");
+  const ParameterRow& row = plan.row(weight_of(Role::mlp_down, {1, 1}));
   const std::vector<double> other = local_numbers(2, 0, row, plan.slice(row, 1));
-  writer.write("adamw.v." + row.name, plan.slice(row, 0), 3, 5, other.data());
+  writer.write("adamw.v." + row.tensor, plan.slice(row, 0), 3, 5, other.data());
   writer.commit();
   CHECK(count_wrong(TplabCheckpoint(folder.path("a")), 3, 1, DType::f64) == 2);
 }

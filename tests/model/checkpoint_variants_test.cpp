@@ -18,7 +18,7 @@ std::unique_ptr<WeightSource> open_variant(const FakeCheckpoint& checkpoint) {
 // Value i of the storage is i, and parameters follow one another in it.
 void check_values(const WeightSource& source) {
   double next = 0;
-  for (const ParameterInfo& parameter : parameters(source.config())) {
+  for (const NamedTensor& parameter : named_tensors(source.config())) {
     CAPTURE(parameter.name);
     for (const double value : read_whole(source, parameter.name)) REQUIRE(value == next++);
   }
@@ -234,7 +234,7 @@ TEST_CASE(
   for (const auto& [key, value] : plain.arguments)
     if (key != "bias" && key != "dropout") sizes.emplace_back(key, value);
   FakeCheckpoint build;
-  for (const ParameterInfo& p : parameters({1, 2, 4, 5, 3, 16, true, true})) {
+  for (const NamedTensor& p : named_tensors({1, 2, 4, 5, 3, 16, true, true})) {
     if (build.tensors.count(p.name)) continue;
     build.tensors[p.name] = build.tensors["transformer.ln_f.weight"];
     build.tensors[p.name].offset = 0;

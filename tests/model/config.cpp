@@ -1,8 +1,7 @@
-#include "model/config.h"
-
 #include <catch2/catch.hpp>
 #include <limits>
 
+#include "model/parameters.h"
 #include "sim/error.h"
 
 using namespace tplab;
@@ -12,7 +11,7 @@ TEST_CASE("config: presets have nanoGPT's sizes and unknown names list them") {
   CHECK(find_preset("nano").config == GptConfig{6, 6, 384, 256, 65, 1536, false, true});
   const GptConfig& xl = find_preset("gpt2-xl").config;
   int64_t count = 0;
-  for (const ParameterInfo& parameter : parameters(xl)) {
+  for (const NamedTensor& parameter : named_tensors(xl)) {
     count += parameter.shape.count();
   }
   CHECK(count == 1557611200);  // as transformers counts gpt2-xl

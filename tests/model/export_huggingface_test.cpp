@@ -42,7 +42,7 @@ std::unique_ptr<WeightSource> drawn(const GptConfig& config) {
 // has none.
 std::vector<std::string> differences(const WeightSource& source, const WeightSource& exported) {
   std::vector<std::string> different;
-  for (const ParameterInfo& parameter : parameters(exported.config())) {
+  for (const NamedTensor& parameter : named_tensors(exported.config())) {
     const std::vector<double> values = read_whole(exported, parameter.name);
     const bool is_added = parameter.name.ends_with(".bias") && !source.config().bias;
     const std::vector<double> expected =

@@ -49,7 +49,7 @@ std::string complaint(const WeightSource& source, DType dtype = DType::f32) {
 
 TEST_CASE("finite: a NaN or an infinity is named with its place, in every parameter") {
   CHECK_NOTHROW(require_finite(*small_weights(), DType::f32));
-  for (const ParameterInfo& p : parameters(kSmall)) {
+  for (const NamedTensor& p : named_tensors(kSmall)) {
     const int64_t row = p.shape[0] - 1, col = p.shape.dims() == 2 ? p.shape[1] - 1 : 0;
     const std::string place = p.shape.dims() == 2
                                   ? "[" + std::to_string(row) + ", " + std::to_string(col) + "]"

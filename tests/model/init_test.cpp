@@ -25,19 +25,20 @@ TEST_CASE("initial weights: every rank's slice is that part of the whole, at eve
   const auto source = initial_weights(config());
   for (int tp : {2, 4}) {
     const ShardPlan plan(config(), tp);
-    for (const ShardRow& row : plan.rows()) {
-      const int64_t width = cols_of(row.shape);
-      const std::vector<float> whole = read(*source, row.name, {{{0, row.shape[0]}}, {0, width}});
+    for (const NamedTensor& tensor : plan.tensors()) {
+      const int64_t width = cols_of(tensor.shape);
+      const std::vector<float> whole =
+          read(*source, tensor.name, {{{0, tensor.shape[0]}}, {0, width}});
       for (int rank = 0; rank < tp; ++rank) {
-        const Slice slice = plan.slice(row, rank);
-        const std::vector<float> part = read(*source, row.name, slice);
+        const Slice slice = plan.slice(tensor, rank);
+        const std::vector<float> part = read(*source, tensor.name, slice);
         size_t next = 0;
         bool equal = true;
         for (const Range& r : slice.rows)
           for (int64_t i = r.begin; i < r.end; ++i)
             for (int64_t j = slice.cols.begin; j < slice.cols.end; ++j)
               equal = equal && part[next++] == whole[static_cast<size_t>(i * width + j)];
-        INFO(row.name << " rank " << rank << " of " << tp);
+        INFO(tensor.name << " rank " << rank << " of " << tp);
         CHECK(equal);
       }
     }

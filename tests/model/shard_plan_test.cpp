@@ -13,7 +13,14 @@ namespace {
 const GptConfig kConfig{
     .n_layer = 2, .n_head = 6, .n_embd = 24, .block_size = 16, .vocab_size = 65, .n_inner = 96};
 
-int64_t cols(const ShardRow& row) { return cols_of(row.shape); }
+const NamedTensor& tensor_named(const ShardPlan& plan, const std::string& name) {
+  for (const NamedTensor& tensor : plan.tensors())
+    if (tensor.name == name) return tensor;
+  FAIL("no tensor " << name);
+  return plan.tensors()[0];
+}
+
+int64_t cols(const ParameterRow& row) { return cols_of(row.shape); }
 
 // 6 heads and 96 features of the MLP, which neither 4 nor 5 ranks share evenly, nor 5 the latter.
 const GptConfig kUnevenHeads = [] {
@@ -22,8 +29,12 @@ const GptConfig kUnevenHeads = [] {
   return config;
 }();
 
+Slice saved(const ShardPlan& plan, const std::string& name, int rank) {
+  return plan.slice(tensor_named(plan, name), rank);
+}
+
 // How many ranks copy each number of a parameter.
-std::vector<int> owners(const ShardPlan& plan, const ShardRow& row) {
+std::vector<int> owners(const ShardPlan& plan, const ParameterRow& row) {
   std::vector<int> count(static_cast<size_t>(row.shape[0] * cols(row)));
   for (int rank = 0; rank < plan.tp(); ++rank) {
     const Slice slice = plan.slice(row, rank);
@@ -40,8 +51,8 @@ std::vector<int> owners(const ShardPlan& plan, const ShardRow& row) {
 TEST_CASE("shard plan: a split parameter has each number on one rank, a whole one on all") {
   for (int tp = 1; tp <= 6; ++tp) {
     const ShardPlan plan(kUnevenHeads, tp);
-    for (const ShardRow& row : plan.rows()) {
-      INFO(row.name << " at tp " << tp);
+    for (const ParameterRow& row : plan.rows()) {
+      INFO(row.tensor << " at tp " << tp);
       const int expected = row.split == Split::whole ? tp : 1;
       for (int count : owners(plan, row)) REQUIRE(count == expected);
     }
@@ -51,12 +62,12 @@ TEST_CASE("shard plan: a split parameter has each number on one rank, a whole on
 TEST_CASE("shard plan: slices fill the local shape, but for the padding of the vocabulary") {
   for (int tp : {3, 4, 5}) {
     const ShardPlan plan(kUnevenHeads, tp);
-    for (const ShardRow& row : plan.rows()) {
+    for (const ParameterRow& row : plan.rows()) {
       for (int rank = 0; rank < tp; ++rank) {
         const Shape shape = plan.local_shape(row, rank);
         const int64_t local =
             std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-        INFO(row.name << " at tp " << tp);
+        INFO(row.tensor << " at tp " << tp);
         if (row.split == Split::vocab)
           CHECK(plan.slice(row, rank).count() <= local);
         else
@@ -68,7 +79,7 @@ TEST_CASE("shard plan: slices fill the local shape, but for the padding of the v
 
 TEST_CASE("shard plan: fused QKV is split by head, not contiguously") {
   const ShardPlan plan(kConfig, 2);
-  const Slice slice = plan.slice(plan.row("transformer.h.0.attn.c_attn.weight"), 1);
+  const Slice slice = saved(plan, "transformer.h.0.attn.c_attn.weight", 1);
   CHECK(slice.rows == std::vector<Range>{{12, 24}, {36, 48}, {60, 72}});
 }
 
@@ -78,12 +89,13 @@ TEST_CASE("shard plan: uneven, the first ranks have one more, and no head is cut
   CHECK(plan.heads(1) == Range{2, 4});
   CHECK(plan.heads(2) == Range{4, 5});
   CHECK(plan.heads(3) == Range{5, 6});
-  CHECK(plan.slice(plan.row("transformer.h.0.attn.c_attn.bias"), 2).rows ==
+  CHECK(saved(plan, "transformer.h.0.attn.c_attn.bias", 2).rows ==
         std::vector<Range>{{16, 20}, {40, 44}, {64, 68}});
-  CHECK(plan.slice(plan.row("transformer.h.0.attn.c_proj.weight"), 2).cols == Range{16, 20});
-  CHECK(plan.local_shape(plan.row("transformer.h.1.attn.c_attn.weight"), 3) == Shape{12, 24});
+  CHECK(saved(plan, "transformer.h.0.attn.c_proj.weight", 2).cols == Range{16, 20});
+  CHECK(plan.local_shape(tensor_named(plan, "transformer.h.1.attn.c_attn.weight"), 3) ==
+        Shape{12, 24});
   CHECK(ShardPlan(kUnevenHeads, 5).hidden(0) == Range{0, 20});
-  CHECK(ShardPlan(kUnevenHeads, 5).slice(plan.row("transformer.h.0.mlp.c_proj.weight"), 4).cols ==
+  CHECK(saved(ShardPlan(kUnevenHeads, 5), "transformer.h.0.mlp.c_proj.weight", 4).cols ==
         Range{77, 96});
   CHECK_FALSE(plan.even());
   CHECK(ShardPlan(kUnevenHeads, 3).even());
@@ -119,9 +131,9 @@ TEST_CASE("shard plan: uneven, each rank needs a head") {
 
 TEST_CASE("shard plan: the second product of a pair splits its input features") {
   const ShardPlan plan(kConfig, 3);
-  CHECK(plan.slice(plan.row("transformer.h.1.mlp.c_proj.weight"), 2).cols == Range{64, 96});
-  CHECK(plan.slice(plan.row("transformer.h.1.mlp.c_fc.weight"), 2).rows[0] == Range{64, 96});
-  CHECK(plan.row("transformer.h.1.mlp.c_proj.bias").split == Split::whole);
+  CHECK(saved(plan, "transformer.h.1.mlp.c_proj.weight", 2).cols == Range{64, 96});
+  CHECK(saved(plan, "transformer.h.1.mlp.c_fc.weight", 2).rows[0] == Range{64, 96});
+  CHECK(plan.row(bias_of(Role::mlp_down, {1, 1})).split == Split::whole);
 }
 
 TEST_CASE("shard plan: a vocabulary that does not divide is padded, losing no row") {
@@ -139,7 +151,7 @@ TEST_CASE("shard plan: more ranks than a small vocabulary fills leave some with 
   GptConfig tiny = kConfig;
   tiny.vocab_size = 3;
   const ShardPlan plan(tiny, 2);
-  const ShardRow& wte = plan.row("transformer.wte.weight");
+  const ParameterRow& wte = plan.row(weight_of(Role::token_embedding));
   CHECK(plan.slice(wte, 0).count() == 3 * 24);
   CHECK(plan.slice(wte, 1).count() == 0);
 }
@@ -162,7 +174,7 @@ TEST_CASE("shard plan: gpt2's parameters are nanoGPT's, and tp halves what is sp
   const GptConfig& gpt2 = find_preset("gpt2").config;
   int64_t stored = 0;
   const ShardPlan alone(gpt2, 1);
-  for (const ShardRow& row : alone.rows())
+  for (const ParameterRow& row : alone.rows())
     stored += std::accumulate(row.shape.begin(), row.shape.end(), int64_t{1}, std::multiplies<>());
   CHECK(stored == 124'439'808);  // GPT-2 small with its positions
   const int64_t padding = (50304 - 50257) * 768;

@@ -17,7 +17,7 @@ using State = std::map<std::string, std::vector<double>>;
 
 State state_of(const TplabCheckpoint& checkpoint) {
   State state;
-  for (const ParameterInfo& p : parameters(checkpoint.config())) {
+  for (const NamedTensor& p : named_tensors(checkpoint.config())) {
     const int64_t cols = cols_of(p.shape);
     const Slice all{{{0, p.shape[0]}}, {0, cols}};
     const auto read = [&](const std::string& name) -> HostSpan {

@@ -66,7 +66,7 @@ class OneNan : public WeightSource {
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     honest_->read(parameter, slice, out);
     if (parameter != parameter_) return;
-    for (const ParameterInfo& p : parameters(kSmall))
+    for (const NamedTensor& p : named_tensors(kSmall))
       if (p.name == parameter && slice.rows.back().end != p.shape[0]) return;
     dispatch(out.dtype, [&](auto zero) {
       using Real = decltype(zero);

@@ -32,7 +32,7 @@ class OddWeights : public WeightSource {
   OddWeights(const GptConfig& config, uint64_t seed, double odd) : config_(config), seed_(seed) {
     const auto initial = initial_weights(config, {.seed = seed, .draw_biases = true});
     Engine engine(seed);
-    for (const ParameterInfo& p : parameters(config)) {
+    for (const NamedTensor& p : named_tensors(config)) {
       const bool ordinary = odd == 1 || (odd < 100 && p.name.find(".ln_") != std::string::npos);
       const double factor = ordinary ? 1 : between(engine, 1 / odd, odd);
       Whole& whole = wholes_[p.name];

@@ -6,6 +6,7 @@
 
 #include "arbitrary_weights.h"
 #include "finite_differences.h"
+#include "model/parameters.h"
 #include "sim/error.h"
 #include "verify/compare.h"
 #include "verify/reference.h"
@@ -75,7 +76,7 @@ TEST_CASE("reference backward: every parameter's gradient, in every kind of mode
         // Eigen's order of summation may follow where the allocator put the operands.
         CHECK(d.loss == Approx(*reference.forward(tiny_batch()).loss).epsilon(1e-14));
         std::map<std::string, int> unseen;
-        for (const ParameterInfo& p : parameters(config)) unseen[p.name];
+        for (const NamedTensor& p : named_tensors(config)) unseen[p.name];
         double sharpest = 1;
         for (const auto& [name, gradient] : d.parameters) {
           INFO(name << ", tied " << tied << ", bias " << bias << ", gelu " << int(gelu));

@@ -118,7 +118,7 @@ TEST_CASE("reference backward: nanoGPT's own loss and gradients, to 1e-12") {
   const Weights weights = whole_parameters(*source);
   const TokenBatch batch = batch_of(golden.tokens, golden.targets);
   const ByName gradients = of_parameters(golden, "grad.");
-  REQUIRE(gradients.size() == parameters(source->config()).size());
+  REQUIRE(gradients.size() == named_tensors(source->config()).size());
 
   const ReferenceGradients d = Reference<double>(source->config(), weights).backward(batch);
   CHECK(d.parameters.size() == gradients.size());
@@ -144,7 +144,7 @@ TEST_CASE("reference training: nanoGPT's own losses, gradient norms and paramete
   REQUIRE(batches.size() == 5);
   const ByName after = of_parameters(golden, "after.");
   const std::vector<double> losses = of_steps(golden, "loss"), norms = of_steps(golden, "norm");
-  REQUIRE(after.size() == parameters(source->config()).size());
+  REQUIRE(after.size() == named_tensors(source->config()).size());
   REQUIRE(losses.size() == 5);
   REQUIRE(norms.size() == 5);
 

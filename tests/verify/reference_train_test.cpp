@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "arbitrary_weights.h"
+#include "model/parameters.h"
 #include "sim/error.h"
 #include "verify/compare.h"
 
@@ -34,7 +35,7 @@ Weights weights_of(const ByName& values) {
 
 ByName whole(const GptConfig& config) {
   ByName values;
-  for (const ParameterInfo& p : parameters(config))
+  for (const NamedTensor& p : named_tensors(config))
     values[p.name] = arbitrary_weights(config)(p.name);
   return values;
 }
@@ -61,7 +62,7 @@ double norm_of(const ByName& gradients) {
 // far, m_t = (1 - beta) sum of beta^(t - s) g_s, and each bias correction where the paper has it.
 ByName by_definition(const GptConfig& config, const TrainRecipe& r, const Numbers& rates) {
   std::map<std::string, size_t> dimensions;
-  for (const ParameterInfo& p : parameters(config)) dimensions[p.name] = p.shape.dims();
+  for (const NamedTensor& p : named_tensors(config)) dimensions[p.name] = p.shape.dims();
   ByName values = whole(config);
   std::vector<ByName> history;  // of clipped gradients
   for (size_t t = 1; t <= rates.size(); ++t) {

@@ -27,16 +27,16 @@ TEST_CASE("Truth: 10,000 layers are read one parameter at a time, each without a
   const Weights weights = whole_parameters(*source);
   const ShardPlan plan(kDeep, 1);
   const FlatLayout layout(plan, 0, 1);
-  for (const ParameterInfo& p : parameters(kDeep)) {
+  for (const NamedTensor& p : named_tensors(kDeep)) {
     count += weights(p.name).size();
-    const auto row = static_cast<size_t>(&plan.row(p.name) - plan.rows().data());
-    REQUIRE(plan.rows()[row].name == p.name);
+    const size_t row = plan.index_of(p.id);
+    REQUIRE(plan.rows()[row].tensor == p.name);
     REQUIRE(layout.entry(row).row == row);
   }
   CHECK(count == 10'000 * (2 + 2 + 6 + 2 + 2 + 2) + 2 + 2 + 2);
   CHECK(weights("no such parameter").empty());
-  for (const char* none : {"transformer.h.10000.ln_1.weight", "transformer.h.x.ln_1.weight", "x"})
-    CHECK_THROWS_AS(plan.row(none), Error);
+  CHECK_THROWS_AS(plan.row(weight_of(Role::q, {10'000, 0})), Error);
+  CHECK_THROWS_AS(plan.row(weight_of(Role::head)), Error);
 }
 
 TEST_CASE("Truth: a bound of a dtype that was not drawn for is another's by their roundoffs") {

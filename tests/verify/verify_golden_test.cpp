@@ -228,7 +228,7 @@ Parts right_training(const WeightSource& source, const std::string& type) {
                  stored("loss", type, {1}, {gradients.loss}),
                  stored("train.losses", type, {2}, trained.losses),
                  stored("train.grad_norms", type, {2}, trained.grad_norms)};
-  for (const ParameterInfo& p : parameters(source.config())) {
+  for (const NamedTensor& p : named_tensors(source.config())) {
     parts.push_back(stored("grad." + p.name, type, p.shape, gradients.parameters.at(p.name)));
     parts.push_back(stored("after2." + p.name, type, p.shape, trained.parameters.at(p.name)));
   }
@@ -250,7 +250,7 @@ TEST_CASE("verify golden: right gradients and steps agree in f64, f32, bf16 and 
     INFO(type);
     const TrainingReport report = trained(*source, right_training(*source, type));
     CHECK(report.not_compared.empty());
-    const size_t tensors = 1 + 2 + 2 + 2 * parameters(kSmall).size();
+    const size_t tensors = 1 + 2 + 2 + 2 * named_tensors(kSmall).size();
     CHECK(report.reference_against.size() == tensors);
     for (const TrainingRun& run : report.runs) {
       INFO(name(run.dtype));

@@ -103,7 +103,7 @@ TEST_CASE("verify_training: nanoGPT's own gradients and five steps, to 1e-9 on e
   const TrainingReport report = verify_training(*source, options);
   check_good(report);
   // The loss, five losses, five norms, and every parameter's gradient and value after five steps.
-  const size_t tensors = 1 + 5 + 5 + 2 * parameters(source->config()).size();
+  const size_t tensors = 1 + 5 + 5 + 2 * named_tensors(source->config()).size();
   for (const TrainingRun& run : report.runs) {
     INFO(run.mesh.text());
     CHECK(run.against.size() == tensors);

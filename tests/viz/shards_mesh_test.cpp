@@ -55,10 +55,10 @@ TEST_CASE("shards: rows, columns, the whole, and a vocabulary with its padding")
 }
 
 TEST_CASE("shards: a plan that leaves numbers out or gives them twice is refused") {
-  const auto refused = [](Split split, const std::string& parameter) {
+  const auto refused = [](const std::string& tensor, const auto& edit) {
     ShardPlan plan(kSmallModel, 2);
-    for (ShardRow& row : plan.rows())
-      if (row.name.ends_with(parameter)) row.split = split;
+    for (ParameterRow& row : plan.rows())
+      if (row.tensor.ends_with(tensor)) edit(row);
     std::string why;
     try {
       (void)shards_picture(plan, DType::f32, "m");
@@ -67,9 +67,12 @@ TEST_CASE("shards: a plan that leaves numbers out or gives them twice is refused
     }
     return why;
   };
-  CHECK(refused(Split::rows, "mlp.c_fc.weight").empty());
-  // Heads of a parameter that is no [Q|K|V].
-  CHECK_THAT(refused(Split::heads, "h.0.mlp.c_fc.weight"), Contains("the plan of"));
+  CHECK(refused("mlp.c_fc.weight", [](ParameterRow& row) { row.split = Split::rows; }).empty());
+  // q, k and v lie over each other.
+  CHECK_THAT(refused("h.0.attn.c_attn.weight", [](ParameterRow& row) { row.first_row /= 2; }),
+             Contains("the plan of") && Contains("gives the same numbers"));
+  CHECK_THAT(refused("h.0.mlp.c_fc.weight", [](ParameterRow& row) { row.shape[0] -= 8; }),
+             Contains("the plan of") && Contains("of its 1024 numbers"));
 }
 
 MeshPicture mesh(const StepOptions& options, std::vector<RankRecord>* records = nullptr) {

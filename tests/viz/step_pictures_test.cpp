@@ -366,8 +366,8 @@ TEST_CASE("a picture drawn from another plan than the run's is refused") {
   CHECK(why_not(plan, run).empty());
   CHECK_THAT(why_not(ShardPlan(kPictured, 4), run), Contains("tp 4, and 2 ranks ran"));
   ShardPlan other = plan;
-  for (ShardRow& row : other.rows())
-    if (row.name == "transformer.h.1.mlp.c_fc.weight") row.split = Split::whole;
+  for (ParameterRow& row : other.rows())
+    if (row.tensor == "transformer.h.1.mlp.c_fc.weight") row.split = Split::whole;
   CHECK_THAT(why_not(other, run),
              Contains("h.1.mlp.c_fc.weight was [32, 16], and is planned to be [64, 16]"));
   CHECK_THROWS_WITH(block_steps(other, run, {.model = "m"}), Contains("is not the run's"));

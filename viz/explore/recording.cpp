@@ -51,7 +51,7 @@ std::vector<NamedRange> small_gradients(const GptConfig& config) {
   std::vector<NamedRange> list;
   for (const FlatEntry& entry : layout.entries())
     if (entry.region == Region::whole_vectors)
-      list.push_back({plan.rows()[entry.row].name,
+      list.push_back({plan.rows()[entry.row].tensor,
                       entry.first - layout.range(Region::whole_vectors).begin, entry.count});
   return list;
 }
