@@ -113,7 +113,7 @@ std::unique_ptr<WeightSource> ModelBench::open() {
   parse_dtype(dtype);
   for (const WorldOptions& options : worlds()) static_cast<void>(World(options));
   std::unique_ptr<WeightSource> source = model.open(seed);
-  for (int tp : tps) static_cast<void>(ShardPlan(source->config(), tp));
+  for (int tp : tps) static_cast<void>(ShardPlan(source->architecture(), tp, model.uneven));
   return source;
 }
 
@@ -121,16 +121,17 @@ int ModelBench::threads(int tp) const {
   return std::min(available_cores(), tp * World({.tp = tp}).threads_per_rank());
 }
 
-Tokens ModelBench::random_tokens(const GptConfig& config, int64_t length) const {
+Tokens ModelBench::random_tokens(const Architecture& architecture, int64_t length) const {
   require_memory(fmt::format("a batch of {} x {} tokens", batch, length),
                  4 * static_cast<double>(batch) * static_cast<double>(length) *
-                     static_cast<double>(config.n_embd + config.n_inner + config.vocab_size),
+                     static_cast<double>(architecture.width + first_mlp(architecture).width +
+                                         architecture.vocabulary),
                  "use fewer or shorter sequences: --batch, --seq");
   const RandomStream stream(seed, "bench tokens");
   Tokens tokens{batch, length, {}};
   for (int64_t i = 0; i < batch * length; ++i) {
     const double u = stream.uniform(static_cast<uint64_t>(i));
-    tokens.ids.push_back(static_cast<int32_t>(u * static_cast<double>(config.vocab_size)));
+    tokens.ids.push_back(static_cast<int32_t>(u * static_cast<double>(architecture.vocabulary)));
   }
   return tokens;
 }
@@ -207,7 +208,7 @@ nlohmann::ordered_json ModelBench::header(const std::string& bench,
   return {{"schema", 1},
           {"bench", bench},
           {"source", model.describe(source)},
-          {"config", to_json(source.config())},
+          {"config", to_json(source.architecture())},
           {"dtype", dtype},
           {"algorithm", algorithm},
           {"batch", batch},
@@ -223,7 +224,7 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
   std::vector<int64_t> times(n, 1);
   std::vector<std::unique_ptr<WatchedSource>> weights(n);
   WorldsInTurn worlds(bench.worlds(), [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
-    const ShardPlan plan(source.config(), bench.tps[w]);
+    const ShardPlan plan(source.architecture(), bench.tps[w], bench.model.uneven);
     auto gpt = std::make_shared<const Gpt>(rank, *weights[w], plan, parse_dtype(bench.dtype));
     return [&times, w, turn = make_turn(w, rank, std::move(gpt))] {
       for (int64_t i = 0; i < times[w]; ++i) turn();
@@ -232,7 +233,7 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
 
   // Load and warm up.
   for (size_t w = 0; w < n; ++w) {
-    const ShardPlan plan(source.config(), bench.tps[w]);
+    const ShardPlan plan(source.architecture(), bench.tps[w], bench.model.uneven);
     weights[w] = std::make_unique<WatchedSource>(source, plan.total_count(), bench.progress);
     worlds.run(w);
     times[w] = std::clamp(static_cast<int64_t>(std::ceil(kTurnSeconds / turn_seconds(w))),

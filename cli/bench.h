@@ -99,7 +99,7 @@ struct ModelBench {
   // Cores that the ranks of a tp keep busy: threads a rank times ranks, at most all.
   int threads(int tp) const;
   // B sequences of T random tokens.
-  Tokens random_tokens(const GptConfig& config, int64_t length) const;
+  Tokens random_tokens(const Architecture& architecture, int64_t length) const;
   // Tokens and work (FLOPs or bytes) are those of one timing, limit_work that of one of the limit.
   ModelRun judge(int tp, const Paired& timing, const Paired& first, double tokens, double work,
                  double limit_work) const;

@@ -25,20 +25,20 @@ struct DecodeBench : ModelBench {
   int64_t steps = 0;
 
   void run();
-  void choose_lengths(const GptConfig& config);
+  void choose_lengths(const Architecture& architecture);
   std::vector<Array> read_by_a_step(const Gpt& gpt, const KvCache& cache) const;
   void turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_first,
             DecodeTiming& timing) const;
   std::vector<DecodeTiming> measure(const WeightSource& source);
-  double step_bytes(const GptConfig& config) const;
+  double step_bytes(const Architecture& architecture) const;
   std::string text(const std::vector<DecodeRun>& runs, const WeightSource& source) const;
   nlohmann::ordered_json document(const std::vector<DecodeRun>& runs,
                                   const WeightSource& source) const;
 };
 
 // What was not given is up to 64 positions and 32 steps, as the context allows.
-void DecodeBench::choose_lengths(const GptConfig& config) {
-  const int64_t context = config.block_size;
+void DecodeBench::choose_lengths(const Architecture& architecture) {
+  const int64_t context = architecture.context;
   if (seq == 0) seq = std::min<int64_t>(64, steps == 0 ? context / 2 : context - steps);
   seq = std::max<int64_t>(seq, 1);
   if (steps == 0) steps = std::clamp<int64_t>(context - seq, 1, 32);
@@ -50,13 +50,14 @@ void DecodeBench::choose_lengths(const GptConfig& config) {
 }
 
 // Bytes of weights and cache that one step must read, the mean over the steps.
-double DecodeBench::step_bytes(const GptConfig& config) const {
+double DecodeBench::step_bytes(const Architecture& architecture) const {
   const DType type = parse_dtype(dtype);
   double total = 0;
   for (int64_t past = seq; past < seq + steps; ++past) {
-    const double cache = 2 * static_cast<double>(config.n_layer * config.n_embd * (past + 1)) *
-                         static_cast<double>(size_bytes(type));
-    total += decode_bytes(config, past, type) + static_cast<double>(batch - 1) * cache;
+    const double cache =
+        2 * static_cast<double>(architecture.layers() * architecture.width * (past + 1)) *
+        static_cast<double>(size_bytes(type));
+    total += decode_bytes(architecture, past, type) + static_cast<double>(batch - 1) * cache;
   }
   return total / static_cast<double>(steps);
 }
@@ -68,11 +69,11 @@ std::vector<Array> DecodeBench::read_by_a_step(const Gpt& gpt, const KvCache& ca
   std::vector<Array> arrays;
   for (const FlatEntry& entry : flat.layout.entries()) {
     const Role role = gpt.plan().rows()[entry.row].id.role;
-    const bool is_table = role == Role::token_embedding && !gpt.config().tied_head;
+    const bool is_table = role == Role::token_embedding && !gpt.architecture().tied_head;
     if (entry.region != Region::whole_matrices && !is_table)
       arrays.push_back(flat.values.part(entry.first, {entry.count}));
   }
-  for (int64_t layer = 0; layer < gpt.config().n_layer; ++layer) {
+  for (int64_t layer = 0; layer < gpt.architecture().layers(); ++layer) {
     const KvPair pair = cache.layer(layer);
     for (const Array& x : {pair.keys.array(), pair.values.array()}) {  // [B, H/tp, S, D]
       const int64_t S = x.shape()[2], D = x.shape()[3];
@@ -86,7 +87,8 @@ std::vector<Array> DecodeBench::read_by_a_step(const Gpt& gpt, const KvCache& ca
 // Fills the cache, then times `steps` steps, every other one with the ledger off, and the reads.
 void DecodeBench::turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_first,
                        DecodeTiming& timing) const {
-  const Tokens prompt = random_tokens(gpt.config(), seq), token = random_tokens(gpt.config(), 1);
+  const Tokens prompt = random_tokens(gpt.architecture(), seq),
+               token = random_tokens(gpt.architecture(), 1);
   const std::vector<Array> arrays = read_by_a_step(gpt, cache);
   rank.ledger().clear();
   cache.clear();
@@ -153,7 +155,7 @@ std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
   table.row("the ledger's cost", ledger);
   return title(fmt::format("decode: {}, batch {}, {} cached positions, {}, {}, {} a step",
                            model.describe(source), batch, seq, counted(steps, "step"), dtype,
-                           bytes_text(step_bytes(source.config())))) +
+                           bytes_text(step_bytes(source.architecture())))) +
          table.text(output.colour()) + about_samples(each);
 }
 
@@ -162,7 +164,7 @@ nlohmann::ordered_json DecodeBench::document(const std::vector<DecodeRun>& runs,
   nlohmann::ordered_json doc = header("decode", source);
   doc["seq"] = seq;
   doc["steps"] = steps;
-  doc["bytes_per_step"] = step_bytes(source.config());
+  doc["bytes_per_step"] = step_bytes(source.architecture());
   doc["runs"] = nlohmann::ordered_json::array();
   for (const DecodeRun& r : runs) {
     nlohmann::ordered_json row = json(r, "bytes");
@@ -174,9 +176,9 @@ nlohmann::ordered_json DecodeBench::document(const std::vector<DecodeRun>& runs,
 
 void DecodeBench::run() {
   const std::unique_ptr<WeightSource> source = open();
-  choose_lengths(source->config());
+  choose_lengths(source->architecture());
   const std::vector<DecodeTiming> timings = measure(*source);
-  const double bytes = step_bytes(source->config());
+  const double bytes = step_bytes(source->architecture());
   std::vector<DecodeRun> runs;
   for (size_t w = 0; w < tps.size(); ++w) {
     const DecodeTiming& timing = timings[w];

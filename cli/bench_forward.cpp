@@ -11,31 +11,31 @@ namespace {
 
 struct ForwardBench : ModelBench {
   void run();
-  int64_t length(const GptConfig& config) const;
+  int64_t length(const Architecture& architecture) const;
   std::vector<Paired> measure(const WeightSource& source);
   std::string text(const std::vector<ModelRun>& runs, const WeightSource& source) const;
   nlohmann::ordered_json document(const std::vector<ModelRun>& runs,
                                   const WeightSource& source) const;
 };
 
-int64_t ForwardBench::length(const GptConfig& config) const {
-  const int64_t T = seq ? seq : config.block_size;
-  if (T > config.block_size)
-    fail(fmt::format("--seq {} is longer than the model's context of {}", T, config.block_size),
-         fmt::format("use at most {}", config.block_size));
+int64_t ForwardBench::length(const Architecture& architecture) const {
+  const int64_t T = seq ? seq : architecture.context;
+  if (T > architecture.context)
+    fail(fmt::format("--seq {} is longer than the model's context of {}", T, architecture.context),
+         fmt::format("use at most {}", architecture.context));
   return T;
 }
 
 // From a barrier until every rank has the logits.
 std::vector<Paired> ForwardBench::measure(const WeightSource& source) {
-  const int64_t T = length(source.config());
-  const Tokens prompt = random_tokens(source.config(), T);
+  const int64_t T = length(source.architecture());
+  const Tokens prompt = random_tokens(source.architecture(), T);
   std::vector<Paired> timings(tps.size());
   std::vector<int64_t> every(tps.size(), 1);
   const auto make_turn = [&](size_t w, Rank& rank,
                              const std::shared_ptr<const Gpt>& gpt) -> ModelTurn {
-    const auto product = std::make_shared<ProductBeside>(rank, parse_dtype(dtype),
-                                                         forward_flops(source.config(), batch, T));
+    const auto product = std::make_shared<ProductBeside>(
+        rank, parse_dtype(dtype), forward_flops(source.architecture(), batch, T));
     return [&, w, gpt, product] {
       rank.ledger().clear();
       rank.comm().barrier();
@@ -69,15 +69,15 @@ std::string ForwardBench::text(const std::vector<ModelRun>& runs,
   table.row("tp", tp);
   add_rows(table, each, "GFLOP/s", "products' GFLOP/s");
   return title(fmt::format("forward: {}, {} x {} tokens, {}", model.describe(source), batch,
-                           length(source.config()), dtype)) +
+                           length(source.architecture()), dtype)) +
          table.text(output.colour()) + about_samples(each);
 }
 
 nlohmann::ordered_json ForwardBench::document(const std::vector<ModelRun>& runs,
                                               const WeightSource& source) const {
   nlohmann::ordered_json doc = header("forward", source);
-  doc["seq"] = length(source.config());
-  doc["flops"] = forward_flops(source.config(), batch, length(source.config()));
+  doc["seq"] = length(source.architecture());
+  doc["flops"] = forward_flops(source.architecture(), batch, length(source.architecture()));
   doc["runs"] = nlohmann::ordered_json::array();
   for (const ModelRun& r : runs) doc["runs"].push_back(json(r, "flops"));
   return doc;
@@ -85,12 +85,13 @@ nlohmann::ordered_json ForwardBench::document(const std::vector<ModelRun>& runs,
 
 void ForwardBench::run() {
   const std::unique_ptr<WeightSource> source = open();
-  const int64_t T = length(source->config());  // refused before the work
+  const int64_t T = length(source->architecture());  // refused before the work
   const std::vector<Paired> timings = measure(*source);
   std::vector<ModelRun> runs;
   for (size_t w = 0; w < tps.size(); ++w)
     runs.push_back(judge(tps[w], timings[w], timings[0], static_cast<double>(batch * T),
-                         forward_flops(source->config(), batch, T), MatmulProbe::flops(tps[w])));
+                         forward_flops(source->architecture(), batch, T),
+                         MatmulProbe::flops(tps[w])));
   print(text(runs, *source), document(runs, *source));
 }
 

@@ -76,8 +76,8 @@ TrainerOptions TrainBench::options(const TrainMesh& mesh) const {
 }
 
 TrainingMemory TrainBench::memory(const TrainMesh& mesh, const WeightSource& source) const {
-  return training_memory(ShardPlan(source.config(), mesh.tp), mesh.dp, batch / mesh.dp, seq,
-                         options(mesh));
+  return training_memory(ShardPlan(source.architecture(), mesh.tp, model.uneven), mesh.dp,
+                         batch / mesh.dp, seq, options(mesh));
 }
 
 WorldOptions TrainBench::world(const TrainMesh& mesh) const {
@@ -90,7 +90,7 @@ WorldOptions TrainBench::world(const TrainMesh& mesh) const {
 
 // Every mesh is refused before anything is loaded.
 void TrainBench::check_meshes(const WeightSource& source) {
-  const int64_t longest = source.config().block_size;
+  const int64_t longest = source.architecture().context;
   if (seq == 0) seq = longest;
   if (seq > longest)
     fail(fmt::format("--seq {} is longer than the model's context of {}", seq, longest),
@@ -155,7 +155,7 @@ void take_steps(Rank& rank, Learner& learner, const Tokens& tokens,
 void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
                          std::vector<MeshTiming>& timings) {
   constexpr double kTurnSeconds = 0.2;
-  const Tokens tokens = random_tokens(source.config(), seq);
+  const Tokens tokens = random_tokens(source.architecture(), seq);
   std::vector<int32_t> targets(tokens.ids.begin() + 1, tokens.ids.end());
   targets.push_back(tokens.ids.front());
   std::vector<WorldOptions> worlds;
@@ -164,8 +164,8 @@ void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
   WorldsInTurn turns(worlds, [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
     const TrainMesh& mesh = meshes_[first + w];
     auto learner = std::make_shared<Learner>();
-    learner->trainer =
-        make_trainer(rank, source, ShardPlan(source.config(), mesh.tp), options(mesh));
+    learner->trainer = make_trainer(
+        rank, source, ShardPlan(source.architecture(), mesh.tp, model.uneven), options(mesh));
     return [&, w, learner = std::move(learner)] {
       MeshTiming& timing = timings[first + w];
       take_steps(rank, *learner, tokens, targets, times[w], every[w], timing);
@@ -173,7 +173,7 @@ void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
       timing.peak_bytes[static_cast<size_t>(rank.global_index())] =
           rank.device().memory().peak_bytes;
       learner->product.emplace(rank, parse_dtype(dtype),
-                               training_flops(source.config(), batch, seq));
+                               training_flops(source.architecture(), batch, seq));
     };
   });
   const auto total = static_cast<double>(static_cast<size_t>(repeat + 1) * meshes_.size());
@@ -203,14 +203,15 @@ TrainRun TrainBench::judge_mesh(size_t i, const std::vector<MeshTiming>& timings
                                 const WeightSource& source) const {
   const TrainMesh& mesh = meshes_[i];
   const MeshTiming& timing = timings[i];
-  TrainRun run{judge(mesh.ranks(), timing, timings[0], static_cast<double>(batch * seq),
-                     training_flops(source.config(), batch, seq), MatmulProbe::flops(mesh.ranks())),
-               mesh,
-               0,
-               0,
-               0,
-               *std::max_element(timing.peak_bytes.begin(), timing.peak_bytes.end()),
-               memory(mesh, source).total()};
+  TrainRun run{
+      judge(mesh.ranks(), timing, timings[0], static_cast<double>(batch * seq),
+            training_flops(source.architecture(), batch, seq), MatmulProbe::flops(mesh.ranks())),
+      mesh,
+      0,
+      0,
+      0,
+      *std::max_element(timing.peak_bytes.begin(), timing.peak_bytes.end()),
+      memory(mesh, source).total()};
   double all = 0, communicating = 0;
   for (const RankUse& use : timing.use) {
     all += use.step_time_s;
@@ -258,7 +259,7 @@ nlohmann::ordered_json TrainBench::document(const std::vector<TrainRun>& runs,
   doc["seq"] = seq;
   doc["zero"] = zero;
   doc["recompute"] = trainer.recompute;
-  doc["flops"] = training_flops(source.config(), batch, seq);
+  doc["flops"] = training_flops(source.architecture(), batch, seq);
   doc["together"] = together_;
   doc["runs"] = nlohmann::ordered_json::array();
   for (const TrainRun& r : runs) {

@@ -196,13 +196,12 @@ void ModelChoice::add_uneven(CLI::App& app) {
 }
 
 std::unique_ptr<WeightSource> ModelChoice::open(uint64_t seed, bool draw_biases) const {
-  std::unique_ptr<WeightSource> source = open_even(seed, draw_biases);
+  std::unique_ptr<WeightSource> source = find(seed, draw_biases);
   for (const std::string& note : source->notes()) to_stderr("tplab: note: {}\n", note);
-  if (uneven) return std::make_unique<UnevenParts>(std::move(source));
   return source;
 }
 
-std::unique_ptr<WeightSource> ModelChoice::open_even(uint64_t seed, bool draw_biases) const {
+std::unique_ptr<WeightSource> ModelChoice::find(uint64_t seed, bool draw_biases) const {
   if (!checkpoint.empty() && !preset.empty())
     fail("both --preset and --checkpoint name a model", "drop one of them");
   if (!checkpoint.empty()) return open_weights(checkpoint);

@@ -76,7 +76,7 @@ std::unique_ptr<WeightSource> open_weights(const std::string& path);
 // --preset NAME or --checkpoint PATH.
 struct ModelChoice {
   std::string preset, checkpoint;
-  bool uneven = false;  // sets the config's
+  bool uneven = false;  // how it is shared out: ShardPlan's
   void add_options(CLI::App& app);
   void add_uneven(CLI::App& app);  // for commands that split the model
   // The checkpoint, whose notes go to stderr, or the preset's initial weights. draw_biases: see
@@ -86,7 +86,7 @@ struct ModelChoice {
   std::string describe(const WeightSource& source) const;
 
  private:
-  std::unique_ptr<WeightSource> open_even(uint64_t seed, bool draw_biases) const;
+  std::unique_ptr<WeightSource> find(uint64_t seed, bool draw_biases) const;
 };
 
 // Refuses what is not a whole number from `least` to `most`, which is by itself 2^31 - 1, so that

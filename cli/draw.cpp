@@ -138,6 +138,7 @@ struct DrawCommand {
 void DrawCommand::parse(const DrawKind& row) {
   StepOptions& step = settings.step;
   if (step.tp == 0) step.tp = row.tp;
+  step.uneven = settings.model.uneven;
   step.algorithm = parse_algorithm(settings.algorithm);
   step.trainer.dtype = parse_dtype(settings.dtype);
   step.trainer.zero = parse_zero(settings.zero);

@@ -31,7 +31,7 @@ Json json(const MeshPicture& picture) {
 Drawing draw_mesh(const DrawSettings& settings) {
   const std::unique_ptr<WeightSource> source = settings.open();
   StepOptions step = settings.step;
-  complete(step, source->config());
+  complete(step, source->architecture());
   const auto picture = std::make_shared<MeshPicture>(
       mesh_picture(count_step(*source, step), step, settings.model.describe(*source)));
   return {[picture] { return mesh_graph(*picture); },

@@ -30,8 +30,8 @@ std::string name_of(const DrawSettings& settings, const WeightSource& source) {
 Ran run_step(const DrawSettings& settings) {
   const std::unique_ptr<WeightSource> source = settings.open();
   StepOptions step = settings.step;
-  complete(step, source->config());
-  Ran ran{ShardPlan(source->config(), step.tp), {}, name_of(settings, *source)};
+  complete(step, source->architecture());
+  Ran ran{ShardPlan(source->architecture(), step.tp, step.uneven), {}, name_of(settings, *source)};
   ran.run = step_on_meta(*source, ran.plan, step);
   trace_table(ran.plan, step, ran.run.records).require_good();
   ran.title += "\n" + describe(step);
@@ -130,8 +130,8 @@ Drawing draw_model(const DrawSettings& settings) {
 Drawing draw_timeline(const DrawSettings& settings) {
   const std::unique_ptr<WeightSource> source = settings.open();
   StepOptions step = settings.step;
-  complete(step, source->config());
-  require_step_memory(step, source->config());
+  complete(step, source->architecture());
+  require_step_memory(step, source->architecture());
   const RecordedStep recorded = record_step(*source, step, name_of(settings, *source));
   const auto picture = std::make_shared<const Timeline>(timeline(recorded.run));
   return {[picture] { return timeline_graph(*picture); },

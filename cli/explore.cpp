@@ -18,7 +18,7 @@ struct ExploreCommand {
 };
 
 void ExploreCommand::run() {
-  (void)explore::config_of(options);  // refuses sizes before a file is touched
+  (void)explore::architecture_of(options);  // refuses sizes before a file is touched
   if (output.terminal() && !output.json())
     fail("a page is of no use in a terminal", "name a file, as in -o explore.html");
   output.open();

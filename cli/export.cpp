@@ -46,7 +46,7 @@ void ExportCommand::run() {
   }
   const std::unique_ptr<Tokenizer> known = find();
   Progress progress;
-  const WatchedSource watched(*source, parameter_count(source->config()), progress);
+  const WatchedSource watched(*source, parameter_count(source->architecture()), progress);
   const ExportReport report = export_huggingface(watched, known.get(), folder);
   progress.erase();
   if (output.json()) {
@@ -54,7 +54,7 @@ void ExportCommand::run() {
                      {"source", model.describe(*source)},
                      {"folder", folder},
                      {"files", report.files},
-                     {"parameters", parameter_count(source->config())},
+                     {"parameters", parameter_count(source->architecture())},
                      {"bytes", report.bytes},
                      {"tokenizer", known ? nlohmann::ordered_json(known->description())
                                          : nlohmann::ordered_json()},

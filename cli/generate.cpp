@@ -55,42 +55,42 @@ struct GenerateCommand {
   bool greedy = false, no_echo = false, special = true;
 
   void run();
-  Task prepare(const GptConfig& config) const;
+  Task prepare(const Architecture& architecture) const;
   std::string tokenizer_path() const;
   Result generate_on_ranks(const WeightSource& source, const Task& task, World& world);
   nlohmann::ordered_json json(const WeightSource& source, const Task& task,
                               const Result& result) const;
 };
 
-void check_prompt(const std::vector<int32_t>& ids, const GptConfig& config,
+void check_prompt(const std::vector<int32_t>& ids, const Architecture& architecture,
                   const Tokenizer* tokenizer) {
   if (ids.empty())
     fail("the prompt is empty",
          "give at least one character or token to continue, or leave out --prompt to begin anew");
-  if (ids.size() > static_cast<size_t>(config.block_size))
+  if (ids.size() > static_cast<size_t>(architecture.context))
     fail(fmt::format("the prompt has {} tokens and the model's context is {}", ids.size(),
-                     config.block_size),
-         fmt::format("shorten the prompt to at most {} tokens", config.block_size));
+                     architecture.context),
+         fmt::format("shorten the prompt to at most {} tokens", architecture.context));
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < config.vocab_size) continue;
+    if (ids[i] < architecture.vocabulary) continue;
     fail(
         fmt::format("token id {} (number {} of the prompt) is outside the model's vocabulary of {}",
-                    ids[i], i + 1, config.vocab_size),
+                    ids[i], i + 1, architecture.vocabulary),
         tokenizer ? "use the tokenizer that belongs to this model; this one is " +
                         tokenizer->description()
-                  : fmt::format("use ids from 0 to {}", config.vocab_size - 1));
+                  : fmt::format("use ids from 0 to {}", architecture.vocabulary - 1));
   }
 }
 
 // A vocabulary may be padded, as nanoGPT pads GPT-2's to 50304, but hardly more than this.
-void note_other_vocabulary(const Tokenizer& tokenizer, const GptConfig& config) {
+void note_other_vocabulary(const Tokenizer& tokenizer, const Architecture& architecture) {
   constexpr int64_t kPadding = 1024;
   const int64_t known = tokenizer.vocab_size();
-  if (known <= config.vocab_size && config.vocab_size < known + kPadding) return;
+  if (known <= architecture.vocabulary && architecture.vocabulary < known + kPadding) return;
   to_stderr(
       "tplab: note: the model has {} tokens but the tokenizer is {}; do they belong "
       "together?\n",
-      config.vocab_size, tokenizer.description());
+      architecture.vocabulary, tokenizer.description());
 }
 
 std::string GenerateCommand::tokenizer_path() const {
@@ -109,11 +109,11 @@ std::string prompt_from_stdin() {
   return text;
 }
 
-Task GenerateCommand::prepare(const GptConfig& config) const {
+Task GenerateCommand::prepare(const Architecture& architecture) const {
   Task task;
   if (tokens.empty() || !tokenizer.empty()) {
     task.tokenizer = open_tokenizer(tokenizer_path());
-    note_other_vocabulary(*task.tokenizer, config);
+    note_other_vocabulary(*task.tokenizer, architecture);
   }
   if (!tokens.empty()) {
     task.prompt_ids = parse_ids(tokens);
@@ -132,7 +132,7 @@ Task GenerateCommand::prepare(const GptConfig& config) const {
           task.prompt, special ? SpecialTokens::allow : SpecialTokens::as_text);
     }
   }
-  check_prompt(task.prompt_ids, config, task.tokenizer.get());
+  check_prompt(task.prompt_ids, architecture, task.tokenizer.get());
   return task;
 }
 
@@ -169,7 +169,7 @@ class Printer {
 
 Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task& task,
                                           World& world) {
-  const ShardPlan plan(source.config(), tp);
+  const ShardPlan plan(source.architecture(), tp, model.uneven);
   const DType type = parse_dtype(dtype);
   Progress progress;
   WatchedSource weights(source, plan.total_count(), progress);
@@ -240,8 +240,9 @@ void GenerateCommand::run() {
                .comm = machine.comm,
                .algorithm = parse_algorithm(algorithm)});
   const std::unique_ptr<WeightSource> source = model.open(sampling.seed);
-  const ShardPlan plan(source->config(), tp);  // a tp that does not divide, before the prompt
-  const Task task = prepare(source->config());
+  const ShardPlan plan(source->architecture(), tp,
+                       model.uneven);  // a tp that does not divide, before the prompt
+  const Task task = prepare(source->architecture());
   Result result;
   try {
     result = generate_on_ranks(*source, task, world);

@@ -38,7 +38,7 @@ struct InfoCommand {
   TrainerOptions trainer;
 
   void run();
-  std::optional<Training> training(const GptConfig& config);
+  std::optional<Training> training(const Architecture& architecture);
 };
 
 // Everything that is said, read from headers only: no weight is touched.
@@ -50,15 +50,17 @@ struct Facts {
   ShardPlan plan;
   DType dtype;
 
-  const GptConfig& config() const { return plan.config(); }
+  const Architecture& architecture() const { return plan.architecture(); }
+  int64_t heads() const { return first_attention(architecture()).heads; }
+  int64_t heads(int rank) const { return plan.part(heads(), 1, rank).size(); }
   int64_t weights_bytes(int rank) const { return plan.local_count(rank) * size_bytes(dtype); }
   // Keys and values of every layer: 2 L C sizeof(x), all ranks together.
   int64_t cache_bytes_per_token() const {
-    return 2 * config().n_layer * config().n_embd * size_bytes(dtype);
+    return 2 * architecture().layers() * architecture().width * size_bytes(dtype);
   }
   // Of the heads that the rank has.
   int64_t cache_bytes_per_token(int rank) const {
-    return cache_bytes_per_token() / config().n_head * plan.heads(rank).size();
+    return cache_bytes_per_token() / heads() * heads(rank);
   }
   // What the ranks hold beyond one copy of the model: replicas and padding.
   double overhead() const {
@@ -66,11 +68,11 @@ struct Facts {
   }
 };
 
-std::vector<int> tps(const GptConfig& config) {
+std::vector<int> tps(const Architecture& architecture, bool uneven) {
   std::vector<int> good;
   for (int tp = 1; tp <= kMaxRanks; ++tp) {
     try {
-      static_cast<void>(ShardPlan(config, tp));
+      static_cast<void>(ShardPlan(architecture, tp, uneven));
       good.push_back(tp);
     } catch (const Error&) {  // it does not divide
     }
@@ -78,22 +80,23 @@ std::vector<int> tps(const GptConfig& config) {
   return good;
 }
 
-Facts find_out(const WeightSource& source, const std::string& description, int tp,
+Facts find_out(const WeightSource& source, const std::string& description, int tp, bool uneven,
                const std::string& dtype) {
   Facts facts{.source = description,
               .stored_dtype = source.stored_dtype(),
               .notes = source.notes(),
-              .parameters = parameter_count(source.config()),
+              .parameters = parameter_count(source.architecture()),
               .stored_bytes = 0,
-              .tps = tps(source.config()),
-              .plan = ShardPlan(source.config(), tp),
+              .tps = tps(source.architecture(), uneven),
+              .plan = ShardPlan(source.architecture(), tp, uneven),
               .dtype = parse_dtype(dtype)};
   for (const StoredTypeRow& row : stored_types())
     if (row.name == facts.stored_dtype) facts.stored_bytes = row.size_bytes * facts.parameters;
   return facts;
 }
 
-std::string config_text(const GptConfig& c) {
+std::string config_text(const Architecture& architecture) {
+  const GptConfig c = gpt_config(architecture);
   return fmt::format(
       "{} layers, {} heads of {}, {} wide, MLP {} wide, context {}, vocabulary {}\n"
       "GELU {}, {}, head {}, layer norm eps {}\n",
@@ -103,13 +106,13 @@ std::string config_text(const GptConfig& c) {
 }
 
 std::string text(const Facts& f, bool split, bool colour, int columns) {
-  std::string text = ink(f.source, Ink::bold, colour) + "\n" + config_text(f.config());
+  std::string text = ink(f.source, Ink::bold, colour) + "\n" + config_text(f.architecture());
   text += fmt::format("{} parameters", f.parameters);
   if (f.stored_bytes) text += fmt::format(", {} in {}", bytes_text(f.stored_bytes), f.stored_dtype);
-  text += fmt::format("\nKV cache {} a token, {} at full context, in {}\n",
-                      bytes_text(f.cache_bytes_per_token()),
-                      bytes_text(f.cache_bytes_per_token() * f.config().block_size), name(f.dtype));
-  text += fmt::format("--tp that work: {}\n\n", tps_that_work(f.config()));
+  text += fmt::format(
+      "\nKV cache {} a token, {} at full context, in {}\n", bytes_text(f.cache_bytes_per_token()),
+      bytes_text(f.cache_bytes_per_token() * f.architecture().context), name(f.dtype));
+  text += fmt::format("--tp that work: {}\n\n", tps_that_work(f.architecture(), f.plan.uneven()));
   if (split)
     text += fmt::format("{}\n",
                         ink(fmt::format("tp {}, {}: a rank holds {}{} of weights and {} of cache a "
@@ -166,7 +169,7 @@ Json json(const Facts& f) {
   Json doc = {{"schema", 1},
               {"source", f.source},
               {"notes", f.notes},
-              {"config", to_json(f.config())},
+              {"config", to_json(f.architecture())},
               {"parameters", f.parameters},
               {"stored_dtype", f.stored_dtype},
               {"stored_bytes", f.stored_bytes ? Json(f.stored_bytes) : Json()},
@@ -180,18 +183,19 @@ Json json(const Facts& f) {
   for (int rank = 0; rank < f.plan.tp(); ++rank)
     doc["ranks"].push_back({{"rank", rank},
                             {"weights_bytes", f.weights_bytes(rank)},
-                            {"heads", f.plan.heads(rank).size()},
+                            {"heads", f.heads(rank)},
                             {"kv_cache_bytes_per_token", f.cache_bytes_per_token(rank)}});
   return doc;
 }
 
-std::optional<Training> InfoCommand::training(const GptConfig& config) {
+std::optional<Training> InfoCommand::training(const Architecture& architecture) {
   if (!train) return {};
-  if (seq == 0) seq = config.block_size;
-  if (seq > config.block_size)
-    fail(fmt::format("--seq {} is longer than the model's context of {}", seq, config.block_size),
-         fmt::format("use at most {}", config.block_size));
-  const ShardPlan plan(config, std::max(tp, 1));
+  if (seq == 0) seq = architecture.context;
+  if (seq > architecture.context)
+    fail(
+        fmt::format("--seq {} is longer than the model's context of {}", seq, architecture.context),
+        fmt::format("use at most {}", architecture.context));
+  const ShardPlan plan(architecture, std::max(tp, 1), model.uneven);
   trainer.zero = parse_zero(zero);
   trainer.dtype = parse_dtype(dtype);
   check_batch(batch, seq, plan.tp(), dp, trainer);
@@ -203,8 +207,9 @@ void InfoCommand::run() {
   output.open({model.checkpoint});
   const std::unique_ptr<WeightSource> source = model.open(1337);
   const bool split = tp != 0;
-  const Facts facts = find_out(*source, model.describe(*source), split ? tp : 1, dtype);
-  const std::optional<Training> step = training(source->config());
+  const Facts facts =
+      find_out(*source, model.describe(*source), split ? tp : 1, model.uneven, dtype);
+  const std::optional<Training> step = training(source->architecture());
   if (output.json()) {
     Json doc = json(facts);
     if (step) doc["training"] = training_json(*step);

@@ -162,7 +162,8 @@ std::string machine_text(const Report& report, bool colour, int columns) {
         "payload         of the tensors, whatever way they went\n"
         "sent by rank 0  its part in the algorithm\n";
   std::vector<ShardPlan> plans;
-  for (const RunResult& run : report.runs) plans.emplace_back(report.config, run.tp);
+  for (const RunResult& run : report.runs)
+    plans.emplace_back(report.architecture, run.tp, report.uneven);
   std::vector<MemoryOfRun> memory;
   for (size_t i = 0; i < plans.size(); ++i)
     memory.push_back({plans[i], report.runs[i].dtype, report.runs[i].ranks});
@@ -175,11 +176,12 @@ std::string machine_text(const Report& report, bool colour, int columns) {
 }  // namespace
 
 std::string report_text(const Report& report, bool all_sites, bool colour, int columns) {
-  const GptConfig& c = report.config;
+  const Architecture& c = report.architecture;
   std::string text = fmt::format(
       "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens against the dense float64 "
       "reference\n\n",
-      report.source, c.n_layer, c.n_head, c.n_embd, c.vocab_size, report.batch, report.length);
+      report.source, c.layers(), first_attention(c).heads, c.width, c.vocabulary, report.batch,
+      report.length);
   text += run_table(report).text(colour, columns) + legend(report);
   const bool has_greedy =
       std::any_of(report.runs.begin(), report.runs.end(),

@@ -69,6 +69,7 @@ void StepSettings::add_options(CLI::App& app) {
 }
 
 std::unique_ptr<WeightSource> StepSettings::open() {
+  step.uneven = model.uneven;
   step.algorithm = parse_algorithm(algorithm);
   step.comm = machine.comm;
   step.trainer.dtype = parse_dtype(dtype);
@@ -76,7 +77,7 @@ std::unique_ptr<WeightSource> StepSettings::open() {
   step.trainer.seed = seed;
   static_cast<void>(World({.device = machine.device, .comm = machine.comm}));
   std::unique_ptr<WeightSource> source = model.open(seed, true);
-  complete(step, source->config());
+  complete(step, source->architecture());
   return source;
 }
 

@@ -31,7 +31,7 @@ void TraceCommand::write_trace(const WeightSource& source) {
   if (output.terminal())
     fail("a trace is for a program to read, not for the terminal",
          "give -o FILE.json, or --table for what a person reads");
-  require_step_memory(settings.step, source.config());
+  require_step_memory(settings.step, source.architecture());
   const RecordedStep step = record_step(source, settings.step, settings.model.describe(source));
   output.text(trace_text(step.run));
   output.close("open it in https://ui.perfetto.dev");
@@ -44,7 +44,8 @@ void TraceCommand::write_trace(const WeightSource& source) {
 // What each rank counts in a run without numbers, and what it must by the papers' counts.
 TraceTable TraceCommand::count(const WeightSource& source) const {
   const StepOptions& step = settings.step;
-  return trace_table(ShardPlan(source.config(), step.tp), step, count_step(source, step));
+  return trace_table(ShardPlan(source.architecture(), step.tp, step.uneven), step,
+                     count_step(source, step));
 }
 
 nlohmann::ordered_json TraceCommand::header(const WeightSource& source) const {

@@ -72,10 +72,9 @@ struct TrainCommand {
   void take_up();
   void open_model();
   void check_numbers() const;
-  std::shared_ptr<const Tokenizer> open_tokenizer(const GptConfig* known) const;
-  void open_data(const GptConfig* known);
-  std::shared_ptr<const WeightSource> split(std::shared_ptr<const WeightSource> source) const;
-  const GptConfig& config() const { return source_->config(); }
+  std::shared_ptr<const Tokenizer> open_tokenizer(const Architecture* known) const;
+  void open_data(const Architecture* known);
+  const Architecture& architecture() const { return source_->architecture(); }
   void make_folder();
   bool goes_on_in_place() const;
   std::optional<KeptBest> kept_best() const;
@@ -90,13 +89,6 @@ struct TrainCommand {
     return (std::filesystem::path(out) / name).string();
   }
 };
-
-// As --uneven says.
-std::shared_ptr<const WeightSource> TrainCommand::split(
-    std::shared_ptr<const WeightSource> source) const {
-  if (!settings.uneven) return source;
-  return std::make_shared<UnevenParts>(std::move(source));
-}
 
 // --resume: the run's settings come from its checkpoint, and the command line may change some.
 void TrainCommand::take_up() {
@@ -132,18 +124,17 @@ void TrainCommand::check_numbers() const {
 }
 
 void TrainCommand::open_model() {
-  if (resumed_) source_ = split(resumed_);
-  if (!resumed_ && !settings.checkpoint.empty()) source_ = split(open_weights(settings.checkpoint));
+  if (resumed_) source_ = resumed_;
+  if (!resumed_ && !settings.checkpoint.empty()) source_ = open_weights(settings.checkpoint);
   if (source_) {
-    if (settings.seq == 0) settings.seq = config().block_size;
-    open_data(&config());
+    if (settings.seq == 0) settings.seq = architecture().context;
+    open_data(&architecture());
     return;
   }
   if (settings.seq == 0)
     settings.seq = settings.block ? settings.block : find_preset(settings.preset).config.block_size;
   open_data(nullptr);
-  source_ =
-      split(initial_weights(settings.new_model(dataset_.vocab_size), {.seed = settings.seed}));
+  source_ = initial_weights(settings.new_model(dataset_.vocab_size), {.seed = settings.seed});
 }
 
 // A run's ids must go on meaning what they meant when they were learned.
@@ -169,7 +160,7 @@ void check_same_tokens(const TplabCheckpoint& run, const Tokenizer& given,
 }
 
 // known: the model, if there is one already. Its tokenizer is found beside it or in it.
-std::shared_ptr<const Tokenizer> TrainCommand::open_tokenizer(const GptConfig* known) const {
+std::shared_ptr<const Tokenizer> TrainCommand::open_tokenizer(const Architecture* known) const {
   if (!settings.tokenizer.empty()) {
     std::shared_ptr<const Tokenizer> given = cli::open_tokenizer(settings.tokenizer);
     if (resumed_) check_same_tokens(*resumed_, *given, settings.tokenizer);
@@ -180,21 +171,21 @@ std::shared_ptr<const Tokenizer> TrainCommand::open_tokenizer(const GptConfig* k
   return cli::open_tokenizer(find_tokenizer(resumed_ ? resume : settings.checkpoint));
 }
 
-void TrainCommand::open_data(const GptConfig* known) {
+void TrainCommand::open_data(const Architecture* known) {
   DatasetOptions options{
       .block_size = settings.seq,
       .tokenizer = open_tokenizer(known),
       .special = settings.special ? SpecialTokens::allow : SpecialTokens::as_text,
       .id_width = parse_id_width(settings.data_dtype)};
-  if (known) options.vocab_size = known->vocab_size;
+  if (known) options.vocab_size = known->vocabulary;
   if (const std::string name = settings.text_or_data(); !name.empty()) {
     dataset_ = open_dataset(name, options);
   } else {
     dataset_ = dataset_of_text(documentation_text(), "tplab's documentation", options);
   }
-  if (known && dataset_.vocab_size > known->vocab_size)
+  if (known && dataset_.vocab_size > known->vocabulary)
     fail(fmt::format("the data has {} tokens and the model knows {}", dataset_.vocab_size,
-                     known->vocab_size),
+                     known->vocabulary),
          "use the tokenizer that belongs to the model: --tokenizer PATH");
 }
 
@@ -227,14 +218,14 @@ void TrainCommand::make_folder() {
 std::optional<KeptBest> TrainCommand::kept_best() const {
   if (!goes_on_in_place() || !may_exist(path_of(kBestFile))) return {};
   const TplabCheckpoint best(path_of(kBestFile));
-  if (best.config() != resumed_->config())
+  if (best.architecture() != resumed_->architecture())
     fail_file(path_of(kBestFile), "is of another model than the run",
               "move it away, or go on in another folder with --out");
   return KeptBest{best.step(), best.val_loss()};
 }
 
 CheckpointFacts TrainCommand::facts(const SavePoint& point) const {
-  return {.config = config(),
+  return {.architecture = architecture(),
           .step = point.step,
           .val_loss = point.val_loss,
           .best_val_loss = point.best_val_loss,
@@ -245,7 +236,7 @@ CheckpointFacts TrainCommand::facts(const SavePoint& point) const {
 
 // Returns the signal that ended it early, or 0.
 int TrainCommand::train(TrainOutcome& outcome) {
-  const ShardPlan plan(config(), settings.tp);
+  const ShardPlan plan(architecture(), settings.tp, settings.uneven);
   const TrainerOptions options = settings.trainer();
   const LoopOptions loop = settings.loop(first_step_);
   SharedSave save(out, earlier_);
@@ -302,8 +293,8 @@ std::string TrainCommand::what_is_saved(const TrainOutcome& outcome) const {
 
 // What the trained model writes, from the checkpoint that other commands would read.
 std::string TrainCommand::sample() const {
-  const auto trained = split(open_checkpoint(out));
-  const ShardPlan plan(trained->config(), settings.tp);
+  const auto trained = open_checkpoint(out);
+  const ShardPlan plan(trained->architecture(), settings.tp, settings.uneven);
   std::vector<int32_t> prompt(1);  // what the text begins with
   dataset_.train.read(0, 1, prompt.data());
   std::string written;
@@ -359,19 +350,20 @@ void TrainCommand::report(const TrainOutcome& outcome) {
 
 TrainOutcome TrainCommand::new_outcome() const {
   TrainingResults empty;
-  empty.model = config();
+  empty.model = architecture();
   empty.options = settings.to_json();
   empty.tp = settings.tp;
   empty.dp = settings.dp;
   empty.warmup_steps = warmup_steps;
-  return {std::move(empty), settings.forecast(config()), kept_best(), first_step_, settings.steps};
+  return {std::move(empty), settings.forecast(architecture()), kept_best(), first_step_,
+          settings.steps};
 }
 
 void TrainCommand::run(int& exit_code) {
   take_up();
   settings.check();
   open_model();
-  settings.check(config());
+  settings.check(architecture());
   if (first_step_ >= settings.steps)
     fail(fmt::format("the run has taken {} already, and --steps {} is no more",
                      counted(first_step_, "step"), settings.steps),

@@ -102,7 +102,7 @@ void TrainSettings::take_up(const TplabCheckpoint& run) {
 
 // The model is the checkpoint's: options that describe it may only repeat what it is.
 void TrainSettings::check_same_model(const TplabCheckpoint& run) const {
-  const GptConfig& c = run.config();
+  const GptConfig c = gpt_config(run.architecture());
   const auto refuse = [&](const std::string& name, const auto& is, const auto& asked) {
     fail(fmt::format("the run in {} is of another model: its {} is '{}', not '{}'", run.path(),
                      name, is, asked),
@@ -154,16 +154,17 @@ void TrainSettings::check_new_model() const {
           "drop one of them");
 }
 
-void TrainSettings::check(const GptConfig& config) const {
+void TrainSettings::check(const Architecture& architecture) const {
   blame_file([&] {
-    if (seq > config.block_size)
-      fail(fmt::format("--seq {} is longer than the model's context of {}", seq, config.block_size),
-           fmt::format("use at most {}", config.block_size));
-    static_cast<void>(ShardPlan(config, tp));
+    if (seq > architecture.context)
+      fail(fmt::format("--seq {} is longer than the model's context of {}", seq,
+                       architecture.context),
+           fmt::format("use at most {}", architecture.context));
+    static_cast<void>(ShardPlan(architecture, tp, uneven));
     check_batch(batch, seq, tp, dp, trainer());
   });
   require_memory(fmt::format("training at tp {}, dp {}", tp, dp),
-                 static_cast<double>(forecast(config).memory.total()) * tp * dp,
+                 static_cast<double>(forecast(architecture).memory.total()) * tp * dp,
                  "use a smaller model or batch, --accumulate, --recompute, or --zero with --dp");
 }
 
@@ -211,8 +212,9 @@ WorldOptions TrainSettings::world() const {
   return {.tp = tp, .dp = dp, .algorithm = parse_algorithm(algorithm)};
 }
 
-MemoryForecast TrainSettings::forecast(const GptConfig& config) const {
-  return forecast_memory(ShardPlan(config, tp), dp, batch / (dp * accumulate), seq, trainer());
+MemoryForecast TrainSettings::forecast(const Architecture& architecture) const {
+  return forecast_memory(ShardPlan(architecture, tp, uneven), dp, batch / (dp * accumulate), seq,
+                         trainer());
 }
 
 }  // namespace tplab::cli

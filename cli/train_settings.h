@@ -49,7 +49,7 @@ struct TrainSettings {
   void check() const;
   // The same if such a model cannot train like this: lengths, meshes. And Error(unavailable) for
   // too little memory.
-  void check(const GptConfig& config) const;
+  void check(const Architecture& architecture) const;
 
   // What --text, or --data, names; of a resumed run, where that is now. Empty: neither.
   std::string text_or_data() const;
@@ -59,7 +59,7 @@ struct TrainSettings {
   TrainerOptions trainer() const;
   LoopOptions loop(int64_t first_step) const;
   WorldOptions world() const;
-  MemoryForecast forecast(const GptConfig& config) const;
+  MemoryForecast forecast(const Architecture& architecture) const;
 
  private:
   void check_same_model(const TplabCheckpoint& run) const;

@@ -230,12 +230,12 @@ Json mesh_json(const TrainingMesh& mesh) {
 }  // namespace
 
 std::string report_text(const TrainingReport& report, bool all, bool colour, int columns) {
-  const GptConfig& c = report.config;
+  const Architecture& c = report.architecture;
   std::string text = fmt::format(
       "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens and {} against the "
       "dense float64 reference\n\n",
-      report.source, c.n_layer, c.n_head, c.n_embd, c.vocab_size, report.batch, report.length,
-      counted(report.steps, "step"));
+      report.source, c.layers(), first_attention(c).heads, c.width, c.vocabulary, report.batch,
+      report.length, counted(report.steps, "step"));
   text += run_table(report).text(colour, columns) + legend(report) + left_out_text(report) +
           not_judged_text(report);
   if (!report.reference_against.empty() || !report.not_compared.empty())
@@ -275,7 +275,7 @@ nlohmann::ordered_json to_json(const TrainingReport& report) {
   Json doc = {{"schema", 1},
               {"good", report.good()},
               {"source", report.source},
-              {"config", tplab::to_json(report.config)},
+              {"config", tplab::to_json(report.architecture)},
               {"batch", report.batch},
               {"seq", report.length},
               {"steps", report.steps},

@@ -35,59 +35,60 @@ struct VerifyCommand {
   void leave_out_what_does_not_divide(const WeightSource& source);
   Report verify_forward(const WeightSource& source) const;
   TrainingReport verify_backward(const WeightSource& source) const;
-  VerifyOptions options(const GptConfig& config) const;
-  std::vector<TrainingBatch> batches(const GptConfig& config,
+  VerifyOptions options(const Architecture& architecture) const;
+  std::vector<TrainingBatch> batches(const Architecture& architecture,
                                      const std::vector<TrainingMesh>& meshes) const;
-  std::optional<Golden> golden(const GptConfig& config) const;
-  void check_sizes(int64_t B, int64_t T, const GptConfig& config) const;
+  std::optional<Golden> golden(const Architecture& architecture) const;
+  void check_sizes(int64_t B, int64_t T, const Architecture& architecture) const;
 };
 
 // B sequences of T tokens, and the token after each as its target.
-void draw_tokens(VerifyOptions& options, const GptConfig& config, int64_t B, int64_t T,
+void draw_tokens(VerifyOptions& options, const Architecture& architecture, int64_t B, int64_t T,
                  uint64_t seed) {
   const RandomStream stream(seed, "verify tokens");
   options.tokens = {B, T, {}};
   const auto draw = [&](int64_t i) {
     const double u = stream.uniform(static_cast<uint64_t>(i));
-    return static_cast<int32_t>(u * static_cast<double>(config.vocab_size));
+    return static_cast<int32_t>(u * static_cast<double>(architecture.vocabulary));
   };
   for (int64_t i = 0; i < B * T; ++i) options.tokens.ids.push_back(draw(i));
   for (int64_t i = 0; i < B * T; ++i) options.targets.push_back(draw(i + 1));
 }
 
-VerifyOptions VerifyCommand::options(const GptConfig& config) const {
+VerifyOptions VerifyCommand::options(const Architecture& architecture) const {
   VerifyOptions options;
   options.tps = tps;
   options.algorithm = parse_algorithm(algorithm);
+  options.uneven = model.uneven;
   options.device = machine.device;
   options.comm = machine.comm;
   if (!dtype.empty()) options.dtypes = {parse_dtype(dtype)};
-  options.golden = golden(config);
+  options.golden = golden(architecture);
   if (options.golden) {
     options.tokens = options.golden->tokens;
     options.targets = options.golden->targets;
     return options;
   }
-  const int64_t B = batch ? batch : 2, T = seq ? seq : std::min<int64_t>(config.block_size, 64);
-  check_sizes(B, T, config);
-  check_memory(config, B, T, tps);
-  draw_tokens(options, config, B, T, seed);
+  const int64_t B = batch ? batch : 2, T = seq ? seq : std::min<int64_t>(architecture.context, 64);
+  check_sizes(B, T, architecture);
+  check_memory(architecture, B, T, tps, model.uneven);
+  draw_tokens(options, architecture, B, T, seed);
   return options;
 }
 
-std::optional<Golden> VerifyCommand::golden(const GptConfig& config) const {
+std::optional<Golden> VerifyCommand::golden(const Architecture& architecture) const {
   if (against.empty()) return {};
-  return read_golden(against, config);
+  return read_golden(against, architecture);
 }
 
-void VerifyCommand::check_sizes(int64_t B, int64_t T, const GptConfig& config) const {
-  if (B < 1 || T < 1 || T > config.block_size)
+void VerifyCommand::check_sizes(int64_t B, int64_t T, const Architecture& architecture) const {
+  if (B < 1 || T < 1 || T > architecture.context)
     fail(fmt::format("--batch {} --seq {} is not possible", B, T),
-         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", config.block_size));
+         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", architecture.context));
 }
 
 Report VerifyCommand::verify_forward(const WeightSource& source) const {
-  VerifyOptions chosen = options(source.config());
+  VerifyOptions chosen = options(source.architecture());
   Progress progress;
   chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
   Report report = verify(source, chosen);
@@ -105,15 +106,15 @@ std::vector<TrainingBatch> batches_of(const Golden& golden) {
 }
 
 // The first for the gradients, then one a step.
-std::vector<TrainingBatch> VerifyCommand::batches(const GptConfig& config,
+std::vector<TrainingBatch> VerifyCommand::batches(const Architecture& architecture,
                                                   const std::vector<TrainingMesh>& meshes) const {
   std::vector<TrainingBatch> all;
-  const int64_t B = batch ? batch : 4, T = seq ? seq : std::min<int64_t>(config.block_size, 64);
-  check_sizes(B, T, config);
-  check_training_memory(config, meshes, Shape{B, T}, steps + 1);
+  const int64_t B = batch ? batch : 4, T = seq ? seq : std::min<int64_t>(architecture.context, 64);
+  check_sizes(B, T, architecture);
+  check_training_memory(architecture, meshes, Shape{B, T}, steps + 1);
   for (int64_t i = 0; i <= steps; ++i) {
     VerifyOptions drawn;
-    draw_tokens(drawn, config, B, T, seed + static_cast<uint64_t>(i));
+    draw_tokens(drawn, architecture, B, T, seed + static_cast<uint64_t>(i));
     all.push_back({drawn.tokens, drawn.targets});
   }
   return all;
@@ -123,11 +124,12 @@ TrainingReport VerifyCommand::verify_backward(const WeightSource& source) const 
   TrainingVerifyOptions chosen;
   chosen.meshes = training_meshes(tps, dps);
   chosen.algorithm = parse_algorithm(algorithm);
+  chosen.uneven = model.uneven;
   if (!dtype.empty()) chosen.dtypes = {parse_dtype(dtype)};
   static_cast<void>(World({.device = machine.device, .comm = machine.comm}));
-  const std::optional<Golden> read = golden(source.config());
+  const std::optional<Golden> read = golden(source.architecture());
   if (read) chosen.golden = &*read;
-  chosen.batches = read ? batches_of(*read) : batches(source.config(), chosen.meshes);
+  chosen.batches = read ? batches_of(*read) : batches(source.architecture(), chosen.meshes);
   Progress progress;
   chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
   TrainingReport report = verify_training(source, chosen);
@@ -140,7 +142,7 @@ void VerifyCommand::leave_out_what_does_not_divide(const WeightSource& source) {
   if (tps_given->count() > 0) return;
   std::erase_if(tps, [&](int tp) {
     try {
-      static_cast<void>(ShardPlan(source.config(), tp));
+      static_cast<void>(ShardPlan(source.architecture(), tp, model.uneven));
       return false;
     } catch (const Error& error) {
       to_stderr("tplab: note: tp {} is left out: {}\n", tp, error.problem());

@@ -17,7 +17,7 @@ class WatchedSource final : public WeightSource {
   WatchedSource(const WeightSource& source, int64_t expected, Progress& progress)
       : source_(source), expected_(expected), progress_(progress) {}
 
-  const GptConfig& config() const override { return source_.config(); }
+  const Architecture& architecture() const override { return source_.architecture(); }
   std::string description() const override { return source_.description(); }
   std::string stored_dtype() const override { return source_.stored_dtype(); }
   std::vector<std::string> notes() const override { return source_.notes(); }

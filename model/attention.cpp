@@ -17,8 +17,9 @@ Attention<Residual>::Attention(Loader& loader, Place at)
       qkv_bias_(loader.load<Varying>(bias_of(Role::q, at))),
       proj_(loader.load<Varying>(weight_of(Role::attention_out, at))),
       proj_bias_(loader.load_small<Residual>(bias_of(Role::attention_out, at))),
-      heads_(loader.plan().heads(loader.rank().index())),
-      whole_heads_(loader.plan().config().n_head),
+      heads_(loader.plan().part(first_attention(loader.plan().architecture()).heads, 1,
+                                loader.rank().index())),
+      whole_heads_(first_attention(loader.plan().architecture()).heads),
       block_(at.block) {}
 
 template <class Residual>

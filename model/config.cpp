@@ -74,6 +74,49 @@ void check(const GptConfig& config, const std::string& where) {
   }
 }
 
+GptConfig::operator Architecture() const {
+  check(*this, "the model");
+  const NormSpec norm{.kind = NormSpec::Kind::layer, .eps = layer_norm_eps, .bias = bias};
+  const AttentionSpec attention{.heads = n_head,
+                                .kv_heads = n_head,
+                                .head_size = head_size(),
+                                .qkv_bias = bias,
+                                .out_bias = bias,
+                                .scale = 1 / std::sqrt(static_cast<double>(head_size()))};
+  const MlpSpec mlp{
+      .width = n_inner,
+      .activation = gelu == Gelu::erf ? ActivationKind::gelu : ActivationKind::gelu_tanh,
+      .bias = bias};
+  const std::vector<JoinSpec> block = {{.branches = {{attention}}, .before = norm},
+                                       {.branches = {{mlp}}, .before = norm}};
+  return {.family = "gpt2",
+          .width = n_embd,
+          .vocabulary = vocab_size,
+          .context = block_size,
+          .tied_head = tied_head,
+          .blocks = std::vector(static_cast<size_t>(n_layer), block),
+          .final_norm = norm};
+}
+
+GptConfig gpt_config(const Architecture& architecture) {
+  const AttentionSpec& attention = first_attention(architecture);
+  const MlpSpec& mlp = first_mlp(architecture);
+  const GptConfig config{.n_layer = architecture.layers(),
+                         .n_head = attention.heads,
+                         .n_embd = architecture.width,
+                         .block_size = architecture.context,
+                         .vocab_size = architecture.vocabulary,
+                         .n_inner = mlp.width,
+                         .bias = mlp.bias,
+                         .tied_head = architecture.tied_head,
+                         .gelu = mlp.activation == ActivationKind::gelu ? Gelu::erf : Gelu::tanh,
+                         .layer_norm_eps = architecture.final_norm.eps};
+  if (Architecture(config) == architecture) return config;
+  throw Error(ErrorKind::unavailable,
+              "this needs a GPT-2, and the model is another: " + architecture.family,
+              "use a model of nanoGPT's or GPT-2's kind");
+}
+
 const std::vector<Preset>& presets() {
   static const std::vector<Preset> table = {
       {"nano-cpu", "nanoGPT's characters on a laptop: 0.8 M parameters",

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/architecture.h"
 #include "sim/device.h"  // Gelu
 #include "sim/shape.h"
 
@@ -23,12 +24,15 @@ struct GptConfig {
   bool tied_head = true;   // lm_head.weight is transformer.wte.weight
   Gelu gelu = Gelu::erf;
   double layer_norm_eps = 1e-5;
-  // Whether a ShardPlan may give some ranks one head or MLP feature more; no part of the network.
-  bool uneven = false;
 
   int64_t head_size() const { return n_embd / n_head; }  // D
   bool operator==(const GptConfig&) const = default;
+  // The network that these sizes mean. Throws as check() does.
+  operator Architecture() const;
 };
+
+// The sizes that mean this network. Throws Error(unavailable) where none do: it is no GPT-2.
+GptConfig gpt_config(const Architecture& architecture);
 
 // Throws Error(usage) unless every size is positive, within what int64 byte counts can hold, and
 // n_head divides n_embd. `where` begins the message: a path or a preset's name.

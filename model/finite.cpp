@@ -32,7 +32,7 @@ namespace {
 void require_within(const WeightSource& source, double least, double largest) {
   constexpr int64_t kMostValues = int64_t{1} << 20;
   std::vector<double> values;
-  for (const NamedTensor& p : named_tensors(source.config())) {
+  for (const NamedTensor& p : named_tensors(source.architecture())) {
     const int64_t rows = p.shape[0], cols = cols_of(p.shape);
     const int64_t rows_at_once = std::max<int64_t>(1, kMostValues / cols);
     for (int64_t row = 0; row < rows; row += rows_at_once) {

@@ -12,7 +12,7 @@ int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit;
 
 Region region_of(const ParameterRow& row) {
   if (row.split != Split::whole) return row.decays ? Region::split_matrices : Region::split_vectors;
-  return row.gradient_in_terms ? Region::whole_vectors : Region::whole_matrices;
+  return row.gradient == GradientSum::none ? Region::whole_matrices : Region::whole_vectors;
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ int32_t pick(std::span<const double> logits, const Sampling& sampling, uint64_t 
 std::vector<int32_t> generate(const Gpt& gpt, const std::vector<int32_t>& prompt, int64_t n_new,
                               const Sampling& sampling, const OnToken& on_token) {
   check(sampling);
-  const auto block = static_cast<size_t>(gpt.config().block_size);
+  const auto block = static_cast<size_t>(gpt.architecture().context);
   if (prompt.empty()) fail("the prompt is empty", "give at least one token to continue");
   if (prompt.size() > block)
     fail(
@@ -86,7 +86,7 @@ std::vector<int32_t> generate(const Gpt& gpt, const std::vector<int32_t>& prompt
 
   KvCache cache = gpt.new_cache(1);
   std::vector<int32_t> context = prompt, fresh = prompt;  // fresh: not in the cache yet
-  std::vector<double> logits(static_cast<size_t>(gpt.config().vocab_size));
+  std::vector<double> logits(static_cast<size_t>(gpt.architecture().vocabulary));
   for (int64_t step = 0; step < n_new; ++step) {
     if (context.size() > block) {
       cache.clear();

@@ -12,26 +12,26 @@ namespace tplab {
 
 namespace {
 
-void check_tokens(const Tokens& tokens, int64_t past, const GptConfig& config) {
+void check_tokens(const Tokens& tokens, int64_t past, const Architecture& architecture) {
   if (tokens.length < 1 || tokens.batch < 1) fail("there are no tokens", "give at least one");
-  if (past + tokens.length > config.block_size)
+  if (past + tokens.length > architecture.context)
     fail(fmt::format("{} tokens are more than the model's context of {}", past + tokens.length,
-                     config.block_size),
-         fmt::format("use at most {} tokens", config.block_size));
+                     architecture.context),
+         fmt::format("use at most {} tokens", architecture.context));
   for (int32_t id : tokens.ids) {
-    if (id < 0 || id >= config.vocab_size)
-      fail(fmt::format("token id {} is outside the vocabulary of {}", id, config.vocab_size),
+    if (id < 0 || id >= architecture.vocabulary)
+      fail(fmt::format("token id {} is outside the vocabulary of {}", id, architecture.vocabulary),
            "use the tokenizer that belongs to this model");
   }
 }
 
-void check_targets(const MicroBatch& batch, const GptConfig& config) {
+void check_targets(const MicroBatch& batch, const Architecture& architecture) {
   if (batch.targets.size() != batch.tokens.ids.size())
     fail(fmt::format("{} targets for {} tokens", batch.targets.size(), batch.tokens.ids.size()),
          "give a target for each token; -1 leaves one out");
   for (int32_t id : batch.targets) {
-    if (id >= config.vocab_size)
-      fail(fmt::format("target {} is outside the vocabulary of {}", id, config.vocab_size),
+    if (id >= architecture.vocabulary)
+      fail(fmt::format("target {} is outside the vocabulary of {}", id, architecture.vocabulary),
            "use the tokenizer that belongs to this model");
   }
 }
@@ -51,8 +51,8 @@ BasicGpt<Residual>::BasicGpt(Loader loader)
       embedding_(loader),
       blocks_(load_blocks(loader)),
       final_norm_(loader, Place{}),
-      head_(plan_.config().tied_head ? embedding_.table()
-                                     : loader.load<Varying>(weight_of(Role::head))),
+      head_(plan_.architecture().tied_head ? embedding_.table()
+                                           : loader.load<Varying>(weight_of(Role::head))),
       flat_(loader.flat()) {}
 
 template <class Residual>
@@ -72,7 +72,7 @@ template <class Residual>
 Tensor<Residual> BasicGpt<Residual>::stream(const Tokens& tokens, const Pass& pass,
                                             Tape* tape) const {
   const int64_t past = pass.cache ? pass.cache->length() : 0;
-  check_tokens(tokens, past, config());
+  check_tokens(tokens, past, architecture());
   Tensor<Residual> x = embedding_.forward(rank_, tokens, past, pass);  // [B, T, C]
   if (tape) tape->blocks.resize(blocks_.size());
   for (size_t i = 0; i < blocks_.size(); ++i)
@@ -84,13 +84,13 @@ Tensor<Residual> BasicGpt<Residual>::stream(const Tokens& tokens, const Pass& pa
 template <class Residual>
 Tensor<Replicated> BasicGpt<Residual>::gathered_logits(const Tensor<Residual>& x) const {
   auto scope = rank_.at("head");
-  Tensor<Varying> logits = matmul(S::read(x), head_.value);     // [B, T, V/tp]
-  return watch("logits", gather(logits, config().vocab_size));  // [B, T, V]
+  Tensor<Varying> logits = matmul(S::read(x), head_.value);           // [B, T, V/tp]
+  return watch("logits", gather(logits, architecture().vocabulary));  // [B, T, V]
 }
 
 template <class Residual>
 double BasicGpt<Residual>::loss(const MicroBatch& batch, const Pass& pass, Tape* tape) const {
-  check_targets(batch, config());
+  check_targets(batch, architecture());
   const Tensor<Residual> x = stream(batch.tokens, pass, tape);
   auto scope = rank_.at("head");
   const Tensor<Replicated> in = S::read(x);
@@ -145,13 +145,14 @@ Gradients BasicGpt<Residual>::finish_gradients() const {
 template <class Residual>
 VocabPart BasicGpt<Residual>::vocab_part() const {
   const int64_t first = rank_.index() * plan_.vocab_local();
-  return {first, std::clamp<int64_t>(config().vocab_size - first, 0, plan_.vocab_local())};
+  return {first, std::clamp<int64_t>(architecture().vocabulary - first, 0, plan_.vocab_local())};
 }
 
 template <class Residual>
 std::vector<Block<Residual>> BasicGpt<Residual>::load_blocks(Loader& loader) {
   std::vector<Block<Residual>> blocks;
-  for (int64_t i = 0; i < loader.plan().config().n_layer; ++i) blocks.emplace_back(loader, i);
+  for (int64_t i = 0; i < loader.plan().architecture().layers(); ++i)
+    blocks.emplace_back(loader, i);
   return blocks;
 }
 

@@ -62,7 +62,7 @@ class BasicGpt {
   Gradients finish_gradients() const;
 
   KvCache new_cache(int64_t batch) const { return KvCache(rank_, plan_, dtype_, batch); }
-  const GptConfig& config() const { return plan_.config(); }
+  const Architecture& architecture() const { return plan_.architecture(); }
   const ShardPlan& plan() const { return plan_; }
   DType dtype() const { return dtype_; }
   const FlatParameters& parameters() const { return flat_; }

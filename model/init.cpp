@@ -16,16 +16,16 @@ namespace {
 
 class InitialWeights : public WeightSource {
  public:
-  InitialWeights(const GptConfig& config, InitOptions options)
-      : config_(config), options_(options) {
-    const std::vector<ParameterRow> rows = parameters(config);
+  InitialWeights(const Architecture& architecture, InitOptions options)
+      : architecture_(architecture), options_(options) {
+    const std::vector<ParameterRow> rows = parameters(architecture);
     for (NamedTensor& tensor : named_tensors(rows)) {
       Distribution values = rows[tensor.first_row].initial;  // those below are drawn alike
       if (options.draw_biases) values.deviation += values.drawn;
       tensors_.emplace(std::move(tensor.name), Drawn{cols_of(tensor.shape), values});
     }
   }
-  const GptConfig& config() const override { return config_; }
+  const Architecture& architecture() const override { return architecture_; }
   std::string description() const override {
     return fmt::format("initial weights, seed {}", options_.seed);
   }
@@ -74,16 +74,16 @@ class InitialWeights : public WeightSource {
     return to;
   }
 
-  GptConfig config_;
+  Architecture architecture_;
   InitOptions options_;
   std::map<std::string, Drawn, std::less<>> tensors_;
 };
 
 }  // namespace
 
-std::unique_ptr<WeightSource> initial_weights(const GptConfig& config, InitOptions options) {
-  check(config, "the model to initialise");
-  return std::make_unique<InitialWeights>(config, options);
+std::unique_ptr<WeightSource> initial_weights(const Architecture& architecture,
+                                              InitOptions options) {
+  return std::make_unique<InitialWeights>(architecture, options);
 }
 
 }  // namespace tplab

@@ -18,6 +18,7 @@ struct InitOptions {
 // stream, N(0, 0.02 / sqrt(2 L)).   source: nanoGPT model.py, Radford et al. 2019, section 2.3
 // Every value is a function of (seed, parameter name, global index): the same at every tp, and no
 // rank computes more than its slice.
-std::unique_ptr<WeightSource> initial_weights(const GptConfig& config, InitOptions options = {});
+std::unique_ptr<WeightSource> initial_weights(const Architecture& architecture,
+                                              InitOptions options = {});
 
 }  // namespace tplab

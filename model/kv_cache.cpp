@@ -1,5 +1,7 @@
 #include "model/kv_cache.h"
 
+#include <type_traits>
+
 namespace tplab {
 
 namespace {
@@ -10,11 +12,12 @@ KvPair allocate_pair(Rank& rank, DType dtype, const Shape& shape) {
 }  // namespace
 
 KvCache::KvCache(Rank& rank, const ShardPlan& plan, DType dtype, int64_t batch) {
-  const GptConfig& c = plan.config();
-  for (int64_t i = 0; i < c.n_layer; ++i) {
-    layers_.push_back(allocate_pair(
-        rank, dtype, {batch, plan.heads(rank.index()).size(), c.block_size, c.head_size()}));
-  }
+  for_each_branch(plan.architecture(), [&](const auto& spec) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(spec)>, AttentionSpec>)
+      layers_.push_back(allocate_pair(rank, dtype,
+                                      {batch, plan.part(spec.kv_heads, 1, rank.index()).size(),
+                                       plan.architecture().context, spec.head_size}));
+  });
 }
 
 }  // namespace tplab

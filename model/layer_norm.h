@@ -18,7 +18,7 @@ class LayerNorm {
   LayerNorm(Loader& loader, Place at)
       : weight_(loader.load_small<Residual>(weight_of(Role::norm, at))),
         bias_(loader.load_small<Residual>(bias_of(Role::norm, at))),
-        eps_(loader.plan().config().layer_norm_eps) {}
+        eps_(loader.plan().architecture().final_norm.eps) {}
 
   // x: [B, T, C]   weight, bias: [C]   ->   [B, T, C]
   Tensor<Residual> forward(const Tensor<Residual>& x) const {

@@ -1,16 +1,28 @@
 #include "model/mlp.h"
 
+#include "sim/error.h"
 #include "sim/ops.h"
 
 namespace tplab {
 
+namespace {
+
+Gelu gelu_of(ActivationKind kind) {
+  if (kind == ActivationKind::gelu) return Gelu::erf;
+  if (kind == ActivationKind::gelu_tanh) return Gelu::tanh;
+  throw Error(ErrorKind::unavailable, "an activation that is not computed yet",
+              "use a model whose activation is GELU");
+}
+
+}  // namespace
+
 template <class Residual>
 Mlp<Residual>::Mlp(Loader& loader, Place at)
-    : up_(loader.load<Varying>(weight_of(Role::mlp_up, at))),
-      up_bias_(loader.load<Varying>(bias_of(Role::mlp_up, at))),
-      down_(loader.load<Varying>(weight_of(Role::mlp_down, at))),
-      down_bias_(loader.load_small<Residual>(bias_of(Role::mlp_down, at))),
-      gelu_(loader.plan().config().gelu) {}
+    : up_(loader.load<Varying>(weight_of(Role::up, at))),
+      up_bias_(loader.load<Varying>(bias_of(Role::up, at))),
+      down_(loader.load<Varying>(weight_of(Role::down, at))),
+      down_bias_(loader.load_small<Residual>(bias_of(Role::down, at))),
+      gelu_(gelu_of(first_mlp(loader.plan().architecture()).activation)) {}
 
 template <class Residual>
 Tensor<Residual> Mlp<Residual>::forward(Rank& rank, const Tensor<Residual>& x, const Pass& pass,

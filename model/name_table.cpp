@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "model/parameters.h"
 #include "sim/error.h"
 
 namespace tplab {
@@ -11,57 +10,74 @@ namespace {
 
 constexpr std::string_view kBlock = "{}";
 
-// source: karpathy/nanoGPT model.py
-constexpr NameRow kNanoGpt[] = {
-    {Role::token_embedding, "transformer.wte"},
-    {Role::position_embedding, "transformer.wpe"},
-    {Role::norm, "transformer.h.{}.ln_1", 0},
-    {Role::q, "transformer.h.{}.attn.c_attn"},
-    {Role::k, "transformer.h.{}.attn.c_attn"},
-    {Role::v, "transformer.h.{}.attn.c_attn"},
-    {Role::attention_out, "transformer.h.{}.attn.c_proj"},
-    {Role::norm, "transformer.h.{}.ln_2", 1},
-    {Role::mlp_up, "transformer.h.{}.mlp.c_fc"},
-    {Role::mlp_down, "transformer.h.{}.mlp.c_proj"},
-    {Role::norm, "transformer.ln_f"},
-    {Role::head, "lm_head"},
-};
+// source: karpathy/nanoGPT model.py; huggingface/transformers modeling_gpt2.py
+NameTable gpt_names(bool transposed) {
+  NameTable table;
+  const auto linear = [&](Role role, const std::string& module) {
+    add_module(table, role, "transformer.h.{}." + module, true,
+               {.role = role, .transposed = transposed});
+  };
+  const auto norm = [&](const std::string& module, Place at) {
+    add_module(table, Role::norm, module, true, {.role = Role::norm, .norm = at});
+  };
+  table.push_back({.role = Role::token_embedding, .name = "transformer.wte.weight"});
+  table.push_back({.role = Role::position_embedding, .name = "transformer.wpe.weight"});
+  norm("transformer.h.{}.ln_1", {.join = 0});
+  for (const Role role : {Role::q, Role::k, Role::v}) linear(role, "attn.c_attn");
+  linear(Role::attention_out, "attn.c_proj");
+  norm("transformer.h.{}.ln_2", {.join = 1});
+  linear(Role::up, "mlp.c_fc");
+  linear(Role::down, "mlp.c_proj");
+  norm("transformer.ln_f", {});
+  table.push_back({.role = Role::head, .name = "lm_head.weight"});
+  return table;
+}
 
-// source: huggingface/transformers modeling_gpt2.py
-constexpr NameRow kGpt2[] = {
-    {Role::token_embedding, "transformer.wte"},
-    {Role::position_embedding, "transformer.wpe"},
-    {Role::norm, "transformer.h.{}.ln_1", 0},
-    {Role::q, "transformer.h.{}.attn.c_attn", 0, true},
-    {Role::k, "transformer.h.{}.attn.c_attn", 0, true},
-    {Role::v, "transformer.h.{}.attn.c_attn", 0, true},
-    {Role::attention_out, "transformer.h.{}.attn.c_proj", 0, true},
-    {Role::norm, "transformer.h.{}.ln_2", 1},
-    {Role::mlp_up, "transformer.h.{}.mlp.c_fc", 0, true},
-    {Role::mlp_down, "transformer.h.{}.mlp.c_proj", 0, true},
-    {Role::norm, "transformer.ln_f"},
-    {Role::head, "lm_head"},
-};
+bool is_same_norm(const Place& a, const Place& b) {
+  return a.join == b.join && a.branch == b.branch && a.slot == b.slot;
+}
 
 }  // namespace
 
-NameTable nanogpt_names() { return kNanoGpt; }
-NameTable gpt2_names() { return kGpt2; }
-
-const NameRow& name_row(NameTable names, const ParameterId& id) {
-  for (const NameRow& row : names) {
-    const bool in_block = row.module.find(kBlock) != std::string_view::npos;
-    if (row.role != id.role || in_block != id.at.in_block()) continue;
-    if (row.role != Role::norm || row.join == id.at.join) return row;
-  }
-  fail("a parameter has no name in this format", "this is a bug in tplab: please report it");
+void add_module(NameTable& table, Role role, const std::string& module, bool bias,
+                const NameRow& like) {
+  NameRow row = like;
+  row.role = role;
+  row.name = module + ".weight";
+  table.push_back(row);
+  if (!bias) return;
+  row.bias = true;
+  row.transposed = false;
+  row.name = module + ".bias";
+  table.push_back(row);
 }
 
-std::string tensor_name(NameTable names, const ParameterId& id) {
-  std::string name(name_row(names, id).module);
+const NameRow& name_row(const NameTable& names, const ParameterId& id) {
+  for (const NameRow& row : names) {
+    if (row.role != id.role || row.bias != id.bias) continue;
+    const bool in_block = row.name.find(kBlock) != std::string::npos;
+    if (in_block != id.at.in_block()) continue;
+    if (id.role != Role::norm || !in_block || is_same_norm(row.norm, id.at)) return row;
+  }
+  throw Error(ErrorKind::run, "a parameter has no name in this format",
+              "this is a bug in tplab: please report it");
+}
+
+std::string tensor_name(const NameRow& row, const ParameterId& id) {
+  std::string name = row.name;
   if (const size_t at = name.find(kBlock); at != std::string::npos)
     name.replace(at, kBlock.size(), fmt::format("{}", id.at.block));
-  return name + (id.bias ? ".bias" : ".weight");
+  return name;
+}
+
+const NameTable& nanogpt_names() {
+  static const NameTable table = gpt_names(false);
+  return table;
+}
+
+const NameTable& gpt2_names() {
+  static const NameTable table = gpt_names(true);
+  return table;
 }
 
 }  // namespace tplab

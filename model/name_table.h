@@ -1,31 +1,50 @@
-// What programs call the parameters: a table each.
+// What a program calls the parameters, and how it stores them: a table.
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
-#include <string_view>
+#include <vector>
+
+#include "model/parameters.h"
 
 namespace tplab {
 
-struct ParameterId;
-enum class Role;
+// Which rows of a tensor a parameter's are, where several share it: `length` of every `stride`,
+// from `offset` on. GPT-2's K begins at C; of Falcon's [keys][its queries, k, v] k is D rows of
+// every (group + 2) D. A length of 0 stands for all, one after another.
+struct Piece {
+  int64_t offset = 0, length = 0, stride = 0;
 
-// "<module>.weight" and "<module>.bias" of a role; "{}" in the module stands for the block. Where
-// several roles share a module, they lie in its tensors one below the other, in the table's order.
+  int64_t row(int64_t i) const {
+    return length == 0 ? offset + i : offset + i / length * stride + i % length;
+  }
+};
+
+enum class Codec { plain, mxfp4 };  // mxfp4: from two tensors, <name>_blocks and <name>_scales
+
 struct NameRow {
   Role role;
-  std::string_view module;
-  int64_t join = 0;         // which of a block's norms
-  bool transposed = false;  // its weight is [in, out], as transformers' Conv1D keeps it
+  bool bias = false;
+  std::string name = {};     // "{}" stands for the block
+  Place norm = {};           // of a norm in a block: which join's, which branch's, which slot's
+  bool transposed = false;   // [in, out], as transformers' Conv1D keeps it
+  bool all_experts = false;  // of all experts, which its first dimension counts
+  Piece piece = {};
+  Codec codec = Codec::plain;
 };
-using NameTable = std::span<const NameRow>;
+using NameTable = std::vector<NameRow>;
 
-NameTable nanogpt_names();  // also tplab's own, in its checkpoints, random streams and reports
-NameTable gpt2_names();     // transformers' GPT2LMHeadModel
+// The weight's row, and its bias' where there is one, of "<module>.weight" and "<module>.bias".
+void add_module(NameTable& table, Role role, const std::string& module, bool bias,
+                const NameRow& like = {});
 
-// Throws Error(usage) where the table has no such parameter.
-const NameRow& name_row(NameTable names, const ParameterId& id);
-std::string tensor_name(NameTable names, const ParameterId& id);
+// Throws Error(run) where the table has no such parameter.
+const NameRow& name_row(const NameTable& names, const ParameterId& id);
+std::string tensor_name(const NameRow& row, const ParameterId& id);
+
+// nanoGPT's, which are also tplab's own for a GPT: in checkpoints, random streams and reports.
+const NameTable& nanogpt_names();
+// transformers' GPT2LMHeadModel: the same, and weights in blocks are transposed.
+const NameTable& gpt2_names();
 
 }  // namespace tplab

@@ -8,31 +8,43 @@
 #include <string>
 #include <vector>
 
+#include "model/architecture.h"
 #include "model/config.h"
+#include "sim/shape.h"
 
 namespace tplab {
 
-// What a parameter is for, whatever a file calls it.
+// What a parameter is for, whatever a file calls it. C: the width, D: a head's, F: an MLP's.
 enum class Role {
   token_embedding,     // [V, C]
-  position_embedding,  // [block, C]
-  norm,                // [C], before a block's attention or MLP, or (outside the blocks) the last
-  q,                   // [C, C], a head's D rows together; as k and v
-  k,
+  position_embedding,  // [context, C]
+  norm,                // [C]
+  q,                   // [heads D, C]
+  k,                   // [kv heads D, C], as v
   v,
-  attention_out,  // [C, C]: its inputs are the heads
-  mlp_up,         // [F, C]
-  mlp_down,       // [C, F]
+  q_norm,  // [D], or [heads D] of a full-width one
+  k_norm,
+  sinks,          // [heads]
+  attention_out,  // [C, heads D]
+  router,         // [experts, C]
+  gate,           // [F, C]
+  up,             // [F, C]
+  down,           // [C, F]; the biases of all experts together are [C, experts]
   head,           // [V, C], of a model that does not tie it
 };
 
-// Where in the network a parameter is: in which block, and for which of its additions to the
-// stream.
+// Which of the norms of one place: before a join or (outside the blocks) the head, before one of
+// its branches, or after their sum.
+enum class NormSlot { before, branch, after };
+
+// Where in the network a parameter is.
 struct Place {
-  static constexpr int64_t kOutside = -1;
+  static constexpr int64_t kOutside = -1, kAll = -1;
 
   int64_t block = kOutside;
-  int64_t join = 0;  // 0 adds attention, 1 the MLP
+  int64_t join = 0, branch = 0;
+  int64_t expert = kAll;  // an expert's own; kAll for what has none
+  NormSlot slot = NormSlot::before;
 
   bool in_block() const { return block != kOutside; }
   auto operator<=>(const Place&) const = default;
@@ -57,6 +69,13 @@ enum class Split {
   vocab,  // a range of rows of the padded vocabulary; rows past the real one are zeros
 };
 
+// Over whom a gradient is still to be summed when a rank's backward pass is done.
+enum class GradientSum {
+  none,      // it is whole, or the whole of this rank's part
+  under_sp,  // a norm's or a bias' on the stream: of the rank's positions, under SP
+  ranks,     // a router's or a head norm's: of the rank's experts or heads, always
+};
+
 // A fresh value: mean + deviation * normal. `drawn` is the deviation where biases and norms, which
 // start constant, are drawn (InitOptions).
 struct Distribution {
@@ -67,23 +86,23 @@ struct ParameterRow {
   ParameterId id;
   Shape shape;  // whole: linears [out, in], vectors [n]
   Split split = Split::whole;
-  int64_t unit = 1;  // rows or columns that stay together: a head's
+  int64_t unit = 1;  // rows or columns that stay together: a head's, a key's query heads
   // One product reads it together with the row before: a rank stores it right behind that one's.
   bool joined = false;
   bool decays = false;  // weight decay is for matrices: nanoGPT decays parameters of two dimensions
-  // Under SP each rank's gradient of a norm or of a bias on the stream is one term of a sum.
-  bool gradient_in_terms = false;
+  GradientSum gradient = GradientSum::none;
   Distribution initial = {};
-  // Where it is saved, whose random numbers it draws, and what people call it: rows first_row .. of
-  // this tensor. q, k and v lie one below the other in nanoGPT's c_attn.
+  // Where tplab saves it, whose random numbers it draws, and what people call it: rows first_row ..
+  // of this tensor. GPT-2's q, k and v lie one below the other in nanoGPT's c_attn.
   std::string tensor = {};
   int64_t first_row = 0;
 };
 
-// In nanoGPT's order; the rows of one tensor are neighbours. A tied head has no row of its own.
-std::vector<ParameterRow> parameters(const GptConfig& config);
+// In the order of the network, which for a GPT is nanoGPT's; the rows of one tensor are neighbours.
+// A tied head has no row of its own.
+std::vector<ParameterRow> parameters(const Architecture& architecture);
 
-// A tensor as it is saved and shown, under nanoGPT's name: one parameter, or several.
+// A tensor as it is saved and shown: one parameter, or several.
 struct NamedTensor {
   std::string name;  // "transformer.h.0.attn.c_attn.weight"
   ParameterId id;    // of the first
@@ -94,8 +113,8 @@ struct NamedTensor {
 };
 
 std::vector<NamedTensor> named_tensors(const std::vector<ParameterRow>& rows);
-std::vector<NamedTensor> named_tensors(const GptConfig& config);
+std::vector<NamedTensor> named_tensors(const Architecture& architecture);
 
-int64_t parameter_count(const GptConfig& config);
+int64_t parameter_count(const Architecture& architecture);
 
 }  // namespace tplab

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "sim/error.h"
 
@@ -12,19 +13,46 @@ namespace {
 
 constexpr int kLargestTp = 64;
 
-bool divides(const GptConfig& c, int tp) { return c.n_head % tp == 0 && c.n_inner % tp == 0; }
+// What the ranks share out, beside the vocabulary.
+struct ToShare {
+  std::string name;
+  int64_t count;
+};
 
-// Every rank has a head, and features of the MLP.
-bool suffices(const GptConfig& c, int tp) { return c.n_head >= tp && c.n_inner >= tp; }
+std::vector<ToShare> what_to_share(const Architecture& architecture) {
+  std::vector<ToShare> list;
+  const auto add = [&](const std::string& name, int64_t count) {
+    for (const ToShare& known : list)
+      if (known.name == name && known.count == count) return;
+    list.push_back({name, count});
+  };
+  for_each_branch(architecture, [&](const auto& spec) {
+    using Spec = std::remove_cvref_t<decltype(spec)>;
+    if constexpr (std::is_same_v<Spec, AttentionSpec>)
+      add(spec.heads == spec.kv_heads ? "n_head" : "num_key_value_heads", spec.kv_heads);
+    else if constexpr (std::is_same_v<Spec, MlpSpec>)
+      add("the MLP's width", spec.width);
+    else
+      add("the experts' width", spec.each.width);
+  });
+  return list;
+}
 
-bool splits(const GptConfig& c, int tp) { return c.uneven ? suffices(c, tp) : divides(c, tp); }
+// The first that such ranks cannot share; null if there is none. Unevenly, every rank has some.
+const ToShare* hindrance(const std::vector<ToShare>& list, int tp, bool uneven) {
+  const auto found = std::find_if(list.begin(), list.end(), [&](const ToShare& what) {
+    return uneven ? what.count < tp : what.count % tp != 0;
+  });
+  return found == list.end() ? nullptr : &*found;
+}
 
 }  // namespace
 
-std::string tps_that_work(const GptConfig& config) {
+std::string tps_that_work(const Architecture& architecture, bool uneven) {
+  const std::vector<ToShare> list = what_to_share(architecture);
   std::vector<int> good;
   for (int tp = 1; tp <= kLargestTp; ++tp) {
-    if (splits(config, tp)) good.push_back(tp);
+    if (!hindrance(list, tp, uneven)) good.push_back(tp);
   }
   std::string text;
   for (size_t i = 0; i < good.size(); ++i) {
@@ -34,19 +62,19 @@ std::string tps_that_work(const GptConfig& config) {
   return text;
 }
 
-ShardPlan::ShardPlan(const GptConfig& config, int tp) : config_(config), tp_(tp) {
-  std::string fix = fmt::format("use --tp {}", tps_that_work(config));
+ShardPlan::ShardPlan(const Architecture& architecture, int tp, bool uneven)
+    : architecture_(architecture), tp_(tp), uneven_(uneven) {
+  const std::vector<ToShare> list = what_to_share(architecture);
+  std::string fix = fmt::format("use --tp {}", tps_that_work(architecture, uneven));
   if (tp < 1 || tp > kLargestTp) fail(fmt::format("tp {} is not between 1 and 64", tp), fix);
-  if (!splits(config, tp)) {
-    if (!config.uneven && suffices(config, tp)) fix += ", or --uneven: some ranks then have more";
-    const std::string_view how = config.uneven ? "is less than" : "does not divide by";
-    if (config.uneven ? config.n_head < tp : config.n_head % tp != 0)
-      fail(fmt::format("n_head {} {} tp {}", config.n_head, how, tp), fix);
-    fail(fmt::format("the MLP's width {} {} tp {}", config.n_inner, how, tp), fix);
+  if (const ToShare* what = hindrance(list, tp, uneven)) {
+    if (!uneven && !hindrance(list, tp, true)) fix += ", or --uneven: some ranks then have more";
+    const std::string_view how = uneven ? "is less than" : "does not divide by";
+    fail(fmt::format("{} {} {} tp {}", what->name, what->count, how, tp), fix);
   }
   const int64_t multiple = int64_t{64} * tp;
-  padded_vocab_ = (config.vocab_size + multiple - 1) / multiple * multiple;
-  rows_ = parameters(config);
+  padded_vocab_ = (architecture.vocabulary + multiple - 1) / multiple * multiple;
+  rows_ = parameters(architecture);
   tensors_ = named_tensors(rows_);
   for (size_t i = 0; i < rows_.size(); ++i) index_.emplace(rows_[i].id, i);
   for (size_t i = 0; i < tensors_.size(); ++i)
@@ -64,10 +92,6 @@ Range ShardPlan::part(int64_t size, int64_t unit, int rank) const {
   const auto begin = [&](int64_t r) { return unit * (r * each + std::min(r, one_more)); };
   return {begin(rank), begin(rank + 1)};
 }
-
-Range ShardPlan::heads(int rank) const { return part(config_.n_head, 1, rank); }
-
-Range ShardPlan::hidden(int rank) const { return part(config_.n_inner, 1, rank); }
 
 Slice ShardPlan::slice(const ParameterRow& row, int rank) const {
   const int64_t rows = row.shape[0], cols = cols_of(row.shape);

@@ -19,20 +19,21 @@ namespace tplab {
 // lacks. DeepSpeed does so too (DeepSpeed#4011); vLLM refuses (vllm#4232).
 class ShardPlan {
  public:
-  // Throws Error(usage) naming what does not divide and the tp that would work, unless
-  // config.uneven: then the ranks with one head less wait for the others.
-  ShardPlan(const GptConfig& config, int tp);
+  // Throws Error(usage) naming what does not divide and the tp that would work, unless uneven: then
+  // the ranks with one head less wait for the others.
+  ShardPlan(const Architecture& architecture, int tp, bool uneven = false);
 
-  const GptConfig& config() const { return config_; }
+  const Architecture& architecture() const { return architecture_; }
   int tp() const { return tp_; }
+  bool uneven() const { return uneven_; }  // as it was asked for; see even()
   const std::vector<ParameterRow>& rows() const { return rows_; }
   std::vector<ParameterRow>& rows() { return rows_; }  // so that tests can plan something wrong
   bool has(const ParameterId& id) const { return index_.contains(id); }
   size_t index_of(const ParameterId& id) const;  // in rows(); throws Error(usage) if it has none
   const ParameterRow& row(const ParameterId& id) const { return rows_[index_of(id)]; }
 
-  Range heads(int rank) const;   // this rank's, of the model's H
-  Range hidden(int rank) const;  // and of the MLP's F features
+  // This rank's part of so many numbers, in whole units: of heads, of an MLP's features.
+  Range part(int64_t size, int64_t unit, int rank) const;
   // The vocabulary, padded to a multiple of 64 tp: every rank's part is equal, and a multiple of
   // 64 multiplies twice as fast as 50257 does.
   int64_t padded_vocab() const { return padded_vocab_; }
@@ -59,20 +60,18 @@ class ShardPlan {
   bool even() const { return local_count(0) == local_count(tp_ - 1); }
 
  private:
-  GptConfig config_;
+  Architecture architecture_;
   int tp_;
+  bool uneven_;
   int64_t padded_vocab_;
   std::vector<ParameterRow> rows_;
   std::map<ParameterId, size_t> index_;  // of rows_
   std::vector<NamedTensor> tensors_;
   std::vector<size_t> tensor_of_row_;  // of tensors_
-
-  // This rank's part of so many numbers, in whole units.
-  Range part(int64_t size, int64_t unit, int rank) const;
 };
 
 // Every tp up to 64 that a plan takes: "1, 2, 3 or 6".
-std::string tps_that_work(const GptConfig& config);
+std::string tps_that_work(const Architecture& architecture, bool uneven = false);
 
 // A word for how a tensor is split; "heads" for one of several parameters, each split by heads.
 std::string_view name(Split split, bool fused);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,13 +12,13 @@
 
 namespace tplab {
 
-// Names and layouts are nanoGPT's whatever the file's are: linears [out, in], a leading
-// "transformer." on all but lm_head. Implementations are safe to read from many threads at once
-// and hold no whole parameter in memory for longer than one read.
+// Tensors are named_tensors(architecture), whatever a file's are: linears are [out, in], a GPT's
+// have nanoGPT's names. Implementations are safe to read from many threads at once and hold no
+// whole parameter in memory for longer than one read.
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
-  virtual const GptConfig& config() const = 0;
+  virtual const Architecture& architecture() const = 0;
   // For people: "nanoGPT checkpoint out/ckpt.pt, iteration 2000".
   virtual std::string description() const = 0;
   // The number format values are stored in, for people: "f32", "bf16".
@@ -33,26 +32,6 @@ class WeightSource {
   // Where people find one value of a parameter, by the source's own name and layout: row 3, column
   // 5 of a linear's weight is "h.0.mlp.c_fc.weight[5, 3]" in a file that keeps [in, out].
   virtual std::string place(std::string_view parameter, int64_t row, int64_t col) const;
-};
-
-// The same weights, of a model that a plan may share out unevenly.
-class UnevenParts final : public WeightSource {
- public:
-  explicit UnevenParts(std::shared_ptr<const WeightSource> source);
-  const GptConfig& config() const override { return config_; }
-  std::string description() const override { return source_->description(); }
-  std::string stored_dtype() const override { return source_->stored_dtype(); }
-  std::vector<std::string> notes() const override { return source_->notes(); }
-  void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
-    source_->read(parameter, slice, out);
-  }
-  std::string place(std::string_view parameter, int64_t row, int64_t col) const override {
-    return source_->place(parameter, row, col);
-  }
-
- private:
-  std::shared_ptr<const WeightSource> source_;
-  GptConfig config_;
 };
 
 }  // namespace tplab

@@ -9,8 +9,8 @@
 
 namespace tplab {
 
-int draws_for(const GptConfig& config, int64_t positions) {
-  return static_cast<int>(std::clamp<int64_t>(256 / config.n_embd, positions < 8 ? 4 : 2, 32));
+int draws_for(const Architecture& architecture, int64_t positions) {
+  return static_cast<int>(std::clamp<int64_t>(256 / architecture.width, positions < 8 ? 4 : 2, 32));
 }
 
 std::string drawing(DType dtype, int draw, int draws) {

@@ -17,7 +17,7 @@ namespace tplab {
 // as the variance of a row of few numbers, a draw is one number of its distribution, and of one row
 // no more than its numbers are sure to err apart: so many draws that they are 256, 2 at least (4
 // for fewer than 8 positions) and 32 at most.
-int draws_for(const GptConfig& config, int64_t positions);
+int draws_for(const Architecture& architecture, int64_t positions);
 
 // For people who wait: "rounding in f32, draw 3 of 32".
 std::string drawing(DType dtype, int draw, int draws);

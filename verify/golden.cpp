@@ -26,8 +26,8 @@ constexpr const char* kOfThisModel = "use the golden file that belongs to this m
 
 class Reader {
  public:
-  Reader(const SafetensorsFile& file, const GptConfig& config)
-      : file_(file), config_(config), names_(config) {
+  Reader(const SafetensorsFile& file, const Architecture& architecture)
+      : file_(file), architecture_(architecture), names_(architecture) {
     golden_.path = file.path();
   }
   Golden read() &&;
@@ -58,7 +58,7 @@ class Reader {
   int64_t batch_count() const { return golden_.tokens.batch * golden_.tokens.length; }
 
   const SafetensorsFile& file_;
-  const GptConfig& config_;
+  const Architecture& architecture_;
   GoldenNames names_;
   Golden golden_;
   const TensorInfo* x_ = nullptr;
@@ -73,10 +73,10 @@ std::vector<int32_t> Reader::ids(const TensorInfo& info, bool may_be_ignored) co
   all.reserve(static_cast<size_t>(info.count));
   for (const int64_t id : file_.read_integers(info.name)) {
     const bool ignored = may_be_ignored && (id == kNanoGptIgnores || id == kTorchIgnores);
-    if (!ignored && (id < 0 || id >= config_.vocab_size))
+    if (!ignored && (id < 0 || id >= architecture_.vocabulary))
       refuse(info.name,
              fmt::format("holds the token id {}, outside the vocabulary of {}{}", id,
-                         config_.vocab_size,
+                         architecture_.vocabulary,
                          may_be_ignored ? ", and not -1 or -100, which leave a target out" : ""),
              kOfThisModel);
     all.push_back(ignored ? -1 : static_cast<int32_t>(id));
@@ -109,10 +109,10 @@ void Reader::read_tokens() {
            "write at least one sequence of one token");
   golden_.tokens.length = shape[-1];
   golden_.tokens.batch = shape.dims() == 1 ? 1 : shape[-2];
-  if (golden_.tokens.length > config_.block_size)
+  if (golden_.tokens.length > architecture_.context)
     refuse(x_->name,
            fmt::format("has {} tokens a row, and the model's context is {}", golden_.tokens.length,
-                       config_.block_size),
+                       architecture_.context),
            kOfThisModel);
   golden_.tokens.ids = ids(*x_, false);  // of all batches; read_train_batches() takes the others
 }
@@ -172,8 +172,8 @@ void Reader::read_greedy() {
   golden_.greedy_prompt.assign(all.begin(), end);
   // Up to the context a token costs one position. Past it, the whole context is computed again.
   constexpr int64_t kFewest = 16, kPositions = 4096;
-  const int64_t cached = config_.block_size - std::ssize(golden_.greedy_prompt) + 1;
-  const int64_t most = cached + std::max(kFewest, kPositions / config_.block_size);
+  const int64_t cached = architecture_.context - std::ssize(golden_.greedy_prompt) + 1;
+  const int64_t most = cached + std::max(kFewest, kPositions / architecture_.context);
   const int64_t fresh = all.end() - end;
   golden_.greedy_new.assign(end, end + std::min(most, fresh));
   golden_.greedy_left = std::max<int64_t>(0, fresh - most);
@@ -189,7 +189,7 @@ void Reader::read_loss(const TensorInfo& info) {
 // A padded vocabulary has columns that the model does not: they are cut off.
 void Reader::read_site(const TensorInfo& info, const std::string& site) {
   GoldenTensor tensor{info.name, site, info.shape, info.type, numbers(info)};
-  const int64_t V = config_.vocab_size, wide = info.shape.dims() == 0 ? 0 : info.shape[-1];
+  const int64_t V = architecture_.vocabulary, wide = info.shape.dims() == 0 ? 0 : info.shape[-1];
   if (site == "head/logits" && wide > V) {
     auto to = tensor.values.begin();
     for (auto row = tensor.values.begin(); row != tensor.values.end(); row += wide)
@@ -318,9 +318,9 @@ const GoldenTensor* Golden::find(std::string_view site) const {
   return found == tensors.end() ? nullptr : &*found;
 }
 
-Golden read_golden(const std::string& path, const GptConfig& config) {
+Golden read_golden(const std::string& path, const Architecture& architecture) {
   const SafetensorsFile file(path);
-  return Reader(file, config).read();
+  return Reader(file, architecture).read();
 }
 
 std::vector<NotCompared> not_compared(const Golden& golden, const GoldenUse& use) {

@@ -67,7 +67,7 @@ struct Golden {
 // train.grad_norms [K] and after<K>.<parameter>: parameters by nanoGPT's names, in its layout.
 // Numbers may be f64, f32, bf16 or f16. What has no known name is in `unknown`.
 // Throws Error(bad_file) where there is no x, or shapes do not fit the model or each other.
-Golden read_golden(const std::string& path, const GptConfig& config);
+Golden read_golden(const std::string& path, const Architecture& architecture);
 
 // What it is held against: a forward pass or training, in f64 and other dtypes or in those alone.
 // Greedy tokens are compared in f64: in f32 two logits closer than rounding may rightly swap.

@@ -43,8 +43,8 @@ std::string translated(std::string_view theirs) {
 }
 
 // The sites of a network of as many layers, from the reference itself, with nothing in it.
-std::vector<std::string> sites_of(const GptConfig& config) {
-  const GptConfig least{.n_layer = config.n_layer,
+std::vector<std::string> sites_of(const Architecture& architecture) {
+  const GptConfig least{.n_layer = architecture.layers(),
                         .n_head = 1,
                         .n_embd = 1,
                         .block_size = 1,
@@ -63,8 +63,8 @@ std::vector<std::string> sites_of(const GptConfig& config) {
 
 }  // namespace
 
-GoldenNames::GoldenNames(const GptConfig& config) : sites_(sites_of(config)) {
-  for (const NamedTensor& p : named_tensors(config)) parameters_[p.name] = p.shape;
+GoldenNames::GoldenNames(const Architecture& architecture) : sites_(sites_of(architecture)) {
+  for (const NamedTensor& p : named_tensors(architecture)) parameters_[p.name] = p.shape;
   std::sort(sites_.begin(), sites_.end());
 }
 

@@ -13,7 +13,7 @@ namespace tplab {
 
 class GoldenNames {
  public:
-  explicit GoldenNames(const GptConfig& config);
+  explicit GoldenNames(const Architecture& architecture);
 
   // Our site for "activation.<name>" or "logits"; empty where it is neither, or no site of ours.
   std::string site_of(const std::string& tensor) const;

@@ -41,8 +41,8 @@ class StepScript : public Script {
   StepScript(const ShardPlan& plan, const StepShape& shape, int dp_index, int tp_index)
       : Script(plan.tp(), tp_index, shape.dp, dp_index, shape.algorithm),
         shape_(shape),
-        layers_(plan.config().n_layer),
-        stream_(shape.batch * shape.length * plan.config().n_embd) {}
+        layers_(plan.architecture().layers()),
+        stream_(shape.batch * shape.length * plan.architecture().width) {}
 
   void forward() {
     phase = Phase::forward;
@@ -92,9 +92,9 @@ class StepScript : public Script {
 std::vector<PredictedEvent> predict_forward(const ShardPlan& plan, int64_t batch, int64_t length,
                                             DType dtype, Algorithm algorithm, int rank) {
   Script script(plan.tp(), rank, 1, 0, algorithm);
-  const int64_t stream = batch * length * plan.config().n_embd;
+  const int64_t stream = batch * length * plan.architecture().width;
   script.expect(Axis::tp, "embed", Op::all_reduce, stream, dtype);
-  for (int64_t i = 0; i < plan.config().n_layer; ++i) {
+  for (int64_t i = 0; i < plan.architecture().layers(); ++i) {
     script.expect(Axis::tp, fmt::format("block {}/attn", i), Op::all_reduce, stream, dtype);
     script.expect(Axis::tp, fmt::format("block {}/mlp", i), Op::all_reduce, stream, dtype);
   }

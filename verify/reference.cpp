@@ -11,8 +11,8 @@
 namespace tplab {
 
 template <class Real>
-Reference<Real>::Reference(const GptConfig& config, Weights weights)
-    : config_(config), weights_(std::move(weights)) {}
+Reference<Real>::Reference(const Architecture& architecture, Weights weights)
+    : config_(gpt_config(architecture)), weights_(std::move(weights)) {}
 
 template <class Real>
 ReferenceOutput Reference<Real>::forward(const TokenBatch& batch, const Visitor& visit) const {

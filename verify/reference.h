@@ -64,8 +64,8 @@ struct ReferenceGradients {
 template <class Real>
 class Reference {
  public:
-  // REQUIRES: config passed check().
-  Reference(const GptConfig& config, Weights weights);
+  // Throws Error(unavailable) for another network than a GPT.
+  Reference(const Architecture& architecture, Weights weights);
 
   // Throws Error(usage) for tokens or targets outside the vocabulary, a T longer than the block,
   // arrays that are not [B, T], or a parameter of the wrong size.

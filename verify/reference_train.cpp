@@ -60,9 +60,9 @@ double global_norm(const ReferenceGradients& d) {
 }
 
 template <class Real>
-ReferenceTrainer<Real>::ReferenceTrainer(const GptConfig& config, Weights weights,
+ReferenceTrainer<Real>::ReferenceTrainer(const Architecture& architecture, Weights weights,
                                          TrainRecipe recipe, size_t steps)
-    : config_(config), weights_(std::move(weights)), recipe_(std::move(recipe)) {
+    : architecture_(architecture), weights_(std::move(weights)), recipe_(std::move(recipe)) {
   if (!recipe_.learning_rates.empty() && recipe_.learning_rates.size() != steps)
     fail(fmt::format("{} learning rates for {} steps", recipe_.learning_rates.size(), steps),
          "give one a step, or none");
@@ -82,7 +82,7 @@ TrainedParameter<Real>& ReferenceTrainer<Real>::find(const std::string& name) {
 template <class Real>
 ReferenceGradients ReferenceTrainer<Real>::gradients(const TokenBatch& batch) {
   const Reference<Real> reference(
-      config_, [&](const std::string& name) { return dense::doubles(find(name).value); });
+      architecture_, [&](const std::string& name) { return dense::doubles(find(name).value); });
   return reference.backward(batch);
 }
 
@@ -104,11 +104,11 @@ void ReferenceTrainer<Real>::update(const ReferenceGradients& d, size_t step) {
     update_one(p, d.parameters.at(name), factor, numbers, recipe_);
 }
 
-ReferenceTraining train_reference(const GptConfig& config, const Weights& weights,
+ReferenceTraining train_reference(const Architecture& architecture, const Weights& weights,
                                   const std::vector<TokenBatch>& batches,
                                   const TrainRecipe& recipe) {
   if (batches.empty()) fail("there are no batches to train on", "give one a step");
-  ReferenceTrainer<double> trainer(config, weights, recipe, batches.size());
+  ReferenceTrainer<double> trainer(architecture, weights, recipe, batches.size());
   ReferenceTraining out;
   for (size_t i = 0; i < batches.size(); ++i) {
     const ReferenceGradients d = trainer.gradients(batches[i]);

@@ -41,7 +41,8 @@ template <class Real>
 class ReferenceTrainer {
  public:
   // Throws Error(usage) for learning rates that are not one for each of `steps`.
-  ReferenceTrainer(const GptConfig& config, Weights weights, TrainRecipe recipe, size_t steps);
+  ReferenceTrainer(const Architecture& architecture, Weights weights, TrainRecipe recipe,
+                   size_t steps);
 
   // Of the loss with the parameters as they are. Throws as Reference::backward does.
   ReferenceGradients gradients(const TokenBatch& batch);
@@ -56,7 +57,7 @@ class ReferenceTrainer {
  private:
   TrainedParameter<Real>& find(const std::string& name);  // reads it the first time
 
-  GptConfig config_;
+  Architecture architecture_;
   Weights weights_;
   TrainRecipe recipe_;
   std::map<std::string, TrainedParameter<Real>> parameters_;
@@ -72,7 +73,7 @@ struct ReferenceTraining {
 };
 
 // A step for each batch. Throws as ReferenceTrainer does, and Error(usage) for no batches.
-ReferenceTraining train_reference(const GptConfig& config, const Weights& weights,
+ReferenceTraining train_reference(const Architecture& architecture, const Weights& weights,
                                   const std::vector<TokenBatch>& batches,
                                   const TrainRecipe& recipe);
 

@@ -44,7 +44,7 @@ Json collectives(const RunResult& run) {
   return list;
 }
 
-Json run_json(const RunResult& run, const GptConfig& config) {
+Json run_json(const RunResult& run, const Report& report) {
   Json json = {{"tp", run.tp},
                {"dtype", name(run.dtype)},
                {"good", run.good()},
@@ -64,7 +64,7 @@ Json run_json(const RunResult& run, const GptConfig& config) {
                {"finding", to_json(run.finding)},
                {"golden_finding", to_json(run.golden_finding)}};
   for (const SiteResult& s : run.sites) json["sites"].push_back(site(s));
-  const ShardPlan plan(config, run.tp);
+  const ShardPlan plan(report.architecture, run.tp, report.uneven);
   for (size_t r = 0; r < run.ranks.size(); ++r)
     json["ranks"].push_back(
         {{"weights_bytes", plan.local_count(static_cast<int>(r)) * size_bytes(run.dtype)},
@@ -102,20 +102,20 @@ Json to_json(const std::optional<Finding>& finding) {
   return {{"site", finding->site}, {"where", finding->where}, {"cause", finding->cause}};
 }
 
-Json to_json(const GptConfig& config) { return config_to_json(config); }
+Json to_json(const Architecture& architecture) { return config_to_json(gpt_config(architecture)); }
 
 Json to_json(const Report& report) {
   Json json = {{"schema", 1},
                {"good", report.good()},
                {"source", report.source},
-               {"config", to_json(report.config)},
+               {"config", to_json(report.architecture)},
                {"batch", report.batch},
                {"seq", report.length},
                {"algorithm", name(report.algorithm)},
                {"runs", Json::array()},
                {"reference_against", to_json(report.reference_against)},
                {"not_compared", to_json(report.not_compared)}};
-  for (const RunResult& run : report.runs) json["runs"].push_back(run_json(run, report.config));
+  for (const RunResult& run : report.runs) json["runs"].push_back(run_json(run, report));
   return json;
 }
 

@@ -18,7 +18,7 @@ namespace tplab {
 nlohmann::ordered_json to_json(const Report& report);
 
 // The parts that a report of training has too.
-nlohmann::ordered_json to_json(const GptConfig& config);
+nlohmann::ordered_json to_json(const Architecture& architecture);
 nlohmann::ordered_json to_json(const std::vector<AgainstResult>& all);
 nlohmann::ordered_json to_json(const std::vector<NotCompared>& all);
 nlohmann::ordered_json to_json(const std::optional<Finding>& finding);

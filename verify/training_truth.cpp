@@ -50,10 +50,11 @@ Bound bound_of_number(double error, double value) {
 }
 
 template <class Real>
-Values gradients_of(const GptConfig& config, const Weights& weights, const TokenBatch& batch) {
+Values gradients_of(const Architecture& architecture, const Weights& weights,
+                    const TokenBatch& batch) {
   Values values;
   const ReferenceGradients d =
-      Reference<Real>(config, weights).backward(batch, [&](const Activation& a) {
+      Reference<Real>(architecture, weights).backward(batch, [&](const Activation& a) {
         if (a.site.ends_with("grad")) values[a.site] = a.values;
       });
   values["loss"] = {d.loss};
@@ -130,13 +131,13 @@ struct GradientErrors {
 template <DType dtype>
 class TrainingDraws {
  public:
-  TrainingDraws(const GptConfig& config, const Weights& weights, const TrainRecipe& recipe,
+  TrainingDraws(const Architecture& architecture, const Weights& weights, const TrainRecipe& recipe,
                 size_t steps, int draws)
       : steps_(steps) {
     trainers_.reserve(static_cast<size_t>(draws));
     for (int i = 0; i < draws; ++i)
-      trainers_.emplace_back(config, rough_weights(weights, dtype, i), recipe, steps);
-    for (const NamedTensor& p : named_tensors(config))
+      trainers_.emplace_back(architecture, rough_weights(weights, dtype, i), recipe, steps);
+    for (const NamedTensor& p : named_tensors(architecture))
       widths_[p.name] = static_cast<size_t>(p.shape[-1]);
   }
 
@@ -195,28 +196,28 @@ size_t count_of(const Values& values) {
 TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
                              const TrainRecipe& recipe, const std::vector<DType>& dtypes,
                              const TellProgress& progress) {
-  const GptConfig& config = source.config();
+  const Architecture& architecture = source.architecture();
   const Weights weights = whole_parameters(source);
   progress("reference gradients, f64");
-  values_ = gradients_of<double>(config, weights, as_reference(batches[0]));
+  values_ = gradients_of<double>(architecture, weights, as_reference(batches[0]));
   std::vector<TokenBatch> steps;
   for (size_t i = 1; i < batches.size(); ++i) steps.push_back(as_reference(batches[i]));
   for (const DType dtype : dtypes) {
     if (dtype == DType::f32) {
-      draw_gradients<DType::f32>(config, weights, as_reference(batches[0]), progress);
-      if (!steps.empty()) draw_steps<DType::f32>(config, weights, steps, recipe, progress);
+      draw_gradients<DType::f32>(architecture, weights, as_reference(batches[0]), progress);
+      if (!steps.empty()) draw_steps<DType::f32>(architecture, weights, steps, recipe, progress);
     } else {
-      draw_gradients<DType::f64>(config, weights, as_reference(batches[0]), progress);
-      if (!steps.empty()) draw_steps<DType::f64>(config, weights, steps, recipe, progress);
+      draw_gradients<DType::f64>(architecture, weights, as_reference(batches[0]), progress);
+      if (!steps.empty()) draw_steps<DType::f64>(architecture, weights, steps, recipe, progress);
     }
   }
-  list_names(config, steps.size());
+  list_names(architecture, steps.size());
 }
 
-void TrainingTruth::list_names(const GptConfig& config, size_t steps) {
-  const std::vector<NamedTensor> all = named_tensors(config);
+void TrainingTruth::list_names(const Architecture& architecture, size_t steps) {
+  const std::vector<NamedTensor> all = named_tensors(architecture);
   names_ = {"loss", "head/grad"};
-  for (int64_t i = config.n_layer - 1; i >= 0; --i)
+  for (int64_t i = architecture.layers() - 1; i >= 0; --i)
     names_.push_back(fmt::format("block {}/grad", i));
   names_.emplace_back("embed/grad");
   for (const NamedTensor& p : all) names_.push_back("grad." + p.name);
@@ -229,14 +230,14 @@ void TrainingTruth::list_names(const GptConfig& config, size_t steps) {
 }
 
 template <DType dtype>
-void TrainingTruth::draw_gradients(const GptConfig& config, const Weights& weights,
+void TrainingTruth::draw_gradients(const Architecture& architecture, const Weights& weights,
                                    const TokenBatch& batch, const TellProgress& progress) {
   DrawnErrors errors(dtype);
-  const int draws = draws_for(config, batch.B * batch.T);
+  const int draws = draws_for(architecture, batch.B * batch.T);
   for (int i = 0; i < draws; ++i) {
     progress("gradients, " + drawing(dtype, i, draws));
     for (const auto& [name, drawn] :
-         gradients_of<Rough<dtype>>(config, rough_weights(weights, dtype, i), batch))
+         gradients_of<Rough<dtype>>(architecture, rough_weights(weights, dtype, i), batch))
       errors.add(name, drawn, values_.at(name));
   }
   std::map<std::string, Bound>& bounds = bounds_[dtype];
@@ -245,18 +246,18 @@ void TrainingTruth::draw_gradients(const GptConfig& config, const Weights& weigh
   const double loss = values_.at("loss")[0];
   bounds["loss"] =
       bound_of_number(2 * bounds.at("logits").max_abs +
-                          loss_rounding(loss, config.vocab_size, batch.B * batch.T, dtype),
+                          loss_rounding(loss, architecture.vocabulary, batch.B * batch.T, dtype),
                       loss);
 }
 
 template <DType dtype>
-void TrainingTruth::draw_steps(const GptConfig& config, const Weights& weights,
+void TrainingTruth::draw_steps(const Architecture& architecture, const Weights& weights,
                                const std::vector<TokenBatch>& batches, const TrainRecipe& recipe,
                                const TellProgress& progress) {
   std::map<std::string, Bound>& bounds = bounds_.at(dtype);
-  ReferenceTrainer<double> exact(config, weights, recipe, batches.size());
-  TrainingDraws<dtype> draws(config, weights, recipe, batches.size(),
-                             draws_for(config, batches[0].B * batches[0].T));
+  ReferenceTrainer<double> exact(architecture, weights, recipe, batches.size());
+  TrainingDraws<dtype> draws(architecture, weights, recipe, batches.size(),
+                             draws_for(architecture, batches[0].B * batches[0].T));
   Values epsilon, delta;
   double most = 0;  // that all steps so far, turned round, may have made of an element
 
@@ -268,7 +269,7 @@ void TrainingTruth::draw_steps(const GptConfig& config, const Weights& weights,
                            norm * static_cast<double>(count_of(errors.elements)) * kDoubleRoundoff;
     const double of_loss =
         2 * errors.logits.max_abs + norm * norm_of(delta) +
-        loss_rounding(d.loss, config.vocab_size, batches[step].B * batches[step].T, dtype);
+        loss_rounding(d.loss, architecture.vocabulary, batches[step].B * batches[step].T, dtype);
     const std::string prefix = fmt::format("step {}/", step + 1);
     values_[prefix + "loss"] = {d.loss};
     values_[prefix + "norm"] = {norm};

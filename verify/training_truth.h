@@ -55,13 +55,13 @@ class TrainingTruth {
 
  private:
   template <DType dtype>
-  void draw_gradients(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
-                      const TellProgress& progress);
+  void draw_gradients(const Architecture& architecture, const Weights& weights,
+                      const TokenBatch& batch, const TellProgress& progress);
   template <DType dtype>
-  void draw_steps(const GptConfig& config, const Weights& weights,
+  void draw_steps(const Architecture& architecture, const Weights& weights,
                   const std::vector<TokenBatch>& batches, const TrainRecipe& recipe,
                   const TellProgress& progress);
-  void list_names(const GptConfig& config, size_t steps);
+  void list_names(const Architecture& architecture, size_t steps);
 
   std::map<std::string, std::vector<double>> values_;
   std::map<DType, std::map<std::string, Bound>> bounds_;

@@ -9,7 +9,8 @@ namespace tplab {
 
 Weights whole_parameters(const WeightSource& source) {
   std::map<std::string, Shape> shapes;
-  for (NamedTensor& p : named_tensors(source.config())) shapes.emplace(std::move(p.name), p.shape);
+  for (NamedTensor& p : named_tensors(source.architecture()))
+    shapes.emplace(std::move(p.name), p.shape);
   return [&source, shapes = std::move(shapes)](const std::string& name) {
     const auto at = shapes.find(name);
     if (at == shapes.end()) return std::vector<double>();
@@ -30,7 +31,7 @@ double loss_rounding(double loss, int64_t vocab, int64_t positions, DType dtype)
 
 Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector<int32_t>& targets,
              const std::vector<DType>& dtypes, const TellProgress& progress)
-    : vocab_(source.config().vocab_size), positions_(tokens.batch * tokens.length) {
+    : vocab_(source.architecture().vocabulary), positions_(tokens.batch * tokens.length) {
   const Weights weights = whole_parameters(source);
   const TokenBatch batch{tokens.batch,
                          tokens.length,
@@ -38,7 +39,7 @@ Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector
                          {targets.begin(), targets.end()}};
 
   progress("reference, f64");
-  const Reference<double> exact(source.config(), weights);
+  const Reference<double> exact(source.architecture(), weights);
   loss_ = exact
               .forward(batch,
                        [&](Activation a) {
@@ -50,20 +51,20 @@ Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector
   for (const DType dtype : dtypes) {
     errors_.try_emplace(dtype, dtype);
     if (dtype == DType::f32) {
-      draw<DType::f32>(source.config(), weights, batch, progress);
+      draw<DType::f32>(source.architecture(), weights, batch, progress);
     } else {
-      draw<DType::f64>(source.config(), weights, batch, progress);
+      draw<DType::f64>(source.architecture(), weights, batch, progress);
     }
   }
 }
 
 template <DType dtype>
-void Truth::draw(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
+void Truth::draw(const Architecture& architecture, const Weights& weights, const TokenBatch& batch,
                  const TellProgress& progress) {
-  const int draws = draws_for(config, batch.B * batch.T);
+  const int draws = draws_for(architecture, batch.B * batch.T);
   for (int i = 0; i < draws; ++i) {
     progress(drawing(dtype, i, draws));
-    const Reference<Rough<dtype>> rough(config, rough_weights(weights, dtype, i));
+    const Reference<Rough<dtype>> rough(architecture, rough_weights(weights, dtype, i));
     (void)rough.forward(batch, [&](const Activation& a) {
       errors_.at(dtype).add(a.site, a.values, activations_.at(a.site).values);
     });

@@ -49,7 +49,7 @@ class Truth {
 
  private:
   template <DType dtype>
-  void draw(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
+  void draw(const Architecture& architecture, const Weights& weights, const TokenBatch& batch,
             const TellProgress& progress);
 
   std::map<std::string, Activation> activations_;

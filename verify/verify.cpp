@@ -48,7 +48,7 @@ Tokens columns(const Tokens& tokens, int64_t begin, int64_t length) {
 
 // The logits of the last positions, got one token at a time from a cache.
 std::vector<double> decode_with_cache(const Gpt& gpt, const Tokens& tokens, int64_t steps) {
-  const int64_t B = tokens.batch, V = gpt.config().vocab_size, n = steps + 1;
+  const int64_t B = tokens.batch, V = gpt.architecture().vocabulary, n = steps + 1;
   std::vector<double> all(static_cast<size_t>(B * n * V));  // [B, n, V]
   std::vector<double> logits(static_cast<size_t>(B * V));   // [B, 1, V]
   KvCache cache = gpt.new_cache(B);
@@ -67,11 +67,11 @@ int64_t decode_steps(const Tokens& tokens) { return std::min(kDecodeSteps, token
 // tell: what is being done.
 Trace run_model(const WeightSource& source, const VerifyOptions& options, RunResult& run,
                 const std::function<void(const std::string&)>& tell) {
-  ShardPlan plan(source.config(), run.tp);
+  ShardPlan plan(source.architecture(), run.tp, options.uneven);
   if (options.edit_plan) options.edit_plan(plan);
   const auto ranks = static_cast<size_t>(run.tp);
   const int64_t steps = decode_steps(options.tokens);
-  const int64_t B = options.tokens.batch, V = source.config().vocab_size;
+  const int64_t B = options.tokens.batch, V = source.architecture().vocabulary;
   Trace trace;
   trace.losses.resize(ranks);
   trace.decode = {"decode/logits", "replicated", 1, {}, {{B, steps + 1, V}}};
@@ -126,9 +126,9 @@ SiteResult judge(const CapturedSite& site, const Activation& expected, const Bou
 
 // The bias that a row-parallel product adds at "block 3/attn/proj", or nothing.
 std::vector<double> bias_at(const WeightSource& source, const std::string& site) {
-  for (const NamedTensor& tensor : named_tensors(source.config())) {
+  for (const NamedTensor& tensor : named_tensors(source.architecture())) {
     const bool is_attention = tensor.id.role == Role::attention_out;
-    if (!tensor.id.bias || !(is_attention || tensor.id.role == Role::mlp_down)) continue;
+    if (!tensor.id.bias || !(is_attention || tensor.id.role == Role::down)) continue;
     if (site == fmt::format("block {}/{}/proj", tensor.id.at.block, is_attention ? "attn" : "mlp"))
       return whole_parameters(source)(tensor.name);
   }
@@ -241,12 +241,12 @@ void compare_greedy(const WeightSource& source, const Golden& golden, const Trut
 
   std::vector<int> context(golden.greedy_prompt.begin(), golden.greedy_prompt.end());
   context.insert(context.end(), trace.greedy.begin(), mine);
-  const auto T = std::min(std::ssize(context), source.config().block_size);
+  const auto T = std::min(std::ssize(context), source.architecture().context);
   context.erase(context.begin(), context.end() - T);
   const Weights weights = whole_parameters(source);
-  const ReferenceOutput out = Reference<double>(source.config(), weights)
+  const ReferenceOutput out = Reference<double>(source.architecture(), weights)
                                   .forward({.B = 1, .T = T, .tokens = std::move(context)});
-  const auto last = out.logits.end() - source.config().vocab_size;
+  const auto last = out.logits.end() - source.architecture().vocabulary;
   const double gap = std::abs(last[*mine] - last[*theirs]);
   run.greedy_tie = gap <= 2 * truth.bound("head/logits", DType::f32).max_abs;
   if (run.greedy_tie) {
@@ -305,10 +305,11 @@ void check_counts(const ShardPlan& plan, const VerifyOptions& options, RunResult
 
 }  // namespace
 
-void check_memory(const GptConfig& c, int64_t batch, int64_t length, const std::vector<int>& tps) {
+void check_memory(const Architecture& c, int64_t batch, int64_t length, const std::vector<int>& tps,
+                  bool uneven) {
   if (tps.empty()) fail("there is no tp to verify", "give at least one");
   for (int tp : tps)
-    static_cast<void>(ShardPlan(c, tp));  // a tp that cannot be is no matter of size
+    static_cast<void>(ShardPlan(c, tp, uneven));  // a tp that cannot be is no matter of size
   const int most_ranks = *std::max_element(tps.begin(), tps.end());
   const double tokens = static_cast<double>(batch) * static_cast<double>(length);
   require_memory(fmt::format("verifying {} x {} tokens at tp {}", batch, length, most_ranks),
@@ -316,9 +317,10 @@ void check_memory(const GptConfig& c, int64_t batch, int64_t length, const std::
                  "use fewer or shorter sequences");
 }
 
-double numbers_at_sites(const GptConfig& c, int64_t length) {
-  const int64_t layer = 13 * c.n_embd + 2 * c.n_inner + 2 * c.n_head * length;
-  return static_cast<double>(c.n_layer * layer + 3 * c.n_embd + c.vocab_size);
+double numbers_at_sites(const Architecture& c, int64_t length) {
+  const int64_t layer =
+      13 * c.width + 2 * first_mlp(c).width + 2 * first_attention(c).heads * length;
+  return static_cast<double>(c.layers() * layer + 3 * c.width + c.vocabulary);
 }
 
 bool Report::good() const {
@@ -330,9 +332,10 @@ bool Report::good() const {
 Report verify(const WeightSource& source, const VerifyOptions& options) {
   // Refuse what cannot work before computing anything.
   std::vector<ShardPlan> plans;
-  for (int tp : options.tps) plans.emplace_back(source.config(), tp);
+  for (int tp : options.tps) plans.emplace_back(source.architecture(), tp, options.uneven);
 
-  check_memory(source.config(), options.tokens.batch, options.tokens.length, options.tps);
+  check_memory(source.architecture(), options.tokens.batch, options.tokens.length, options.tps,
+               options.uneven);
   const GoldenUse use{.training = false, .f64 = has(options.dtypes, DType::f64)};
   if (options.golden) require_compared(*options.golden, use);
   require_finite(source, has(options.dtypes, DType::f32) ? DType::f32 : DType::f64);
@@ -346,11 +349,12 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
     ++done;
   };
   const Truth truth(source, options.tokens, options.targets, options.dtypes, progress);
-  Report report{source.config(),
+  Report report{source.architecture(),
                 source.description(),
                 options.tokens.batch,
                 options.tokens.length,
                 options.algorithm,
+                options.uneven,
                 {},
                 {},
                 {}};

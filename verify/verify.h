@@ -92,10 +92,11 @@ struct RunResult {
 };
 
 struct Report {
-  GptConfig config;
+  Architecture architecture;
   std::string source;
   int64_t batch = 0, length = 0;
   Algorithm algorithm = Algorithm::direct;
+  bool uneven = false;
   std::vector<RunResult> runs;
   std::vector<AgainstResult> reference_against;  // the reference itself, against the golden file
   std::vector<NotCompared> not_compared;         // the golden file's other tensors
@@ -110,6 +111,7 @@ struct VerifyOptions {
   std::optional<Golden> golden = {};
   std::string device = "cpu", comm = "threads";
   Algorithm algorithm = Algorithm::direct;
+  bool uneven = false;  // of what does not divide by tp, some ranks have more
   // Told what is about to be done, and which part of the whole, 0 to 1, is done.
   std::function<void(const std::string& what, double done)> progress = {};
   // Seams for tests: break the plan, the model's weights or the collectives, and not the model.
@@ -120,10 +122,10 @@ struct VerifyOptions {
 
 // Throws Error(unavailable) if what is held at once, every site of the reference and of each rank's
 // run in f64, is more than this machine's memory. verify() calls it; so may whoever draws tokens.
-void check_memory(const GptConfig& config, int64_t batch, int64_t length,
-                  const std::vector<int>& tps);
+void check_memory(const Architecture& architecture, int64_t batch, int64_t length,
+                  const std::vector<int>& tps, bool uneven = false);
 // The numbers at all sites of one token, in a sequence of `length`.
-double numbers_at_sites(const GptConfig& config, int64_t length);
+double numbers_at_sites(const Architecture& architecture, int64_t length);
 
 // Runs the reference once and the model at every tp and dtype. A difference is a result, not an
 // exception; throws Error for a tp that does not divide or input that cannot be read, and

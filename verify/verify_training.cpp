@@ -226,22 +226,24 @@ void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options,
 // each draw of it with 4 between two steps, errors and bounds are 3, and 2 stay; a replica trains
 // with 4 and shows 2. Of activations, the reference keeps all of a batch, and after it the ranks
 // together do.
-void check_training_memory(const GptConfig& config, const std::vector<TrainingMesh>& meshes,
-                           const Shape& batch, int64_t batches) {
+void check_training_memory(const Architecture& architecture,
+                           const std::vector<TrainingMesh>& meshes, const Shape& batch,
+                           int64_t batches) {
   int dp = 1;
   for (const TrainingMesh& mesh : meshes) dp = std::max(dp, mesh.dp);
-  const double draws = batches > 2 ? draws_for(config, batch[0] * batch[1]) : 0;
+  const double draws = batches > 2 ? draws_for(architecture, batch[0] * batch[1]) : 0;
   const double numbers = std::max(5 + 4 * draws + 3 + 2, 2.0 + 6 * dp);
   require_memory(
-      fmt::format("verifying the training of {} parameters at dp {}", parameter_count(config), dp),
-      8 * numbers * static_cast<double>(parameter_count(config)),
+      fmt::format("verifying the training of {} parameters at dp {}", parameter_count(architecture),
+                  dp),
+      8 * numbers * static_cast<double>(parameter_count(architecture)),
       "verify a smaller model: gradients are the same text at every size, as in --preset "
       "nano-cpu");
   const double tokens = static_cast<double>(batch[0]) * static_cast<double>(batch[1]);
   constexpr double kIds = 4;  // a token and its target, here and as the reference wants them
   require_memory(fmt::format("verifying training on {} batches of {} x {} tokens", batches,
                              batch[0], batch[1]),
-                 8 * tokens * numbers_at_sites(config, batch[1]) +
+                 8 * tokens * numbers_at_sites(architecture, batch[1]) +
                      4 * kIds * tokens * static_cast<double>(batches),
                  "use fewer or shorter sequences, or fewer steps");
 }
@@ -289,7 +291,7 @@ std::vector<TrainingMesh> meshes_that_fit(const WeightSource& source,
   std::vector<TrainingMesh> fit;
   std::optional<Error> refusal;
   for (const TrainingMesh& mesh : options.meshes) {
-    (void)ShardPlan(source.config(), mesh.tp);
+    (void)ShardPlan(source.architecture(), mesh.tp, options.uneven);
     try {
       for (const TrainingBatch& batch : options.batches)
         check_batch(batch.tokens.batch, batch.tokens.length, mesh.tp, mesh.dp,
@@ -309,11 +311,11 @@ std::vector<TrainingMesh> meshes_that_fit(const WeightSource& source,
 TrainingReport verify_training(const WeightSource& source, const TrainingVerifyOptions& options) {
   if (options.batches.empty()) fail("there is no batch to train on", "give at least one");
   TrainingReport report;
-  report.config = source.config();
+  report.architecture = source.architecture();
   report.source = source.description();
   const std::vector<TrainingMesh> meshes = meshes_that_fit(source, options, report.left_out);
   const Tokens& tokens = options.batches[0].tokens;
-  check_training_memory(source.config(), meshes, tokens.shape(), std::ssize(options.batches));
+  check_training_memory(source.architecture(), meshes, tokens.shape(), std::ssize(options.batches));
   if (options.golden) require_compared(*options.golden, {.training = true});
   const bool in_f32 =
       std::find(options.dtypes.begin(), options.dtypes.end(), DType::f32) != options.dtypes.end();
@@ -341,7 +343,7 @@ TrainingReport verify_training(const WeightSource& source, const TrainingVerifyO
       TrainingRun& run = report.runs.emplace_back();
       run.mesh = mesh;
       run.dtype = dtype;
-      const ShardPlan plan(source.config(), mesh.tp);
+      const ShardPlan plan(source.architecture(), mesh.tp, options.uneven);
       const TrainingTrace trace = run_training(source, plan, options, run);
       compare_run(plan, trace, {truth, options.golden, run});
       check_counts(plan, options, trace, run);

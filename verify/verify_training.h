@@ -50,7 +50,7 @@ struct LeftOut {
 };
 
 struct TrainingReport {
-  GptConfig config;
+  Architecture architecture;
   std::string source;
   int64_t batch = 0, length = 0, steps = 0;
   Algorithm algorithm = Algorithm::direct;
@@ -72,6 +72,7 @@ struct TrainingVerifyOptions {
   TrainRecipe recipe = {1e-3, 0.9, 0.99, 1e-8, 0.1, 1.0};
   const Golden* golden = nullptr;  // whose batches these are
   Algorithm algorithm = Algorithm::direct;
+  bool uneven = false;  // of what does not divide by tp, some ranks have more
   std::function<void(const std::string& what, double done)> progress = {};
   // Seams for tests: break the weights, the collectives or the trainer, and not the model.
   const WeightSource* model_weights = nullptr;
@@ -82,8 +83,9 @@ struct TrainingVerifyOptions {
 // Throws Error(unavailable) if the parameters, or every site of a batch, of which there are
 // `batches`, are more than this machine's memory. verify_training() calls it; so may whoever draws
 // the batches.
-void check_training_memory(const GptConfig& config, const std::vector<TrainingMesh>& meshes,
-                           const Shape& batch, int64_t batches);
+void check_training_memory(const Architecture& architecture,
+                           const std::vector<TrainingMesh>& meshes, const Shape& batch,
+                           int64_t batches);
 
 // Runs the reference once and the model on every mesh in every dtype. A difference is a result, not
 // an exception. A mesh over whose ranks or replicas the batches do not divide is left out. Throws

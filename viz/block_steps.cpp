@@ -188,7 +188,7 @@ class BlockOfRank {
 
 std::vector<std::vector<BlockStep>> block_steps(const ShardPlan& plan, const StepOnMeta& run,
                                                 const BlockOptions& options) {
-  const int64_t layers = plan.config().n_layer;
+  const int64_t layers = plan.architecture().layers();
   if (options.layer < 0 || options.layer >= layers)
     fail(fmt::format("there is no block {}: the model has {}", options.layer, layers),
          fmt::format("use 0 to {}", layers - 1));

@@ -59,8 +59,8 @@ struct Comparison {
 Comparison compare_schemes(const WeightSource& source, StepOptions options, std::string model);
 
 // Each of the formulas, for a model that divides. Throws Error(usage) for one that does not.
-Scheme pipeline_scheme(const GptConfig& config, const StepOptions& options);
-Scheme naive_scheme(const GptConfig& config, const StepOptions& options);
+Scheme pipeline_scheme(const Architecture& architecture, const StepOptions& options);
+Scheme naive_scheme(const Architecture& architecture, const StepOptions& options);
 
 Graph comparison_graph(const Comparison& comparison);
 std::string comparison_text(const Comparison& comparison, const TextStyle& style);

@@ -69,8 +69,8 @@ Scheme counted(const std::string& name, const WeightSource& source, StepOptions 
   options.trainer.sp_regather = sp && options.trainer.sp_regather;
   Scheme scheme{.name = name, .counted = true};
   try {
-    complete(options, source.config());
-    const ShardPlan plan(source.config(), options.tp);
+    complete(options, source.architecture());
+    const ShardPlan plan(source.architecture(), options.tp, options.uneven);
     const StepOnMeta run = step_on_meta(source, plan, options);
     check_same_plan(plan, run);
     std::vector<RankPhases> ranks;
@@ -116,13 +116,13 @@ int64_t Scheme::wire_bytes() const {
   return sum;
 }
 
-Scheme pipeline_scheme(const GptConfig& c, const StepOptions& options) {
+Scheme pipeline_scheme(const Architecture& c, const StepOptions& options) {
   const int n = options.tp;
-  if (c.n_layer % n != 0)
-    fail(fmt::format("{} layers do not divide into {} stages", c.n_layer, n), "use another --tp");
+  if (c.layers() % n != 0)
+    fail(fmt::format("{} layers do not divide into {} stages", c.layers(), n), "use another --tp");
   const int64_t m = options.trainer.accumulation;
   const DType dtype = options.trainer.dtype;
-  const int64_t message = options.micro_batch() * options.seq * c.n_embd * size_bytes(dtype);
+  const int64_t message = options.micro_batch() * options.seq * c.width * size_bytes(dtype);
   const Algorithm algorithm = options.algorithm;
   std::vector<RankPhases> stages(static_cast<size_t>(n));
   if (n > 1) {
@@ -133,12 +133,12 @@ Scheme pipeline_scheme(const GptConfig& c, const StepOptions& options) {
     }
     if (c.tied_head)
       add({&stages.front(), &stages.back()},
-          {Phase::backward, Op::all_reduce, c.vocab_size * c.n_embd}, algorithm, dtype);
+          {Phase::backward, Op::all_reduce, c.vocabulary * c.width}, algorithm, dtype);
     add(all_of(stages), kNorm, algorithm, DType::f64);
   }
   Scheme scheme{.name = "pipeline", .phases = busiest(stages)};
-  GptConfig stage = c;
-  stage.n_layer = c.n_layer / n;
+  Architecture stage = c;
+  stage.blocks.resize(static_cast<size_t>(c.layers() / n));
   TrainerOptions trainer = options.trainer;
   trainer.sp = trainer.sp_regather = false;
   // Of the last stage, which has the logits too; a stage keeps what all micro-batches left.
@@ -150,13 +150,14 @@ Scheme pipeline_scheme(const GptConfig& c, const StepOptions& options) {
   if (n > 1 && c.tied_head)
     scheme.note +=
         fmt::format("; the first and the last stage add up the tied matrix' gradient, {}",
-                    bytes_text(c.vocab_size * c.n_embd * size_bytes(dtype)));
+                    bytes_text(c.vocabulary * c.width * size_bytes(dtype)));
   return scheme;
 }
 
-Scheme naive_scheme(const GptConfig& c, const StepOptions& options) {
+Scheme naive_scheme(const Architecture& c, const StepOptions& options) {
   const int n = options.tp;
-  for (const auto& [what, size] : {std::pair{"width", c.n_embd}, {"MLP's width", c.n_inner}})
+  for (const auto& [what, size] :
+       {std::pair{"width", c.width}, {"MLP's width", first_mlp(c).width}})
     if (size % n != 0)
       fail(fmt::format("the {} {} does not divide by {}", what, size, n), "use another --tp");
   Scheme scheme{.name = "naive"};
@@ -164,21 +165,22 @@ Scheme naive_scheme(const GptConfig& c, const StepOptions& options) {
   const int64_t m = options.trainer.accumulation;
   const int64_t tokens = options.micro_batch() * options.seq;
   const int64_t multiple = int64_t{64} * n;  // as ShardPlan pads
-  const int64_t padded_vocab = (c.vocab_size + multiple - 1) / multiple * multiple;
+  const int64_t padded_vocab = (c.vocabulary + multiple - 1) / multiple * multiple;
   std::vector<RankPhases> ranks(static_cast<size_t>(n));
   const auto call = [&](Phase phase, Op op, int64_t elements, int64_t times) {
     add(all_of(ranks), {phase, op, elements, times}, options.algorithm, options.trainer.dtype);
   };
   using enum Phase;
-  for (const int64_t features : {3 * c.n_embd, c.n_embd, c.n_inner, c.n_embd}) {
-    call(forward, Op::all_gather, tokens * features, m * c.n_layer);
-    call(backward, Op::reduce_scatter, tokens * features, m * c.n_layer);
-    if (options.trainer.recompute) call(backward, Op::all_gather, tokens * features, m * c.n_layer);
+  for (const int64_t features : {3 * c.width, c.width, first_mlp(c).width, c.width}) {
+    call(forward, Op::all_gather, tokens * features, m * c.layers());
+    call(backward, Op::reduce_scatter, tokens * features, m * c.layers());
+    if (options.trainer.recompute)
+      call(backward, Op::all_gather, tokens * features, m * c.layers());
   }
-  call(forward, Op::all_reduce, tokens * c.n_embd, m);
+  call(forward, Op::all_reduce, tokens * c.width, m);
   call(forward, Op::all_gather, tokens * padded_vocab, m);
-  call(backward, Op::all_reduce, tokens * c.n_embd, m);
-  call(backward, Op::all_reduce, (2 * c.n_layer + 1) * (c.bias ? 2 : 1) * c.n_embd, 1);
+  call(backward, Op::all_reduce, tokens * c.width, m);
+  call(backward, Op::all_reduce, (2 * c.layers() + 1) * (c.final_norm.bias ? 2 : 1) * c.width, 1);
   add(all_of(ranks), kNorm, options.algorithm, DType::f64);
   scheme.phases = busiest(ranks);
   scheme.note = "every rank keeps the gathered activations whole";
@@ -186,12 +188,12 @@ Scheme naive_scheme(const GptConfig& c, const StepOptions& options) {
 }
 
 Comparison compare_schemes(const WeightSource& source, StepOptions options, std::string model) {
-  const GptConfig& config = source.config();
+  const Architecture& architecture = source.architecture();
   // What fits no scheme is refused here: at tp 1 nothing is split.
   StepOptions whole = options;
   whole.tp = 1;
   whole.trainer.sp = whole.trainer.sp_regather = false;
-  complete(whole, config);
+  complete(whole, architecture);
   options.batch = whole.batch;
   options.seq = whole.seq;
   static_cast<void>(World({.tp = options.tp}));
@@ -199,10 +201,10 @@ Comparison compare_schemes(const WeightSource& source, StepOptions options, std:
       .model = std::move(model), .step = describe(whole), .ranks = options.tp, .schemes = {}};
   comparison.step = fmt::format("training step on {} ranks{}", options.tp,
                                 comparison.step.substr(comparison.step.find(", dp 1") + 6));
-  comparison.schemes = {counted("TP", source, options, false),
-                        counted("TP + SP", source, options, true),
-                        computed("pipeline", [&] { return pipeline_scheme(config, options); }),
-                        computed("naive", [&] { return naive_scheme(config, options); })};
+  comparison.schemes = {
+      counted("TP", source, options, false), counted("TP + SP", source, options, true),
+      computed("pipeline", [&] { return pipeline_scheme(architecture, options); }),
+      computed("naive", [&] { return naive_scheme(architecture, options); })};
   return comparison;
 }
 

@@ -21,7 +21,7 @@ struct StepData {
   std::vector<int32_t> targets;
 };
 
-StepData draw(const StepOptions& options, const GptConfig& config) {
+StepData draw(const StepOptions& options, const Architecture& architecture) {
   const RandomStream stream(options.trainer.seed, "step tokens");
   const auto count = static_cast<uint64_t>(options.batch * options.seq);
   StepData data{{options.batch, options.seq, {}}, {}};
@@ -29,7 +29,7 @@ StepData draw(const StepOptions& options, const GptConfig& config) {
   data.targets.reserve(count);
   for (uint64_t i = 0; i <= count; ++i) {
     const double u = stream.uniform(i);
-    const auto id = static_cast<int32_t>(u * static_cast<double>(config.vocab_size));
+    const auto id = static_cast<int32_t>(u * static_cast<double>(architecture.vocabulary));
     if (i < count) data.tokens.ids.push_back(id);
     if (i > 0) data.targets.push_back(id);
   }
@@ -69,9 +69,9 @@ TakeStep load(Rank& rank, const WeightSource& source, const ShardPlan& plan,
 
 }  // namespace
 
-void complete(StepOptions& options, const GptConfig& config) {
+void complete(StepOptions& options, const Architecture& architecture) {
   static_cast<void>(World(world(options, "cpu")));
-  static_cast<void>(ShardPlan(config, options.tp));
+  static_cast<void>(ShardPlan(architecture, options.tp, options.uneven));
   const TrainerOptions& t = options.trainer;
   if (t.accumulation < 1)
     fail(fmt::format("{} micro-batches a step", t.accumulation), "use at least 1");
@@ -80,10 +80,10 @@ void complete(StepOptions& options, const GptConfig& config) {
     fail("a forward pass alone has no --sp, --zero, --recompute or --accumulate",
          "drop them, or --forward");
   if (options.batch == 0) options.batch = int64_t{2} * options.dp * t.accumulation;
-  if (options.seq == 0) options.seq = std::min<int64_t>(config.block_size, 64);
-  if (options.batch < 1 || options.seq < 1 || options.seq > config.block_size)
+  if (options.seq == 0) options.seq = std::min<int64_t>(architecture.context, 64);
+  if (options.batch < 1 || options.seq < 1 || options.seq > architecture.context)
     fail(fmt::format("--batch {} --seq {} is not possible", options.batch, options.seq),
-         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", config.block_size));
+         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", architecture.context));
   check_batch(options.batch, options.seq, options.tp, options.dp, t);
   if (t.sp_regather && !t.sp)
     fail("--sp-regather gathers again what only --sp splits", "add --sp, or drop it");
@@ -93,8 +93,8 @@ void complete(StepOptions& options, const GptConfig& config) {
                  8 * (1.0 + options.tp) * tokens, "use fewer or shorter sequences: --batch, --seq");
 }
 
-void require_step_memory(const StepOptions& options, const GptConfig& config) {
-  const ShardPlan plan(config, options.tp);
+void require_step_memory(const StepOptions& options, const Architecture& architecture) {
+  const ShardPlan plan(architecture, options.tp, options.uneven);
   const int ranks = options.tp * options.dp;
   auto bytes = static_cast<double>(
       training_memory(plan, options.dp, options.micro_batch(), options.seq, options.trainer)
@@ -102,8 +102,9 @@ void require_step_memory(const StepOptions& options, const GptConfig& config) {
   if (options.forward_only) {
     // Weights; logits whole and in shards; of a block two streams, [q|k|v] and the hidden layer.
     const int64_t tokens = options.batch / options.dp * options.seq;
-    const int64_t values = 2 * plan.padded_vocab() + 4 * config.n_embd +
-                           (3 * config.n_embd + 2 * config.n_inner) / options.tp;
+    const int64_t values =
+        2 * plan.padded_vocab() + 4 * architecture.width +
+        (3 * architecture.width + 2 * first_mlp(architecture).width) / options.tp;
     bytes = static_cast<double>(size_bytes(options.trainer.dtype)) *
             (static_cast<double>(plan.local_count(0)) +
              static_cast<double>(tokens) * static_cast<double>(values));
@@ -127,8 +128,8 @@ std::string describe(const StepOptions& options) {
 
 RecordedStep record_step(const WeightSource& source, const StepOptions& options,
                          const std::string& model) {
-  const ShardPlan plan(source.config(), options.tp);
-  const StepData data = draw(options, source.config());
+  const ShardPlan plan(source.architecture(), options.tp, options.uneven);
+  const StepData data = draw(options, source.architecture());
   std::vector<RunRecorder> recorders(static_cast<size_t>(options.tp * options.dp));
   WorldOptions on = world(options, "cpu");
   for (RunRecorder& recorder : recorders) on.recorders.push_back(&recorder);
@@ -152,8 +153,8 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
 }
 
 std::vector<RankRecord> count_step(const WeightSource& source, const StepOptions& options) {
-  const ShardPlan plan(source.config(), options.tp);
-  const StepData data = draw(options, source.config());
+  const ShardPlan plan(source.architecture(), options.tp, options.uneven);
+  const StepData data = draw(options, source.architecture());
   return World(world(options, "meta")).run([&](Rank& rank) {
     load(rank, source, plan, options, data)(0);
   });

@@ -14,6 +14,7 @@ namespace tplab {
 
 struct StepOptions {
   int tp = 1, dp = 1;
+  bool uneven = false;        // of what does not divide by tp, some ranks have more
   bool forward_only = false;  // logits of every position; else a whole training step
   int64_t batch = 0;          // sequences of all replicas together (0: 2 a micro-batch of each)
   int64_t seq = 0;            // tokens of each (0: 64, or the model's context if shorter)
@@ -26,10 +27,10 @@ struct StepOptions {
 
 // Fills what is 0. Throws Error(usage) for a step that is not possible: a mesh, a length, a batch
 // that does not divide, what only training has.
-void complete(StepOptions& options, const GptConfig& config);
+void complete(StepOptions& options, const Architecture& architecture);
 
 // Throws Error(unavailable) if record_step needs more memory than the machine has.
-void require_step_memory(const StepOptions& options, const GptConfig& config);
+void require_step_memory(const StepOptions& options, const Architecture& architecture);
 
 // "training step, tp 2, dp 1, SP, 4 x 64 tokens, f32, direct"
 std::string describe(const StepOptions& options);

@@ -116,13 +116,13 @@ std::string ShardMatrix::rank_size() const {
 }
 
 ShardsPicture shards_picture(const ShardPlan& plan, DType dtype, std::string model) {
-  const GptConfig& c = plan.config();
+  const Architecture& c = plan.architecture();
   ShardsPicture picture{.model = std::move(model),
                         .tp = plan.tp(),
                         .dtype = dtype,
-                        .layers = c.n_layer,
-                        .heads = c.n_head,
-                        .width = c.n_embd,
+                        .layers = c.layers(),
+                        .heads = first_attention(c).heads,
+                        .width = c.width,
                         .rank_bytes = plan.local_count(0) * size_bytes(dtype),
                         .even = plan.even(),
                         .tied_head = c.tied_head,

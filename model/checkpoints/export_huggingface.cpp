@@ -128,12 +128,12 @@ class Copier {
 };
 
 bool is_transposed(const NamedTensor& tensor) {
-  return !tensor.id.bias && name_row(gpt2_names(), tensor.id).transposed;
+  return name_row(gpt2_names(), tensor.id).transposed;
 }
 
 // Every parameter of the model as transformers has it, which is with biases. Returns the bytes.
 int64_t write_weights(const WeightSource& source, const std::string& path) {
-  GptConfig with_biases = source.config();
+  GptConfig with_biases = gpt_config(source.architecture());
   with_biases.bias = true;
   std::vector<StateTensor> tensors;
   for (const NamedTensor& p : named_tensors(with_biases)) {
@@ -142,7 +142,7 @@ int64_t write_weights(const WeightSource& source, const std::string& path) {
   }
   StateWriter writer(path, tensors, DType::f32, {{"format", "pt"}});
   Copier copier(source, writer);
-  for (const NamedTensor& p : named_tensors(source.config())) {
+  for (const NamedTensor& p : named_tensors(source.architecture())) {
     is_transposed(p) ? copier.copy_transposed(p.name, p.shape[0], p.shape[1])
                      : copier.copy(p.name, p.shape);
   }
@@ -209,7 +209,7 @@ void write_tokenizer(const Tokenizer& tokenizer, NewFolder& folder, ExportReport
 
 ExportReport export_huggingface(const WeightSource& source, const Tokenizer* tokenizer,
                                 const std::string& folder) {
-  const GptConfig& config = source.config();
+  const GptConfig config = gpt_config(source.architecture());
   if (tokenizer && tokenizer->vocab_size() > config.vocab_size) {
     fail(fmt::format("the tokenizer has {} tokens and the model {}: {}", tokenizer->vocab_size(),
                      config.vocab_size, tokenizer->description()),

@@ -35,11 +35,12 @@ std::string name_in_file(const FileTensors& tensors, std::string_view parameter)
   return std::string(parameter);
 }
 
-// Throws unless the tensors are exactly the config's parameters.
-void check_tensors(const GptConfig& config, const FileTensors& tensors, const std::string& path) {
+// Throws unless the tensors are exactly the network's parameters.
+void check_tensors(const Architecture& architecture, const FileTensors& tensors,
+                   const std::string& path) {
   std::vector<std::string> missing, extra, wrong;
   std::set<std::string_view> expected;
-  const std::vector<NamedTensor> list = named_tensors(config);
+  const std::vector<NamedTensor> list = named_tensors(architecture);
   for (const NamedTensor& parameter : list) {
     expected.insert(parameter.name);
     const auto found = tensors.find(parameter.name);
@@ -71,9 +72,9 @@ void check_tensors(const GptConfig& config, const FileTensors& tensors, const st
 
 class FileWeights final : public WeightSource {
  public:
-  FileWeights(const GptConfig& config, FileTensors tensors, const std::string& description,
+  FileWeights(const Architecture& architecture, FileTensors tensors, const std::string& description,
               std::vector<std::string> notes)
-      : config_(config),
+      : architecture_(architecture),
         tensors_(std::move(tensors)),
         description_(printable_line(description)),
         notes_(std::move(notes)) {
@@ -82,7 +83,7 @@ class FileWeights final : public WeightSource {
     stored_dtype_ = fmt::format("{}", fmt::join(types, " and "));
   }
 
-  const GptConfig& config() const override { return config_; }
+  const Architecture& architecture() const override { return architecture_; }
   std::string description() const override { return description_; }
   std::string stored_dtype() const override { return stored_dtype_; }
   std::vector<std::string> notes() const override { return notes_; }
@@ -112,7 +113,7 @@ class FileWeights final : public WeightSource {
   }
 
  private:
-  GptConfig config_;
+  Architecture architecture_;
   FileTensors tensors_;
   std::string description_, stored_dtype_;
   std::vector<std::string> notes_;
@@ -128,20 +129,20 @@ void check_file_config(const GptConfig& config, const std::string& path) {
   }
 }
 
-std::unique_ptr<WeightSource> make_file_weights(const GptConfig& config, FileTensors tensors,
-                                                const std::string& path,
+std::unique_ptr<WeightSource> make_file_weights(const Architecture& architecture,
+                                                FileTensors tensors, const std::string& path,
                                                 const std::string& description,
                                                 std::vector<std::string> notes) {
-  check_file_config(config, path);
   // So that the list of parameters is no longer than the file deserves.
-  if (static_cast<size_t>(config.n_layer) > tensors.size()) {
+  if (static_cast<size_t>(architecture.layers()) > tensors.size()) {
     fail_file(path,
-              fmt::format("{} layers, but the weights have only {} tensors", config.n_layer,
+              fmt::format("{} layers, but the weights have only {} tensors", architecture.layers(),
                           tensors.size()),
               "check that the config and the weights belong together");
   }
-  check_tensors(config, tensors, path);
-  return std::make_unique<FileWeights>(config, std::move(tensors), description, std::move(notes));
+  check_tensors(architecture, tensors, path);
+  return std::make_unique<FileWeights>(architecture, std::move(tensors), description,
+                                       std::move(notes));
 }
 
 }  // namespace tplab

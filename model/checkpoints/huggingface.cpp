@@ -155,8 +155,7 @@ std::unique_ptr<WeightSource> open_huggingface(const std::string& folder) {
   for (const NamedTensor& expected : named_tensors(config)) {
     const auto found = named.tensors.find(expected.name);
     if (found == named.tensors.end()) continue;  // which is refused below
-    found->second.is_transposed =
-        !expected.id.bias && name_row(gpt2_names(), expected.id).transposed;
+    found->second.is_transposed = name_row(gpt2_names(), expected.id).transposed;
   }
   settle_head(config, named.tensors, config_path);
   return make_file_weights(config, std::move(named.tensors), folder,

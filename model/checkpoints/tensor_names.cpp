@@ -42,11 +42,11 @@ bool is_beginning(const std::string_view* part, const std::string_view* end) {
   if (*part == kTransformer) return end - part >= 2;
   constexpr std::string_view kInBlock = ".{}.";
   for (const NameRow& row : nanogpt_names()) {
-    std::string_view module = row.module;
-    if (module.starts_with(kTransformer)) module.remove_prefix(kTransformer.size() + 1);
-    const size_t block = module.find(kInBlock);
-    if (*part != module.substr(0, block)) continue;
-    return block == module.npos ? end - part >= 2 : end - part >= 3 && is_number(part[1]);
+    std::string_view name = row.name;
+    if (name.starts_with(kTransformer)) name.remove_prefix(kTransformer.size() + 1);
+    if (*part != name.substr(0, name.find('.'))) continue;
+    const bool in_block = name.find(kInBlock) != name.npos;
+    return in_block ? end - part >= 3 && is_number(part[1]) : end - part >= 2;
   }
   return false;
 }
@@ -87,10 +87,10 @@ bool is_head_name(std::string_view name) {
 }  // namespace
 
 std::string embedding_name() {
-  return tensor_name(nanogpt_names(), weight_of(Role::token_embedding));
+  return name_row(nanogpt_names(), weight_of(Role::token_embedding)).name;
 }
 
-std::string head_name() { return tensor_name(nanogpt_names(), weight_of(Role::head)); }
+std::string head_name() { return name_row(nanogpt_names(), weight_of(Role::head)).name; }
 
 bool is_model_name(std::string_view name) {
   const std::optional<Known> known = known_name(name);

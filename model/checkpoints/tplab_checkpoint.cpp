@@ -100,10 +100,10 @@ bool is_ours(const std::string& path) {
 
 }  // namespace
 
-std::vector<StateTensor> checkpoint_tensors(const GptConfig& config) {
+std::vector<StateTensor> checkpoint_tensors(const Architecture& architecture) {
   std::vector<StateTensor> tensors;
   for (const std::string_view prefix : {kModel, kM, kV}) {
-    for (const NamedTensor& p : named_tensors(config))
+    for (const NamedTensor& p : named_tensors(architecture))
       tensors.push_back({std::string(prefix) + p.name, p.shape});
   }
   return tensors;
@@ -112,7 +112,7 @@ std::vector<StateTensor> checkpoint_tensors(const GptConfig& config) {
 std::map<std::string, std::string> checkpoint_metadata(const CheckpointFacts& facts) {
   return {{"format", std::string(kFormat)},
           {"version", std::string(kVersion)},
-          {"config", json_text(config_to_json(facts.config))},
+          {"config", json_text(config_to_json(gpt_config(facts.architecture)))},
           {"step", fmt::format("{}", facts.step)},
           {"val_loss", fmt::format("{}", facts.val_loss)},  // the shortest that is exact
           {"best_val_loss", fmt::format("{}", facts.best_val_loss)},
@@ -141,7 +141,7 @@ TplabCheckpoint::TplabCheckpoint(const std::shared_ptr<const ByteSource>& bytes)
   const SafetensorsFile file(bytes);
   check_format(file);
   metadata_ = file.metadata();
-  const GptConfig config =
+  const Architecture architecture =
       config_from_json(text_at(file, "config"), path_ + ": the metadata's config");
   step_ = number_at<int64_t>(file, "step");
   best_val_loss_ = number_at<double>(file, "best_val_loss");
@@ -154,11 +154,11 @@ TplabCheckpoint::TplabCheckpoint(const std::shared_ptr<const ByteSource>& bytes)
   dtype_ = type == StoredType::f64 ? DType::f64 : DType::f32;
   m_ = tensors_of(file, kM, type);
   v_ = tensors_of(file, kV, type);
-  weights_ = make_file_weights(config, tensors_of(file, kModel, type), path_,
+  weights_ = make_file_weights(architecture, tensors_of(file, kModel, type), path_,
                                fmt::format("tplab checkpoint {}, step {}", path_, step_));
   // Moments are exactly the parameters too.
-  m_weights_ = make_file_weights(config, m_, path_ + ", AdamW's m", description());
-  v_weights_ = make_file_weights(config, v_, path_ + ", AdamW's v", description());
+  m_weights_ = make_file_weights(architecture, m_, path_ + ", AdamW's m", description());
+  v_weights_ = make_file_weights(architecture, v_, path_ + ", AdamW's v", description());
   const size_t n_tensors = 3 * m_.size();
   if (file.tensors().size() != n_tensors) {
     fail_file(path_,
@@ -202,10 +202,10 @@ bool TplabCheckpoint::has_tokenizer() const { return metadata_.at("tokenizer") !
 
 std::unique_ptr<Tokenizer> TplabCheckpoint::tokenizer() const {
   std::unique_ptr<Tokenizer> tokenizer = from_saved(metadata_.at("tokenizer"), path_);
-  if (tokenizer && tokenizer->vocab_size() > config().vocab_size) {
+  if (tokenizer && tokenizer->vocab_size() > architecture().vocabulary) {
     fail_file(path_,
               fmt::format("its tokenizer has {} tokens and its model {}", tokenizer->vocab_size(),
-                          config().vocab_size),
+                          architecture().vocabulary),
               "name the model's tokenizer with --tokenizer PATH");
   }
   return tokenizer;

@@ -27,7 +27,7 @@ namespace tplab {
 
 // What a checkpoint says beside its tensors.
 struct CheckpointFacts {
-  GptConfig config;
+  Architecture architecture;
   int64_t step = 0;                                                // steps taken
   double val_loss = std::numeric_limits<double>::infinity();       // infinite: not evaluated
   double best_val_loss = std::numeric_limits<double>::infinity();  // before the first evaluation
@@ -40,7 +40,7 @@ inline constexpr const char* kLastFile = "ckpt.safetensors";
 inline constexpr const char* kBestFile = "best.safetensors";
 
 // For StateWriter: the names and shapes of all tensors, and the metadata.
-std::vector<StateTensor> checkpoint_tensors(const GptConfig& config);
+std::vector<StateTensor> checkpoint_tensors(const Architecture& architecture);
 std::map<std::string, std::string> checkpoint_metadata(const CheckpointFacts& facts);
 
 enum class Kept { best, last };
@@ -58,7 +58,7 @@ class TplabCheckpoint final : public WeightSource {
   explicit TplabCheckpoint(const std::string& path);
   explicit TplabCheckpoint(const std::shared_ptr<const ByteSource>& file);
 
-  const GptConfig& config() const override { return weights_->config(); }
+  const Architecture& architecture() const override { return weights_->architecture(); }
   std::string description() const override { return weights_->description(); }
   std::string stored_dtype() const override { return weights_->stored_dtype(); }
   std::vector<std::string> notes() const override { return weights_->notes(); }

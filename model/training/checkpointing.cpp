@@ -68,8 +68,8 @@ std::string first_free(const std::string& path) {
 }
 
 void SharedSave::try_out(const CheckpointFacts& facts, DType dtype) {
-  const StateWriter reserved(in_folder(folder_, kLastFile), checkpoint_tensors(facts.config), dtype,
-                             checkpoint_metadata(facts));
+  const StateWriter reserved(in_folder(folder_, kLastFile), checkpoint_tensors(facts.architecture),
+                             dtype, checkpoint_metadata(facts));
 }
 
 void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best) {
@@ -77,7 +77,7 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
   const ShardPlan& plan = trainer.plan();
   if (rank.global_index() == 0)
     writer_ = std::make_unique<StateWriter>(
-        in_folder(folder_, kLastFile), checkpoint_tensors(facts.config),
+        in_folder(folder_, kLastFile), checkpoint_tensors(facts.architecture),
         trainer.parameters().values.dtype(), checkpoint_metadata(facts));
   barrier_of_the_mesh(rank);
 

@@ -156,7 +156,7 @@ Json results_json(const TrainingResults& results) {
                      {"dp", results.dp},
                      {"world_size", results.tp * results.dp},
                      {"warmup_steps", results.warmup_steps},
-                     {"model", config_to_json(results.model)},
+                     {"model", config_to_json(gpt_config(results.model))},
                      {"options", results.options}}},
                    {"steps", Json::array()},
                    {"summary", summary(results)}};

@@ -38,7 +38,7 @@ struct RankUse {
 };
 
 struct TrainingResults {
-  GptConfig model;
+  Architecture model;
   nlohmann::ordered_json options = nlohmann::ordered_json::object();  // the command's
   int tp = 1, dp = 1;
   int64_t warmup_steps = 0;  // so many of the first are left out of the averages

@@ -27,9 +27,10 @@ void save_as_own(const std::string& checkpoint, const std::string& folder) {
   const auto source = open_checkpoint(checkpoint);
   const auto tokenizer = open_tokenizer_at(checkpoint);
   StateWriter writer(
-      folder + "ckpt.safetensors", checkpoint_tensors(source->config()), DType::f64,
-      checkpoint_metadata({.config = source->config(), .step = 40, .tokenizer = tokenizer.get()}));
-  for (const NamedTensor& p : named_tensors(source->config())) {
+      folder + "ckpt.safetensors", checkpoint_tensors(source->architecture()), DType::f64,
+      checkpoint_metadata(
+          {.architecture = source->architecture(), .step = 40, .tokenizer = tokenizer.get()}));
+  for (const NamedTensor& p : named_tensors(source->architecture())) {
     const Slice whole = {{{0, p.shape[0]}}, {0, cols_of(p.shape)}};
     std::vector<double> values(static_cast<size_t>(whole.count()));
     source->read(p.name, whole, {DType::f64, values.data(), whole.count()});

@@ -160,7 +160,7 @@ TEST_CASE("generate: greedy decoding is nanoGPT's own, token for token") {
   if (folder.empty()) return;
   const std::string checkpoint = folder + "/ckpt.pt";
   const Golden golden =
-      read_golden(folder + "/golden.safetensors", open_checkpoint(checkpoint)->config());
+      read_golden(folder + "/golden.safetensors", open_checkpoint(checkpoint)->architecture());
   REQUIRE(golden.greedy_new.size() == 100);
   for (const char* tp : {"1", "2", "4"}) {
     const json doc = generate({"--tokens", fmt::format("{}", fmt::join(golden.greedy_prompt, ",")),

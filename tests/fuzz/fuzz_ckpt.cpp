@@ -23,7 +23,7 @@ void refuse_or(F&& f) {
 }
 
 void read_everything(const WeightSource& source) {
-  for (const NamedTensor& parameter : named_tensors(source.config())) {
+  for (const NamedTensor& parameter : named_tensors(source.architecture())) {
     const int64_t cols = cols_of(parameter.shape);
     constexpr int64_t kMostValues = 1
                                     << 22;  // an expanded tensor claims what the file need not hold

@@ -10,7 +10,7 @@ namespace {
 void read_all(const tplab::TplabCheckpoint& checkpoint) {
   using namespace tplab;
   if (checkpoint.step() < 0 || !(checkpoint.best_val_loss() >= 0)) __builtin_trap();
-  for (const NamedTensor& parameter : named_tensors(checkpoint.config())) {
+  for (const NamedTensor& parameter : named_tensors(checkpoint.architecture())) {
     const int64_t cols = cols_of(parameter.shape);
     const Slice whole = {{{0, parameter.shape[0]}}, {0, cols}};
     std::vector<double> values(static_cast<size_t>(whole.count()));
@@ -21,7 +21,8 @@ void read_all(const tplab::TplabCheckpoint& checkpoint) {
                           {DType::f64, values.data(), whole.count() - whole.count() / 2});
   }
   if (const auto tokenizer = checkpoint.tokenizer()) {
-    if (tokenizer->vocab_size() > checkpoint.config().vocab_size) __builtin_trap();
+    if (tokenizer->vocab_size() > gpt_config(checkpoint.architecture()).vocab_size)
+      __builtin_trap();
     (void)tokenizer->decode(std::vector<int>{0});
   }
 }

@@ -120,7 +120,7 @@ inline std::string zip(const std::vector<ZipPart>& parts) {
 
 // A whole parameter as doubles; vectors are [n, 1].
 inline std::vector<double> read_whole(const WeightSource& source, const std::string& name) {
-  for (const NamedTensor& parameter : named_tensors(source.config())) {
+  for (const NamedTensor& parameter : named_tensors(source.architecture())) {
     if (parameter.name != name) continue;
     const int64_t cols = cols_of(parameter.shape);
     std::vector<double> values(static_cast<size_t>(parameter.shape[0] * cols));

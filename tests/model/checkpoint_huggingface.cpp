@@ -23,7 +23,7 @@ struct FakeFolder {
   TempFolder folder;
 
   FakeFolder() {
-    for (const NamedTensor& parameter : named_tensors({1, 2, 4, 5, 3, 16, true, true})) {
+    for (const NamedTensor& parameter : named_tensors(GptConfig{1, 2, 4, 5, 3, 16, true, true})) {
       shapes[parameter.name] = parameter.shape;
       if (parameter.name.find(".c_") != std::string::npos && parameter.shape.dims() == 2) {
         std::swap(shapes[parameter.name][0], shapes[parameter.name][1]);
@@ -92,11 +92,12 @@ std::string refused_config(const std::string& key, const json& value) {
 TEST_CASE("huggingface: the tiny folder is read, and its bf16 shards agree to 8 bits") {
   const auto single = open_checkpoint(fixture("gpt2-tiny"));
   const auto sharded = open_checkpoint(fixture("gpt2-tiny-sharded"));
-  CHECK(single->config() == GptConfig{2, 4, 32, 32, 264, 128, true, true, Gelu::tanh, 1e-5});
-  CHECK(sharded->config() == single->config());
+  CHECK(gpt_config(single->architecture()) ==
+        GptConfig{2, 4, 32, 32, 264, 128, true, true, Gelu::tanh, 1e-5});
+  CHECK(gpt_config(sharded->architecture()) == single->architecture());
   CHECK(single->stored_dtype() == "f32");
   CHECK(sharded->stored_dtype() == "bf16");
-  for (const NamedTensor& parameter : named_tensors(single->config())) {
+  for (const NamedTensor& parameter : named_tensors(single->architecture())) {
     CAPTURE(parameter.name);
     const std::vector<double> exact = read_whole(*single, parameter.name);
     const std::vector<double> rounded = read_whole(*sharded, parameter.name);
@@ -139,7 +140,8 @@ TEST_CASE("huggingface: names with or without transformer., masks ignored, older
   fake.config["n_inner"] = nullptr;
   fake.config["activation_function"] = "gelu";
   const auto source = fake.open();
-  CHECK(source->config() == GptConfig{1, 2, 4, 5, 3, 16, true, true, Gelu::erf, 1e-5});
+  CHECK(gpt_config(source->architecture()) ==
+        GptConfig{1, 2, 4, 5, 3, 16, true, true, Gelu::erf, 1e-5});
   CHECK(read_whole(*source, "transformer.ln_f.weight").size() == 4);
 
   fake.shapes["transformer.ln_f.weight"] = {4};
@@ -154,7 +156,7 @@ TEST_CASE("huggingface: a tied head may be stored too, if it is the embedding") 
   CHECK_THAT(refusal([&] { fake.open(); }),
              Contains("'lm_head.weight' differs from 'transformer.wte.weight'"));
   fake.config["tie_word_embeddings"] = false;
-  CHECK(!fake.open()->config().tied_head);
+  CHECK(!fake.open()->architecture().tied_head);
   CHECK(read_whole(*fake.open(), "lm_head.weight")[5] == 5);
   fake.shapes.erase("lm_head.weight");
   CHECK_THAT(refusal([&] { fake.open(); }), Contains("missing: 'lm_head.weight'"));
@@ -168,7 +170,7 @@ TEST_CASE("huggingface: a tied head may be stored too, if it is the embedding") 
   const auto at = [&](const char* name) { return static_cast<size_t>(file.at(name).offset); };
   bytes.replace(at("lm_head.weight"), 48, bytes.substr(at("transformer.wte.weight"), 48));
   equal.folder.write("model.safetensors", bytes);
-  CHECK(open_checkpoint(equal.folder.path())->config().tied_head);
+  CHECK(open_checkpoint(equal.folder.path())->architecture().tied_head);
 }
 
 TEST_CASE("huggingface: a tied head saved under its name alone is the embedding") {
@@ -180,7 +182,7 @@ TEST_CASE("huggingface: a tied head saved under its name alone is the embedding"
     fake.shapes = shapes;
   };
   move_to_head("module.");
-  CHECK(fake.open()->config().tied_head);
+  CHECK(fake.open()->architecture().tied_head);
   CHECK(read_whole(*fake.open(), "transformer.wte.weight")[5] == 5);  // the first in the file
   fake.config["tie_word_embeddings"] = false;
   CHECK_THAT(refusal([&] { fake.open(); }),
@@ -194,7 +196,7 @@ TEST_CASE("huggingface: a tied head saved under its name alone is the embedding"
   fake.folder.write("model.safetensors",
                     safetensors(alias + bytes.substr(9, length - 1), bytes.substr(8 + length)));
   const auto aliased = open_checkpoint(fake.folder.path());
-  CHECK_FALSE(aliased->config().tied_head);
+  CHECK_FALSE(gpt_config(aliased->architecture()).tied_head);
   CHECK(read_whole(*aliased, "transformer.wte.weight") == read_whole(*aliased, "lm_head.weight"));
 }
 
@@ -217,7 +219,7 @@ TEST_CASE("huggingface: choices that leave the network as it is are accepted") {
   const auto gelu_with = [](const std::string& key, const json& value) {
     FakeFolder fake;
     fake.config[key] = value;
-    return fake.open()->config().gelu;
+    return gpt_config(fake.open()->architecture()).gelu;
   };
   for (const char* name :
        {"gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate"}) {
@@ -254,7 +256,7 @@ TEST_CASE("huggingface: pytorch_model.bin is read where there is no safetensors 
                                               {"archive/data/0", bytes.substr(data)}}));
   fs::remove(fake.folder.path("model.safetensors"));
   const auto source = open_checkpoint(fake.folder.path());
-  for (const NamedTensor& p : named_tensors(source->config()))
+  for (const NamedTensor& p : named_tensors(source->architecture()))
     CHECK(read_whole(*source, p.name) == read_whole(*expected, p.name));
   CHECK_THAT(refusal([&] { open_checkpoint(fake.folder.path("pytorch_model.bin")); }),
              Contains("is a state dict alone"));
@@ -377,7 +379,8 @@ TEST_CASE(
     "huggingface: the real sorting network opens, untied, its embedding among the golden sums") {
   if (!has_shared_data("gpt-nano-sort/config.json")) return;
   const auto source = open_checkpoint(shared_data("gpt-nano-sort"));
-  CHECK(source->config() == GptConfig{3, 3, 48, 11, 3, 192, true, false, Gelu::tanh, 1e-5});
+  CHECK(gpt_config(source->architecture()) ==
+        GptConfig{3, 3, 48, 11, 3, 192, true, false, Gelu::tanh, 1e-5});
   // x = tok_emb + pos_emb, row by row, from this file's embeddings.
   const SafetensorsFile golden(shared_data("gpt-nano-sort/golden.safetensors"));
   const std::vector<int64_t> tokens = golden.read_integers("x");

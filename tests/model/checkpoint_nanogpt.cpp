@@ -34,7 +34,8 @@ std::string refused_meta(const std::string& pickle) {
 
 TEST_CASE("nanogpt: the tiny checkpoint's config, names and values are read") {
   const auto source = open_checkpoint(fixture("nanogpt-tiny/ckpt.pt"));
-  CHECK(source->config() == GptConfig{2, 4, 32, 32, 96, 128, true, true, Gelu::erf, 1e-5});
+  CHECK(gpt_config(source->architecture()) ==
+        GptConfig{2, 4, 32, 32, 96, 128, true, true, Gelu::erf, 1e-5});
   CHECK_THAT(source->description(), Contains("nanoGPT") && Contains("iteration 250"));
   CHECK(source->stored_dtype() == "f32");
   double square = 0;
@@ -66,9 +67,10 @@ TEST_CASE("nanogpt: a slice is the part of the whole at the same place") {
 
 TEST_CASE("nanogpt: storages may be shared, with offsets") {
   const auto source = open_fake({});
-  CHECK(source->config() == GptConfig{1, 2, 4, 5, 3, 16, false, true, Gelu::erf, 1e-5});
+  CHECK(gpt_config(source->architecture()) ==
+        GptConfig{1, 2, 4, 5, 3, 16, false, true, Gelu::erf, 1e-5});
   double next = 0;  // value i of the storage is i, and parameters follow one another in it
-  for (const NamedTensor& parameter : named_tensors(source->config())) {
+  for (const NamedTensor& parameter : named_tensors(source->architecture())) {
     for (const double value : read_whole(*source, parameter.name)) REQUIRE(value == next++);
   }
 }
@@ -76,15 +78,15 @@ TEST_CASE("nanogpt: storages may be shared, with offsets") {
 TEST_CASE("nanogpt: a head is tied if it is the embedding or equals it, else its own") {
   FakeCheckpoint checkpoint;
   checkpoint.tensors["lm_head.weight"] = checkpoint.tensors["transformer.wte.weight"];
-  CHECK(open_fake(checkpoint)->config().tied_head);
+  CHECK(open_fake(checkpoint)->architecture().tied_head);
 
   FakeTensor& head = checkpoint.tensors["lm_head.weight"];
   head.offset = 100;
-  CHECK(!open_fake(checkpoint)->config().tied_head);
+  CHECK(!open_fake(checkpoint)->architecture().tied_head);
   CHECK(read_whole(*open_fake(checkpoint), "lm_head.weight")[0] == 100);
 
   std::copy_n(checkpoint.values.begin(), 12, checkpoint.values.begin() + 100);
-  CHECK(open_fake(checkpoint)->config().tied_head);
+  CHECK(open_fake(checkpoint)->architecture().tied_head);
 }
 
 TEST_CASE("nanogpt: masks are no parameters, and f16 and bf16 storages are converted") {
@@ -242,11 +244,11 @@ TEST_CASE("nanogpt: PyTorch's old format and other files are refused with what t
 TEST_CASE("nanogpt: the real checkpoint opens, and its gradient's shapes are its parameters'") {
   if (!has_shared_data("nanogpt-shakespeare-char/ckpt.pt")) return;
   const auto source = open_checkpoint(shared_data("nanogpt-shakespeare-char/ckpt.pt"));
-  CHECK(source->config() == find_preset("nano-cpu").config);
+  CHECK(gpt_config(source->architecture()) == find_preset("nano-cpu").config);
   CHECK_THAT(source->description(), Contains("iteration 2000"));
   // One optimizer step at learning rate 1e-3 moves no value by much more than 5e-3 in 5 steps.
   const SafetensorsFile golden(shared_data("nanogpt-shakespeare-char/golden.safetensors"));
-  for (const NamedTensor& parameter : named_tensors(source->config())) {
+  for (const NamedTensor& parameter : named_tensors(source->architecture())) {
     CHECK(golden.at("grad." + parameter.name).shape == parameter.shape);
     const std::vector<double> after = golden.read_doubles("after5." + parameter.name);
     const std::vector<double> before = read_whole(*source, parameter.name);

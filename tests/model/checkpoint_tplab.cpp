@@ -20,7 +20,7 @@ using nlohmann::json;
 namespace {
 
 CheckpointFacts facts_of(const GptConfig& config) {
-  return {.config = config,
+  return {.architecture = config,
           .step = 1234,
           .best_val_loss = 1.0 / 3,
           .train = {{"lr", 0.1}, {"warmup", 7}}};
@@ -42,7 +42,7 @@ void save(const std::string& path, int tp, int dp, DType dtype,
 
 // How many numbers that the ranks of a mesh read are not as they should be.
 int64_t count_wrong(const TplabCheckpoint& checkpoint, int tp, int dp, DType dtype) {
-  const ShardPlan plan(checkpoint.config(), tp);
+  const ShardPlan plan(checkpoint.architecture(), tp);
   int64_t wrong = 0;
   for (int rank = 0; rank < tp; ++rank) {
     for (size_t kind = 0; kind < kinds().size(); ++kind) {
@@ -132,7 +132,7 @@ TEST_CASE("tplab checkpoint: what any mesh saved, any other reads, number for nu
       const TplabCheckpoint checkpoint(path);
       CHECK(checkpoint.dtype() == dtype);
       CHECK(checkpoint.stored_dtype() == name(dtype));
-      CHECK(checkpoint.config() == twelve_heads());
+      CHECK(gpt_config(checkpoint.architecture()) == twelve_heads());
       for (const int to_tp : {1, 3, 4, 6}) CHECK(count_wrong(checkpoint, to_tp, 1, dtype) == 0);
       CHECK(count_wrong(checkpoint, 3, 5, DType::f64) == 0);
       CHECK(count_wrong(checkpoint, 2, 2, DType::f32) == 0);
@@ -147,7 +147,7 @@ TEST_CASE("tplab checkpoint: two slices that were swapped would show") {
   StateWriter writer(folder.path("a"), checkpoint_tensors(config), DType::f64,
                      checkpoint_metadata(facts_of(config)));
   for (const int rank : {0, 1}) write_share(writer, plan, rank, 1, 0, DType::f64);
-  const ParameterRow& row = plan.row(weight_of(Role::mlp_down, {1, 1}));
+  const ParameterRow& row = plan.row(weight_of(Role::down, {1, 1}));
   const std::vector<double> other = local_numbers(2, 0, row, plan.slice(row, 1));
   writer.write("adamw.v." + row.tensor, plan.slice(row, 0), 3, 5, other.data());
   writer.commit();
@@ -169,7 +169,7 @@ TEST_CASE("tplab checkpoint: step, losses, options and sizes come back exactly")
     CHECK(checkpoint.step() == 1234);
     CHECK(checkpoint.best_val_loss() == loss);
     CHECK(checkpoint.train() == facts.train);
-    CHECK(checkpoint.config() == config);
+    CHECK(gpt_config(checkpoint.architecture()) == config);
     CHECK(checkpoint.metadata().at("format") == "tplab");
     CHECK_FALSE(checkpoint.has_tokenizer());
     CHECK(checkpoint.tokenizer() == nullptr);

@@ -18,7 +18,7 @@ std::unique_ptr<WeightSource> open_variant(const FakeCheckpoint& checkpoint) {
 // Value i of the storage is i, and parameters follow one another in it.
 void check_values(const WeightSource& source) {
   double next = 0;
-  for (const NamedTensor& parameter : named_tensors(source.config())) {
+  for (const NamedTensor& parameter : named_tensors(source.architecture())) {
     CAPTURE(parameter.name);
     for (const double value : read_whole(source, parameter.name)) REQUIRE(value == next++);
   }
@@ -131,7 +131,7 @@ TEST_CASE("nanogpt: a tied head saved under its name alone is the embedding") {
     const auto source = open_variant(renamed([&](const std::string& name) {
       return prefix + (name == "transformer.wte.weight" ? "lm_head.weight" : name);
     }));
-    CHECK(source->config().tied_head);
+    CHECK(gpt_config(source->architecture()).tied_head);
     check_values(*source);
   }
 }
@@ -234,7 +234,7 @@ TEST_CASE(
   for (const auto& [key, value] : plain.arguments)
     if (key != "bias" && key != "dropout") sizes.emplace_back(key, value);
   FakeCheckpoint build;
-  for (const NamedTensor& p : named_tensors({1, 2, 4, 5, 3, 16, true, true})) {
+  for (const NamedTensor& p : named_tensors(GptConfig{1, 2, 4, 5, 3, 16, true, true})) {
     if (build.tensors.count(p.name)) continue;
     build.tensors[p.name] = build.tensors["transformer.ln_f.weight"];
     build.tensors[p.name].offset = 0;
@@ -249,14 +249,17 @@ TEST_CASE(
         in_memory(zip({{"c/data.pkl", p_pickle(root)}, {"c/data/0", raw(build.values)}})));
   };
   const auto source = open_build(p_object("__main__\nGPTConfig", p_dict(sizes)));
-  CHECK(source->config() == GptConfig{1, 2, 4, 5, 3, 16, true, true, Gelu::tanh, 1e-5});
+  CHECK(gpt_config(source->architecture()) ==
+        GptConfig{1, 2, 4, 5, 3, 16, true, true, Gelu::tanh, 1e-5});
   CHECK_THAT(source->description(), Contains("iteration 9"));
   REQUIRE(source->notes().size() == 1);
   CHECK_THAT(source->notes()[0], Contains("sizes are in 'config'") &&
                                      Contains("'__main__.GPTConfig'") && Contains("tanh"));
-  CHECK(open_build(p_dict(sizes))->config().gelu == Gelu::tanh);
+  CHECK(gpt_config(open_build(p_dict(sizes))->architecture()).gelu == Gelu::tanh);
   sizes.emplace_back("bias", "\x88");  // nanoGPT's own class, whose GELU is exact
-  CHECK(open_build(p_object("__main__\nGPTConfig", p_dict(sizes)))->config().gelu == Gelu::erf);
+  CHECK(
+      gpt_config(open_build(p_object("__main__\nGPTConfig", p_dict(sizes)))->architecture()).gelu ==
+      Gelu::erf);
   // What train.py calls 'config' is of the run.
   sizes.pop_back();
   sizes.pop_back();

@@ -42,9 +42,10 @@ std::unique_ptr<WeightSource> drawn(const GptConfig& config) {
 // has none.
 std::vector<std::string> differences(const WeightSource& source, const WeightSource& exported) {
   std::vector<std::string> different;
-  for (const NamedTensor& parameter : named_tensors(exported.config())) {
+  for (const NamedTensor& parameter : named_tensors(exported.architecture())) {
     const std::vector<double> values = read_whole(exported, parameter.name);
-    const bool is_added = parameter.name.ends_with(".bias") && !source.config().bias;
+    const bool is_added =
+        parameter.name.ends_with(".bias") && !gpt_config(source.architecture()).bias;
     const std::vector<double> expected =
         is_added ? std::vector<double>(values.size(), 0.0) : read_whole(source, parameter.name);
     if (values != expected) different.push_back(parameter.name);
@@ -82,9 +83,9 @@ TEST_CASE("export: what open_huggingface reads is the model, bit for bit, whatev
         CHECK(static_cast<int64_t>(fs::file_size(folder.path("out/model.safetensors"))) ==
               report.bytes);
         const auto exported = open_huggingface(folder.path("out"));
-        GptConfig expected = source->config();
+        GptConfig expected = gpt_config(source->architecture());
         expected.bias = true;  // the format's only kind
-        CHECK(exported->config() == expected);
+        CHECK(gpt_config(exported->architecture()) == expected);
         CHECK(exported->stored_dtype() == "f32");
         CHECK(differences(*source, *exported).empty());
         CHECK_FALSE(fs::exists(folder.path("out.part")));
@@ -198,7 +199,7 @@ TEST_CASE("export: an older export is replaced, and a folder with anything else 
   const auto source = drawn(small(true, true, Gelu::erf));
   fs::create_directory(folder.path("out"));  // an empty one is taken
   export_huggingface(*source, &tokenizer, folder.path("out"));
-  const auto other = initial_weights(source->config(), {.seed = 8, .draw_biases = true});
+  const auto other = initial_weights(source->architecture(), {.seed = 8, .draw_biases = true});
   export_huggingface(*other, nullptr, folder.path("out"));
   CHECK(differences(*other, *open_huggingface(folder.path("out"))).empty());
   CHECK_FALSE(fs::exists(folder.path("out/vocab.json")));  // the older one's

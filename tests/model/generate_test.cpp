@@ -18,7 +18,7 @@ namespace {
 std::vector<std::vector<int32_t>> generate_at(int tp, const std::vector<int32_t>& prompt,
                                               int64_t n_new, const Sampling& sampling) {
   const auto source = initial_weights(find_preset("nano-cpu").config);
-  const ShardPlan plan(source->config(), tp);
+  const ShardPlan plan(source->architecture(), tp);
   std::vector<std::vector<int32_t>> tokens(static_cast<size_t>(tp));
   World({.tp = tp}).run([&](Rank& rank) {
     const Gpt gpt(rank, *source, plan, DType::f64);
@@ -88,7 +88,7 @@ TEST_CASE("generate: past the block the context slides, as if recomputed without
   const int64_t n_new = 75;  // the block is 64
   const auto with_cache = generate_at(2, prompt, n_new, {.temperature = 0})[0];
   const auto source = initial_weights(find_preset("nano-cpu").config);
-  const ShardPlan plan(source->config(), 1);
+  const ShardPlan plan(source->architecture(), 1);
   World({.tp = 1}).run([&](Rank& rank) {
     const Gpt gpt(rank, *source, plan, DType::f64);
     std::vector<int32_t> context = prompt;
@@ -108,7 +108,7 @@ TEST_CASE("generate: past the block the context slides, as if recomputed without
 
 TEST_CASE("generate: stops when told to") {
   const auto source = initial_weights(find_preset("nano-cpu").config);
-  const ShardPlan plan(source->config(), 1);
+  const ShardPlan plan(source->architecture(), 1);
   World({.tp = 1}).run([&](Rank& rank) {
     const Gpt gpt(rank, *source, plan, DType::f32);
     int seen = 0;

@@ -11,7 +11,7 @@ namespace {
 
 std::vector<RankRecord> one_step(const std::string& device, const Run& run) {
   const auto source = small_weights();
-  const ShardPlan plan(source->config(), run.tp);
+  const ShardPlan plan(source->architecture(), run.tp);
   const StepBatch batch = batch_of_step(0);
   return World({.tp = run.tp, .dp = run.dp, .device = device}).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, *source, plan, run.options);

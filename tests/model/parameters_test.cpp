@@ -57,22 +57,17 @@ TEST_CASE("parameters: q, k and v are three, one below the other in c_attn") {
     CHECK((bias.split == Split::rows && bias.unit == 8));
     first += 32;
   }
-  CHECK(row_of(bias_of(Role::attention_out, {1, 0})).gradient_in_terms);
-  CHECK_FALSE(row_of(bias_of(Role::mlp_up, {1, 1})).gradient_in_terms);
-  CHECK_FALSE(row_of(weight_of(Role::position_embedding)).gradient_in_terms);
+  CHECK(row_of(bias_of(Role::attention_out, {1, 0})).gradient == GradientSum::under_sp);
+  CHECK(row_of(bias_of(Role::up, {1, 1})).gradient == GradientSum::none);
+  CHECK(row_of(weight_of(Role::position_embedding)).gradient == GradientSum::none);
 }
 
 // One product reads all three: a gap between them would be read as weights.
 TEST_CASE("parameters: joined ones lie in a rank's list without a gap, whatever their size") {
-  const GptConfig odd{.n_layer = 2,
-                      .n_head = 3,
-                      .n_embd = 9,
-                      .block_size = 4,
-                      .vocab_size = 5,
-                      .n_inner = 7,
-                      .uneven = true};
+  const GptConfig odd{
+      .n_layer = 2, .n_head = 3, .n_embd = 9, .block_size = 4, .vocab_size = 5, .n_inner = 7};
   for (const int tp : {1, 2, 3}) {
-    const ShardPlan plan(odd, tp);
+    const ShardPlan plan(odd, tp, true);
     for (int rank = 0; rank < tp; ++rank) {
       const FlatLayout layout(plan, rank, 2);
       int64_t end = 0;
@@ -89,11 +84,12 @@ TEST_CASE("parameters: joined ones lie in a rank's list without a gap, whatever 
 TEST_CASE("names: both tables name every parameter, and differ in what is transposed alone") {
   REQUIRE(nanogpt_names().size() == gpt2_names().size());
   for (const ParameterRow& row : parameters(kSmall)) {
-    CHECK(tensor_name(nanogpt_names(), row.id) == row.tensor);
-    CHECK(tensor_name(gpt2_names(), row.id) == row.tensor);
-    CHECK_FALSE(name_row(nanogpt_names(), row.id).transposed);
-    const bool is_linear = row.decays && row.id.at.in_block();
-    if (!row.id.bias) CHECK(name_row(gpt2_names(), row.id).transposed == is_linear);
+    const NameRow &nanogpt = name_row(nanogpt_names(), row.id),
+                  &gpt2 = name_row(gpt2_names(), row.id);
+    CHECK(tensor_name(nanogpt, row.id) == row.tensor);
+    CHECK(tensor_name(gpt2, row.id) == row.tensor);
+    CHECK_FALSE(nanogpt.transposed);
+    CHECK(gpt2.transposed == (row.decays && row.id.at.in_block()));
   }
-  CHECK_THROWS_AS(tensor_name(nanogpt_names(), weight_of(Role::q)), Error);  // outside the blocks
+  CHECK_THROWS_AS(name_row(nanogpt_names(), weight_of(Role::q)), Error);  // outside the blocks
 }

@@ -22,12 +22,8 @@ const NamedTensor& tensor_named(const ShardPlan& plan, const std::string& name) 
 
 int64_t cols(const ParameterRow& row) { return cols_of(row.shape); }
 
-// 6 heads and 96 features of the MLP, which neither 4 nor 5 ranks share evenly, nor 5 the latter.
-const GptConfig kUnevenHeads = [] {
-  GptConfig config = kConfig;
-  config.uneven = true;
-  return config;
-}();
+// Of 6 heads and 96 features of the MLP, which neither 4 nor 5 ranks share evenly.
+ShardPlan uneven(int tp, const GptConfig& config = kConfig) { return {config, tp, true}; }
 
 Slice saved(const ShardPlan& plan, const std::string& name, int rank) {
   return plan.slice(tensor_named(plan, name), rank);
@@ -50,7 +46,7 @@ std::vector<int> owners(const ShardPlan& plan, const ParameterRow& row) {
 
 TEST_CASE("shard plan: a split parameter has each number on one rank, a whole one on all") {
   for (int tp = 1; tp <= 6; ++tp) {
-    const ShardPlan plan(kUnevenHeads, tp);
+    const ShardPlan plan = uneven(tp);
     for (const ParameterRow& row : plan.rows()) {
       INFO(row.tensor << " at tp " << tp);
       const int expected = row.split == Split::whole ? tp : 1;
@@ -61,7 +57,7 @@ TEST_CASE("shard plan: a split parameter has each number on one rank, a whole on
 
 TEST_CASE("shard plan: slices fill the local shape, but for the padding of the vocabulary") {
   for (int tp : {3, 4, 5}) {
-    const ShardPlan plan(kUnevenHeads, tp);
+    const ShardPlan plan = uneven(tp);
     for (const ParameterRow& row : plan.rows()) {
       for (int rank = 0; rank < tp; ++rank) {
         const Shape shape = plan.local_shape(row, rank);
@@ -84,21 +80,20 @@ TEST_CASE("shard plan: fused QKV is split by head, not contiguously") {
 }
 
 TEST_CASE("shard plan: uneven, the first ranks have one more, and no head is cut") {
-  const ShardPlan plan(kUnevenHeads, 4);  // heads 2, 2, 1, 1 of 4 features
-  CHECK(plan.heads(0) == Range{0, 2});
-  CHECK(plan.heads(1) == Range{2, 4});
-  CHECK(plan.heads(2) == Range{4, 5});
-  CHECK(plan.heads(3) == Range{5, 6});
+  const ShardPlan plan = uneven(4);  // heads 2, 2, 1, 1 of 4 features
+  CHECK(plan.part(6, 1, 0) == Range{0, 2});
+  CHECK(plan.part(6, 1, 1) == Range{2, 4});
+  CHECK(plan.part(6, 1, 2) == Range{4, 5});
+  CHECK(plan.part(6, 1, 3) == Range{5, 6});
   CHECK(saved(plan, "transformer.h.0.attn.c_attn.bias", 2).rows ==
         std::vector<Range>{{16, 20}, {40, 44}, {64, 68}});
   CHECK(saved(plan, "transformer.h.0.attn.c_proj.weight", 2).cols == Range{16, 20});
   CHECK(plan.local_shape(tensor_named(plan, "transformer.h.1.attn.c_attn.weight"), 3) ==
         Shape{12, 24});
-  CHECK(ShardPlan(kUnevenHeads, 5).hidden(0) == Range{0, 20});
-  CHECK(saved(ShardPlan(kUnevenHeads, 5), "transformer.h.0.mlp.c_proj.weight", 4).cols ==
-        Range{77, 96});
+  CHECK(uneven(5).part(96, 1, 0) == Range{0, 20});
+  CHECK(saved(uneven(5), "transformer.h.0.mlp.c_proj.weight", 4).cols == Range{77, 96});
   CHECK_FALSE(plan.even());
-  CHECK(ShardPlan(kUnevenHeads, 3).even());
+  CHECK(uneven(3).even());
   int64_t sum = 0;
   for (int rank = 0; rank < 4; ++rank) {
     CHECK(plan.local_count(rank) <= plan.local_count(0));
@@ -108,18 +103,18 @@ TEST_CASE("shard plan: uneven, the first ranks have one more, and no head is cut
 }
 
 TEST_CASE("shard plan: uneven, each rank needs a head") {
-  CHECK(tps_that_work(kUnevenHeads) == "1, 2, 3, 4, 5 or 6");
+  CHECK(tps_that_work(kConfig, true) == "1, 2, 3, 4, 5 or 6");
   try {
-    ShardPlan(kUnevenHeads, 7);
+    (void)uneven(7);
     FAIL("tp 7 was accepted for 6 heads");
   } catch (const Error& e) {
     CHECK(e.kind() == ErrorKind::usage);
     CHECK(e.problem() == "n_head 6 is less than tp 7");
     CHECK(e.fix() == "use --tp 1, 2, 3, 4, 5 or 6");
   }
-  GptConfig narrow = kUnevenHeads;
+  GptConfig narrow = kConfig;
   narrow.n_inner = 3;
-  CHECK_THROWS_WITH(ShardPlan(narrow, 4), Catch::Contains("the MLP's width 3 is less than tp 4"));
+  CHECK_THROWS_WITH(uneven(4, narrow), Catch::Contains("the MLP's width 3 is less than tp 4"));
   // What --uneven does not help is not offered it.
   try {
     ShardPlan(kConfig, 7);
@@ -133,7 +128,7 @@ TEST_CASE("shard plan: the second product of a pair splits its input features") 
   const ShardPlan plan(kConfig, 3);
   CHECK(saved(plan, "transformer.h.1.mlp.c_proj.weight", 2).cols == Range{64, 96});
   CHECK(saved(plan, "transformer.h.1.mlp.c_fc.weight", 2).rows[0] == Range{64, 96});
-  CHECK(plan.row(bias_of(Role::mlp_down, {1, 1})).split == Split::whole);
+  CHECK(plan.row(bias_of(Role::down, {1, 1})).split == Split::whole);
 }
 
 TEST_CASE("shard plan: a vocabulary that does not divide is padded, losing no row") {

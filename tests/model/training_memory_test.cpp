@@ -41,7 +41,7 @@ Measured measured(const GptConfig& config, const Run& run, const Sizes& sizes) {
 }
 
 TrainingMemory predicted(const GptConfig& config, const Run& run, const Sizes& sizes) {
-  return training_memory(ShardPlan(config, run.tp), run.dp, sizes.sequences, sizes.length,
+  return training_memory(ShardPlan(config, run.tp, true), run.dp, sizes.sequences, sizes.length,
                          run.options);
 }
 
@@ -89,7 +89,6 @@ TEST_CASE("training_memory: where ranks hold unequal parts it is that of the fir
   config.n_head = 6;
   config.n_embd = 96;
   config.n_inner = 258;
-  config.uneven = true;
   const Sizes sizes{4, 64};
   for (const TrainerOptions& options :
        std::vector<TrainerOptions>{{}, {.sp = true}, {.recompute = true}}) {

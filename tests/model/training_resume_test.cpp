@@ -17,7 +17,7 @@ using State = std::map<std::string, std::vector<double>>;
 
 State state_of(const TplabCheckpoint& checkpoint) {
   State state;
-  for (const NamedTensor& p : named_tensors(checkpoint.config())) {
+  for (const NamedTensor& p : named_tensors(checkpoint.architecture())) {
     const int64_t cols = cols_of(p.shape);
     const Slice all{{{0, p.shape[0]}}, {0, cols}};
     const auto read = [&](const std::string& name) -> HostSpan {
@@ -46,7 +46,7 @@ void train(const WeightSource& source, const TplabCheckpoint* from, const Run& r
       const StepBatch batch = batch_of_step(i);
       (void)trainer.step(batch.tokens, batch.targets, i, 1e-3);
     }
-    save.write(rank, trainer, {.config = source.config(), .step = end}, false);
+    save.write(rank, trainer, {.architecture = source.architecture(), .step = end}, false);
   });
 }
 

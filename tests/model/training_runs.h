@@ -66,7 +66,7 @@ using RankBody = std::function<void(Rank&, Trainer&)>;
 
 inline std::vector<RankRecord> on_mesh(const WeightSource& source, const Run& run,
                                        const RankBody& body) {
-  const ShardPlan plan(source.config(), run.tp);
+  const ShardPlan plan(source.architecture(), run.tp, true);
   return World({.tp = run.tp, .dp = run.dp, .threads_per_rank = 1}).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, source, plan, run.options);
     body(rank, *trainer);

@@ -60,7 +60,7 @@ std::string message(const std::function<void()>& f, ErrorKind kind) {
 class OneNan : public WeightSource {
  public:
   explicit OneNan(std::string parameter) : parameter_(std::move(parameter)) {}
-  const GptConfig& config() const override { return kSmall; }
+  const Architecture& architecture() const override { return honest_->architecture(); }
   std::string description() const override { return "one NaN"; }
   std::string stored_dtype() const override { return "f32"; }
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {

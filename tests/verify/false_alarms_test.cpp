@@ -68,18 +68,18 @@ TEST_CASE("verify_training: one token, whose gradients of q and k are exactly 0,
 TEST_CASE("verify_training: a model of zeros, and a vocabulary of one, are right") {
   class Zeros : public WeightSource {
    public:
-    const GptConfig& config() const override { return config_; }
+    const Architecture& architecture() const override { return architecture_; }
     std::string description() const override { return "zeros"; }
     std::string stored_dtype() const override { return "f32"; }
     void read(std::string_view, const Slice&, HostSpan out) const override {
       std::fill_n(static_cast<char*>(out.data), out.count * size_bytes(out.dtype), char{0});
     }
-    GptConfig config_{
+    Architecture architecture_ = GptConfig{
         .n_layer = 1, .n_head = 1, .n_embd = 1, .block_size = 4, .vocab_size = 2, .n_inner = 4};
   };
   Zeros zeros;
   for (const int64_t vocab : {2, 1}) {
-    zeros.config_.vocab_size = vocab;
+    zeros.architecture_.vocabulary = vocab;
     TrainingVerifyOptions options;
     options.meshes = {{.tp = 1}};
     options.batches = {{{1, 2, {0, 0}}, {0, 0}}, {{1, 2, {0, 0}}, {0, 0}}};

@@ -18,9 +18,9 @@ inline Part& part(Parts& parts, const std::string& name) {
   return parts[0];
 }
 
-inline Golden read(const Parts& parts, const GptConfig& config) {
+inline Golden read(const Parts& parts, const Architecture& architecture) {
   const TempFolder folder;
-  return read_golden(folder.write("golden.safetensors", file_of(parts)), config);
+  return read_golden(folder.write("golden.safetensors", file_of(parts)), architecture);
 }
 
 // The numbers of something of ours; a failed REQUIRE where the file has none.

@@ -29,7 +29,8 @@ double between(Engine& engine, double least, double most) {  // evenly in the lo
 class OddWeights : public WeightSource {
  public:
   // odd: the largest factor, and one over the smallest. Norms' weights are ordinary below 100.
-  OddWeights(const GptConfig& config, uint64_t seed, double odd) : config_(config), seed_(seed) {
+  OddWeights(const GptConfig& config, uint64_t seed, double odd)
+      : architecture_(config), seed_(seed) {
     const auto initial = initial_weights(config, {.seed = seed, .draw_biases = true});
     Engine engine(seed);
     for (const NamedTensor& p : named_tensors(config)) {
@@ -43,7 +44,7 @@ class OddWeights : public WeightSource {
       for (double& v : whole.values) v = static_cast<float>(factor * v);
     }
   }
-  const GptConfig& config() const override { return config_; }
+  const Architecture& architecture() const override { return architecture_; }
   std::string description() const override { return fmt::format("random model {}", seed_); }
   std::string stored_dtype() const override { return "f32"; }
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
@@ -63,7 +64,7 @@ class OddWeights : public WeightSource {
     int64_t cols = 0;
     std::vector<double> values;
   };
-  GptConfig config_;
+  Architecture architecture_;
   uint64_t seed_;
   std::map<std::string, Whole, std::less<>> wholes_;
 };

@@ -44,14 +44,14 @@ TEST_CASE("reference: nanoGPT's own logits, loss and greedy tokens, to 1e-12") {
   const std::vector<double> logits = golden.read_doubles("logits");
   const double loss = golden.read_doubles("loss")[0];
 
-  const Reference<double> reference(source->config(), weights);
+  const Reference<double> reference(source->architecture(), weights);
   const ReferenceOutput out = reference.forward(batch);
   CHECK(compare(out.logits, logits, out.shape).max_rel <= 1e-12);
   CHECK(std::abs(*out.loss / loss - 1) <= 1e-12);
 
   // A draw of f32: rounding, and no more (a sum of 512 terms, 2^-24 each at the very most).
   const ReferenceOutput rounded =
-      Reference<Rough<DType::f32>>(source->config(), weights).forward(batch);
+      Reference<Rough<DType::f32>>(source->architecture(), weights).forward(batch);
   const double error = compare(rounded.logits, logits, out.shape).max_rel;
   CHECK(error > 0x1p-26);
   CHECK(error <= 512 * 0x1p-24);
@@ -114,13 +114,13 @@ TEST_CASE("reference backward: nanoGPT's own loss and gradients, to 1e-12") {
   const std::string folder = data("nanogpt-shakespeare-char");
   if (folder.empty()) return;
   const auto source = open_checkpoint(folder + "/ckpt.pt");
-  const Golden golden = read_golden(folder + "/golden.safetensors", source->config());
+  const Golden golden = read_golden(folder + "/golden.safetensors", source->architecture());
   const Weights weights = whole_parameters(*source);
   const TokenBatch batch = batch_of(golden.tokens, golden.targets);
   const ByName gradients = of_parameters(golden, "grad.");
-  REQUIRE(gradients.size() == named_tensors(source->config()).size());
+  REQUIRE(gradients.size() == named_tensors(source->architecture()).size());
 
-  const ReferenceGradients d = Reference<double>(source->config(), weights).backward(batch);
+  const ReferenceGradients d = Reference<double>(source->architecture(), weights).backward(batch);
   CHECK(d.parameters.size() == gradients.size());
   CHECK(std::abs(d.loss / golden.find("loss")->values[0] - 1) <= 1e-14);
   // Sums of up to 512 terms, a dozen deep, in f64 on both sides: 12 * 512 * 2^-53 at the very most.
@@ -129,7 +129,7 @@ TEST_CASE("reference backward: nanoGPT's own loss and gradients, to 1e-12") {
   // A mutant: one target that is not the next token must not pass.
   TokenBatch wrong = batch;
   wrong.targets[100] = (wrong.targets[100] + 1) % 65;
-  const auto off = Reference<double>(source->config(), weights).backward(wrong);
+  const auto off = Reference<double>(source->architecture(), weights).backward(wrong);
   CHECK_FALSE(worst(off.parameters, gradients) <= 1e-4);
 }
 
@@ -138,13 +138,13 @@ TEST_CASE("reference training: nanoGPT's own losses, gradient norms and paramete
   const std::string folder = data("nanogpt-shakespeare-char");
   if (folder.empty()) return;
   const auto source = open_checkpoint(folder + "/ckpt.pt");
-  const Golden golden = read_golden(folder + "/golden.safetensors", source->config());
+  const Golden golden = read_golden(folder + "/golden.safetensors", source->architecture());
   const Weights weights = whole_parameters(*source);
   const std::vector<TokenBatch> batches = train_batches(golden);
   REQUIRE(batches.size() == 5);
   const ByName after = of_parameters(golden, "after.");
   const std::vector<double> losses = of_steps(golden, "loss"), norms = of_steps(golden, "norm");
-  REQUIRE(after.size() == named_tensors(source->config()).size());
+  REQUIRE(after.size() == named_tensors(source->architecture()).size());
   REQUIRE(losses.size() == 5);
   REQUIRE(norms.size() == 5);
 
@@ -154,7 +154,7 @@ TEST_CASE("reference training: nanoGPT's own losses, gradient norms and paramete
                               .eps = 1e-8,
                               .weight_decay = 0.1,
                               .grad_clip = 1.0};
-  const auto trained = train_reference(source->config(), weights, batches, recipe);
+  const auto trained = train_reference(source->architecture(), weights, batches, recipe);
   REQUIRE(norms[0] > 1);  // so that clipping is seen
   // Each loss and norm comes of sums of positive terms; the parameters before it are off by less.
   CHECK(compare(trained.losses, losses, {5}).max_rel <= 1e-12);
@@ -167,7 +167,8 @@ TEST_CASE("reference training: nanoGPT's own losses, gradient norms and paramete
   const auto without = [&](auto edit) {
     TrainRecipe other = recipe;
     edit(other);
-    return worst(train_reference(source->config(), weights, batches, other).parameters, after);
+    return worst(train_reference(source->architecture(), weights, batches, other).parameters,
+                 after);
   };
   CHECK_FALSE(without([](TrainRecipe& r) { r.weight_decay = 0; }) <= 1e-7);
   CHECK_FALSE(without([](TrainRecipe& r) { r.grad_clip = 0; }) <= 1e-7);
@@ -214,7 +215,7 @@ TEST_CASE("reference: PyTorch's activations of a sorting GPT, site by site, to f
     CHECK(compare(a.values, golden.read_doubles(tensor), a.shape).max_rel <= 192 * 0x1p-24);
     ++compared;
   };
-  const Reference<double> reference(source->config(), whole_parameters(*source));
+  const Reference<double> reference(source->architecture(), whole_parameters(*source));
   const ReferenceOutput out = reference.forward(batch, check_site);
   CHECK(compared == golden_names.size());
   CHECK(compare(out.logits, golden.read_doubles("logits"), out.shape).max_rel <= 192 * 0x1p-24);

@@ -32,7 +32,7 @@ Parts right_forward(const WeightSource& source, const std::string& type) {
   const TrainingBatch batch = small_batch(0);
   const Shape shape = {4, 8};
   Parts parts = {ids("x", shape, as_ids(batch.tokens.ids)), ids("y", shape, as_ids(batch.targets))};
-  const Reference<double> reference(source.config(), whole_parameters(source));
+  const Reference<double> reference(source.architecture(), whole_parameters(source));
   const ReferenceOutput out = reference.forward(as_reference(batch), [&](const Activation& a) {
     if (a.site == "block 1/attn/heads" || a.site == "block 0/mlp/fc")
       parts.push_back(stored("activation." + a.site, type, a.shape, a.values));
@@ -48,7 +48,7 @@ Parts right_forward(const WeightSource& source, const std::string& type) {
 Report verified(const WeightSource& source, const Parts& parts, std::vector<int> tps = {2}) {
   VerifyOptions options;
   options.tps = std::move(tps);
-  options.golden = read(parts, source.config());
+  options.golden = read(parts, source.architecture());
   options.tokens = options.golden->tokens;
   options.targets = options.golden->targets;
   return verify(source, options);
@@ -185,7 +185,7 @@ TEST_CASE(
     "verify golden: what no rank holds is compared with the reference alone, and it is said") {
   const auto source = small_weights();
   Parts parts = right_forward(*source, "F64");
-  const Reference<double> reference(source->config(), whole_parameters(*source));
+  const Reference<double> reference(source->architecture(), whole_parameters(*source));
   (void)reference.forward(as_reference(small_batch(0)), [&](const Activation& a) {
     if (a.site == "block 1/attn/softmax")
       parts.push_back(stored("activation.block 1/attn/softmax", "F64", a.shape, a.values));
@@ -221,14 +221,14 @@ Parts right_training(const WeightSource& source, const std::string& type) {
     y.insert(y.end(), batch.targets.begin(), batch.targets.end());
   }
   const Weights weights = whole_parameters(source);
-  const auto gradients = Reference<double>(source.config(), weights).backward(batches[0]);
-  const auto trained = train_reference(source.config(), weights, {batches[1], batches[2]},
+  const auto gradients = Reference<double>(source.architecture(), weights).backward(batches[0]);
+  const auto trained = train_reference(source.architecture(), weights, {batches[1], batches[2]},
                                        TrainingVerifyOptions{}.recipe);
   Parts parts = {ids("x", {3, 4, 8}, x), ids("y", {3, 4, 8}, y),
                  stored("loss", type, {1}, {gradients.loss}),
                  stored("train.losses", type, {2}, trained.losses),
                  stored("train.grad_norms", type, {2}, trained.grad_norms)};
-  for (const NamedTensor& p : named_tensors(source.config())) {
+  for (const NamedTensor& p : named_tensors(source.architecture())) {
     parts.push_back(stored("grad." + p.name, type, p.shape, gradients.parameters.at(p.name)));
     parts.push_back(stored("after2." + p.name, type, p.shape, trained.parameters.at(p.name)));
   }
@@ -236,7 +236,7 @@ Parts right_training(const WeightSource& source, const std::string& type) {
 }
 
 TrainingReport trained(const WeightSource& source, const Parts& parts) {
-  const Golden golden = read(parts, source.config());
+  const Golden golden = read(parts, source.architecture());
   TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = 1}}, 2);
   options.golden = &golden;
   return verify_training(source, options);
@@ -297,6 +297,7 @@ TEST_CASE("verify golden: a wrong gradient, loss, norm or parameter is named as 
 
 TEST_CASE("verify_training: a mesh over which the batch does not divide is left out, by name") {
   TrainingVerifyOptions options = small_options(training_meshes({1, 2, 3}, {1, 3}), 1);
+  options.uneven = true;
   options.dtypes = {DType::f64};
   const TrainingReport report = verify_training(*small_weights(kUneven), options);
   check_good(report);

@@ -41,7 +41,7 @@ class MutantWeights : public WeightSource {
   using Edit = std::function<void(const Slice& slice, std::vector<double>& values)>;
   MutantWeights(const WeightSource& honest, std::string parameter, Edit edit)
       : honest_(honest), parameter_(std::move(parameter)), edit_(std::move(edit)) {}
-  const GptConfig& config() const override { return honest_.config(); }
+  const Architecture& architecture() const override { return honest_.architecture(); }
   std::string description() const override { return "mutant"; }
   std::string stored_dtype() const override { return "f32"; }
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
@@ -161,7 +161,9 @@ TEST_CASE("verify: counts are two all-reduces a block, one for the embedding, an
 }
 
 TEST_CASE("verify: the model is right where ranks hold unequal parts") {
-  const Report report = verify(*small_weights(kUneven), options_for({4, 5, 6}));
+  VerifyOptions options = options_for({4, 5, 6});
+  options.uneven = true;
+  const Report report = verify(*small_weights(kUneven), options);
   for (const RunResult& run : report.runs) {
     INFO("tp " << run.tp << " " << name(run.dtype)
                << (run.finding ? " at " + run.finding->site + ": " + run.finding->where : ""));
@@ -171,6 +173,7 @@ TEST_CASE("verify: the model is right where ranks hold unequal parts") {
 
 TEST_CASE("verify: a plan that cuts a head in two does not run") {
   VerifyOptions options = options_for({4});
+  options.uneven = true;
   options.edit_plan = [](ShardPlan& plan) {
     for (ParameterRow& row : plan.rows()) row.unit = 1;
   };
@@ -182,12 +185,12 @@ TEST_CASE("verify: a plan that cuts a head in two does not run") {
 class ContiguousQkv final : public WeightSource {
  public:
   explicit ContiguousQkv(const WeightSource& honest) : honest_(honest) {}
-  const GptConfig& config() const override { return honest_.config(); }
+  const Architecture& architecture() const override { return honest_.architecture(); }
   std::string description() const override { return "contiguous QKV"; }
   std::string stored_dtype() const override { return "f32"; }
   void read(std::string_view tensor, const Slice& slice, HostSpan out) const override {
     if (tensor.find("c_attn") == tensor.npos) return honest_.read(tensor, slice, out);
-    const int64_t C = config().n_embd, each = slice.row_count();
+    const int64_t C = architecture().width, each = slice.row_count();
     const int64_t block = slice.rows[0].begin / C, own = slice.rows[0].begin % C;
     const int64_t first = 3 * own + block * each;  // of 3 each, from rank * 3 each on
     honest_.read(tensor, {{{first, first + each}}, slice.cols}, out);

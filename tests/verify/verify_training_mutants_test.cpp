@@ -55,7 +55,7 @@ class WrappedTrainer : public Trainer {
 class IdenticalShards : public WeightSource {
  public:
   explicit IdenticalShards(const WeightSource& honest) : honest_(honest) {}
-  const GptConfig& config() const override { return honest_.config(); }
+  const Architecture& architecture() const override { return honest_.architecture(); }
   std::string description() const override { return "identical shards"; }
   std::string stored_dtype() const override { return "f32"; }
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
@@ -72,7 +72,7 @@ class IdenticalShards : public WeightSource {
 double squares_of_replicated(const WeightSource& source) {
   double squares = 0;
   World({}).run([&](Rank& rank) {
-    const ShardPlan plan(source.config(), 1);
+    const ShardPlan plan(source.architecture(), 1);
     const auto trainer = make_trainer(rank, source, plan, {.dtype = DType::f64});
     const TrainingBatch batch = small_batch(1);
     (void)trainer->gradients(batch.tokens, batch.targets);

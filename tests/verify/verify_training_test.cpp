@@ -54,7 +54,9 @@ TEST_CASE("verify_training: the reference's dimensions need not be multiples of 
 TEST_CASE("verify_training: the model is right where ranks hold unequal parts") {
   std::vector<TrainingMesh> meshes = training_meshes({4}, {1, 2});
   meshes.push_back({.tp = 5, .dp = 2, .zero = 2});
-  check_good(verify_training(*small_weights(kUneven), small_options(meshes, 2)));
+  TrainingVerifyOptions options = small_options(meshes, 2);
+  options.uneven = true;
+  check_good(verify_training(*small_weights(kUneven), options));
 }
 
 TEST_CASE("verify_training: training_meshes has every sensible combination once") {
@@ -92,7 +94,7 @@ TEST_CASE("verify_training: nanoGPT's own gradients and five steps, to 1e-9 on e
     return;
   }
   const auto source = open_checkpoint(folder);
-  const Golden golden = read_golden(folder + "/golden.safetensors", source->config());
+  const Golden golden = read_golden(folder + "/golden.safetensors", source->architecture());
   TrainingVerifyOptions options;
   options.meshes = training_meshes({1, 2, 4}, {1, 2});
   options.dtypes = {DType::f64};
@@ -103,7 +105,7 @@ TEST_CASE("verify_training: nanoGPT's own gradients and five steps, to 1e-9 on e
   const TrainingReport report = verify_training(*source, options);
   check_good(report);
   // The loss, five losses, five norms, and every parameter's gradient and value after five steps.
-  const size_t tensors = 1 + 5 + 5 + 2 * named_tensors(source->config()).size();
+  const size_t tensors = 1 + 5 + 5 + 2 * named_tensors(source->architecture()).size();
   for (const TrainingRun& run : report.runs) {
     INFO(run.mesh.text());
     CHECK(run.against.size() == tensors);

@@ -38,9 +38,8 @@ TEST_CASE("pictures: SVG is XML without script, ids are unique, and no text lies
                                    {"gpt2-xl", 25},
                                    {"nano-cpu", 4},
                                    {"nano-cpu", 1}}) {
-    GptConfig config = find_preset(preset).config;
-    config.uneven = true;
-    graphs.push_back(shards_graph(shards_picture(ShardPlan(config, tp), DType::f32, preset)));
+    const ShardPlan plan(find_preset(preset).config, tp, true);
+    graphs.push_back(shards_graph(shards_picture(plan, DType::f32, preset)));
   }
   for (const Algorithm algorithm :
        {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather})

@@ -22,7 +22,7 @@ TEST_CASE("recording: phases follow each other without a gap, and hold the scope
   const auto source = small_weights();
   StepOptions options{.tp = 2};
   options.trainer.accumulation = 2;
-  complete(options, source->config());
+  complete(options, source->architecture());
   const RecordedStep step = record_step(*source, options, "a small model");
   for (const RankRecording& rank : step.run.ranks) {
     std::vector<Phase> phases;
@@ -51,7 +51,7 @@ TEST_CASE("recording: phases follow each other without a gap, and hold the scope
 TEST_CASE("recording: only the last step's collectives, as many as a run without numbers counts") {
   const auto source = small_weights();
   StepOptions options{.tp = 2, .dp = 2};
-  complete(options, source->config());
+  complete(options, source->architecture());
   const RecordedStep step = record_step(*source, options, "a small model");
   const std::vector<RankRecord> counted = count_step(*source, options);
   for (size_t r = 0; r < 4; ++r) {

@@ -13,10 +13,8 @@ using Catch::Contains;
 namespace {
 
 TEST_CASE("shards: the parts of a matrix are all of it, and a rank's are what it holds") {
-  GptConfig model = kSmallModel;
-  model.uneven = true;
   for (const int tp : {1, 2, 3, 4}) {
-    const ShardPlan plan(model, tp);
+    const ShardPlan plan(kSmallModel, tp, true);
     for (const ShardMatrix& m : shards_picture(plan, DType::f64, "m").matrices) {
       int64_t all = 0, of_rank_0 = 0;
       for (const ShardPart& p : m.parts) {
@@ -43,9 +41,8 @@ TEST_CASE("shards: a model's name that is markup or terminal codes is shown, not
 TEST_CASE("shards: text is at most 80 columns, and two digits are legible, up to 64 ranks") {
   GptConfig large = kSmallModel;
   large.n_head = 64, large.n_embd = 256, large.n_inner = 1024, large.vocab_size = 50257;
-  large.uneven = true;
   for (const int tp : {1, 4, 7, 16, 33, 64}) {
-    const ShardsPicture picture = shards_picture(ShardPlan(large, tp), DType::f32, "m");
+    const ShardsPicture picture = shards_picture(ShardPlan(large, tp, true), DType::f32, "m");
     const std::string text = shards_text(picture, {.colour = false, .unicode = true});
     for (size_t at = 0; at < text.size();) {
       const size_t end = text.find('\n', at);

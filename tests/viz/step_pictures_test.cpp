@@ -128,9 +128,8 @@ TEST_CASE("block: ranks stand from left to right, whatever is drawn") {
         const StepOptions step{
             .batch = 1, .seq = 12, .trainer = {.sp = sp, .recompute = recompute}};
         GptConfig config = kPictured;
-        config.uneven = true;
         config.block_size = 12;
-        const ShardPlan plan(config, tp);
+        const ShardPlan plan(config, tp, true);
         const StepOnMeta run = step_on_meta(*initial_weights(config, {.seed = 1}), plan, step);
         for (const auto& [forward, backward] :
              {std::pair{true, false}, {false, true}, {true, true}}) {

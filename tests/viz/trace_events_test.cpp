@@ -36,7 +36,7 @@ std::vector<Case> cases() {
 
 RecordedStep record(StepOptions options) {
   const auto source = small_weights();
-  complete(options, source->config());
+  complete(options, source->architecture());
   return record_step(*source, options, "a small model");
 }
 

@@ -74,12 +74,12 @@ class DataWriter {
   }
 
   Json model() const {
-    const GptConfig& c = recording_.config;
-    return {{"layers", c.n_layer},
-            {"heads", c.n_head},
-            {"width", c.n_embd},
+    const Architecture& c = recording_.architecture;
+    return {{"layers", c.layers()},
+            {"heads", first_attention(c).heads},
+            {"width", c.width},
             {"length", recording_.tokens.length},
-            {"vocabulary", c.vocab_size},
+            {"vocabulary", c.vocabulary},
             {"seed", recording_.options.seed},
             {"dtype", tplab::name(DType::f32)},
             {"bytes_each", size_bytes(DType::f32)}};

@@ -45,8 +45,8 @@ std::vector<int32_t> targets_of(const Tokens& tokens, const Options& options) {
 }
 
 // What the one all-reduce of SP's small gradients holds, in its order; the same at every tp.
-std::vector<NamedRange> small_gradients(const GptConfig& config) {
-  const ShardPlan plan(config, 1);
+std::vector<NamedRange> small_gradients(const Architecture& architecture) {
+  const ShardPlan plan(architecture, 1);
   const FlatLayout layout(plan, 0, 1);
   std::vector<NamedRange> list;
   for (const FlatEntry& entry : layout.entries())
@@ -62,7 +62,7 @@ Run run_of(const Recording& recording, const WeightSource& source, int tp, bool 
   WorldOptions world{.tp = tp, .threads_per_rank = 1};
   for (int r = 0; r < tp; ++r)
     world.recorders.push_back(watchers.emplace_back(std::make_unique<Watcher>()).get());
-  const ShardPlan plan(recording.config, tp);
+  const ShardPlan plan(recording.architecture, tp);
   std::vector<double> losses(static_cast<size_t>(tp));
   const auto records = World(world).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, source, plan, {.sp = sp});
@@ -91,7 +91,7 @@ void refuse_unless(bool ok, const std::string& what, const std::string& fix) {
 
 }  // namespace
 
-GptConfig config_of(const Options& options) {
+Architecture architecture_of(const Options& options) {
   const auto& [layers, heads, width, length, seed] = options;
   refuse_unless(layers >= 1 && layers <= 4, fmt::format("{} layers", layers), "use 1 to 4");
   refuse_unless(heads == 4 || heads == 8,
@@ -103,21 +103,21 @@ GptConfig config_of(const Options& options) {
   refuse_unless(length == 4 || length == 8,
                 fmt::format("{} positions are not what 1, 2 and 4 ranks can share", length),
                 "use --length 4 or 8");
-  return {.n_layer = layers,
-          .n_head = heads,
-          .n_embd = width,
-          .block_size = length,
-          .vocab_size = kVocabulary,
-          .n_inner = 4 * width};
+  return GptConfig{.n_layer = layers,
+                   .n_head = heads,
+                   .n_embd = width,
+                   .block_size = length,
+                   .vocab_size = kVocabulary,
+                   .n_inner = 4 * width};
 }
 
 Recording record(const Options& options) {
-  Recording recording{.options = options, .config = config_of(options)};
+  Recording recording{.options = options, .architecture = architecture_of(options)};
   recording.tokens = tokens_of(options);
   recording.targets = targets_of(recording.tokens, options);
-  recording.small = small_gradients(recording.config);
+  recording.small = small_gradients(recording.architecture);
   const auto source =
-      initial_weights(recording.config, {.seed = options.seed, .draw_biases = true});
+      initial_weights(recording.architecture, {.seed = options.seed, .draw_biases = true});
   for (int tp = 1; tp <= kMostRanks; tp *= 2)
     for (const bool sp : {false, true})
       if (tp > 1 || !sp) recording.runs.push_back(run_of(recording, *source, tp, sp));

@@ -65,7 +65,7 @@ struct NamedRange {
 
 struct Recording {
   Options options;
-  GptConfig config;
+  Architecture architecture;
   Tokens tokens = {};
   std::vector<int32_t> targets = {};
   std::vector<NamedRange> small = {};  // parameters in the tensor at "small gradients"
@@ -73,7 +73,7 @@ struct Recording {
 };
 
 // Throws Error(usage) for sizes that 1, 2 and 4 ranks cannot share or a page cannot show.
-GptConfig config_of(const Options& options);
+Architecture architecture_of(const Options& options);
 
 // Runs tp 1, 2, 4 and, above 1, with sequence parallelism, in f32 on the CPU device.
 Recording record(const Options& options);

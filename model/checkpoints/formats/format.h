@@ -1,0 +1,58 @@
+// A family of models that people have as Hugging Face folders: what its config.json means, and what
+// its parameters are called. To add one: a file here, and its row in formats().
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "model/architecture.h"
+#include "model/name_table.h"
+
+namespace tplab {
+
+// config.json's entries, checked as they are read. `otherwise` stands for what the class defaults
+// to. Everything throws Error(bad_file) that names the file and the key.
+class ConfigJson {
+ public:
+  ConfigJson(const nlohmann::json& object, std::string path)
+      : object_(object), path_(std::move(path)) {}
+
+  int64_t size(const char* key) const;  // a whole number from 1 up
+  int64_t size(const char* key, int64_t otherwise) const {
+    return has(key) ? size(key) : otherwise;
+  }
+  double number(const char* key) const;
+  double number(const char* key, double otherwise) const {
+    return has(key) ? number(key) : otherwise;
+  }
+  bool flag(const char* key, bool otherwise) const;
+  std::string text(const char* key) const;
+  std::vector<std::string> texts(const char* key) const;
+  ConfigJson object(const char* key) const;
+
+  bool has(const char* key) const;  // and it is not null
+  [[noreturn]] void refuse(const char* key, const std::string& wanted) const;
+
+ private:
+  const nlohmann::json& at(const char* key, const std::string& wanted) const;
+
+  const nlohmann::json& object_;
+  std::string path_;
+};
+
+struct Format {
+  std::string_view model_type;  // config.json's
+  Architecture (*architecture)(const ConfigJson& config);
+  NameTable (*names)(const Architecture& architecture);
+};
+
+// Falcon-40B's and 180B's ("new_decoder_architecture"): two norms, one join of two branches.
+Format falcon_format();
+Format gpt_oss_format();
+Format gemma2_format();
+
+std::span<const Format> formats();
+
+}  // namespace tplab

@@ -1,0 +1,255 @@
+// Architectures other than GPT-2, as data: every parameter is listed, with its shape, its place in
+// the file that people have, and what two ranks hold of it.
+#include <catch2/catch.hpp>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "checkpoint_files.h"
+#include "model/checkpoints/formats/format.h"
+#include "model/files/json.h"
+#include "model/files/safetensors.h"
+#include "model/shard_plan.h"
+
+using namespace tplab;
+using namespace tplab::testing;
+using Catch::Contains;
+
+namespace {
+
+const Format& format_of(const std::string& type) {
+  for (const Format& format : formats())
+    if (format.model_type == type) return format;
+  FAIL("no format " << type);
+  return formats()[0];
+}
+
+struct Opened {
+  Architecture architecture;
+  NameTable names;
+};
+
+Opened opened(const std::string& text, const std::string& path = "config.json") {
+  const nlohmann::json object = parse_json_object(text, path);
+  const Format& format = format_of(object.at("model_type"));
+  Opened made{format.architecture(ConfigJson(object, path)), {}};
+  made.names = format.names(made.architecture);
+  return made;
+}
+
+Opened opened_folder(const std::string& folder, const std::string& config = "config.json") {
+  return opened(file_bytes(shared_data("hf/" + folder + "/" + config)), config);
+}
+
+// Element [r, c] of a parameter in its tensor's list of numbers.
+int64_t index_of(const NameRow& name, const ParameterRow& row, const Shape& tensor, int64_t r,
+                 int64_t c) {
+  const int64_t stored_row = name.piece.row(r);
+  const int64_t expert = name.all_experts ? row.id.at.expert : 0;
+  const int first = name.all_experts ? 1 : 0;
+  const int64_t cols = tensor.dims() == first + 2 ? tensor[first + 1] : 1;
+  const int64_t in_expert = name.transposed ? c * cols + stored_row : stored_row * cols + c;
+  return expert * (tensor.count() / (name.all_experts ? tensor[0] : 1)) + in_expert;
+}
+
+std::string rows_text(const Piece& piece) {
+  if (piece.length > 0)
+    return std::to_string(piece.length) + " of every " + std::to_string(piece.stride) + " from " +
+           std::to_string(piece.offset);
+  return piece.offset == 0 ? "" : "from " + std::to_string(piece.offset);
+}
+
+std::string line(const Opened& model, const ParameterRow& row, const ShardPlan& plan) {
+  const NameRow& name = name_row(model.names, row.id);
+  std::string text = row.tensor + " " + row.shape.text() + " = " + tensor_name(name, row.id);
+  if (name.all_experts) text += " expert " + std::to_string(row.id.at.expert);
+  if (const std::string rows = rows_text(name.piece); !rows.empty()) text += " rows " + rows;
+  if (name.transposed) text += " transposed";
+  return text + "; a rank " + plan.local_shape(row, 1).text();
+}
+
+// The lines of the parameters in block 0 and outside, of experts the last one's.
+std::vector<std::string> listing(const Opened& model) {
+  const ShardPlan plan(model.architecture, 2);
+  std::vector<std::string> lines;
+  int64_t last_expert = 0;
+  for (const ParameterRow& row : plan.rows()) last_expert = std::max(last_expert, row.id.at.expert);
+  for (const ParameterRow& row : plan.rows()) {
+    if (row.id.at.block > 0) continue;
+    if (row.id.at.expert != Place::kAll && row.id.at.expert != last_expert) continue;
+    lines.push_back(line(model, row, plan));
+  }
+  return lines;
+}
+
+using Lines = std::vector<std::string>;
+
+// As config.json says of them, without the file.
+const char* const kFalcon40b = R"({"model_type": "falcon", "new_decoder_architecture": true,
+  "hidden_size": 48, "num_attention_heads": 8, "num_kv_heads": 2, "num_hidden_layers": 2,
+  "ffn_hidden_size": 192, "vocab_size": 256, "max_position_embeddings": 128, "bias": false})";
+
+}  // namespace
+
+TEST_CASE("architectures: every number of a checkpoint is one parameter's, once") {
+  for (const std::string folder : {"falcon-40b", "gpt-oss", "gemma2"}) {
+    if (!has_shared_data("hf/" + folder)) continue;
+    const Opened model = opened_folder(folder);
+    const SafetensorsFile file(shared_data("hf/" + folder + "/model.safetensors"));
+    std::map<std::string, std::vector<int>> times;
+    for (const TensorInfo& info : file.tensors())
+      times[info.name].assign(static_cast<size_t>(info.shape.count()), 0);
+    for (const ParameterRow& row : parameters(model.architecture)) {
+      const NameRow& name = name_row(model.names, row.id);
+      const TensorInfo& info = file.at(tensor_name(name, row.id));
+      INFO(folder << ": " << row.tensor << " in " << info.name);
+      std::vector<int>& counts = times.at(info.name);
+      for (int64_t r = 0; r < row.shape[0]; ++r)
+        for (int64_t c = 0; c < cols_of(row.shape); ++c) {
+          const int64_t at = index_of(name, row, info.shape, r, c);
+          REQUIRE((at >= 0 && at < std::ssize(counts)));
+          ++counts[static_cast<size_t>(at)];
+        }
+    }
+    for (const auto& [name, counts] : times) {
+      INFO(folder << ": " << name);
+      CHECK(std::all_of(counts.begin(), counts.end(), [](int n) { return n == 1; }));
+    }
+  }
+}
+
+TEST_CASE("architectures: old spellings of a config.json mean the same") {
+  for (const std::string folder : {"falcon-40b", "gpt-oss", "gemma2"}) {
+    if (!has_shared_data("hf/" + folder)) continue;
+    INFO(folder);
+    CHECK(opened_folder(folder).architecture ==
+          opened_folder(folder, "config.v4.json").architecture);
+  }
+}
+
+TEST_CASE("architectures: Falcon-40B is one join of two branches, with a norm each") {
+  const Opened model = opened(kFalcon40b);
+  CHECK(model.architecture.blocks[1].size() == 1);
+  CHECK(
+      listing(model) ==
+      Lines{"embedding.weight [256, 48] = transformer.word_embeddings.weight; a rank [128, 48]",
+            "blocks.0.norm_0_0.weight [48] = transformer.h.0.ln_attn.weight; a rank [48]",
+            "blocks.0.norm_0_0.bias [48] = transformer.h.0.ln_attn.bias; a rank [48]",
+            "blocks.0.q.weight [48, 48] = transformer.h.0.self_attention.query_key_value.weight "
+            "rows 24 of every 36 from 0; a rank [24, 48]",
+            "blocks.0.k.weight [12, 48] = transformer.h.0.self_attention.query_key_value.weight "
+            "rows 6 of every 36 from 24; a rank [6, 48]",
+            "blocks.0.v.weight [12, 48] = transformer.h.0.self_attention.query_key_value.weight "
+            "rows 6 of every 36 from 30; a rank [6, 48]",
+            "blocks.0.attention_out.weight [48, 48] = transformer.h.0.self_attention.dense.weight; "
+            "a rank [48, 24]",
+            "blocks.0.norm_0_1.weight [48] = transformer.h.0.ln_mlp.weight; a rank [48]",
+            "blocks.0.norm_0_1.bias [48] = transformer.h.0.ln_mlp.bias; a rank [48]",
+            "blocks.0.up.weight [192, 48] = transformer.h.0.mlp.dense_h_to_4h.weight; "
+            "a rank [96, 48]",
+            "blocks.0.down.weight [48, 192] = transformer.h.0.mlp.dense_4h_to_h.weight; "
+            "a rank [48, 96]",
+            "norm.weight [48] = transformer.ln_f.weight; a rank [48]",
+            "norm.bias [48] = transformer.ln_f.bias; a rank [48]"});
+}
+
+TEST_CASE("architectures: gpt-oss has experts, sinks and windows in every other block") {
+  if (!has_shared_data("hf/gpt-oss")) return;
+  const Opened model = opened_folder("gpt-oss");
+  const auto& first = std::get<AttentionSpec>(model.architecture.blocks[0][0].branches[0].what);
+  const auto& second = std::get<AttentionSpec>(model.architecture.blocks[1][0].branches[0].what);
+  CHECK((first.window == 8 && second.window == 0 && first.sinks));
+  CHECK(first.rope->scaling.kind == Rope::Kind::yarn);
+  CHECK_FALSE(first.rope->scaling.truncate);
+  const std::string layer = "model.layers.0.";
+  CHECK(listing(model) ==
+        Lines{"embedding.weight [256, 32] = model.embed_tokens.weight; a rank [128, 32]",
+              "blocks.0.norm_0.weight [32] = " + layer + "input_layernorm.weight; a rank [32]",
+              "blocks.0.q.weight [64, 32] = " + layer + "self_attn.q_proj.weight; a rank [32, 32]",
+              "blocks.0.k.weight [16, 32] = " + layer + "self_attn.k_proj.weight; a rank [8, 32]",
+              "blocks.0.v.weight [16, 32] = " + layer + "self_attn.v_proj.weight; a rank [8, 32]",
+              "blocks.0.q.bias [64] = " + layer + "self_attn.q_proj.bias; a rank [32]",
+              "blocks.0.k.bias [16] = " + layer + "self_attn.k_proj.bias; a rank [8]",
+              "blocks.0.v.bias [16] = " + layer + "self_attn.v_proj.bias; a rank [8]",
+              "blocks.0.sinks.weight [8] = " + layer + "self_attn.sinks; a rank [4]",
+              "blocks.0.attention_out.weight [32, 64] = " + layer +
+                  "self_attn.o_proj.weight; a rank [32, 32]",
+              "blocks.0.attention_out.bias [32] = " + layer + "self_attn.o_proj.bias; a rank [32]",
+              "blocks.0.norm_1.weight [32] = " + layer +
+                  "post_attention_layernorm.weight; a rank [32]",
+              "blocks.0.router.weight [8, 32] = " + layer + "mlp.router.weight; a rank [8, 32]",
+              "blocks.0.router.bias [8] = " + layer + "mlp.router.bias; a rank [8]",
+              "blocks.0.experts.7.gate.weight [24, 32] = " + layer +
+                  "mlp.experts.gate_up_proj expert 7 rows 1 of every 2 from 0 transposed; "
+                  "a rank [12, 32]",
+              "blocks.0.experts.7.up.weight [24, 32] = " + layer +
+                  "mlp.experts.gate_up_proj expert 7 rows 1 of every 2 from 1 transposed; "
+                  "a rank [12, 32]",
+              "blocks.0.experts.7.gate.bias [24] = " + layer +
+                  "mlp.experts.gate_up_proj_bias expert 7 rows 1 of every 2 from 0; a rank [12]",
+              "blocks.0.experts.7.up.bias [24] = " + layer +
+                  "mlp.experts.gate_up_proj_bias expert 7 rows 1 of every 2 from 1; a rank [12]",
+              "blocks.0.experts.7.down.weight [32, 24] = " + layer +
+                  "mlp.experts.down_proj expert 7 transposed; a rank [32, 12]",
+              "blocks.0.down.bias [32, 8] = " + layer +
+                  "mlp.experts.down_proj_bias transposed; a rank [32, 4]",
+              "norm.weight [32] = model.norm.weight; a rank [32]",
+              "head.weight [256, 32] = lm_head.weight; a rank [128, 32]"});
+}
+
+TEST_CASE("architectures: Gemma 2 has norms before and after, and soft caps") {
+  if (!has_shared_data("hf/gemma2")) return;
+  const Opened model = opened_folder("gemma2");
+  CHECK(model.architecture.logits_softcap == 3);
+  CHECK(model.architecture.embedding_scale == Approx(std::sqrt(32.0)).epsilon(1e-15));
+  const auto& attention = std::get<AttentionSpec>(model.architecture.blocks[0][0].branches[0].what);
+  CHECK((attention.softcap == 2 && attention.window == 8));
+  CHECK(attention.scale == Approx(1 / std::sqrt(12.0)).epsilon(1e-15));
+  for (const ParameterRow& row : parameters(model.architecture))
+    if (row.id.role == Role::norm) CHECK(row.initial.mean == 0);  // 1 + weight
+  const std::string layer = "model.layers.0.";
+  CHECK(listing(model) ==
+        Lines{"embedding.weight [256, 32] = model.embed_tokens.weight; a rank [128, 32]",
+              "blocks.0.norm_0.weight [32] = " + layer + "input_layernorm.weight; a rank [32]",
+              "blocks.0.q.weight [64, 32] = " + layer + "self_attn.q_proj.weight; a rank [32, 32]",
+              "blocks.0.k.weight [32, 32] = " + layer + "self_attn.k_proj.weight; a rank [16, 32]",
+              "blocks.0.v.weight [32, 32] = " + layer + "self_attn.v_proj.weight; a rank [16, 32]",
+              "blocks.0.attention_out.weight [32, 64] = " + layer +
+                  "self_attn.o_proj.weight; a rank [32, 32]",
+              "blocks.0.norm_0_after.weight [32] = " + layer +
+                  "post_attention_layernorm.weight; a rank [32]",
+              "blocks.0.norm_1.weight [32] = " + layer +
+                  "pre_feedforward_layernorm.weight; a rank [32]",
+              "blocks.0.gate.weight [64, 32] = " + layer + "mlp.gate_proj.weight; a rank [32, 32]",
+              "blocks.0.up.weight [64, 32] = " + layer + "mlp.up_proj.weight; a rank [32, 32]",
+              "blocks.0.down.weight [32, 64] = " + layer + "mlp.down_proj.weight; a rank [32, 32]",
+              "blocks.0.norm_1_after.weight [32] = " + layer +
+                  "post_feedforward_layernorm.weight; a rank [32]",
+              "norm.weight [32] = model.norm.weight; a rank [32]"});
+}
+
+TEST_CASE("architectures: a config.json that does not say what it must is refused by its key") {
+  const auto refused = [](const std::string& key, const nlohmann::json& value) {
+    nlohmann::json object = nlohmann::json::parse(kFalcon40b);
+    object[key] = value;
+    return refusal([&] { (void)opened(object.dump(), "the/config.json"); });
+  };
+  CHECK_THAT(refused("hidden_size", nullptr), Contains("the/config.json: hidden_size is 'null'"));
+  CHECK_THAT(refused("hidden_size", 50), Contains("hidden_size is '50'"));
+  CHECK_THAT(refused("num_kv_heads", 3), Contains("num_kv_heads is '3'"));
+  CHECK_THAT(refused("num_attention_heads", 0), Contains("num_attention_heads is '0'"));
+  CHECK_THAT(refused("layer_norm_epsilon", "x"), Contains("layer_norm_epsilon"));
+  CHECK_THAT(refused("new_decoder_architecture", false), Contains("new_decoder_architecture"));
+}
+
+TEST_CASE("architectures: what ranks cannot share is refused by its name in the config") {
+  const Architecture falcon = opened(kFalcon40b).architecture;
+  CHECK(tps_that_work(falcon) == "1 or 2");
+  CHECK_THROWS_WITH(ShardPlan(falcon, 4),
+                    Contains("num_key_value_heads 2 does not divide by tp 4"));
+}
+
+TEST_CASE("architectures: a GPT's sizes mean a network, and the network means them") {
+  for (const Preset& preset : presets()) CHECK(gpt_config(preset.config) == preset.config);
+  CHECK_THROWS_WITH(gpt_config(opened(kFalcon40b).architecture), Contains("the model is another"));
+  CHECK_THROWS_WITH(Architecture(GptConfig{.n_layer = 1, .n_head = 0}), Contains("n_head is 0"));
+}
