@@ -225,7 +225,7 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
   std::vector<std::unique_ptr<WatchedSource>> weights(n);
   WorldsInTurn worlds(bench.worlds(), [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
     const ShardPlan plan(source.architecture(), bench.tps[w], bench.model.uneven);
-    auto gpt = std::make_shared<const Gpt>(rank, *weights[w], plan, parse_dtype(bench.dtype));
+    auto gpt = std::make_shared<const Network>(rank, *weights[w], plan, parse_dtype(bench.dtype));
     return [&times, w, turn = make_turn(w, rank, std::move(gpt))] {
       for (int64_t i = 0; i < times[w]; ++i) turn();
     };

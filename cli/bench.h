@@ -9,7 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/worlds_in_turn.h"
-#include "model/gpt.h"
+#include "model/network.h"
 #include "model/tokens.h"
 #include "sim/measure.h"
 #include "sim/world.h"
@@ -121,7 +121,8 @@ struct ModelBench {
 
 // What a rank does `times` over in one turn; called on every rank.
 using ModelTurn = std::function<void()>;
-using MakeTurn = std::function<ModelTurn(size_t world, Rank& rank, std::shared_ptr<const Gpt> gpt)>;
+using MakeTurn =
+    std::function<ModelTurn(size_t world, Rank& rank, std::shared_ptr<const Network> gpt)>;
 
 // Runs the model at every tp, all of them loaded, in `repeat` rounds of one turn each. A first
 // round loads the weights and warms up; it tells how often a turn of at least a fifth of a second

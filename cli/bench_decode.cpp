@@ -26,8 +26,8 @@ struct DecodeBench : ModelBench {
 
   void run();
   void choose_lengths(const Architecture& architecture);
-  std::vector<Array> read_by_a_step(const Gpt& gpt, const KvCache& cache) const;
-  void turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_first,
+  std::vector<Array> read_by_a_step(const Network& gpt, const KvCache& cache) const;
+  void turn(Rank& rank, const Network& gpt, KvCache& cache, bool ledger_first,
             DecodeTiming& timing) const;
   std::vector<DecodeTiming> measure(const WeightSource& source);
   double step_bytes(const Architecture& architecture) const;
@@ -64,7 +64,7 @@ double DecodeBench::step_bytes(const Architecture& architecture) const {
 
 // This rank's weights, but for the tables of which a step reads a row, and the part of the cache
 // that is filled in the middle of a turn.
-std::vector<Array> DecodeBench::read_by_a_step(const Gpt& gpt, const KvCache& cache) const {
+std::vector<Array> DecodeBench::read_by_a_step(const Network& gpt, const KvCache& cache) const {
   const FlatParameters& flat = gpt.parameters();
   std::vector<Array> arrays;
   for (const FlatEntry& entry : flat.layout.entries()) {
@@ -85,7 +85,7 @@ std::vector<Array> DecodeBench::read_by_a_step(const Gpt& gpt, const KvCache& ca
 }
 
 // Fills the cache, then times `steps` steps, every other one with the ledger off, and the reads.
-void DecodeBench::turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_first,
+void DecodeBench::turn(Rank& rank, const Network& gpt, KvCache& cache, bool ledger_first,
                        DecodeTiming& timing) const {
   const Tokens prompt = random_tokens(gpt.architecture(), seq),
                token = random_tokens(gpt.architecture(), 1);
@@ -124,7 +124,7 @@ void DecodeBench::turn(Rank& rank, const Gpt& gpt, KvCache& cache, bool ledger_f
 std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
   std::vector<DecodeTiming> timings(tps.size());
   const auto make_turn = [&](size_t w, Rank& rank,
-                             const std::shared_ptr<const Gpt>& gpt) -> ModelTurn {
+                             const std::shared_ptr<const Network>& gpt) -> ModelTurn {
     auto cache = std::make_shared<KvCache>(gpt->new_cache(batch));
     return [&, w, gpt, cache, ledger_first = true]() mutable {
       turn(rank, *gpt, *cache, ledger_first, timings[w]);

@@ -33,7 +33,7 @@ std::vector<Paired> ForwardBench::measure(const WeightSource& source) {
   std::vector<Paired> timings(tps.size());
   std::vector<int64_t> every(tps.size(), 1);
   const auto make_turn = [&](size_t w, Rank& rank,
-                             const std::shared_ptr<const Gpt>& gpt) -> ModelTurn {
+                             const std::shared_ptr<const Network>& gpt) -> ModelTurn {
     const auto product = std::make_shared<ProductBeside>(
         rank, parse_dtype(dtype), forward_flops(source.architecture(), batch, T));
     return [&, w, gpt, product] {

@@ -177,7 +177,7 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
   result.start_ns = now_ns();
   std::optional<Printer> printer;
   world.run([&](Rank& rank) {
-    const Gpt gpt(rank, weights, plan, type);
+    const Network gpt(rank, weights, plan, type);
     rank.comm().barrier();
     const bool first = rank.index() == 0;
     if (first) {

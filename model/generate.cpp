@@ -74,7 +74,7 @@ int32_t pick(std::span<const double> logits, const Sampling& sampling, uint64_t 
   return kept.back().token;  // target rounded up to the total
 }
 
-std::vector<int32_t> generate(const Gpt& gpt, const std::vector<int32_t>& prompt, int64_t n_new,
+std::vector<int32_t> generate(const Network& gpt, const std::vector<int32_t>& prompt, int64_t n_new,
                               const Sampling& sampling, const OnToken& on_token) {
   check(sampling);
   const auto block = static_cast<size_t>(gpt.architecture().context);

@@ -7,7 +7,7 @@
 
 #include "model/finite.h"
 #include "model/generate.h"
-#include "model/gpt.h"
+#include "model/network.h"
 #include "sim/error.h"
 #include "sim/measure.h"
 #include "sim/ops.h"
@@ -47,7 +47,7 @@ Tokens columns(const Tokens& tokens, int64_t begin, int64_t length) {
 }
 
 // The logits of the last positions, got one token at a time from a cache.
-std::vector<double> decode_with_cache(const Gpt& gpt, const Tokens& tokens, int64_t steps) {
+std::vector<double> decode_with_cache(const Network& gpt, const Tokens& tokens, int64_t steps) {
   const int64_t B = tokens.batch, V = gpt.architecture().vocabulary, n = steps + 1;
   std::vector<double> all(static_cast<size_t>(B * n * V));  // [B, n, V]
   std::vector<double> logits(static_cast<size_t>(B * V));   // [B, 1, V]
@@ -89,7 +89,8 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
                .make_comm = options.make_comm});
   run.ranks = world.run([&](Rank& rank) {
     const auto r = static_cast<size_t>(rank.index());
-    const Gpt gpt(rank, options.model_weights ? *options.model_weights : source, plan, run.dtype);
+    const Network gpt(rank, options.model_weights ? *options.model_weights : source, plan,
+                      run.dtype);
     const Tensor<Replicated> logits = gpt.forward(options.tokens);
     capture.stop(rank.index());
     run.forward[r] = rank.ledger().events();

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/loader.h"
+#include "model/layers/loader.h"
 #include "sim/recorder.h"
 #include "sim/world.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "model/gpt.h"
+#include "model/network.h"
 #include "model/training/memory.h"
 #include "sim/error.h"
 #include "sim/measure.h"
@@ -56,7 +56,7 @@ using TakeStep = std::function<void(int64_t step)>;
 TakeStep load(Rank& rank, const WeightSource& source, const ShardPlan& plan,
               const StepOptions& options, const StepData& data) {
   if (options.forward_only) {
-    const auto gpt = std::make_shared<const Gpt>(rank, source, plan, options.trainer.dtype);
+    const auto gpt = std::make_shared<const Network>(rank, source, plan, options.trainer.dtype);
     const Tokens mine = part_of_replica(data.tokens, rank.dp_size(), rank.dp_index());
     return [gpt, mine](int64_t) { (void)gpt->forward(mine); };
   }

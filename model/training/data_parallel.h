@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "model/loader.h"
+#include "model/layers/loader.h"
 
 namespace tplab {
 

@@ -124,7 +124,7 @@ class TrainerOf final : public Trainer {
                       .regather = options_.sp && options_.sp_regather,
                       .recompute = options_.recompute};
       const int64_t before = rank_.device().memory().current_bytes;
-      typename BasicGpt<Residual>::Tape tape;
+      typename BasicNetwork<Residual>::Tape tape;
       result.loss += gpt_.loss(batch, pass, &tape);
       result.activation_bytes = rank_.device().memory().current_bytes - before;
       result.forward_s += seconds_since(clock);
@@ -173,7 +173,7 @@ class TrainerOf final : public Trainer {
 
   Rank& rank_;
   TrainerOptions options_;
-  BasicGpt<Residual> gpt_;
+  BasicNetwork<Residual> gpt_;
   Optimizer optimizer_;
   bool has_learned_ = false;  // a step, since it was made
 };

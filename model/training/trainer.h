@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/gpt.h"
+#include "model/network.h"
 #include "model/training/optimizer.h"
 
 namespace tplab {

@@ -139,7 +139,7 @@ TEST_CASE("explore: the line shown for a step is that line of the source") {
     look.choose(run["tp"], run["sp"]);
     look.browser.key("Home");
     for (size_t i = 0; i < look.steps(); ++i) {
-      std::istringstream where(look.browser.text("#code .file"));  // "model/mlp.cpp, line 24"
+      std::istringstream where(look.browser.text("#code .file"));  // "model/layers/mlp.cpp, line 24"
       std::string file, word, line, wanted;
       int number = 0;
       where >> file >> word >> number;
@@ -151,7 +151,7 @@ TEST_CASE("explore: the line shown for a step is that line of the source") {
       look.browser.key("ArrowRight");
     }
   }
-  CHECK(files.size() == 6);
+  CHECK(files.size() == 8);
 }
 
 // The cells of the tensor that is shown: where each is in the whole, and its number, by rank.

@@ -1,7 +1,7 @@
 // expect: could not convert .* from .*initializer list.* to .*Gradients
 // expect: no viable conversion .*Dual<tplab::Replicated>.* to .*Invariant
 // Under SP the norms' gradients are terms of a sum until param_backward (Megatron-LM#443).
-#include "model/loader.h"
+#include "model/layers/loader.h"
 
 using namespace tplab;
 

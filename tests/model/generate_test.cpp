@@ -21,7 +21,7 @@ std::vector<std::vector<int32_t>> generate_at(int tp, const std::vector<int32_t>
   const ShardPlan plan(source->architecture(), tp);
   std::vector<std::vector<int32_t>> tokens(static_cast<size_t>(tp));
   World({.tp = tp}).run([&](Rank& rank) {
-    const Gpt gpt(rank, *source, plan, DType::f64);
+    const Network gpt(rank, *source, plan, DType::f64);
     tokens[static_cast<size_t>(rank.index())] = generate(gpt, prompt, n_new, sampling);
   });
   return tokens;
@@ -90,7 +90,7 @@ TEST_CASE("generate: past the block the context slides, as if recomputed without
   const auto source = initial_weights(find_preset("nano-cpu").config);
   const ShardPlan plan(source->architecture(), 1);
   World({.tp = 1}).run([&](Rank& rank) {
-    const Gpt gpt(rank, *source, plan, DType::f64);
+    const Network gpt(rank, *source, plan, DType::f64);
     std::vector<int32_t> context = prompt;
     std::vector<double> logits;
     for (int64_t i = 0; i < n_new; ++i) {
@@ -110,7 +110,7 @@ TEST_CASE("generate: stops when told to") {
   const auto source = initial_weights(find_preset("nano-cpu").config);
   const ShardPlan plan(source->architecture(), 1);
   World({.tp = 1}).run([&](Rank& rank) {
-    const Gpt gpt(rank, *source, plan, DType::f32);
+    const Network gpt(rank, *source, plan, DType::f32);
     int seen = 0;
     const auto tokens = generate(gpt, {1}, 10, {}, [&](int32_t) { return ++seen < 3; });
     CHECK(tokens.size() == 3);

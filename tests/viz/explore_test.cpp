@@ -166,7 +166,8 @@ TEST_CASE("explore: a page is refused when a step's line is gone, is there twice
     CHECK_THROWS_WITH(page_data(small(), changed(from, to)), Contains(what));
   };
   CHECK_NOTHROW(page_data(small(), changed("not there", "")));
-  refused("watch(\"qkv\"", "show(\"qkv\"", "'watch(\"qkv\"' is in model/attention.cpp 0 times");
+  refused("watch(\"qkv\"", "show(\"qkv\"",
+          "'watch(\"qkv\"' is in model/layers/attention.cpp 0 times");
   refused("S::write(", "leave(", "'S::write(' is in");
   refused("(void)watch(\"heads\"", "(void)watch(\"heads\", x);\n(void)watch(\"heads\"",
           "attention.cpp 2 times");

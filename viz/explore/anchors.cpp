@@ -10,7 +10,7 @@ namespace tplab::explore {
 
 namespace {
 
-constexpr std::string_view kStreamFile = "model/stream.h";
+constexpr std::string_view kStreamFile = "model/layers/stream.h";
 
 [[noreturn]] void missing(std::string_view what, std::string_view file, size_t times) {
   throw Error(ErrorKind::run,

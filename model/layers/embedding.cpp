@@ -1,10 +1,12 @@
-#include "model/embedding.h"
+#include "model/layers/embedding.h"
 
 #include "sim/ops.h"
 
 namespace tplab {
 
 namespace {
+
+constexpr std::string_view kKey = "embed";  // of its dropout
 
 std::vector<int32_t> positions_of(const Tokens& tokens, int64_t first) {  // [B, T]
   std::vector<int32_t> positions;
@@ -20,7 +22,11 @@ template <class Residual>
 Embedding<Residual>::Embedding(Loader& loader)
     : wte_(loader.load<Varying>(weight_of(Role::token_embedding))),
       wpe_(loader.load<Invariant>(weight_of(Role::position_embedding))),
-      first_row_(loader.rank().index() * loader.plan().vocab_local()) {}
+      first_row_(loader.rank().index() * loader.plan().vocab_local()) {
+  const Architecture& architecture = loader.plan().architecture();
+  if (architecture.positions != PositionKind::learned) not_computed("rotary positions");
+  if (architecture.embedding_scale != 1) not_computed("scales of the embedding");
+}
 
 template <class Residual>
 Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,
@@ -31,7 +37,7 @@ Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,
   Tensor<Invariant> pos =
       embedding(positions_of(tokens, first_position), tokens.shape(), wpe_.value);
   Tensor<Invariant> x = watch("out", add(std::move(tok), std::move(pos)));
-  return pass.drop(S::begin(std::move(x)));
+  return pass.drop(S::begin(std::move(x)), kKey);
 }
 
 template <class Residual>
@@ -39,7 +45,7 @@ void Embedding<Residual>::backward(Rank& rank, Grad<Residual> dy, const Tokens& 
                                    const Pass& pass) const {
   auto scope = rank.at("embed");
   const Grad<Invariant> dx =  // [B, T, C]
-      watch("grad", S::begin_backward(pass.drop(std::move(dy))));
+      watch("grad", S::begin_backward(pass.drop(std::move(dy), kKey)));
   embedding_backward(tokens.ids, leave_backward(dx), wte_.value, wte_.grad, first_row_);
   embedding_backward(positions_of(tokens, 0), dx, wpe_.value, wpe_.grad);
 }

@@ -59,7 +59,7 @@ struct Stream<VaryingT> {
   static Tensor<Param> param(const Tensor<Invariant>& w) {
     return w.present() ? enter(w) : Tensor<Param>();
   }
-  // Of all small parameters together: one all-reduce a step (model/loader.h).
+  // Of all small parameters together: one all-reduce a step (model/layers/loader.h).
   static Grad<Invariant> param_backward(Grad<Param> dw) { return enter_backward(std::move(dw)); }
 
   static Positions positions(const Tensor<VaryingT>& x) {

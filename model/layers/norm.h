@@ -1,24 +1,27 @@
-// A layer norm over the whole width, of each position on the stream.
+// A norm over the whole width, of each position on the stream.
 #pragma once
 
 #include <utility>
 
-#include "model/loader.h"
+#include "model/layers/loader.h"
 #include "sim/ops.h"
 
 namespace tplab {
 
 // (x - mean) / sqrt(var + eps) * weight + bias.   No communication.
+//   source: Ba et al. 2016
 template <class Residual>
-class LayerNorm {
+class Norm {
   using S = Stream<Residual>;
 
  public:
-  // at: before which addition to the stream; outside the blocks, before the head.
-  LayerNorm(Loader& loader, Place at)
+  // Throws Error(unavailable) for a kind that is described and not computed yet.
+  Norm(Loader& loader, const NormSpec& spec, Place at)
       : weight_(loader.load_small<Residual>(weight_of(Role::norm, at))),
         bias_(loader.load_small<Residual>(bias_of(Role::norm, at))),
-        eps_(loader.plan().architecture().final_norm.eps) {}
+        eps_(spec.eps) {
+    if (spec.kind != NormSpec::Kind::layer || spec.plus_one) not_computed("RMS norms");
+  }
 
   // x: [B, T, C]   weight, bias: [C]   ->   [B, T, C]
   Tensor<Residual> forward(const Tensor<Residual>& x) const {

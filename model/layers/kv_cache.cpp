@@ -1,4 +1,4 @@
-#include "model/kv_cache.h"
+#include "model/layers/kv_cache.h"
 
 #include <type_traits>
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/loader.h"
-#include "model/pass.h"
+#include "model/layers/loader.h"
+#include "model/layers/pass.h"
 #include "model/tokens.h"
 
 namespace tplab {

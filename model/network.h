@@ -1,13 +1,12 @@
-// nanoGPT's GPT, from one rank's view.
+// A network, from one rank's view.
 #pragma once
 
 #include <optional>
 #include <vector>
 
-#include "model/block.h"
-#include "model/embedding.h"
-#include "model/kv_cache.h"
-#include "model/loss.h"
+#include "model/layers/block.h"
+#include "model/layers/head.h"
+#include "model/layers/kv_cache.h"
 #include "model/shard_plan.h"
 #include "model/tokens.h"
 
@@ -20,7 +19,7 @@ struct MicroBatch {
   double weight = 1;             // of a position: see Targets
 };
 
-// embedding, L blocks, a final norm, and a head split by vocabulary, tied to the embedding or not.
+// What an architecture says: an embedding, blocks, a final norm, and a head.
 //
 // Residual says how the stream between layers lives: Invariant is TP, VaryingT adds sequence
 // parallelism (model/stream.h), for training.
@@ -28,13 +27,14 @@ struct MicroBatch {
 //   all-gather of the logits to generate or 3 all-reduces of [B, T] for the loss; backward 2 L + 1
 //   source: Radford et al. 2019; karpathy/nanoGPT model.py
 template <class Residual>
-class BasicGpt {
+class BasicNetwork {
   using S = Stream<Residual>;
 
  public:
-  // Copies this rank's shards from the source. Every rank makes its own.
-  BasicGpt(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
-           Purpose purpose = Purpose::generate);
+  // Copies this rank's shards from the source. Every rank makes its own. Throws Error(unavailable)
+  // for an architecture with parts that are not computed yet.
+  BasicNetwork(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
+               Purpose purpose = Purpose::generate);
 
   // Logits of every position, the same on every rank.   tokens: [B, T]   ->   [B, T, V]
   // Throws Error(usage) if a token is outside the vocabulary or T is longer than the block.
@@ -49,8 +49,7 @@ class BasicGpt {
   struct Tape {
     std::vector<typename Block<Residual>::Saved> blocks;
     Tensor<Residual> last;  // of the stream, before the final norm
-    SavedInput<Residual> head_input;
-    std::optional<CrossEntropy> loss;
+    typename Head<Residual>::Saved head;
   };
 
   // The loss of a micro-batch, the same on every rank of the group. Fills `tape` unless it is null.
@@ -68,22 +67,20 @@ class BasicGpt {
   const FlatParameters& parameters() const { return flat_; }
 
  private:
-  explicit BasicGpt(Loader loader);
+  explicit BasicNetwork(Loader loader);
   static std::vector<Block<Residual>> load_blocks(Loader& loader);
   Tensor<Residual> stream(const Tokens& tokens, const Pass& pass, Tape* tape) const;  // [B, T, C]
-  Tensor<Replicated> gathered_logits(const Tensor<Residual>& x) const;
-  VocabPart vocab_part() const;
 
   Rank& rank_;
   ShardPlan plan_;
   DType dtype_;
   Embedding<Residual> embedding_;
   std::vector<Block<Residual>> blocks_;
-  LayerNorm<Residual> final_norm_;
-  Parameter<Varying> head_;  // [V/tp, C]
+  Norm<Residual> final_norm_;
+  Head<Residual> head_;
   FlatParameters flat_;
 };
 
-using Gpt = BasicGpt<Invariant>;
+using Network = BasicNetwork<Invariant>;
 
 }  // namespace tplab

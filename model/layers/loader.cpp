@@ -1,4 +1,4 @@
-#include "model/loader.h"
+#include "model/layers/loader.h"
 
 #include <fmt/format.h>
 
@@ -7,6 +7,11 @@
 #include "sim/error.h"
 
 namespace tplab {
+
+void not_computed(const std::string& what) {
+  throw Error(ErrorKind::unavailable, what + " are described, and not computed yet",
+              "use a model of nanoGPT's or GPT-2's kind");
+}
 
 Loader::Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
                Purpose purpose)

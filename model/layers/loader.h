@@ -3,10 +3,11 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "model/flat_layout.h"
-#include "model/stream.h"
+#include "model/layers/stream.h"
 #include "model/weights.h"
 #include "sim/tensor.h"
 
@@ -38,6 +39,9 @@ struct Gradients {
   Tensor<Varying> split;    // of the sharded parameters
   Tensor<Invariant> whole;  // of wpe and, after SP's sum, the small ones
 };
+
+// Throws Error(unavailable): an architecture may be described before its layers are written.
+[[noreturn]] void not_computed(const std::string& what);
 
 // Copies one rank's part of each parameter from where weights come from to its device.
 class Loader {

@@ -1,4 +1,4 @@
-#include "model/loss.h"
+#include "model/layers/loss.h"
 
 #include <cmath>
 #include <vector>

@@ -1,8 +1,8 @@
-#include "model/gpt.h"
+#include "model/network.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <iterator>
 
 #include "sim/collectives.h"
 #include "sim/error.h"
@@ -39,38 +39,37 @@ void check_targets(const MicroBatch& batch, const Architecture& architecture) {
 }  // namespace
 
 template <class Residual>
-BasicGpt<Residual>::BasicGpt(Rank& rank, const WeightSource& source, const ShardPlan& plan,
-                             DType dtype, Purpose purpose)
-    : BasicGpt(Loader(rank, source, plan, dtype, purpose)) {}
+BasicNetwork<Residual>::BasicNetwork(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+                                     DType dtype, Purpose purpose)
+    : BasicNetwork(Loader(rank, source, plan, dtype, purpose)) {}
 
 template <class Residual>
-BasicGpt<Residual>::BasicGpt(Loader loader)
+BasicNetwork<Residual>::BasicNetwork(Loader loader)
     : rank_(loader.rank()),
       plan_(loader.plan()),
       dtype_(loader.dtype()),
       embedding_(loader),
       blocks_(load_blocks(loader)),
-      final_norm_(loader, Place{}),
-      head_(plan_.architecture().tied_head ? embedding_.table()
-                                           : loader.load<Varying>(weight_of(Role::head))),
+      final_norm_(loader, plan_.architecture().final_norm, Place{}),
+      head_(loader, embedding_),
       flat_(loader.flat()) {}
 
 template <class Residual>
-Tensor<Replicated> BasicGpt<Residual>::forward(const Tokens& tokens) const {
-  return gathered_logits(stream(tokens, {}, nullptr));
+Tensor<Replicated> BasicNetwork<Residual>::forward(const Tokens& tokens) const {
+  return head_.logits(rank_, stream(tokens, {}, nullptr));
 }
 
 template <class Residual>
-Tensor<Replicated> BasicGpt<Residual>::next(
+Tensor<Replicated> BasicNetwork<Residual>::next(
     const Tokens& tokens, KvCache& cache) const requires same<Residual, Invariant> {
   Tensor<Residual> x = stream(tokens, {.cache = &cache}, nullptr);
   cache.advance(tokens.length);
-  return gathered_logits(last_position(x));
+  return head_.logits(rank_, last_position(x));
 }
 
 template <class Residual>
-Tensor<Residual> BasicGpt<Residual>::stream(const Tokens& tokens, const Pass& pass,
-                                            Tape* tape) const {
+Tensor<Residual> BasicNetwork<Residual>::stream(const Tokens& tokens, const Pass& pass,
+                                                Tape* tape) const {
   const int64_t past = pass.cache ? pass.cache->length() : 0;
   check_tokens(tokens, past, architecture());
   Tensor<Residual> x = embedding_.forward(rank_, tokens, past, pass);  // [B, T, C]
@@ -82,38 +81,16 @@ Tensor<Residual> BasicGpt<Residual>::stream(const Tokens& tokens, const Pass& pa
 }
 
 template <class Residual>
-Tensor<Replicated> BasicGpt<Residual>::gathered_logits(const Tensor<Residual>& x) const {
-  auto scope = rank_.at("head");
-  Tensor<Varying> logits = matmul(S::read(x), head_.value);           // [B, T, V/tp]
-  return watch("logits", gather(logits, architecture().vocabulary));  // [B, T, V]
-}
-
-template <class Residual>
-double BasicGpt<Residual>::loss(const MicroBatch& batch, const Pass& pass, Tape* tape) const {
+double BasicNetwork<Residual>::loss(const MicroBatch& batch, const Pass& pass, Tape* tape) const {
   check_targets(batch, architecture());
   const Tensor<Residual> x = stream(batch.tokens, pass, tape);
-  auto scope = rank_.at("head");
-  const Tensor<Replicated> in = S::read(x);
-  CrossEntropy loss(matmul(in, head_.value), vocab_part(), {batch.targets, batch.weight});
-  if (!tape) return loss.loss;
-  tape->head_input = {x, in, pass.regather};
-  tape->loss = std::move(loss);
-  return tape->loss->loss;
+  return head_.loss(rank_, x, {batch.targets, batch.weight}, pass, tape ? &tape->head : nullptr);
 }
 
 template <class Residual>
-void BasicGpt<Residual>::backward(const MicroBatch& batch, const Pass& pass, Tape tape) const {
-  Grad<Residual> dx;  // [B, T, C]
-  {
-    auto scope = rank_.at("head");
-    const Grad<Varying> dlogits =  // [B, T, V/tp]
-        std::move(*tape.loss).backward(vocab_part(), {batch.targets, batch.weight});
-    dx =
-        S::read_backward(matmul_backward(dlogits, tape.head_input.read(), head_.value, head_.grad));
-    (void)watch("grad", dx);
-    tape.loss.reset();
-    tape.head_input = {};
-  }
+void BasicNetwork<Residual>::backward(const MicroBatch& batch, const Pass& pass, Tape tape) const {
+  Grad<Residual> dx =  // [B, T, C]
+      head_.backward(rank_, {batch.targets, batch.weight}, std::move(tape.head));
   dx = final_norm_.backward(std::move(dx), tape.last);
   while (!tape.blocks.empty()) {
     const Block<Residual>& block = blocks_[tape.blocks.size() - 1];
@@ -124,7 +101,7 @@ void BasicGpt<Residual>::backward(const MicroBatch& batch, const Pass& pass, Tap
 }
 
 template <class Residual>
-Gradients BasicGpt<Residual>::finish_gradients() const {
+Gradients BasicNetwork<Residual>::finish_gradients() const {
   const FlatLayout& layout = flat_.layout;
   const auto view = [&](int64_t begin, int64_t end) {
     return flat_.gradients.part(begin, Shape{end - begin});
@@ -143,20 +120,14 @@ Gradients BasicGpt<Residual>::finish_gradients() const {
 }
 
 template <class Residual>
-VocabPart BasicGpt<Residual>::vocab_part() const {
-  const int64_t first = rank_.index() * plan_.vocab_local();
-  return {first, std::clamp<int64_t>(architecture().vocabulary - first, 0, plan_.vocab_local())};
-}
-
-template <class Residual>
-std::vector<Block<Residual>> BasicGpt<Residual>::load_blocks(Loader& loader) {
+std::vector<Block<Residual>> BasicNetwork<Residual>::load_blocks(Loader& loader) {
   std::vector<Block<Residual>> blocks;
-  for (int64_t i = 0; i < loader.plan().architecture().layers(); ++i)
-    blocks.emplace_back(loader, i);
+  for (const std::vector<JoinSpec>& joins : loader.plan().architecture().blocks)
+    blocks.emplace_back(loader, joins, std::ssize(blocks));
   return blocks;
 }
 
-template class BasicGpt<Invariant>;
-template class BasicGpt<VaryingT>;
+template class BasicNetwork<Invariant>;
+template class BasicNetwork<VaryingT>;
 
 }  // namespace tplab

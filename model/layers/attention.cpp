@@ -1,0 +1,66 @@
+#include "model/layers/attention.h"
+
+#include <cmath>
+
+namespace tplab {
+
+namespace {
+
+// To what the device takes: null for no dropout.
+const DropoutMask* or_null(const std::optional<DropoutMask>& mask) {
+  return mask ? &*mask : nullptr;
+}
+
+void require_computed(const AttentionSpec& spec) {
+  if (spec.kv_heads != spec.heads) not_computed("heads that share keys");
+  if (spec.qk_norm) not_computed("norms of queries and keys");
+  if (spec.rope) not_computed("rotary positions");
+  if (spec.window != 0) not_computed("windows");
+  if (spec.sinks) not_computed("sinks");
+  if (spec.softcap != 0) not_computed("soft caps");
+  if (spec.scale != 1 / std::sqrt(static_cast<double>(spec.head_size)))
+    not_computed("other scales of attention");
+}
+
+}  // namespace
+
+Attention::Attention(Loader& loader, const AttentionSpec& spec, Place at)
+    : qkv_(loader.load<Varying>(weight_of(Role::q, at))),
+      qkv_bias_(loader.load<Varying>(bias_of(Role::q, at))),
+      out_(loader.load<Varying>(weight_of(Role::attention_out, at))),
+      heads_(loader.plan().part(spec.heads, 1, loader.rank().index())),
+      whole_heads_(spec.heads),
+      at_(at) {
+  require_computed(spec);
+}
+
+Tensor<Partial> Attention::forward(const Tensor<Replicated>& x, const Pass& pass,
+                                   Saved* saved) const {
+  Tensor<Varying> qkv = watch("qkv", linear(x, qkv_.value, qkv_bias_.value), 3);  // [B, T, 3C/tp]
+  Attended<Varying> heads;                                                        // [B, T, C/tp]
+  if (pass.cache) {
+    KvPair past = pass.cache->layer(at_.block);
+    heads.y = cached_attention(qkv, heads_.size(), pass.cache->length(), past.keys, past.values);
+  } else {
+    heads = causal_attention(qkv, heads_.size(), or_null(mask(pass, qkv.shape()[1])));
+  }
+  (void)watch("heads", heads.y);
+  if (saved) *saved = {qkv, heads};
+  return matmul(heads.y, out_.value);  // [B, T, C]
+}
+
+Grad<Replicated> Attention::backward(const Grad<Partial>& dy, const Tensor<Replicated>& x,
+                                     const Pass& pass, const Saved& saved) const {
+  const Grad<Varying> dheads =  // [B, T, C/tp]
+      matmul_backward(dy, saved.attended.y, out_.value, out_.grad);
+  const Grad<Varying> dqkv =  // [B, T, 3C/tp]
+      causal_attention_backward(dheads, saved.qkv, saved.attended, heads_.size(),
+                                or_null(mask(pass, saved.qkv.shape()[1])));
+  return linear_backward(dqkv, x, qkv_.value, qkv_.grad, qkv_bias_.grad);  // [B, T, C]
+}
+
+std::optional<DropoutMask> Attention::mask(const Pass& pass, int64_t length) const {
+  return pass.attention_mask(dropout_key(at_, "attn"), heads_.begin, whole_heads_, length);
+}
+
+}  // namespace tplab
