@@ -43,7 +43,7 @@ Array all_gather(Rank& rank, const Array& shard, int64_t keep) {
     rank.comm().all_gather(shard, shards);
   }
   Array whole = rank.device().allocate(shard.dtype(), shard.shape().with_last(keep));
-  rank.device().join_shards(shards.reshaped({n, rows, k}), whole);
+  rank.device().run(op::JoinShards{shards.reshaped({n, rows, k}), whole});
   return whole;
 }
 
@@ -58,7 +58,7 @@ Array all_gather_positions(Rank& rank, const Array& shard) {
   rank.comm().all_gather(shard, shards);
   if (B == 1) return shards.reshaped({B, T, C});
   Array whole = rank.device().allocate(shard.dtype(), Shape{B, T * C});
-  rank.device().join_shards(shards, whole);
+  rank.device().run(op::JoinShards{shards, whole});
   return whole.reshaped({B, T, C});
 }
 
@@ -68,7 +68,7 @@ Array reduce_scatter_positions(Rank& rank, const Array& x) {
   Array shards = x.reshaped({B, x.shape()[1] * C});
   if (B > 1) {
     shards = rank.device().allocate(x.dtype(), Shape{rank.size(), B, mine * C});
-    rank.device().cut_shards(x.reshaped({B, x.shape()[1] * C}), 0, shards);
+    rank.device().run(op::CutShards{x.reshaped({B, x.shape()[1] * C}), 0, shards});
   }
   Array shard = rank.device().allocate(x.dtype(), Shape{B, mine, C});
   rank.comm().reduce_scatter(shards, shard);
@@ -79,7 +79,7 @@ Array positions_of_rank(Rank& rank, const Array& x) {
   if (rank.size() == 1) return x;
   const int64_t mine = positions_per_rank(rank, x), B = x.shape()[0], C = x.shape()[2];
   Array shard = rank.device().allocate(x.dtype(), Shape{1, B, mine * C});
-  rank.device().cut_shards(x.reshaped({B, x.shape()[1] * C}), rank.index(), shard);
+  rank.device().run(op::CutShards{x.reshaped({B, x.shape()[1] * C}), rank.index(), shard});
   return shard.reshaped({B, mine, C});
 }
 

@@ -131,7 +131,7 @@ double measure_matmul_flops(Crew& crew, DType dtype) {
     const Array a = filled(*device, crew, dtype, Shape{n, n});
     const Array b = filled(*device, crew, dtype, Shape{n, n});
     Array c = device->allocate(dtype, Shape{n, n});
-    const double by_linear = best_seconds(3, [&] { device->linear(a, b, nullptr, c); });
+    const double by_linear = best_seconds(3, [&] { device->run(op::Linear{a, b, {}, c}); });
     const double by_eigen = best_seconds(2, [&] {
       dispatch(dtype, [&](auto zero) { eigen_product<decltype(zero)>(crew, n, a, b, c); });
     });
@@ -158,7 +158,7 @@ MatmulProbe::MatmulProbe(Device& device, DType dtype, int ranks)
   }
 }
 
-void MatmulProbe::run() { device_.linear(a_, b_, nullptr, c_); }
+void MatmulProbe::run() { device_.run(op::Linear{a_, b_, {}, c_}); }
 
 double MatmulProbe::flops(int ranks) {
   return 2.0 * static_cast<double>(kProbeSize * kProbeSize * probe_rows(ranks)) * ranks;

@@ -27,6 +27,10 @@ bool vector_of(const Array& v, const Array& x, int64_t size) {
   return v.dtype() == x.dtype() && v.shape().dims() == 1 && v.count() == size;
 }
 
+std::optional<DropoutMask> optional(const DropoutMask* mask) {
+  return mask ? std::optional(*mask) : std::nullopt;
+}
+
 }  // namespace
 
 Array linear(Rank& rank, const Array& x, const Array& w, const Array& bias) {
@@ -35,7 +39,7 @@ Array linear(Rank& rank, const Array& x, const Array& w, const Array& bias) {
   const int64_t n = w.shape()[0];
   if (bias.present()) expect(vector_of(bias, x, n), rank, "linear", "a bias [N]", {&w, &bias});
   Array y = rank.device().allocate(x.dtype(), x.shape().with_last(n));
-  rank.device().linear(x, w, bias.present() ? &bias : nullptr, y);
+  rank.device().run(op::Linear{x, w, bias, y});
   return y;
 }
 
@@ -45,25 +49,25 @@ Array add(Rank& rank, Array a, Array b) {
          "add", "equal shapes, or a row", {&a, &b});
   // Into whichever operand nobody else reads.
   if (a.unique()) {
-    rank.device().add(a, b, a);
+    rank.device().run(op::Add{a, b, a});
     return a;
   }
   if (b.unique() && a.shape() == b.shape()) {
-    rank.device().add(a, b, b);
+    rank.device().run(op::Add{a, b, b});
     return b;
   }
   Array y = rank.device().allocate(a.dtype(), a.shape());
-  rank.device().add(a, b, y);
+  rank.device().run(op::Add{a, b, y});
   return y;
 }
 
 Array gelu(Rank& rank, Gelu kind, Array x) {
   if (x.unique()) {
-    rank.device().gelu(kind, x, x);
+    rank.device().run(op::Gelu{kind, x, x});
     return x;
   }
   Array y = rank.device().allocate(x.dtype(), x.shape());
-  rank.device().gelu(kind, x, y);
+  rank.device().run(op::Gelu{kind, x, y});
   return y;
 }
 
@@ -72,7 +76,7 @@ Array layer_norm(Rank& rank, const Array& x, const Array& weight, const Array& b
   expect(vector_of(weight, x, c), rank, "layer_norm", "x [.., C] and a weight [C]", {&x, &weight});
   if (bias.present()) expect(vector_of(bias, x, c), rank, "layer_norm", "a bias [C]", {&x, &bias});
   Array y = rank.device().allocate(x.dtype(), x.shape());
-  rank.device().layer_norm(x, weight, bias.present() ? &bias : nullptr, eps, y);
+  rank.device().run(op::LayerNorm{x, weight, bias, eps, y});
   return y;
 }
 
@@ -83,7 +87,7 @@ Array embedding(Rank& rank, std::span<const int32_t> ids, Shape ids_shape, const
          rank, "embedding", "ids [B, T] and a table [rows, C]", {&table});
   Array y =
       rank.device().allocate(table.dtype(), Shape{ids_shape[0], ids_shape[1], table.shape()[1]});
-  rank.device().embedding(ids, table, first_row, y);
+  rank.device().run(op::Embedding{ids, table, first_row, y});
   return y;
 }
 
@@ -98,7 +102,7 @@ Array cached_attention(Rank& rank, const Array& qkv, int64_t heads_local, int64_
          {&qkv, &keys, &values});
   Array y = rank.device().allocate(qkv.dtype(),
                                    Shape{qkv.shape()[0], qkv.shape()[1], heads_local * s[3]});
-  rank.device().cached_attention(qkv, past, keys, values, y);
+  rank.device().run(op::CachedAttention{qkv, past, keys, values, y});
   return y;
 }
 
@@ -106,14 +110,16 @@ Array last_position(Rank& rank, const Array& x) {
   expect(x.shape().dims() == 3, rank, "last_position", "x [B, T, C]", {&x});
   if (x.shape()[1] == 1) return x;
   Array y = rank.device().allocate(x.dtype(), Shape{x.shape()[0], 1, x.shape()[2]});
-  rank.device().last_position(x, y);
+  rank.device().run(op::LastPosition{x, y});
   return y;
 }
 
 double cross_entropy(Rank& rank, const Array& logits, std::span<const int32_t> targets) {
   expect(logits.shape().rows() == static_cast<int64_t>(targets.size()), rank, "cross_entropy",
          "a target for each row of logits", {&logits});
-  return rank.device().cross_entropy(logits, targets);
+  Array out = rank.device().allocate(DType::f64, {1});
+  rank.device().run(op::CrossEntropy{logits, targets, out});
+  return number_on_host(rank.device(), out);
 }
 
 // --- Backward.
@@ -125,27 +131,27 @@ Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& 
          rank, "matmul_backward", "dy [.., N], x [.., K], W and dW [N, K] of one dtype",
          {&dy, &x, &w, &dw});
   if (db.present()) sum_rows(rank, dy, std::move(db));
-  rank.device().linear_backward_weight(dy, x, dw);
+  rank.device().run(op::LinearBackwardWeight{dy, x, dw});
   Array dx = rank.device().allocate(x.dtype(), x.shape());
-  rank.device().linear_backward_input(dy, w, dx);
+  rank.device().run(op::LinearBackwardInput{dy, w, dx});
   return dx;
 }
 
 void sum_rows(Rank& rank, const Array& dy, Array db) {
   expect(vector_of(db, dy, dy.shape()[-1]), rank, "bias_backward", "dy [.., N] and db [N]",
          {&dy, &db});
-  rank.device().sum_rows(dy, db);
+  rank.device().run(op::SumRows{dy, db});
 }
 
 Array gelu_backward(Rank& rank, Gelu kind, const Array& x, Array dy) {
   expect(dy.shape() == x.shape() && dy.dtype() == x.dtype(), rank, "gelu_backward", "dy like x",
          {&dy, &x});
   if (dy.unique()) {
-    rank.device().gelu_backward(kind, x, dy, dy);
+    rank.device().run(op::GeluBackward{kind, x, dy, dy});
     return dy;
   }
   Array dx = rank.device().allocate(x.dtype(), x.shape());
-  rank.device().gelu_backward(kind, x, dy, dx);
+  rank.device().run(op::GeluBackward{kind, x, dy, dx});
   return dx;
 }
 
@@ -155,13 +161,12 @@ Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& wei
              dweight.shape() == weight.shape(),
          rank, "layer_norm_backward", "dy like x [.., C], weight and dweight [C]",
          {&dy, &x, &weight, &dweight});
-  Array* const with_bias = dbias.present() ? &dbias : nullptr;
   if (dy.unique()) {
-    rank.device().layer_norm_backward(x, weight, eps, dy, dy, dweight, with_bias);
+    rank.device().run(op::LayerNormBackward{x, weight, eps, dy, dy, dweight, dbias});
     return dy;
   }
   Array dx = rank.device().allocate(x.dtype(), x.shape());
-  rank.device().layer_norm_backward(x, weight, eps, dy, dx, dweight, with_bias);
+  rank.device().run(op::LayerNormBackward{x, weight, eps, dy, dx, dweight, dbias});
   return dx;
 }
 
@@ -171,16 +176,16 @@ void embedding_backward(Rank& rank, std::span<const int32_t> ids, const Array& d
              dy.shape()[-1] == dtable.shape()[-1] && dy.dtype() == dtable.dtype(),
          rank, "embedding_backward", "a row of dy for each id, as wide as the table",
          {&dy, &dtable});
-  rank.device().embedding_backward(ids, dy, first_row, dtable);
+  rank.device().run(op::EmbeddingBackward{ids, dy, first_row, dtable});
 }
 
 Array dropout(Rank& rank, Array x, const DropoutMask& mask) {
   if (x.unique()) {
-    rank.device().dropout(x, mask, x);
+    rank.device().run(op::Dropout{x, mask, x});
     return x;
   }
   Array y = rank.device().allocate(x.dtype(), x.shape());
-  rank.device().dropout(x, mask, y);
+  rank.device().run(op::Dropout{x, mask, y});
   return y;
 }
 
@@ -191,7 +196,7 @@ Attended causal_attention(Rank& rank, const Array& qkv, int64_t heads_local,
   const int64_t B = qkv.shape()[0], T = qkv.shape()[1], width = qkv.shape()[2] / 3;
   Attended done{rank.device().allocate(qkv.dtype(), Shape{B, T, width}),
                 rank.device().allocate(qkv.dtype(), Shape{B, heads_local, T})};
-  rank.device().causal_attention(qkv, heads_local, mask, done.y, done.log_sums);
+  rank.device().run(op::CausalAttention{qkv, heads_local, optional(mask), done.y, done.log_sums});
   return done;
 }
 
@@ -200,7 +205,8 @@ Array causal_attention_backward(Rank& rank, const Array& dy, const Array& qkv, c
   expect(dy.shape() == done.y.shape() && dy.dtype() == qkv.dtype(), rank, "attention_backward",
          "dy like y [B, T, H D]", {&dy, &done.y});
   Array dqkv = rank.device().allocate(qkv.dtype(), qkv.shape());
-  rank.device().causal_attention_backward(qkv, heads_local, mask, done.y, done.log_sums, dy, dqkv);
+  rank.device().run(op::CausalAttentionBackward{qkv, heads_local, optional(mask), done.y,
+                                                done.log_sums, dy, dqkv});
   return dqkv;
 }
 
@@ -212,7 +218,7 @@ static Array a_number_a_row(Rank& rank, const Array& x) {
 
 Array row_max(Rank& rank, const Array& x, int64_t cols) {
   Array out = a_number_a_row(rank, x);
-  rank.device().row_max(x, cols, out);
+  rank.device().run(op::RowMax{x, cols, out});
   return out;
 }
 
@@ -220,13 +226,13 @@ Array pick(Rank& rank, const Array& x, int64_t cols, std::span<const int32_t> id
   Array out = a_number_a_row(rank, x);
   expect(out.count() == static_cast<int64_t>(ids.size()), rank, "cross_entropy",
          "a target for each row of logits", {&x});
-  rank.device().pick(x, cols, ids, first, out);
+  rank.device().run(op::Pick{x, cols, ids, first, out});
   return out;
 }
 
 Array exp_rows(Rank& rank, Array x, int64_t cols, const Array& shift) {
   Array sums = a_number_a_row(rank, x);
-  rank.device().exp_rows(x, cols, shift, sums);
+  rank.device().run(op::ExpRows{x, cols, shift, sums});
   return sums;
 }
 

@@ -239,7 +239,7 @@ inline Grad<Varying> softmax_minus_onehot(Tensor<Varying> x, int64_t cols,
                                           double scale) {
   Rank& rank = x.rank();
   Array exps = std::move(x).take();
-  rank.device().softmax_minus_onehot(exps, cols, sums.array(), ids, first, scale);
+  rank.device().run(op::SoftmaxMinusOnehot{exps, cols, sums.array(), ids, first, scale});
   return assume_placement<Varying>(rank, std::move(exps));
 }
 

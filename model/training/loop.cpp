@@ -43,7 +43,7 @@ void check_weights(Rank& rank, const Trainer& trainer, int64_t done) {
                                           : double{std::numeric_limits<float>::max()};
   for (const FlatEntry& entry : parameters.layout.entries()) {
     const Array values = parameters.values.part(entry.first, Shape{entry.count});
-    if (rank.device().sum_of_squares(values) <= most) continue;  // NaN is not
+    if (sum_of_squares(rank.device(), values) <= most) continue;  // NaN is not
     fail(fmt::format("after step {}: {} is so large that its squares overflow {}", done - 1,
                      trainer.plan().rows()[entry.row].tensor, name(dtype)),
          kLearnMoreSlowly);

@@ -26,21 +26,21 @@ Optimizer::Optimizer(Rank& rank, const FlatParameters& parameters, const Optimiz
 
 double Optimizer::norm(const MeshGradients& gradients) const {
   auto scope = rank_.at("norm");
-  double squares = 0;
+  Device& device = rank_.device();
+  Array total = device.allocate(DType::f64, Shape{1}), part = device.allocate(DType::f64, Shape{1});
+  device.zero(total);
   for (Region region : kRegions) {
     const bool is_split = region == Region::split_matrices || region == Region::split_vectors;
     if (!is_split && rank_.index() > 0) continue;
     const Range r = intersection(parameters_.layout.range(region), gradients.part);
     if (r.size() == 0) continue;
-    squares += rank_.device().sum_of_squares(
-        gradients.numbers.part(r.begin - gradients.part.begin, Shape{r.size()}));
+    device.run(op::SumOfSquares{
+        gradients.numbers.part(r.begin - gradients.part.begin, Shape{r.size()}), part});
+    device.run(op::Add{total, part, total});
   }
-  Array total = rank_.device().allocate(DType::f64, Shape{1});
-  rank_.device().upload({DType::f64, &squares, 1}, total);
   rank_.comm().all_reduce(total);
   if (zero_ == Zero::gradients) rank_.dp_comm().all_reduce(total);
-  rank_.device().download(total, {DType::f64, &squares, 1});
-  return std::sqrt(squares);
+  return std::sqrt(number_on_host(device, total));
 }
 
 void Optimizer::step(const MeshGradients& gradients, double norm, double learning_rate,
@@ -61,8 +61,8 @@ void Optimizer::step(const MeshGradients& gradients, double norm, double learnin
                       .step = step};
     Array m = m_.part(r.begin - part_.begin, shape), v = v_.part(r.begin - part_.begin, shape);
     Array p = parameters_.values.part(r.begin, shape);
-    rank_.device().adamw(adamw, gradients.numbers.part(r.begin - gradients.part.begin, shape), m, v,
-                         p);
+    rank_.device().run(
+        op::AdamW{adamw, gradients.numbers.part(r.begin - gradients.part.begin, shape), m, v, p});
   }
   if (zero_ != Zero::none) gather_parts(rank_, parameters_);
 }

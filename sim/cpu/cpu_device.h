@@ -28,49 +28,40 @@ class CpuDevice final : public Device {
   MemoryUse memory() const override { return memory_->use(); }
   void read(std::span<const Array> arrays) override { cpu::read(crew_, arrays); }
 
-  void linear(const Array& x, const Array& w, const Array* bias, Array& y) override;
-  void add(const Array& a, const Array& b, Array& y) override;
-  void gelu(Gelu kind, const Array& x, Array& y) override;
-  void layer_norm(const Array& x, const Array& weight, const Array* bias, double eps,
-                  Array& y) override;
-  void embedding(std::span<const int32_t> ids, const Array& table, int64_t first_row,
-                 Array& y) override;
-  void cached_attention(const Array& qkv, int64_t past, Array& keys, Array& values,
-                        Array& y) override;
-  void last_position(const Array& x, Array& y) override;
-  void join_shards(const Array& shards, Array& y) override;
-  void cut_shards(const Array& x, int64_t first, Array& shards) override;
-  double cross_entropy(const Array& logits, std::span<const int32_t> targets) override;
-
-  void linear_backward_input(const Array& dy, const Array& w, Array& dx) override;
-  void linear_backward_weight(const Array& dy, const Array& x, Array& dw) override;
-  void sum_rows(const Array& dy, Array& db) override;
-  void gelu_backward(Gelu kind, const Array& x, const Array& dy, Array& dx) override;
-  void layer_norm_backward(const Array& x, const Array& weight, double eps, const Array& dy,
-                           Array& dx, Array& dweight, Array* dbias) override;
-  void embedding_backward(std::span<const int32_t> ids, const Array& dy, int64_t first_row,
-                          Array& dtable) override;
-  void causal_attention(const Array& qkv, int64_t heads, const DropoutMask* mask, Array& y,
-                        Array& log_sums) override;
-  void causal_attention_backward(const Array& qkv, int64_t heads, const DropoutMask* mask,
-                                 const Array& y, const Array& log_sums, const Array& dy,
-                                 Array& dqkv) override;
-  void dropout(const Array& x, const DropoutMask& mask, Array& y) override;
-  void row_max(const Array& x, int64_t cols, Array& out) override;
-  void pick(const Array& x, int64_t cols, std::span<const int32_t> ids, int64_t first,
-            Array& out) override;
-  void exp_rows(Array& x, int64_t cols, const Array& shift, Array& sums) override;
-  void softmax_minus_onehot(Array& x, int64_t cols, const Array& sums, std::span<const int32_t> ids,
-                            int64_t first, double scale) override;
-  double sum_of_squares(const Array& x) override;
-  void adamw(const AdamW& step, const Array& gradient, Array& m, Array& v,
-             Array& parameter) override;
+  void run(const Operation& operation) override {
+    std::visit([&](const auto& one) { compute(one); }, operation);
+  }
 
   void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override;
   void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override;
   void copy(const void* from, void* to, int64_t bytes) override;
 
  private:
+  void compute(const op::Linear& o);
+  void compute(const op::LinearBackwardInput& o);
+  void compute(const op::LinearBackwardWeight& o);
+  void compute(const op::SumRows& o);
+  void compute(const op::Add& o);
+  void compute(const op::Gelu& o);
+  void compute(const op::GeluBackward& o);
+  void compute(const op::Dropout& o);
+  void compute(const op::LayerNorm& o);
+  void compute(const op::LayerNormBackward& o);
+  void compute(const op::CachedAttention& o);
+  void compute(const op::CausalAttention& o);
+  void compute(const op::CausalAttentionBackward& o);
+  void compute(const op::Embedding& o);
+  void compute(const op::EmbeddingBackward& o);
+  void compute(const op::RowMax& o);
+  void compute(const op::Pick& o);
+  void compute(const op::ExpRows& o);
+  void compute(const op::SoftmaxMinusOnehot& o);
+  void compute(const op::CrossEntropy& o);
+  void compute(const op::SumOfSquares& o);
+  void compute(const op::AdamW& o);
+  void compute(const op::LastPosition& o);
+  void compute(const op::JoinShards& o);
+  void compute(const op::CutShards& o);
   Array attention_scratch(DType dtype, int64_t T, int64_t D);  // of all lanes
 
   Crew& crew_;

@@ -7,6 +7,15 @@
 
 namespace tplab {
 
+namespace {
+
+template <class Real>
+const Real* or_null(const Array& array) {
+  return array.present() ? array.as<Real>() : nullptr;
+}
+
+}  // namespace
+
 void CpuDevice::zero(Array& x) {
   auto* const bytes = static_cast<char*>(x.data());
   crew_.parallel_for(x.bytes(), cpu::grain_of(1), [&](int64_t begin, int64_t end) {
@@ -14,72 +23,71 @@ void CpuDevice::zero(Array& x) {
   });
 }
 
-void CpuDevice::linear(const Array& x, const Array& w, const Array* bias, Array& y) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::Linear& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::linear<Real>(crew_, {.x = x.as<Real>(),
-                              .w = w.as<Real>(),
-                              .bias = bias ? bias->as<Real>() : nullptr,
-                              .y = y.as<Real>(),
-                              .rows = x.shape().rows(),
-                              .k = x.shape()[-1],
-                              .n = w.shape()[0]});
+    cpu::linear<Real>(crew_, {.x = o.x.as<Real>(),
+                              .w = o.w.as<Real>(),
+                              .bias = or_null<Real>(o.bias),
+                              .y = o.y.as<Real>(),
+                              .rows = o.x.shape().rows(),
+                              .k = o.x.shape()[-1],
+                              .n = o.w.shape()[0]});
   });
 }
 
-void CpuDevice::add(const Array& a, const Array& b, Array& y) {
-  dispatch(a.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::Add& o) {
+  dispatch(o.a.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::add(crew_, a.as<Real>(), b.as<Real>(), b.count() != a.count(), y.as<Real>(),
-             a.shape().rows(), a.shape()[-1]);
+    cpu::add(crew_, o.a.as<Real>(), o.b.as<Real>(), o.b.count() != o.a.count(), o.y.as<Real>(),
+             o.a.shape().rows(), o.a.shape()[-1]);
   });
 }
 
-void CpuDevice::gelu(Gelu kind, const Array& x, Array& y) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::Gelu& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::gelu(crew_, kind, x.as<Real>(), y.as<Real>(), x.count());
+    cpu::gelu(crew_, o.kind, o.x.as<Real>(), o.y.as<Real>(), o.x.count());
   });
 }
 
-void CpuDevice::layer_norm(const Array& x, const Array& weight, const Array* bias, double eps,
-                           Array& y) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::LayerNorm& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::layer_norm<Real>(crew_, {.x = x.as<Real>(),
-                                  .weight = weight.as<Real>(),
-                                  .bias = bias ? bias->as<Real>() : nullptr,
-                                  .y = y.as<Real>(),
-                                  .rows = x.shape().rows(),
-                                  .C = x.shape()[-1],
-                                  .eps = static_cast<Real>(eps)});
+    cpu::layer_norm<Real>(crew_, {.x = o.x.as<Real>(),
+                                  .weight = o.weight.as<Real>(),
+                                  .bias = or_null<Real>(o.bias),
+                                  .y = o.y.as<Real>(),
+                                  .rows = o.x.shape().rows(),
+                                  .C = o.x.shape()[-1],
+                                  .eps = static_cast<Real>(o.eps)});
   });
 }
 
-void CpuDevice::cached_attention(const Array& qkv, int64_t past, Array& keys, Array& values,
-                                 Array& y) {
-  dispatch(qkv.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::CachedAttention& o) {
+  dispatch(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const cpu::Attention<Real> a{.qkv = qkv.as<Real>(),
-                                 .keys = keys.as<Real>(),
-                                 .values = values.as<Real>(),
-                                 .y = y.as<Real>(),
-                                 .B = qkv.shape()[0],
-                                 .T = qkv.shape()[1],
-                                 .H = keys.shape()[1],
-                                 .D = keys.shape()[3],
-                                 .S = keys.shape()[2],
-                                 .past = past};
+    const cpu::Attention<Real> a{.qkv = o.qkv.as<Real>(),
+                                 .keys = o.keys.as<Real>(),
+                                 .values = o.values.as<Real>(),
+                                 .y = o.y.as<Real>(),
+                                 .B = o.qkv.shape()[0],
+                                 .T = o.qkv.shape()[1],
+                                 .H = o.keys.shape()[1],
+                                 .D = o.keys.shape()[3],
+                                 .S = o.keys.shape()[2],
+                                 .past = o.past};
     const Array scratch =
-        allocate(qkv.dtype(), Shape{crew_.lanes(), cpu::attention_scratch_count(a)});
+        allocate(o.qkv.dtype(), Shape{crew_.lanes(), cpu::attention_scratch_count(a)});
     cpu::cached_attention(crew_, a, scratch.as<Real>());
   });
 }
 
-double CpuDevice::cross_entropy(const Array& logits, std::span<const int32_t> targets) {
-  return dispatch(logits.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::CrossEntropy& o) {
+  dispatch(o.logits.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    return cpu::cross_entropy(crew_, logits.as<Real>(), targets, logits.shape()[-1]);
+    *o.out.as<double>() =
+        cpu::cross_entropy(crew_, o.logits.as<Real>(), o.targets, o.logits.shape()[-1]);
   });
 }
 
@@ -107,16 +115,15 @@ void CpuDevice::copy(const void* from, void* to, int64_t bytes) {
   });
 }
 
-void CpuDevice::embedding(std::span<const int32_t> ids, const Array& table, int64_t first_row,
-                          Array& y) {
-  const int64_t row_bytes = table.shape()[-1] * size_bytes(table.dtype());
-  const int64_t table_rows = table.shape()[0];
-  const auto* const from = static_cast<const char*>(table.data());
-  auto* const to = static_cast<char*>(y.data());
-  const auto count = static_cast<int64_t>(ids.size());
+void CpuDevice::compute(const op::Embedding& o) {
+  const int64_t row_bytes = o.table.shape()[-1] * size_bytes(o.table.dtype());
+  const int64_t table_rows = o.table.shape()[0];
+  const auto* const from = static_cast<const char*>(o.table.data());
+  auto* const to = static_cast<char*>(o.y.data());
+  const auto count = static_cast<int64_t>(o.ids.size());
   crew_.parallel_for(count, cpu::grain_of(row_bytes), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = ids[static_cast<size_t>(i)] - first_row;
+      const int64_t row = o.ids[static_cast<size_t>(i)] - o.first_row;
       if (row >= 0 && row < table_rows) {
         std::memcpy(to + i * row_bytes, from + row * row_bytes, static_cast<size_t>(row_bytes));
       } else {
@@ -126,21 +133,21 @@ void CpuDevice::embedding(std::span<const int32_t> ids, const Array& table, int6
   });
 }
 
-void CpuDevice::last_position(const Array& x, Array& y) {
-  const int64_t T = x.shape()[1], row_bytes = x.shape()[2] * size_bytes(x.dtype());
-  for (int64_t b = 0; b < x.shape()[0]; ++b) {
-    std::memcpy(static_cast<char*>(y.data()) + b * row_bytes,
-                static_cast<const char*>(x.data()) + (b * T + T - 1) * row_bytes,
+void CpuDevice::compute(const op::LastPosition& o) {
+  const int64_t T = o.x.shape()[1], row_bytes = o.x.shape()[2] * size_bytes(o.x.dtype());
+  for (int64_t b = 0; b < o.x.shape()[0]; ++b) {
+    std::memcpy(static_cast<char*>(o.y.data()) + b * row_bytes,
+                static_cast<const char*>(o.x.data()) + (b * T + T - 1) * row_bytes,
                 static_cast<size_t>(row_bytes));
   }
 }
 
-void CpuDevice::join_shards(const Array& shards, Array& y) {
-  const int64_t item = size_bytes(y.dtype());
-  const int64_t rows = y.shape().rows();
-  const int64_t shard_bytes = shards.shape()[-1] * item, row_bytes = y.shape()[-1] * item;
-  const auto* const from = static_cast<const char*>(shards.data());
-  auto* const to = static_cast<char*>(y.data());
+void CpuDevice::compute(const op::JoinShards& o) {
+  const int64_t item = size_bytes(o.y.dtype());
+  const int64_t rows = o.y.shape().rows();
+  const int64_t shard_bytes = o.shards.shape()[-1] * item, row_bytes = o.y.shape()[-1] * item;
+  const auto* const from = static_cast<const char*>(o.shards.data());
+  auto* const to = static_cast<char*>(o.y.data());
   crew_.parallel_for(rows, cpu::grain_of(row_bytes), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       for (int64_t s = 0; s * shard_bytes < row_bytes; ++s) {
@@ -152,17 +159,17 @@ void CpuDevice::join_shards(const Array& shards, Array& y) {
   });
 }
 
-void CpuDevice::cut_shards(const Array& x, int64_t first, Array& shards) {
-  const int64_t item = size_bytes(x.dtype());
-  const int64_t rows = x.shape().rows(), count = shards.shape()[0];
-  const int64_t shard_bytes = shards.shape()[-1] * item, row_bytes = x.shape()[-1] * item;
-  const auto* const from = static_cast<const char*>(x.data());
-  auto* const to = static_cast<char*>(shards.data());
+void CpuDevice::compute(const op::CutShards& o) {
+  const int64_t item = size_bytes(o.x.dtype());
+  const int64_t rows = o.x.shape().rows(), count = o.shards.shape()[0];
+  const int64_t shard_bytes = o.shards.shape()[-1] * item, row_bytes = o.x.shape()[-1] * item;
+  const auto* const from = static_cast<const char*>(o.x.data());
+  auto* const to = static_cast<char*>(o.shards.data());
   crew_.parallel_for(rows, cpu::grain_of(count * shard_bytes), [&](int64_t begin, int64_t end) {
     for (int64_t s = 0; s < count; ++s) {
       for (int64_t i = begin; i < end; ++i) {
         std::memcpy(to + (s * rows + i) * shard_bytes,
-                    from + i * row_bytes + (first + s) * shard_bytes,
+                    from + i * row_bytes + (o.first + s) * shard_bytes,
                     static_cast<size_t>(shard_bytes));
       }
     }

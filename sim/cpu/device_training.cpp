@@ -16,9 +16,10 @@ cpu::Logits<Real> logits_of(const Array& x, int64_t cols) {
 }
 
 template <class Real>
-cpu::CausalAttention<Real> attention_of(const Array& qkv, int64_t heads, const DropoutMask* mask) {
+cpu::CausalAttention<Real> attention_of(const Array& qkv, int64_t heads,
+                                        const std::optional<DropoutMask>& mask) {
   return {.qkv = qkv.as<Real>(),
-          .mask = mask,
+          .mask = mask ? &*mask : nullptr,
           .B = qkv.shape()[0],
           .T = qkv.shape()[1],
           .H = heads,
@@ -32,20 +33,20 @@ Array CpuDevice::attention_scratch(DType dtype, int64_t T, int64_t D) {
 }
 
 // dx = dy W
-void CpuDevice::linear_backward_input(const Array& dy, const Array& w, Array& dx) {
-  const int64_t N = dy.shape()[-1], K = dx.shape()[-1];
-  dispatch(dy.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::LinearBackwardInput& o) {
+  const int64_t N = o.dy.shape()[-1], K = o.dx.shape()[-1];
+  dispatch(o.dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::multiply<Real>(crew_,
-                        {.a = dy.as<Real>(),
+                        {.a = o.dy.as<Real>(),
                          .a_row = N,
                          .a_depth = 1,
-                         .b = w.as<Real>(),
+                         .b = o.w.as<Real>(),
                          .b_depth = K,
                          .b_col = 1,
-                         .c = dx.as<Real>(),
+                         .c = o.dx.as<Real>(),
                          .c_row = K,
-                         .rows = dy.shape().rows(),
+                         .rows = o.dy.shape().rows(),
                          .cols = K,
                          .depth = N,
                          .add = false},
@@ -54,144 +55,139 @@ void CpuDevice::linear_backward_input(const Array& dy, const Array& w, Array& dx
 }
 
 // dW += dyᵀ x
-void CpuDevice::linear_backward_weight(const Array& dy, const Array& x, Array& dw) {
-  const int64_t N = dy.shape()[-1], K = x.shape()[-1];
-  dispatch(dy.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::LinearBackwardWeight& o) {
+  const int64_t N = o.dy.shape()[-1], K = o.x.shape()[-1];
+  dispatch(o.dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::multiply<Real>(crew_,
-                        {.a = dy.as<Real>(),
+                        {.a = o.dy.as<Real>(),
                          .a_row = 1,
                          .a_depth = N,
-                         .b = x.as<Real>(),
+                         .b = o.x.as<Real>(),
                          .b_depth = K,
                          .b_col = 1,
-                         .c = dw.as<Real>(),
+                         .c = o.dw.as<Real>(),
                          .c_row = K,
                          .rows = N,
                          .cols = K,
-                         .depth = dy.shape().rows(),
+                         .depth = o.dy.shape().rows(),
                          .add = true},
                         nullptr);
   });
 }
 
-void CpuDevice::sum_rows(const Array& dy, Array& db) {
-  dispatch(dy.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::SumRows& o) {
+  dispatch(o.dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::sum_rows(crew_, dy.as<Real>(), dy.shape().rows(), dy.shape()[-1], db.as<Real>());
+    cpu::sum_rows(crew_, o.dy.as<Real>(), o.dy.shape().rows(), o.dy.shape()[-1], o.db.as<Real>());
   });
 }
 
-void CpuDevice::gelu_backward(Gelu kind, const Array& x, const Array& dy, Array& dx) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::GeluBackward& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::gelu_backward(crew_, kind, x.as<Real>(), dy.as<Real>(), dx.as<Real>(), x.count());
+    cpu::gelu_backward(crew_, o.kind, o.x.as<Real>(), o.dy.as<Real>(), o.dx.as<Real>(),
+                       o.x.count());
   });
 }
 
-void CpuDevice::layer_norm_backward(const Array& x, const Array& weight, double eps,
-                                    const Array& dy, Array& dx, Array& dweight, Array* dbias) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::LayerNormBackward& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const cpu::LayerNormBackward<Real> a{.x = x.as<Real>(),
-                                         .weight = weight.as<Real>(),
-                                         .dy = dy.as<Real>(),
-                                         .dx = dx.as<Real>(),
-                                         .dweight = dweight.as<Real>(),
-                                         .dbias = dbias ? dbias->as<Real>() : nullptr,
-                                         .rows = x.shape().rows(),
-                                         .C = x.shape()[-1],
-                                         .eps = static_cast<Real>(eps)};
+    const cpu::LayerNormBackward<Real> a{.x = o.x.as<Real>(),
+                                         .weight = o.weight.as<Real>(),
+                                         .dy = o.dy.as<Real>(),
+                                         .dx = o.dx.as<Real>(),
+                                         .dweight = o.dweight.as<Real>(),
+                                         .dbias = o.dbias.present() ? o.dbias.as<Real>() : nullptr,
+                                         .rows = o.x.shape().rows(),
+                                         .C = o.x.shape()[-1],
+                                         .eps = static_cast<Real>(o.eps)};
     const Array scratch =
-        allocate(x.dtype(), Shape{cpu::layer_norm_backward_scratch_count(a.rows, a.C)});
+        allocate(o.x.dtype(), Shape{cpu::layer_norm_backward_scratch_count(a.rows, a.C)});
     cpu::layer_norm_backward(crew_, a, scratch.as<Real>());
   });
 }
 
-void CpuDevice::embedding_backward(std::span<const int32_t> ids, const Array& dy, int64_t first_row,
-                                   Array& dtable) {
-  dispatch(dy.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::EmbeddingBackward& o) {
+  dispatch(o.dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::embedding_backward(crew_, ids, dy.as<Real>(), first_row, dtable.as<Real>(),
-                            dtable.shape()[0], dtable.shape()[-1]);
+    cpu::embedding_backward(crew_, o.ids, o.dy.as<Real>(), o.first_row, o.dtable.as<Real>(),
+                            o.dtable.shape()[0], o.dtable.shape()[-1]);
   });
 }
 
-void CpuDevice::causal_attention(const Array& qkv, int64_t heads, const DropoutMask* mask, Array& y,
-                                 Array& log_sums) {
-  dispatch(qkv.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::CausalAttention& o) {
+  dispatch(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const auto a = attention_of<Real>(qkv, heads, mask);
-    const Array scratch = attention_scratch(qkv.dtype(), a.T, a.D);
-    cpu::causal_attention(crew_, a, y.as<Real>(), log_sums.as<Real>(), scratch.as<Real>());
+    const auto a = attention_of<Real>(o.qkv, o.heads, o.mask);
+    const Array scratch = attention_scratch(o.qkv.dtype(), a.T, a.D);
+    cpu::causal_attention(crew_, a, o.y.as<Real>(), o.log_sums.as<Real>(), scratch.as<Real>());
   });
 }
 
-void CpuDevice::causal_attention_backward(const Array& qkv, int64_t heads, const DropoutMask* mask,
-                                          const Array& y, const Array& log_sums, const Array& dy,
-                                          Array& dqkv) {
-  dispatch(qkv.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::CausalAttentionBackward& o) {
+  dispatch(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const auto a = attention_of<Real>(qkv, heads, mask);
-    const cpu::AttentionGradient<Real> gradient{.y = y.as<Real>(),
-                                                .log_sums = log_sums.as<Real>(),
-                                                .dy = dy.as<Real>(),
-                                                .dqkv = dqkv.as<Real>()};
-    const Array scratch = attention_scratch(qkv.dtype(), a.T, a.D);
+    const auto a = attention_of<Real>(o.qkv, o.heads, o.mask);
+    const cpu::AttentionGradient<Real> gradient{.y = o.y.as<Real>(),
+                                                .log_sums = o.log_sums.as<Real>(),
+                                                .dy = o.dy.as<Real>(),
+                                                .dqkv = o.dqkv.as<Real>()};
+    const Array scratch = attention_scratch(o.qkv.dtype(), a.T, a.D);
     cpu::causal_attention_backward(crew_, a, gradient, scratch.as<Real>());
   });
 }
 
-void CpuDevice::dropout(const Array& x, const DropoutMask& mask, Array& y) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::Dropout& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::dropout(crew_, x.as<Real>(), mask, y.as<Real>(), x.shape()[0], x.shape()[1], x.shape()[2]);
+    cpu::dropout(crew_, o.x.as<Real>(), o.mask, o.y.as<Real>(), o.x.shape()[0], o.x.shape()[1],
+                 o.x.shape()[2]);
   });
 }
 
-void CpuDevice::row_max(const Array& x, int64_t cols, Array& out) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::RowMax& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::row_max<Real>(crew_, logits_of<const Real>(x, cols), out.as<Real>());
+    cpu::row_max<Real>(crew_, logits_of<const Real>(o.x, o.cols), o.out.as<Real>());
   });
 }
 
-void CpuDevice::pick(const Array& x, int64_t cols, std::span<const int32_t> ids, int64_t first,
-                     Array& out) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::Pick& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::pick<Real>(logits_of<const Real>(x, cols), ids, first, out.as<Real>());
+    cpu::pick<Real>(logits_of<const Real>(o.x, o.cols), o.ids, o.first, o.out.as<Real>());
   });
 }
 
-void CpuDevice::exp_rows(Array& x, int64_t cols, const Array& shift, Array& sums) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::ExpRows& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::exp_rows(crew_, logits_of<Real>(x, cols), shift.as<Real>(), sums.as<Real>());
+    cpu::exp_rows(crew_, logits_of<Real>(o.x, o.cols), o.shift.as<Real>(), o.sums.as<Real>());
   });
 }
 
-void CpuDevice::softmax_minus_onehot(Array& x, int64_t cols, const Array& sums,
-                                     std::span<const int32_t> ids, int64_t first, double scale) {
-  dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::SoftmaxMinusOnehot& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::softmax_minus_onehot(crew_, logits_of<Real>(x, cols), sums.as<Real>(), ids, first, scale);
+    cpu::softmax_minus_onehot(crew_, logits_of<Real>(o.x, o.cols), o.sums.as<Real>(), o.ids,
+                              o.first, o.scale);
   });
 }
 
-double CpuDevice::sum_of_squares(const Array& x) {
-  return dispatch(x.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::SumOfSquares& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    return cpu::sum_of_squares(crew_, x.as<Real>(), x.count());
+    *o.out.as<double>() = cpu::sum_of_squares(crew_, o.x.as<Real>(), o.x.count());
   });
 }
 
-void CpuDevice::adamw(const AdamW& step, const Array& gradient, Array& m, Array& v,
-                      Array& parameter) {
-  dispatch(gradient.dtype(), [&](auto zero) {
+void CpuDevice::compute(const op::AdamW& o) {
+  dispatch(o.gradient.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    cpu::adamw(crew_, step, gradient.as<Real>(), m.as<Real>(), v.as<Real>(), parameter.as<Real>(),
-               gradient.count());
+    cpu::adamw(crew_, o.step, o.gradient.as<Real>(), o.m.as<Real>(), o.v.as<Real>(),
+               o.parameter.as<Real>(), o.gradient.count());
   });
 }
 

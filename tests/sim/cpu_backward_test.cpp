@@ -44,9 +44,9 @@ void check_linear(int64_t rows, int64_t K, int64_t N) {
     Array dx = device.allocate(dtype_of<Real>, Shape{rows, K});
     std::fill_n(dx.as<Real>(), dx.count(), std::numeric_limits<Real>::quiet_NaN());
     Array dw = numbers<Real>(device, Shape{N, K}, 4), db = numbers<Real>(device, Shape{N}, 4);
-    device.linear_backward_input(dy, w, dx);
-    device.linear_backward_weight(dy, x, dw);
-    device.sum_rows(dy, db);
+    device.run(op::LinearBackwardInput{dy, w, dx});
+    device.run(op::LinearBackwardWeight{dy, x, dw});
+    device.run(op::SumRows{dy, db});
     return std::vector<Array>{dx, dw, db};
   });
   CHECK(wrong_sums<Real>(got[0], rows, K, N, nullptr, [&](int64_t r, int64_t k, int64_t n) {
@@ -88,8 +88,8 @@ TEMPLATE_TEST_CASE("linear's gradients: NaN in dy reaches its own row of dx and 
     const Array x = numbers<TestType>(*device, Shape{rows, 35}, 3);
     Array dx = device->allocate(x.dtype(), x.shape());
     Array dw = numbers<TestType>(*device, w.shape(), 4);
-    device->linear_backward_input(dy, w, dx);
-    device->linear_backward_weight(dy, x, dw);
+    device->run(op::LinearBackwardInput{dy, w, dx});
+    device->run(op::LinearBackwardWeight{dy, x, dw});
     int64_t wrong = 0;
     for (int64_t i = 0; i < dx.count(); ++i) {
       if (std::isnan(dx.as<TestType>()[i]) != (i / 35 == 3)) ++wrong;
@@ -135,7 +135,7 @@ TEMPLATE_TEST_CASE("gelu_backward: both kinds within the bound of their formulas
         for (int64_t i = 0; i < count; ++i) x.as<TestType>()[i] *= TestType(12);
         dy = numbers<TestType>(device, Shape{count}, 6);
         Array in_place = numbers<TestType>(device, Shape{count}, 6);
-        device.gelu_backward(kind, x, in_place, in_place);
+        device.run(op::GeluBackward{kind, x, in_place, in_place});
         return in_place;
       });
       int64_t wrong = 0;
@@ -163,7 +163,7 @@ TEMPLATE_TEST_CASE("gelu_backward: NaN in x or dy comes out, and nowhere else", 
     Array x = numbers<TestType>(*device, Shape{37}, 1), dy = numbers<TestType>(*device, {37}, 2);
     x.as<TestType>()[5] = dy.as<TestType>()[36] = std::numeric_limits<TestType>::quiet_NaN();
     Array dx = device->allocate(x.dtype(), x.shape());
-    device->gelu_backward(kind, x, dy, dx);
+    device->run(op::GeluBackward{kind, x, dy, dx});
     for (int64_t i = 0; i < 37; ++i) {
       CHECK(std::isnan(dx.as<TestType>()[i]) == (i == 5 || i == 36));
     }
@@ -189,10 +189,10 @@ void check_layer_norm(int64_t rows, int64_t C) {
     start = numbers<Real>(device, Shape{C}, 4);
     Array dx = numbers<Real>(device, Shape{rows, C}, 3);  // in place of dy
     Array dweight = numbers<Real>(device, Shape{C}, 4), dbias = numbers<Real>(device, Shape{C}, 4);
-    device.layer_norm_backward(x, weight, kEps, dx, dx, dweight, &dbias);
+    device.run(op::LayerNormBackward{x, weight, kEps, dx, dx, dweight, dbias});
     Array other = device.allocate(x.dtype(), x.shape());
     Array again = numbers<Real>(device, Shape{C}, 4);
-    device.layer_norm_backward(x, weight, kEps, dy, other, again, nullptr);
+    device.run(op::LayerNormBackward{x, weight, kEps, dy, other, again, {}});
     CHECK(same_bits(other, dx));
     CHECK(same_bits(again, dweight));
     return std::vector<Array>{dx, dweight, dbias};
@@ -271,7 +271,7 @@ TEMPLATE_TEST_CASE("embedding_backward: adds each row where its id is, foreign i
       dy = numbers<TestType>(device, Shape{9, C}, 1);
       start = numbers<TestType>(device, Shape{kRows, C}, 2);
       Array dtable = numbers<TestType>(device, Shape{kRows, C}, 2);
-      device.embedding_backward(ids, dy, kFirst, dtable);
+      device.run(op::EmbeddingBackward{ids, dy, kFirst, dtable});
       return dtable;
     });
     for (int64_t i = 0; i < got.count(); ++i) {
@@ -295,10 +295,10 @@ TEMPLATE_TEST_CASE("gelu: far from 0 it is 0 or x, and its slope 0 or 1, as larg
     Array x = numbers<TestType>(*device, Shape{8}, 1), y = device->allocate(x.dtype(), {8});
     const TestType sizes[] = {100, TestType(1e13), TestType(1e30), largest};
     for (int64_t i = 0; i < 8; ++i) x.as<TestType>()[i] = i < 4 ? -sizes[i] : sizes[i - 4];
-    device->gelu(kind, x, y);
+    device->run(op::Gelu{kind, x, y});
     Array dx = numbers<TestType>(*device, Shape{8}, 2);
     const Array dy = numbers<TestType>(*device, Shape{8}, 2);
-    device->gelu_backward(kind, x, dx, dx);
+    device->run(op::GeluBackward{kind, x, dx, dx});
     for (int64_t i = 0; i < 8; ++i) {
       INFO(x.as<TestType>()[i]);
       CHECK(y.as<TestType>()[i] == (i < 4 ? 0 : x.as<TestType>()[i]));
@@ -320,20 +320,20 @@ TEST_CASE("gradients of linear, gelu and layer_norm agree with finite difference
   const Array dy = numbers<double>(*device, Shape{11, 13}, 3);
   Array y = zeros({11, 13}), dx = zeros({11, 19}), dw = zeros({13, 19});
   const auto linear = [&] {
-    device->linear(x, w, nullptr, y);
+    device->run(op::Linear{x, w, {}, y});
     return weighted_sum(y, dy);
   };
-  device->linear_backward_input(dy, w, dx);
-  device->linear_backward_weight(dy, x, dw);
+  device->run(op::LinearBackwardInput{dy, w, dx});
+  device->run(op::LinearBackwardWeight{dy, x, dw});
   check_derivative(x, dx, linear);
   check_derivative(w, dw, linear);
 
   const Array dz = numbers<double>(*device, Shape{11, 19}, 4);
   Array z = zeros({11, 19});
   for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
-    device->gelu_backward(kind, x, dz, dx);
+    device->run(op::GeluBackward{kind, x, dz, dx});
     check_derivative(x, dx, [&] {
-      device->gelu(kind, x, z);
+      device->run(op::Gelu{kind, x, z});
       return weighted_sum(z, dz);
     });
   }
@@ -341,10 +341,10 @@ TEST_CASE("gradients of linear, gelu and layer_norm agree with finite difference
   Array weight = numbers<double>(*device, Shape{19}, 5), bias = numbers<double>(*device, {19}, 6);
   Array dweight = zeros({19}), dbias = zeros({19});
   const auto layer_norm = [&] {
-    device->layer_norm(x, weight, &bias, 1e-2, z);
+    device->run(op::LayerNorm{x, weight, bias, 1e-2, z});
     return weighted_sum(z, dz);
   };
-  device->layer_norm_backward(x, weight, 1e-2, dz, dx, dweight, &dbias);
+  device->run(op::LayerNormBackward{x, weight, 1e-2, dz, dx, dweight, dbias});
   check_derivative(x, dx, layer_norm);
   check_derivative(weight, dweight, layer_norm);
   check_derivative(bias, dbias, layer_norm);

@@ -9,6 +9,10 @@
 namespace tplab {
 namespace {
 
+std::optional<DropoutMask> optional(const DropoutMask* mask) {
+  return mask ? std::optional(*mask) : std::nullopt;
+}
+
 struct AttentionSizes {
   int64_t B, T, H, D;
   int64_t width() const { return H * D; }
@@ -36,8 +40,9 @@ AttentionRun run_on(Device& device, const AttentionSizes& s, const DropoutMask* 
                    .log_sums = numbers<Real>(device, Shape{s.B, s.H, s.T}, 4),
                    .dqkv = numbers<Real>(device, Shape{s.B, s.T, 3 * s.width()}, 5)};
   for (int64_t i = 0; i < run.qkv.count(); ++i) run.qkv.as<Real>()[i] *= Real(2);
-  device.causal_attention(run.qkv, s.H, mask, run.y, run.log_sums);
-  device.causal_attention_backward(run.qkv, s.H, mask, run.y, run.log_sums, run.dy, run.dqkv);
+  device.run(op::CausalAttention{run.qkv, s.H, optional(mask), run.y, run.log_sums});
+  device.run(op::CausalAttentionBackward{run.qkv, s.H, optional(mask), run.y, run.log_sums, run.dy,
+                                         run.dqkv});
   return run;
 }
 
@@ -212,7 +217,7 @@ TEST_CASE("causal_attention_backward agrees with finite differences, with dropou
   for (const DropoutMask* const used : {static_cast<const DropoutMask*>(nullptr), &mask}) {
     AttentionRun run = run_on<double>(*device, s, used);
     check_derivative(run.qkv, run.dqkv, [&] {
-      device->causal_attention(run.qkv, s.H, used, run.y, run.log_sums);
+      device->run(op::CausalAttention{run.qkv, s.H, optional(used), run.y, run.log_sums});
       return weighted_sum(run.y, run.dy);
     });
   }
@@ -228,7 +233,7 @@ void check_nan_shows(int64_t which, int64_t at) {
   const AttentionSizes s{2, 140, 2, 4};
   AttentionRun run = run_on<Real>(*device, s, nullptr);
   run.qkv.as<Real>()[at * 24 + which * 8 + 4 + 2] = std::numeric_limits<Real>::quiet_NaN();
-  device->causal_attention(run.qkv, s.H, nullptr, run.y, run.log_sums);
+  device->run(op::CausalAttention{run.qkv, s.H, {}, run.y, run.log_sums});
   int64_t wrong = 0;
   for (int64_t i = 0; i < run.y.count(); ++i) {
     const int64_t c = i % 8, t = i / 8 % s.T, b = i / 8 / s.T;
@@ -239,7 +244,7 @@ void check_nan_shows(int64_t which, int64_t at) {
     if ((must && !bad) || (bad && !may)) ++wrong;
   }
   CHECK(wrong == 0);
-  device->causal_attention_backward(run.qkv, s.H, nullptr, run.y, run.log_sums, run.dy, run.dqkv);
+  device->run(op::CausalAttentionBackward{run.qkv, s.H, {}, run.y, run.log_sums, run.dy, run.dqkv});
   bool own = false;
   wrong = 0;
   for (int64_t i = 0; i < run.dqkv.count(); ++i) {
@@ -283,9 +288,9 @@ TEST_CASE("attention dropout: one head of one sequence alone has the same mask a
       cut(whole.dy, 1, piece.dy, true);
       mask.first_sequence = b;
       mask.first_head = h;
-      device->causal_attention(piece.qkv, 1, &mask, piece.y, piece.log_sums);
-      device->causal_attention_backward(piece.qkv, 1, &mask, piece.y, piece.log_sums, piece.dy,
-                                        piece.dqkv);
+      device->run(op::CausalAttention{piece.qkv, 1, mask, piece.y, piece.log_sums});
+      device->run(op::CausalAttentionBackward{piece.qkv, 1, mask, piece.y, piece.log_sums, piece.dy,
+                                              piece.dqkv});
       cut(whole.y, 1, piece.y, false);
       cut(whole.dqkv, 3, piece.dqkv, false);
     }

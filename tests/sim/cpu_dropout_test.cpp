@@ -21,9 +21,9 @@ TEMPLATE_TEST_CASE("dropout: by the global number, in place too, the same bits o
     const Array y = same_on_all_lanes([&](Device& device) {
       x = numbers<TestType>(device, Shape{2, 7, C}, 1);
       Array in_place = numbers<TestType>(device, Shape{2, 7, C}, 1);
-      device.dropout(in_place, mask, in_place);
+      device.run(op::Dropout{in_place, mask, in_place});
       Array other = device.allocate(x.dtype(), x.shape());
-      device.dropout(x, mask, other);
+      device.run(op::Dropout{x, mask, other});
       CHECK(same_bits(other, in_place));
       return in_place;
     });
@@ -47,7 +47,7 @@ TEST_CASE("dropout: the dropped fraction is the rate") {
     const DropoutMask mask{.rate = rate, .stream = RandomStream(1, "f"), .whole_length = 100};
     const Array x = numbers<float>(*device, Shape{10, 100, 100}, 1);
     Array y = device->allocate(x.dtype(), x.shape());
-    device->dropout(x, mask, y);
+    device->run(op::Dropout{x, mask, y});
     const auto n = static_cast<double>(x.count());
     const auto zeros = static_cast<double>(std::count(y.as<float>(), y.as<float>() + y.count(), 0));
     CHECK(std::abs(zeros - n * rate) <= 5 * std::sqrt(n * rate * (1 - rate)));
@@ -67,13 +67,13 @@ TEST_CASE("dropout: masks of pieces over sequences and positions are pieces of t
   constexpr int64_t B = 4, T = 10, C = 7;
   DropoutMask mask{.rate = 0.4, .stream = RandomStream(1, "s"), .whole_length = T};
   Array whole = ones(*device, {B, T, C});
-  device->dropout(whole, mask, whole);
+  device->run(op::Dropout{whole, mask, whole});
   for (const int64_t first_b : {0, 2}) {
     for (const int64_t first_t : {0, 5}) {
       mask.first_sequence = first_b;
       mask.first_position = first_t;
       Array piece = ones(*device, {2, 5, C});
-      device->dropout(piece, mask, piece);
+      device->run(op::Dropout{piece, mask, piece});
       for (int64_t b = 0; b < 2; ++b) {
         const int64_t from = ((first_b + b) * T + first_t) * C;
         CHECK(same_bits(piece.part(b * 5 * C, Shape{5, C}), whole.part(from, Shape{5, C})));

@@ -52,8 +52,8 @@ int64_t wrong_numbers(const Head& h) {
   Array values = array({1, 1, T, D}), one = array({1, 1, 3 * D}), decoded = array({1, 1, D});
   for (int64_t i = 0; i < qkv.count(); ++i)
     qkv.as<Real>()[i] = static_cast<Real>(h.part(i / (3 * D), i / D % 3, i % D));
-  device->causal_attention(qkv, 1, nullptr, y, log_sums);
-  device->causal_attention_backward(qkv, 1, nullptr, y, log_sums, dy, dqkv);
+  device->run(op::CausalAttention{qkv, 1, {}, y, log_sums});
+  device->run(op::CausalAttentionBackward{qkv, 1, {}, y, log_sums, dy, dqkv});
 
   const auto v = [&](int64_t t, int64_t d) { return static_cast<Exact>(h.part(t, 2, d)); };
   int64_t wrong = 0;
@@ -61,7 +61,7 @@ int64_t wrong_numbers(const Head& h) {
   std::vector<Exact> dq(dv), dk(dv);
   for (int64_t t = 0; t < T; ++t) {
     std::copy_n(qkv.as<Real>() + t * 3 * D, 3 * D, one.as<Real>());
-    device->cached_attention(one, t, keys, values, decoded);
+    device->run(op::CachedAttention{one, t, keys, values, decoded});
     const std::vector<Exact> p = exact_weights(h, t);
     const double off = 1.1 * static_cast<double>(t + 1) * weight_error<Real>(t + 1);
     std::vector<Exact> exact(static_cast<size_t>(D));

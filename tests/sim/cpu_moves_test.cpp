@@ -18,7 +18,7 @@ TEMPLATE_TEST_CASE("embedding: rows of the table, zeros for ids outside it", "",
   const Array table = numbers<TestType>(*device, Shape{4, 3}, 1);  // rows 10 to 13
   const std::vector<int32_t> ids{10, 9, 13, 14, 0, 12, 2147483647};
   Array y = numbers<TestType>(*device, Shape{7, 3}, 2);
-  device->embedding(ids, table, 10, y);
+  device->run(op::Embedding{ids, table, 10, y});
   for (int64_t i = 0; i < 7; ++i) {
     const int64_t row = ids[static_cast<size_t>(i)] - 10;
     for (int64_t c = 0; c < 3; ++c) {
@@ -34,7 +34,7 @@ TEMPLATE_TEST_CASE("last_position: one row of each sequence", "", float, double)
   const auto device = make_cpu_device(team.crew());
   const Array x = numbers<TestType>(*device, Shape{3, 5, 2}, 1);
   Array y = device->allocate(x.dtype(), Shape{3, 1, 2});
-  device->last_position(x, y);
+  device->run(op::LastPosition{x, y});
   for (int64_t b = 0; b < 3; ++b) {
     for (int64_t c = 0; c < 2; ++c) {
       CHECK(y.as<TestType>()[b * 2 + c] == x.as<TestType>()[(b * 5 + 4) * 2 + c]);
@@ -50,7 +50,7 @@ TEMPLATE_TEST_CASE("join_shards: features in order, padding dropped, cut_shards:
     const Array shards = numbers<TestType>(*device, Shape{3, 4000, 5}, 1);
     for (const int64_t width : {15, 14, 11, 9}) {
       Array y = device->allocate(shards.dtype(), Shape{4000, width});
-      device->join_shards(shards, y);
+      device->run(op::JoinShards{shards, y});
       int64_t wrong = 0;
       for (int64_t i = 0; i < 4000; ++i) {
         for (int64_t j = 0; j < width; ++j) {
@@ -61,10 +61,10 @@ TEMPLATE_TEST_CASE("join_shards: features in order, padding dropped, cut_shards:
       CHECK(wrong == 0);
       if (width != 15) continue;
       Array all = device->allocate(shards.dtype(), shards.shape());
-      device->cut_shards(y, 0, all);
+      device->run(op::CutShards{y, 0, all});
       CHECK(same_bits(all, shards));
       Array second = device->allocate(shards.dtype(), Shape{1, 4000, 5});
-      device->cut_shards(y, 1, second);
+      device->run(op::CutShards{y, 1, second});
       CHECK(std::equal(second.as<TestType>(), second.as<TestType>() + second.count(),
                        shards.as<TestType>() + 4000 * 5));
     }

@@ -24,7 +24,7 @@ TEMPLATE_TEST_CASE("sum_of_squares: in double, the same bits on any number of la
       Team team(lanes);
       const auto device = make_cpu_device(team.crew());
       const Array x = numbers<TestType>(*device, Shape{count}, 1);
-      const double sum = device->sum_of_squares(x);
+      const double sum = sum_of_squares(*device, x);
       if (lanes == 1) first = sum;
       CHECK(sum == first);
       Exact exact = 0;
@@ -34,7 +34,7 @@ TEMPLATE_TEST_CASE("sum_of_squares: in double, the same bits on any number of la
       CHECK(within(sum, exact, gamma_of<double>(count + 1) * static_cast<double>(exact)));
       if (count == 0) continue;
       x.as<TestType>()[count - 1] = not_a_number<TestType>();
-      CHECK(std::isnan(device->sum_of_squares(x)));
+      CHECK(std::isnan(sum_of_squares(*device, x)));
     }
   }
 }
@@ -70,7 +70,7 @@ TEMPLATE_TEST_CASE("adamw: a step of PyTorch's formula, the same bits on any num
       const std::vector<Array> before = same_on_all_lanes(start);
       const std::vector<Array> after = same_on_all_lanes([&](Device& device) {
         std::vector<Array> state = start(device);
-        device.adamw(a, gradient, state[0], state[1], state[2]);
+        device.run(op::AdamW{a, gradient, state[0], state[1], state[2]});
         return state;
       });
       const double t = static_cast<double>(step);
@@ -108,7 +108,7 @@ TEMPLATE_TEST_CASE("row_max: -inf without columns, NaN wins wherever it stands",
           x = numbers<TestType>(device, Shape{5, C}, 1);
           if (bad >= 0 && bad < C) x.as<TestType>()[2 * C + bad] = not_a_number<TestType>();
           Array out = device.allocate(x.dtype(), Shape{5});
-          device.row_max(x, cols, out);
+          device.run(op::RowMax{x, cols, out});
           return out;
         });
         for (int64_t r = 0; r < 5; ++r) {
@@ -134,7 +134,7 @@ TEMPLATE_TEST_CASE("pick: the number at the row's id, 0 for ids of the padding o
   const auto device = make_cpu_device(team.crew());
   const Array x = numbers<TestType>(*device, Shape{6, 20}, 1);
   Array out = numbers<TestType>(*device, Shape{6}, 2);
-  device->pick(x, 17, std::vector<int32_t>{100, 116, 117, 99, -1, 105}, 100, out);
+  device->run(op::Pick{x, 17, std::vector<int32_t>{100, 116, 117, 99, -1, 105}, 100, out});
   const TestType* const numbers = x.as<TestType>();
   const std::vector<TestType> expected{numbers[0], numbers[20 + 16], 0, 0, 0, numbers[5 * 20 + 5]};
   for (size_t r = 0; r < 6; ++r) CHECK(out.as<TestType>()[r] == expected[r]);
@@ -154,7 +154,7 @@ TEMPLATE_TEST_CASE("exp_rows: in place, zeros in the padding, sums of what is re
         Array y = numbers<TestType>(device, Shape{5, C}, 1);
         for (int64_t i = cols; i < C; ++i) y.as<TestType>()[i] = not_a_number<TestType>();
         Array sums = device.allocate(x.dtype(), Shape{5});
-        device.exp_rows(y, cols, shift, sums);
+        device.run(op::ExpRows{y, cols, shift, sums});
         return std::vector<Array>{y, sums};
       });
       int64_t wrong = 0;
@@ -189,7 +189,7 @@ TEMPLATE_TEST_CASE("softmax_minus_onehot: zero for rows without a target and for
         Array y = numbers<TestType>(device, Shape{5, C}, 1);
         for (int64_t i = 0; i < C; ++i) y.as<TestType>()[C + i] = not_a_number<TestType>();
         for (int64_t i = cols; i < C; ++i) y.as<TestType>()[i] = not_a_number<TestType>();
-        device.softmax_minus_onehot(y, cols, sums, ids, 100, 0.3);
+        device.run(op::SoftmaxMinusOnehot{y, cols, sums, ids, 100, 0.3});
         return y;
       });
       int64_t wrong = 0;
@@ -221,16 +221,16 @@ TEST_CASE("vocab-parallel cross-entropy: its gradient agrees with finite differe
   const auto loss = [&] {
     const auto rows = [&] { return device->allocate(DType::f64, Shape{kRows}); };
     Array most = rows(), other = rows(), picked[2] = {rows(), rows()};
-    device->row_max(x[0], kCols[0], most);
-    device->row_max(x[1], kCols[1], other);
+    device->run(op::RowMax{x[0], kCols[0], most});
+    device->run(op::RowMax{x[1], kCols[1], other});
     const void* const maxima[2] = {most.data(), other.data()};
     device->max(maxima, most.data(), DType::f64, kRows);
     for (int p = 0; p < 2; ++p) {
-      device->pick(x[p], kCols[p], ids, p * kPart, picked[p]);
+      device->run(op::Pick{x[p], kCols[p], ids, p * kPart, picked[p]});
       device->copy(x[p].data(), probabilities[p].data(), x[p].bytes());
-      device->exp_rows(probabilities[p], kCols[p], most, p == 0 ? sums : other);
+      device->run(op::ExpRows{probabilities[p], kCols[p], most, p == 0 ? sums : other});
     }
-    device->add(sums, other, sums);
+    device->run(op::Add{sums, other, sums});
     double total = 0, size = 0;
     for (int64_t r = 0; r < kRows; ++r) {
       if (ids[static_cast<size_t>(r)] < 0) continue;
@@ -246,7 +246,7 @@ TEST_CASE("vocab-parallel cross-entropy: its gradient agrees with finite differe
     Array dx = device->allocate(DType::f64, Shape{kRows, kPart});
     loss();
     device->copy(probabilities[p].data(), dx.data(), dx.bytes());
-    device->softmax_minus_onehot(dx, kCols[p], sums, ids, p * kPart, 1.0 / 5);
+    device->run(op::SoftmaxMinusOnehot{dx, kCols[p], sums, ids, p * kPart, 1.0 / 5});
     check_derivative(x[p], dx, loss);
   }
 }

@@ -91,17 +91,17 @@ void work(Rank& rank) {
   const auto scope = rank.at("layer");
   const Array x = numbers<float>(device, {2, 70, 24}, 1), w = numbers<float>(device, {24, 24}, 2);
   Array y = device.allocate(DType::f32, {2, 70, 24});
-  device.linear(x, w, nullptr, y);
-  device.gelu(Gelu::erf, y, y);
+  device.run(op::Linear{x, w, {}, y});
+  device.run(op::Gelu{Gelu::erf, y, y});
   rank.comm().all_reduce(y);
   Array heads = device.allocate(DType::f32, {2, 70, 8}),
         sums = device.allocate(DType::f32, {2, 2, 70});
-  device.causal_attention(y, 2, nullptr, heads, sums);
+  device.run(op::CausalAttention{y, 2, {}, heads, sums});
   Array keys = device.allocate(DType::f32, {2, 2, 70, 4}),
         values = device.allocate(DType::f32, {2, 2, 70, 4});
-  device.cached_attention(y, 0, keys, values, heads);
+  device.run(op::CachedAttention{y, 0, keys, values, heads});
   rank.comm().barrier();
-  static_cast<void>(device.sum_of_squares(y));
+  static_cast<void>(sum_of_squares(device, y));
 }
 
 TEST_CASE("an allocation that fails on any rank, at any time, is an error of the machine") {

@@ -69,8 +69,8 @@ TEST_CASE("recorder: the meta device tells each operation, and no array is given
     Array x = device.allocate(DType::f32, Shape{4, 8}),
           w = device.allocate(DType::f32, Shape{2, 8}),
           y = device.allocate(DType::f32, Shape{4, 2});
-    device.linear(x, w, nullptr, y);
-    device.linear(x, w, &w, y);
+    device.run(op::Linear{x, w, {}, y});
+    device.run(op::Linear{x, w, w, y});
     CHECK(device.memory().current_bytes == 4 * (32 + 16 + 8));
     std::vector<double> read(8);
     to_host(device, y, read);

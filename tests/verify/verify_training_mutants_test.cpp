@@ -78,8 +78,8 @@ double squares_of_replicated(const WeightSource& source) {
     (void)trainer->gradients(batch.tokens, batch.targets);
     for (Region region : {Region::whole_matrices, Region::whole_vectors}) {
       const Range r = trainer->parameters().layout.range(region);
-      squares += rank.device().sum_of_squares(
-          trainer->parameters().gradients.part(r.begin, Shape{r.size()}));
+      squares += sum_of_squares(rank.device(),
+                                trainer->parameters().gradients.part(r.begin, Shape{r.size()}));
     }
   });
   return squares;
@@ -186,15 +186,18 @@ TEST_CASE("verify_training: a tied head that is stepped a second time is caught"
       const FlatEntry& wte = parameters().layout.entry(0);
       const auto of = [&](const Array& list) { return list.part(wte.first, Shape{wte.count}); };
       Array m = of(optimizer().m()), v = of(optimizer().v()), p = of(parameters().values);
-      rank_.device().adamw(
-          {.learning_rate = learning_rate,
-           .beta1 = options_.beta1,
-           .beta2 = options_.beta2,
-           .eps = options_.eps,
-           .weight_decay = options_.weight_decay,
-           .grad_scale = std::min(1.0, options_.grad_clip / (result.grad_norm + 1e-6)),
-           .step = step + 1},
-          of(parameters().gradients), m, v, p);
+      rank_.device().run(
+          op::AdamW{{.learning_rate = learning_rate,
+                     .beta1 = options_.beta1,
+                     .beta2 = options_.beta2,
+                     .eps = options_.eps,
+                     .weight_decay = options_.weight_decay,
+                     .grad_scale = std::min(1.0, options_.grad_clip / (result.grad_norm + 1e-6)),
+                     .step = step + 1},
+                    of(parameters().gradients),
+                    m,
+                    v,
+                    p});
       return result;
     }
 
