@@ -88,7 +88,8 @@ WorldOptions TrainBench::world(const TrainMesh& mesh) const {
           .algorithm = parse_algorithm(algorithm)};
 }
 
-// Every mesh is refused before anything is loaded.
+// Every mesh is refused before anything is loaded; where sequence parallelism alone does not
+// divide, it is left out.
 void TrainBench::check_meshes(const WeightSource& source) {
   const int64_t longest = source.architecture().context;
   if (seq == 0) seq = longest;
@@ -99,10 +100,17 @@ void TrainBench::check_meshes(const WeightSource& source) {
     for (int tp : tps)
       for (bool sp : {false, true})
         if (!sp || (tp > 1 && !no_sp)) meshes_.push_back({tp, dp, sp});
-  for (const TrainMesh& mesh : meshes_) {
+  std::erase_if(meshes_, [&](const TrainMesh& mesh) {
     static_cast<void>(World(world(mesh)));
-    check_batch(batch, seq, mesh.tp, mesh.dp, options(mesh));
-  }
+    try {
+      check_batch(batch, seq, mesh.tp, mesh.dp, options(mesh));
+      return false;
+    } catch (const Error& error) {
+      if (!mesh.sp) throw;  // nobody asked for SP
+      to_stderr("tplab: note: {} is left out: {}\n", mesh.text(), error.problem());
+      return true;
+    }
+  });
 }
 
 // Side by side if this machine's memory allows, so that a slow second hits all; else one by one.

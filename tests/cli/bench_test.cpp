@@ -146,11 +146,20 @@ TEST_CASE("bench train: a batch or length that a mesh cannot divide is refused b
   };
   refused({"--batch", "3"}, "3 sequences does not divide");
   refused({"--seq", "65"}, "context of 64");
-  refused({"--seq", "7", "--tp", "2"}, "7 positions over 2 ranks");
   refused({"--tp", "3"}, "3");
   refused({"--dp", "1,,2"}, "--dp");
   refused({"--dp", "65"}, "64");
   refused({"--zero", "3"}, "3");
+}
+
+TEST_CASE("bench train: where sequence parallelism alone does not divide, it is left out",
+          "[slow]") {
+  const Ran ran = tplab({"bench", "train", "--preset", "nano-cpu", "--seq", "7", "--batch", "2",
+                         "--tp", "2", "--repeat", "1", "--json"});
+  CHECK_THAT(ran.err, Catch::Contains("SP is left out") && Catch::Contains("7 positions over 2"));
+  const json doc = ran.json();
+  REQUIRE(doc["runs"].size() == 1);
+  CHECK(doc["runs"][0]["sp"] == false);
 }
 
 TEST_CASE("bench: lengths that the model does not have are refused") {

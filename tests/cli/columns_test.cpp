@@ -74,7 +74,7 @@ TEST_CASE("80 and 60 columns: the help of every command, and of every kind of pi
   check_fits({}, 2);
 }
 
-TEST_CASE("80 and 60 columns: what the commands show") {
+TEST_CASE("80 and 60 columns: what the commands show", "[slow]") {
   const TemporaryFolder folder;
   const std::string nano = fixture("nanogpt-tiny");
   check_fits({"verify", "--preset", "nano-cpu", "--tp", "1,2", "--seq", "8"}, 0);
