@@ -225,8 +225,9 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
   std::vector<std::unique_ptr<WatchedSource>> weights(n);
   WorldsInTurn worlds(bench.worlds(), [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
     const ShardPlan plan(source.architecture(), bench.tps[w], bench.model.uneven);
-    auto gpt = std::make_shared<const Network>(rank, *weights[w], plan, parse_dtype(bench.dtype));
-    return [&times, w, turn = make_turn(w, rank, std::move(gpt))] {
+    auto network =
+        std::make_shared<const Network>(rank, *weights[w], plan, parse_dtype(bench.dtype));
+    return [&times, w, turn = make_turn(w, rank, std::move(network))] {
       for (int64_t i = 0; i < times[w]; ++i) turn();
     };
   });

@@ -122,7 +122,7 @@ struct ModelBench {
 // What a rank does `times` over in one turn; called on every rank.
 using ModelTurn = std::function<void()>;
 using MakeTurn =
-    std::function<ModelTurn(size_t world, Rank& rank, std::shared_ptr<const Network> gpt)>;
+    std::function<ModelTurn(size_t world, Rank& rank, std::shared_ptr<const Network> network)>;
 
 // Runs the model at every tp, all of them loaded, in `repeat` rounds of one turn each. A first
 // round loads the weights and warms up; it tells how often a turn of at least a fifth of a second

@@ -26,8 +26,8 @@ struct DecodeBench : ModelBench {
 
   void run();
   void choose_lengths(const Architecture& architecture);
-  std::vector<Array> read_by_a_step(const Network& gpt, const KvCache& cache) const;
-  void turn(Rank& rank, const Network& gpt, KvCache& cache, bool ledger_first,
+  std::vector<Array> read_by_a_step(const Network& network, const KvCache& cache) const;
+  void turn(Rank& rank, const Network& network, KvCache& cache, bool ledger_first,
             DecodeTiming& timing) const;
   std::vector<DecodeTiming> measure(const WeightSource& source);
   double step_bytes(const Architecture& architecture) const;
@@ -64,16 +64,16 @@ double DecodeBench::step_bytes(const Architecture& architecture) const {
 
 // This rank's weights, but for the tables of which a step reads a row, and the part of the cache
 // that is filled in the middle of a turn.
-std::vector<Array> DecodeBench::read_by_a_step(const Network& gpt, const KvCache& cache) const {
-  const FlatParameters& flat = gpt.parameters();
+std::vector<Array> DecodeBench::read_by_a_step(const Network& network, const KvCache& cache) const {
+  const FlatParameters& flat = network.parameters();
   std::vector<Array> arrays;
   for (const FlatEntry& entry : flat.layout.entries()) {
-    const Role role = gpt.plan().rows()[entry.row].id.role;
-    const bool is_table = role == Role::token_embedding && !gpt.architecture().tied_head;
+    const Role role = network.plan().rows()[entry.row].id.role;
+    const bool is_table = role == Role::token_embedding && !network.architecture().tied_head;
     if (entry.region != Region::whole_matrices && !is_table)
       arrays.push_back(flat.values.part(entry.first, {entry.count}));
   }
-  for (int64_t layer = 0; layer < gpt.architecture().layers(); ++layer) {
+  for (int64_t layer = 0; layer < network.architecture().layers(); ++layer) {
     const KvPair pair = cache.layer(layer);
     for (const Array& x : {pair.keys.array(), pair.values.array()}) {  // [B, H/tp, S, D]
       const int64_t S = x.shape()[2], D = x.shape()[3];
@@ -85,14 +85,14 @@ std::vector<Array> DecodeBench::read_by_a_step(const Network& gpt, const KvCache
 }
 
 // Fills the cache, then times `steps` steps, every other one with the ledger off, and the reads.
-void DecodeBench::turn(Rank& rank, const Network& gpt, KvCache& cache, bool ledger_first,
+void DecodeBench::turn(Rank& rank, const Network& network, KvCache& cache, bool ledger_first,
                        DecodeTiming& timing) const {
-  const Tokens prompt = random_tokens(gpt.architecture(), seq),
-               token = random_tokens(gpt.architecture(), 1);
-  const std::vector<Array> arrays = read_by_a_step(gpt, cache);
+  const Tokens prompt = random_tokens(network.architecture(), seq),
+               token = random_tokens(network.architecture(), 1);
+  const std::vector<Array> arrays = read_by_a_step(network, cache);
   rank.ledger().clear();
   cache.clear();
-  static_cast<void>(gpt.next(prompt, cache));
+  static_cast<void>(network.next(prompt, cache));
   const auto seconds_of = [&](auto work) {  // on all ranks at once
     rank.comm().barrier();
     const int64_t start = now_ns();
@@ -102,7 +102,7 @@ void DecodeBench::turn(Rank& rank, const Network& gpt, KvCache& cache, bool ledg
   std::vector<double> seconds;
   for (int64_t step = 0; step < steps; ++step) {
     rank.ledger().enable((step % 2 == 0) == ledger_first);
-    const double decoding = seconds_of([&] { static_cast<void>(gpt.next(token, cache)); });
+    const double decoding = seconds_of([&] { static_cast<void>(network.next(token, cache)); });
     const double reading = seconds_of([&] {
       rank.device().read(arrays);
       rank.comm().barrier();
@@ -124,10 +124,10 @@ void DecodeBench::turn(Rank& rank, const Network& gpt, KvCache& cache, bool ledg
 std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
   std::vector<DecodeTiming> timings(tps.size());
   const auto make_turn = [&](size_t w, Rank& rank,
-                             const std::shared_ptr<const Network>& gpt) -> ModelTurn {
-    auto cache = std::make_shared<KvCache>(gpt->new_cache(batch));
-    return [&, w, gpt, cache, ledger_first = true]() mutable {
-      turn(rank, *gpt, *cache, ledger_first, timings[w]);
+                             const std::shared_ptr<const Network>& network) -> ModelTurn {
+    auto cache = std::make_shared<KvCache>(network->new_cache(batch));
+    return [&, w, network, cache, ledger_first = true]() mutable {
+      turn(rank, *network, *cache, ledger_first, timings[w]);
       ledger_first = !ledger_first;  // so that growing contexts favour neither
     };
   };

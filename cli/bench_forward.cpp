@@ -33,14 +33,14 @@ std::vector<Paired> ForwardBench::measure(const WeightSource& source) {
   std::vector<Paired> timings(tps.size());
   std::vector<int64_t> every(tps.size(), 1);
   const auto make_turn = [&](size_t w, Rank& rank,
-                             const std::shared_ptr<const Network>& gpt) -> ModelTurn {
+                             const std::shared_ptr<const Network>& network) -> ModelTurn {
     const auto product = std::make_shared<ProductBeside>(
         rank, parse_dtype(dtype), forward_flops(source.architecture(), batch, T));
-    return [&, w, gpt, product] {
+    return [&, w, network, product] {
       rank.ledger().clear();
       rank.comm().barrier();
       const int64_t start = now_ns();
-      static_cast<void>(gpt->forward(prompt));
+      static_cast<void>(network->forward(prompt));
       rank.comm().barrier();
       const double seconds = static_cast<double>(now_ns() - start) * 1e-9;
       if (rank.index() == 0) timings[w].work.add(seconds);

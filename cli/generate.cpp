@@ -177,7 +177,7 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
   result.start_ns = now_ns();
   std::optional<Printer> printer;
   world.run([&](Rank& rank) {
-    const Network gpt(rank, weights, plan, type);
+    const Network network(rank, weights, plan, type);
     rank.comm().barrier();
     const bool first = rank.index() == 0;
     if (first) {
@@ -185,7 +185,7 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
       result.loaded_ns = now_ns();
       if (!output.json()) printer.emplace(output, task, !no_echo);
     }
-    generate(gpt, task.prompt_ids, max_new, sampling, [&](int32_t token) {
+    generate(network, task.prompt_ids, max_new, sampling, [&](int32_t token) {
       if (first) {
         result.last_ns = now_ns();
         if (result.ids.empty()) result.first_ns = result.last_ns;

@@ -52,7 +52,7 @@ struct Facts {
 
   const Architecture& architecture() const { return plan.architecture(); }
   int64_t heads() const { return first_attention(architecture()).heads; }
-  int64_t heads(int rank) const { return plan.part(heads(), 1, rank).size(); }
+  int64_t heads(int rank) const { return plan.heads(first_attention(architecture()), rank).size(); }
   int64_t weights_bytes(int rank) const { return plan.local_count(rank) * size_bytes(dtype); }
   // Keys and values of every layer: 2 L C sizeof(x), all ranks together.
   int64_t cache_bytes_per_token() const {

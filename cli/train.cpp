@@ -299,9 +299,9 @@ std::string TrainCommand::sample() const {
   dataset_.train.read(0, 1, prompt.data());
   std::string written;
   World({.tp = settings.tp}).run([&](Rank& rank) {
-    const Network gpt(rank, *trained, plan, parse_dtype(settings.dtype));
+    const Network network(rank, *trained, plan, parse_dtype(settings.dtype));
     const auto ids =
-        generate(gpt, prompt, 200, {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
+        generate(network, prompt, 200, {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
     if (rank.index() != 0) return;
     written =
         dataset_.tokenizer ? dataset_.tokenizer->show(ids) : fmt::format("{}", fmt::join(ids, " "));

@@ -89,7 +89,7 @@ GptConfig::operator Architecture() const {
       .bias = bias};
   const std::vector<JoinSpec> block = {{.branches = {{attention}}, .before = norm},
                                        {.branches = {{mlp}}, .before = norm}};
-  return {.family = "gpt2",
+  return {.family = std::string(kGptFamily),
           .width = n_embd,
           .vocabulary = vocab_size,
           .context = block_size,
@@ -99,6 +99,12 @@ GptConfig::operator Architecture() const {
 }
 
 GptConfig gpt_config(const Architecture& architecture) {
+  const auto refuse = [&] {
+    throw Error(ErrorKind::unavailable,
+                "this needs a GPT-2, and the model is another: " + architecture.family,
+                "use a model of nanoGPT's or GPT-2's kind");
+  };
+  if (architecture.family != kGptFamily) refuse();
   const AttentionSpec& attention = first_attention(architecture);
   const MlpSpec& mlp = first_mlp(architecture);
   const GptConfig config{.n_layer = architecture.layers(),
@@ -111,10 +117,8 @@ GptConfig gpt_config(const Architecture& architecture) {
                          .tied_head = architecture.tied_head,
                          .gelu = mlp.activation == ActivationKind::gelu ? Gelu::erf : Gelu::tanh,
                          .layer_norm_eps = architecture.final_norm.eps};
-  if (Architecture(config) == architecture) return config;
-  throw Error(ErrorKind::unavailable,
-              "this needs a GPT-2, and the model is another: " + architecture.family,
-              "use a model of nanoGPT's or GPT-2's kind");
+  if (Architecture(config) != architecture) refuse();
+  return config;
 }
 
 const std::vector<Preset>& presets() {

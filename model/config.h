@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "model/architecture.h"
-#include "sim/device.h"  // Gelu
-#include "sim/shape.h"
+#include "sim/ops/operation.h"  // Gelu
 
 namespace tplab {
+
+inline constexpr std::string_view kGptFamily = "gpt2";
 
 // All sizes are global: nothing here is ever divided by tp.
 struct GptConfig {

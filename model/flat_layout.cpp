@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/error.h"
+
 namespace tplab {
 
 namespace {
@@ -12,6 +14,9 @@ int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit;
 
 Region region_of(const ParameterRow& row) {
   if (row.split != Split::whole) return row.decays ? Region::split_matrices : Region::split_vectors;
+  if (row.gradient == GradientSum::ranks)  // neither region's sums are its own
+    throw Error(ErrorKind::unavailable, text(row.id) + " cannot be trained or held yet",
+                "use a model of nanoGPT's or GPT-2's kind");
   return row.gradient == GradientSum::none ? Region::whole_matrices : Region::whole_vectors;
 }
 

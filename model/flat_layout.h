@@ -16,7 +16,7 @@ namespace tplab {
 // The regions of the list, in order.
 enum class Region {
   split_matrices,  // sharded over tp, with weight decay
-  split_vectors,   // sharded over tp: the biases of column-parallel products
+  split_vectors,   // sharded over tp, without: the biases of column-parallel products
   whole_matrices,  // whole on every rank, with weight decay, as wpe; gradients are whole too
   whole_vectors,   // norms and biases on the residual stream: whole; under SP each rank has one
                    // term of their gradients

@@ -74,26 +74,26 @@ int32_t pick(std::span<const double> logits, const Sampling& sampling, uint64_t 
   return kept.back().token;  // target rounded up to the total
 }
 
-std::vector<int32_t> generate(const Network& gpt, const std::vector<int32_t>& prompt, int64_t n_new,
-                              const Sampling& sampling, const OnToken& on_token) {
+std::vector<int32_t> generate(const Network& network, const std::vector<int32_t>& prompt,
+                              int64_t n_new, const Sampling& sampling, const OnToken& on_token) {
   check(sampling);
-  const auto block = static_cast<size_t>(gpt.architecture().context);
+  const auto block = static_cast<size_t>(network.architecture().context);
   if (prompt.empty()) fail("the prompt is empty", "give at least one token to continue");
   if (prompt.size() > block)
     fail(
         fmt::format("the prompt has {} tokens and the model's context is {}", prompt.size(), block),
         fmt::format("shorten the prompt to its last {} tokens", block));
 
-  KvCache cache = gpt.new_cache(1);
+  KvCache cache = network.new_cache(1);
   std::vector<int32_t> context = prompt, fresh = prompt;  // fresh: not in the cache yet
-  std::vector<double> logits(static_cast<size_t>(gpt.architecture().vocabulary));
+  std::vector<double> logits(static_cast<size_t>(network.architecture().vocabulary));
   for (int64_t step = 0; step < n_new; ++step) {
     if (context.size() > block) {
       cache.clear();
       fresh.assign(context.end() - static_cast<std::ptrdiff_t>(block), context.end());
     }
     const Tokens tokens{1, static_cast<int64_t>(fresh.size()), fresh};
-    to_host(gpt.next(tokens, cache), logits);
+    to_host(network.next(tokens, cache), logits);
     const int32_t token = pick(logits, sampling, static_cast<uint64_t>(step));
     context.push_back(token);
     fresh = {token};

@@ -30,7 +30,8 @@ using OnToken = std::function<bool(int32_t token)>;
 // n_new tokens after the prompt. Beyond the block the context is cropped to the last block_size
 // tokens, as nanoGPT does; positions then shift, so the cache is filled anew for each token.
 // Throws Error(usage) for an empty prompt or one longer than the block.
-std::vector<int32_t> generate(const Network& gpt, const std::vector<int32_t>& prompt, int64_t n_new,
-                              const Sampling& sampling, const OnToken& on_token = {});
+std::vector<int32_t> generate(const Network& network, const std::vector<int32_t>& prompt,
+                              int64_t n_new, const Sampling& sampling,
+                              const OnToken& on_token = {});
 
 }  // namespace tplab

@@ -14,10 +14,10 @@ struct InitOptions {
   bool draw_biases = false;
 };
 
-// Weights of embeddings and linears N(0, 0.02); those of c_proj, which write to the residual
-// stream, N(0, 0.02 / sqrt(2 L)).   source: nanoGPT model.py, Radford et al. 2019, section 2.3
-// Every value is a function of (seed, parameter name, global index): the same at every tp, and no
-// rank computes more than its slice.
+// Weights of embeddings and linears N(0, 0.02); those that write to the residual stream,
+// to which a network of L blocks adds 2 L times, N(0, 0.02 / sqrt(2 L)).   source: nanoGPT
+// model.py, Radford et al. 2019, section 2.3 Every value is a function of (seed, parameter name,
+// global index): the same at every tp, and no rank computes more than its slice.
 std::unique_ptr<WeightSource> initial_weights(const Architecture& architecture,
                                               InitOptions options = {});
 

@@ -59,7 +59,7 @@ const NameRow& name_row(const NameTable& names, const ParameterId& id) {
     if (in_block != id.at.in_block()) continue;
     if (id.role != Role::norm || !in_block || is_same_norm(row.norm, id.at)) return row;
   }
-  throw Error(ErrorKind::run, "a parameter has no name in this format",
+  throw Error(ErrorKind::run, text(id) + " has no name in this format",
               "this is a bug in tplab: please report it");
 }
 

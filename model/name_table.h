@@ -20,8 +20,6 @@ struct Piece {
   }
 };
 
-enum class Codec { plain, mxfp4 };  // mxfp4: from two tensors, <name>_blocks and <name>_scales
-
 struct NameRow {
   Role role;
   bool bias = false;
@@ -30,7 +28,6 @@ struct NameRow {
   bool transposed = false;   // [in, out], as transformers' Conv1D keeps it
   bool all_experts = false;  // of all experts, which its first dimension counts
   Piece piece = {};
-  Codec codec = Codec::plain;
 };
 using NameTable = std::vector<NameRow>;
 

@@ -22,7 +22,7 @@ struct MicroBatch {
 // What an architecture says: an embedding, blocks, a final norm, and a head.
 //
 // Residual says how the stream between layers lives: Invariant is TP, VaryingT adds sequence
-// parallelism (model/stream.h), for training.
+// parallelism (model/layers/stream.h), for training.
 //   comm, TP, at tp > 1, of [B, T, C] where nothing is said: forward 2 L + 1 all-reduces, and an
 //   all-gather of the logits to generate or 3 all-reduces of [B, T] for the loss; backward 2 L + 1
 //   source: Radford et al. 2019; karpathy/nanoGPT model.py
@@ -37,7 +37,7 @@ class BasicNetwork {
                Purpose purpose = Purpose::generate);
 
   // Logits of every position, the same on every rank.   tokens: [B, T]   ->   [B, T, V]
-  // Throws Error(usage) if a token is outside the vocabulary or T is longer than the block.
+  // Throws Error(usage) if a token is outside the vocabulary or T is longer than the context.
   Tensor<Replicated> forward(const Tokens& tokens) const;
 
   // Logits of the last position only, keeping what past positions computed.

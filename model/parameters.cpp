@@ -49,20 +49,6 @@ std::string_view word(Role role) {
   return "?";
 }
 
-// tplab's own: "blocks.3.up.weight", "blocks.3.experts.5.up.bias", "blocks.3.norm_1_after.weight".
-std::string own_name(const ParameterId& id) {
-  const Place& at = id.at;
-  std::string name(word(id.role));
-  if (id.role == Role::norm && at.in_block()) {
-    name += fmt::format("_{}", at.join);
-    if (at.slot == NormSlot::branch) name += fmt::format("_{}", at.branch);
-    if (at.slot == NormSlot::after) name += "_after";
-  }
-  if (at.expert != Place::kAll) name = fmt::format("experts.{}.{}", at.expert, name);
-  if (at.in_block()) name = fmt::format("blocks.{}.{}", at.block, name);
-  return name + (id.bias ? ".bias" : ".weight");
-}
-
 int64_t joins(const Architecture& a) {
   int64_t count = 0;
   for (const auto& block : a.blocks) count += static_cast<int64_t>(block.size());
@@ -96,8 +82,9 @@ class List {
 
   void add(ParameterRow row) {
     row.decays = row.shape.dims() > 1 && !row.id.bias;
-    row.tensor = own_name(row.id);
-    if (a_.family == "gpt2") row.tensor = tensor_name(name_row(nanogpt_names(), row.id), row.id);
+    row.tensor = text(row.id);
+    if (a_.family == kGptFamily)
+      row.tensor = tensor_name(name_row(nanogpt_names(), row.id), row.id);
     const bool shares = !rows_.empty() && rows_.back().tensor == row.tensor;
     if (shares) row.first_row = rows_.back().first_row + rows_.back().shape[0];
     rows_.push_back(std::move(row));
@@ -236,7 +223,7 @@ class List {
       up_and_gate(spec.each, at);
       down(spec.each, at);
     }
-    at.expert = Place::kAll;
+    at.expert = Place::kNoExpert;
     if (spec.each.bias)
       add({.id = bias_of(Role::down, at),
            .shape = {a_.width, spec.count},
@@ -250,6 +237,19 @@ class List {
 };
 
 }  // namespace
+
+std::string text(const ParameterId& id) {
+  const Place& at = id.at;
+  std::string name(word(id.role));
+  if (id.role == Role::norm && at.in_block()) {
+    name += fmt::format("_{}", at.join);
+    if (at.slot == NormSlot::branch) name += fmt::format("_{}", at.branch);
+    if (at.slot == NormSlot::after) name += "_after";
+  }
+  if (at.expert != Place::kNoExpert) name = fmt::format("experts.{}.{}", at.expert, name);
+  if (at.in_block()) name = fmt::format("blocks.{}.{}", at.block, name);
+  return name + (id.bias ? ".bias" : ".weight");
+}
 
 std::vector<ParameterRow> parameters(const Architecture& architecture) {
   return List(architecture).build();

@@ -1,7 +1,7 @@
 // Every parameter of the network: one row each, and the only place that knows its facts.
 //
 // Sharding, initialising, loading, saving, the flat list, AdamW, memory tables, pictures and the
-// verifier read the row. None of them looks at a name or guesses from a shape.
+// verifier read the row. None of them guesses what a parameter is from its name or its shape.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +14,19 @@
 
 namespace tplab {
 
-// What a parameter is for, whatever a file calls it. C: the width, D: a head's, F: an MLP's.
+// What a parameter is for, whatever a file calls it. C: the width, H: heads, D: the width of a
+// head, F: of an MLP.
 enum class Role {
   token_embedding,     // [V, C]
   position_embedding,  // [context, C]
   norm,                // [C]
-  q,                   // [heads D, C]
-  k,                   // [kv heads D, C], as v
+  q,                   // [H D, C]
+  k,                   // [kv heads * D, C], as v
   v,
-  q_norm,  // [D], or [heads D] of a full-width one
+  q_norm,  // [D], or [H D] of a full-width one
   k_norm,
   sinks,          // [heads]
-  attention_out,  // [C, heads D]
+  attention_out,  // [C, H D]
   router,         // [experts, C]
   gate,           // [F, C]
   up,             // [F, C]
@@ -39,12 +40,12 @@ enum class NormSlot { before, branch, after };
 
 // Where in the network a parameter is.
 struct Place {
-  static constexpr int64_t kOutside = -1, kAll = -1;
+  static constexpr int64_t kOutside = -1, kNoExpert = -1;
 
   int64_t block = kOutside;
   int64_t join = 0, branch = 0;
-  int64_t expert = kAll;  // an expert's own; kAll for what has none
-  NormSlot slot = NormSlot::before;
+  int64_t expert = kNoExpert;        // of an expert's own
+  NormSlot slot = NormSlot::before;  // of a norm
 
   bool in_block() const { return block != kOutside; }
   auto operator<=>(const Place&) const = default;
@@ -57,6 +58,9 @@ struct ParameterId {
 
   auto operator<=>(const ParameterId&) const = default;
 };
+// "blocks.3.up.weight", "blocks.3.experts.5.up.bias", "blocks.3.norm_1_after.weight".
+std::string text(const ParameterId& id);
+
 constexpr ParameterId weight_of(Role role, Place at = {}) { return {role, false, at}; }
 constexpr ParameterId bias_of(Role role, Place at = {}) { return {role, true, at}; }
 
@@ -86,7 +90,9 @@ struct ParameterRow {
   ParameterId id;
   Shape shape;  // whole: linears [out, in], vectors [n]
   Split split = Split::whole;
-  int64_t unit = 1;  // rows or columns that stay together: a head's, a key's query heads
+  // Rows or columns that stay together: of k a head's D; of q and of what reads the heads those of
+  // all heads that share a key, so that they are on one rank.
+  int64_t unit = 1;
   // One product reads it together with the row before: a rank stores it right behind that one's.
   bool joined = false;
   bool decays = false;  // weight decay is for matrices: nanoGPT decays parameters of two dimensions

@@ -83,7 +83,8 @@ ShardPlan::ShardPlan(const Architecture& architecture, int tp, bool uneven)
 
 size_t ShardPlan::index_of(const ParameterId& id) const {
   const auto at = index_.find(id);
-  if (at == index_.end()) fail("the shard plan has no such parameter", "");
+  if (at == index_.end())
+    fail(fmt::format("the shard plan has no {}", text(id)), "use a parameter that the model has");
   return at->second;
 }
 

@@ -32,8 +32,12 @@ class ShardPlan {
   size_t index_of(const ParameterId& id) const;  // in rows(); throws Error(usage) if it has none
   const ParameterRow& row(const ParameterId& id) const { return rows_[index_of(id)]; }
 
-  // This rank's part of so many numbers, in whole units: of heads, of an MLP's features.
+  // This rank's part of so many numbers, in whole units: of an MLP's features.
   Range part(int64_t size, int64_t unit, int rank) const;
+  // Its query heads: those of one key stay together.
+  Range heads(const AttentionSpec& spec, int rank) const {
+    return part(spec.heads, spec.group(), rank);
+  }
   // The vocabulary, padded to a multiple of 64 tp: every rank's part is equal, and a multiple of
   // 64 multiplies twice as fast as 50257 does.
   int64_t padded_vocab() const { return padded_vocab_; }

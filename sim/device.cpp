@@ -4,7 +4,6 @@ namespace tplab {
 
 double number_on_host(Device& device, const Array& x) {
   double value = 0;
-  device.wait();
   device.download(x, {DType::f64, &value, 1});
   return value;
 }

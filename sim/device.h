@@ -40,7 +40,8 @@ class Device {
   virtual void* host_memory(Array&) { return nullptr; }
   virtual MemoryUse memory() const = 0;
 
-  // --- Operations. They may be done after run() returns, in the order in which they were given.
+  // --- Operations. They may be done after run() returns, in the order in which they were given;
+  // what else is called below and above takes its turn in that order.
 
   virtual void run(const Operation& operation) = 0;
   virtual void wait() {}  // until all are done

@@ -7,7 +7,7 @@
 namespace tplab {
 
 struct EmbeddedText {
-  std::string_view path;  // in the project: "model/attention.cpp"
+  std::string_view path;  // in the project: "model/layers/attention.cpp"
   std::string_view text;
 };
 

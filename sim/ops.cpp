@@ -124,20 +124,20 @@ double cross_entropy(Rank& rank, const Array& logits, std::span<const int32_t> t
 
 // --- Backward.
 
-Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& w, Array dw,
-                      Array db) {
+Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& w, const Array& dw,
+                      const Array& db) {
   expect(dy.dtype() == w.dtype() && dy.shape() == x.shape().with_last(w.shape()[0]) &&
              dw.shape() == w.shape() && dw.dtype() == w.dtype(),
          rank, "matmul_backward", "dy [.., N], x [.., K], W and dW [N, K] of one dtype",
          {&dy, &x, &w, &dw});
-  if (db.present()) sum_rows(rank, dy, std::move(db));
+  if (db.present()) sum_rows(rank, dy, db);
   rank.device().run(op::LinearBackwardWeight{dy, x, dw});
   Array dx = rank.device().allocate(x.dtype(), x.shape());
   rank.device().run(op::LinearBackwardInput{dy, w, dx});
   return dx;
 }
 
-void sum_rows(Rank& rank, const Array& dy, Array db) {
+void sum_rows(Rank& rank, const Array& dy, const Array& db) {
   expect(vector_of(db, dy, dy.shape()[-1]), rank, "bias_backward", "dy [.., N] and db [N]",
          {&dy, &db});
   rank.device().run(op::SumRows{dy, db});
@@ -156,7 +156,7 @@ Array gelu_backward(Rank& rank, Gelu kind, const Array& x, Array dy) {
 }
 
 Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& weight, double eps,
-                          Array dweight, Array dbias) {
+                          const Array& dweight, const Array& dbias) {
   expect(dy.shape() == x.shape() && vector_of(weight, x, x.shape()[-1]) &&
              dweight.shape() == weight.shape(),
          rank, "layer_norm_backward", "dy like x [.., C], weight and dweight [C]",
@@ -170,8 +170,8 @@ Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& wei
   return dx;
 }
 
-void embedding_backward(Rank& rank, std::span<const int32_t> ids, const Array& dy, Array dtable,
-                        int64_t first_row) {
+void embedding_backward(Rank& rank, std::span<const int32_t> ids, const Array& dy,
+                        const Array& dtable, int64_t first_row) {
   expect(dy.shape().rows() == static_cast<int64_t>(ids.size()) &&
              dy.shape()[-1] == dtable.shape()[-1] && dy.dtype() == dtable.dtype(),
          rank, "embedding_backward", "a row of dy for each id, as wide as the table",
@@ -230,7 +230,7 @@ Array pick(Rank& rank, const Array& x, int64_t cols, std::span<const int32_t> id
   return out;
 }
 
-Array exp_rows(Rank& rank, Array x, int64_t cols, const Array& shift) {
+Array exp_rows(Rank& rank, const Array& x, int64_t cols, const Array& shift) {
   Array sums = a_number_a_row(rank, x);
   rank.device().run(op::ExpRows{x, cols, shift, sums});
   return sums;

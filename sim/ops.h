@@ -29,14 +29,14 @@ Array cached_attention(Rank& rank, const Array& qkv, int64_t heads_local, int64_
 Array last_position(Rank& rank, const Array& x);
 double cross_entropy(Rank& rank, const Array& logits, std::span<const int32_t> targets);
 
-Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& w, Array dw,
-                      Array db);
-void sum_rows(Rank& rank, const Array& dy, Array db);
+Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& w, const Array& dw,
+                      const Array& db);
+void sum_rows(Rank& rank, const Array& dy, const Array& db);
 Array gelu_backward(Rank& rank, Gelu kind, const Array& x, Array dy);
 Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& weight, double eps,
-                          Array dweight, Array dbias);
-void embedding_backward(Rank& rank, std::span<const int32_t> ids, const Array& dy, Array dtable,
-                        int64_t first_row);
+                          const Array& dweight, const Array& dbias);
+void embedding_backward(Rank& rank, std::span<const int32_t> ids, const Array& dy,
+                        const Array& dtable, int64_t first_row);
 Array dropout(Rank& rank, Array x, const DropoutMask& mask);
 struct Attended {
   Array y, log_sums;
@@ -47,7 +47,7 @@ Array causal_attention_backward(Rank& rank, const Array& dy, const Array& qkv, c
                                 int64_t heads_local, const DropoutMask* mask);
 Array row_max(Rank& rank, const Array& x, int64_t cols);
 Array pick(Rank& rank, const Array& x, int64_t cols, std::span<const int32_t> ids, int64_t first);
-Array exp_rows(Rank& rank, Array x, int64_t cols, const Array& shift);
+Array exp_rows(Rank& rank, const Array& x, int64_t cols, const Array& shift);
 }  // namespace untyped
 
 // x Wᵀ.   x: [.., K]   W: [N, K], as in PyTorch's nn.Linear   ->   [.., N]
@@ -214,8 +214,8 @@ Tensor<P> last_position(const Tensor<P>& x) {
   return assume_placement<P>(x.rank(), untyped::last_position(x.rank(), x.array()));
 }
 
-// What a loss over a sharded vocabulary is made of; model/loss.h puts the ranks' parts together.
-// x: [.., V/tp] of which the first `cols` columns are real, the rest padding.
+// What a loss over a sharded vocabulary is made of; model/layers/loss.h puts the ranks' parts
+// together. x: [.., V/tp] of which the first `cols` columns are real, the rest padding.
 //   row_max: the largest of this rank's columns         ->   [..]
 //   pick: x[r, ids[r] - first], 0 where another rank has it; the sum over ranks is the value
 //   exp_rows: overwrites x with exp(x - shift), and returns this rank's term of each row's sum

@@ -47,15 +47,15 @@ Tokens columns(const Tokens& tokens, int64_t begin, int64_t length) {
 }
 
 // The logits of the last positions, got one token at a time from a cache.
-std::vector<double> decode_with_cache(const Network& gpt, const Tokens& tokens, int64_t steps) {
-  const int64_t B = tokens.batch, V = gpt.architecture().vocabulary, n = steps + 1;
+std::vector<double> decode_with_cache(const Network& network, const Tokens& tokens, int64_t steps) {
+  const int64_t B = tokens.batch, V = network.architecture().vocabulary, n = steps + 1;
   std::vector<double> all(static_cast<size_t>(B * n * V));  // [B, n, V]
   std::vector<double> logits(static_cast<size_t>(B * V));   // [B, 1, V]
-  KvCache cache = gpt.new_cache(B);
+  KvCache cache = network.new_cache(B);
   for (int64_t step = 0; step < n; ++step) {
     const int64_t past = cache.length();
     const int64_t fresh = step == 0 ? tokens.length - steps : 1;
-    to_host(gpt.next(columns(tokens, past, fresh), cache), logits);
+    to_host(network.next(columns(tokens, past, fresh), cache), logits);
     for (int64_t b = 0; b < B; ++b)
       std::copy_n(logits.begin() + b * V, V, all.begin() + (b * n + step) * V);
   }
@@ -89,13 +89,13 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
                .make_comm = options.make_comm});
   run.ranks = world.run([&](Rank& rank) {
     const auto r = static_cast<size_t>(rank.index());
-    const Network gpt(rank, options.model_weights ? *options.model_weights : source, plan,
-                      run.dtype);
-    const Tensor<Replicated> logits = gpt.forward(options.tokens);
+    const Network network(rank, options.model_weights ? *options.model_weights : source, plan,
+                          run.dtype);
+    const Tensor<Replicated> logits = network.forward(options.tokens);
     capture.stop(rank.index());
     run.forward[r] = rank.ledger().events();
     if (!options.targets.empty()) trace.losses[r] = cross_entropy(logits, options.targets);
-    trace.decode.per_rank[r] = decode_with_cache(gpt, options.tokens, steps);
+    trace.decode.per_rank[r] = decode_with_cache(network, options.tokens, steps);
     if (!greedy) return;
     const int64_t n = std::ssize(options.golden->greedy_new);
     const auto on_token = [&, done = int64_t{0}](int32_t) mutable {
@@ -103,7 +103,7 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
       return true;
     };
     std::vector<int32_t> tokens =
-        generate(gpt, options.golden->greedy_prompt, n, {.temperature = 0}, on_token);
+        generate(network, options.golden->greedy_prompt, n, {.temperature = 0}, on_token);
     if (r == 0) trace.greedy = std::move(tokens);
   });
   trace.sites = capture.sites();

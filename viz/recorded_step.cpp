@@ -56,9 +56,9 @@ using TakeStep = std::function<void(int64_t step)>;
 TakeStep load(Rank& rank, const WeightSource& source, const ShardPlan& plan,
               const StepOptions& options, const StepData& data) {
   if (options.forward_only) {
-    const auto gpt = std::make_shared<const Network>(rank, source, plan, options.trainer.dtype);
+    const auto network = std::make_shared<const Network>(rank, source, plan, options.trainer.dtype);
     const Tokens mine = part_of_replica(data.tokens, rank.dp_size(), rank.dp_index());
-    return [gpt, mine](int64_t) { (void)gpt->forward(mine); };
+    return [network, mine](int64_t) { (void)network->forward(mine); };
   }
   const std::shared_ptr<Trainer> trainer = make_trainer(rank, source, plan, options.trainer);
   constexpr double kLearningRate = 1e-4;

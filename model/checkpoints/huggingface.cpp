@@ -151,7 +151,7 @@ std::unique_ptr<WeightSource> open_huggingface(const std::string& folder) {
   const std::string config_path = (fs::path(folder) / "config.json").string();
   const GptConfig config =
       parse_gpt2_config(read_all(*open_file(config_path), kMostJsonBytes), config_path);
-  NamedTensors named = name_tensors(open_tensors(folder));
+  KnownTensors named = name_tensors(open_tensors(folder));
   for (const NamedTensor& expected : named_tensors(config)) {
     const auto found = named.tensors.find(expected.name);
     if (found == named.tensors.end()) continue;  // which is refused below

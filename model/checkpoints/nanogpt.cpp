@@ -17,7 +17,7 @@ std::unique_ptr<WeightSource> open_nanogpt(const std::shared_ptr<const ByteSourc
   TorchFile saved(file);
   const std::string& path = saved.path();
   NanoGptState state = read_nanogpt_state(saved.document(), path);
-  NamedTensors named = name_tensors(saved.locate(state.model));
+  KnownTensors named = name_tensors(saved.locate(state.model));
   FileTensors& tensors = named.tensors;
 
   // nanoGPT ties the head, but a copy may have been saved. Only if it differs is it a head.

@@ -97,8 +97,8 @@ bool is_model_name(std::string_view name) {
   return known && !is_mask(known->name);
 }
 
-NamedTensors name_tensors(std::vector<FileTensor> list) {
-  NamedTensors named;
+KnownTensors name_tensors(std::vector<FileTensor> list) {
+  KnownTensors named;
   std::vector<FileTensor> others;
   bool are_bare = true;
   for (FileTensor& tensor : list) {

@@ -10,7 +10,7 @@
 namespace tplab {
 
 // A model's tensors under nanoGPT's names, and what is no part of the model.
-struct NamedTensors {
+struct KnownTensors {
   FileTensors tensors;
   std::vector<std::string>
       unread;  // names in the file of what stands beside the transformer: heads
@@ -24,7 +24,7 @@ struct NamedTensors {
 // stands within.
 //
 // Throws Error(bad_file) with both names where two tensors would get one.
-NamedTensors name_tensors(std::vector<FileTensor> tensors);
+KnownTensors name_tensors(std::vector<FileTensor> tensors);
 
 // Whether the name is within the model, so that what it names is needed.
 bool is_model_name(std::string_view name);

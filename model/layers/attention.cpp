@@ -1,7 +1,5 @@
 #include "model/layers/attention.h"
 
-#include <cmath>
-
 namespace tplab {
 
 namespace {
@@ -11,28 +9,15 @@ const DropoutMask* or_null(const std::optional<DropoutMask>& mask) {
   return mask ? &*mask : nullptr;
 }
 
-void require_computed(const AttentionSpec& spec) {
-  if (spec.kv_heads != spec.heads) not_computed("heads that share keys");
-  if (spec.qk_norm) not_computed("norms of queries and keys");
-  if (spec.rope) not_computed("rotary positions");
-  if (spec.window != 0) not_computed("windows");
-  if (spec.sinks) not_computed("sinks");
-  if (spec.softcap != 0) not_computed("soft caps");
-  if (spec.scale != 1 / std::sqrt(static_cast<double>(spec.head_size)))
-    not_computed("other scales of attention");
-}
-
 }  // namespace
 
 Attention::Attention(Loader& loader, const AttentionSpec& spec, Place at)
-    : qkv_(loader.load<Varying>(weight_of(Role::q, at))),
+    : qkv_(loader.load<Varying>(weight_of(Role::q, at))),  // and k, v, which are joined to it
       qkv_bias_(loader.load<Varying>(bias_of(Role::q, at))),
       out_(loader.load<Varying>(weight_of(Role::attention_out, at))),
-      heads_(loader.plan().part(spec.heads, 1, loader.rank().index())),
+      heads_(loader.plan().heads(spec, loader.rank().index())),
       whole_heads_(spec.heads),
-      at_(at) {
-  require_computed(spec);
-}
+      at_(at) {}
 
 Tensor<Partial> Attention::forward(const Tensor<Replicated>& x, const Pass& pass,
                                    Saved* saved) const {

@@ -2,6 +2,8 @@
 
 #include <type_traits>
 
+#include "sim/error.h"
+
 namespace tplab {
 
 namespace {
@@ -15,15 +17,15 @@ struct Make {
   std::variant<Attention, Mlp> operator()(const MlpSpec& spec) const {
     return Mlp(loader, spec, at);
   }
-  std::variant<Attention, Mlp> operator()(const ExpertsSpec&) const { not_computed("experts"); }
+  std::variant<Attention, Mlp> operator()(const ExpertsSpec&) const {
+    throw Error(ErrorKind::run, "experts reached a layer", "see model/layers/computed.h");
+  }
 };
 
 }  // namespace
 
 Branch::Branch(Loader& loader, const BranchSpec& spec, Place at)
-    : what_(std::visit(Make{loader, at}, spec.what)), at_(at) {
-  if (spec.before) not_computed("norms of branches");
-}
+    : what_(std::visit(Make{loader, at}, spec.what)), at_(at) {}
 
 Tensor<Partial> Branch::forward(const Tensor<Replicated>& x, const Pass& pass, Saved* saved) const {
   return std::visit(

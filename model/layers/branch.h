@@ -15,7 +15,6 @@ namespace tplab {
 
 class Branch {
  public:
-  // Throws Error(unavailable) for what is described and not computed yet.
   Branch(Loader& loader, const BranchSpec& spec, Place at);
 
   using Saved = std::variant<std::monostate, Attention::Saved, Mlp::Saved>;

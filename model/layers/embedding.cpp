@@ -22,11 +22,7 @@ template <class Residual>
 Embedding<Residual>::Embedding(Loader& loader)
     : wte_(loader.load<Varying>(weight_of(Role::token_embedding))),
       wpe_(loader.load<Invariant>(weight_of(Role::position_embedding))),
-      first_row_(loader.rank().index() * loader.plan().vocab_local()) {
-  const Architecture& architecture = loader.plan().architecture();
-  if (architecture.positions != PositionKind::learned) not_computed("rotary positions");
-  if (architecture.embedding_scale != 1) not_computed("scales of the embedding");
-}
+      first_row_(loader.rank().index() * loader.plan().vocab_local()) {}
 
 template <class Residual>
 Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,

@@ -12,7 +12,7 @@ namespace tplab {
 
 // x = dropout(wte[token] + wpe[position]).
 //   wte: [V/tp, C]  (vocab parallel: a rank has zeros for tokens that are not its own)
-//   wpe: [block, C]
+//   wpe: [context, C]
 //   comm: 1 all-reduce forward; under SP the sum is then split, and backward is 1 all-gather
 //   source: Shoeybi et al. 2019, section 3; Megatron adds positions before it splits
 template <class Residual>

@@ -23,9 +23,7 @@ Head<Residual>::Head(Loader& loader, const Embedding<Residual>& embedding)
     : table_(loader.plan().architecture().tied_head ? embedding.table()
                                                     : loader.load<Varying>(weight_of(Role::head))),
       part_(part_of(loader.plan(), loader.rank().index())),
-      vocabulary_(loader.plan().architecture().vocabulary) {
-  if (loader.plan().architecture().logits_softcap != 0) not_computed("soft caps");
-}
+      vocabulary_(loader.plan().architecture().vocabulary) {}
 
 template <class Residual>
 Tensor<Replicated> Head<Residual>::logits(Rank& rank, const Tensor<Residual>& x) const {

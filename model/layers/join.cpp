@@ -6,18 +6,9 @@
 
 namespace tplab {
 
-namespace {
-
-const NormSpec& norm_before(const JoinSpec& spec) {
-  if (!spec.before) not_computed("joins without a norm before them");
-  return *spec.before;
-}
-
-}  // namespace
-
 template <class Residual>
 Join<Residual>::Join(Loader& loader, const JoinSpec& spec, Place at, bool last)
-    : before_(loader, norm_before(spec), at),
+    : before_(loader, spec.before.value(), at),
       norm_name_(fmt::format("ln_{}", at.join + 1)),
       result_name_(last ? "out" : "mid") {
   for (const BranchSpec& branch : spec.branches) {

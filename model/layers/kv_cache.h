@@ -13,10 +13,10 @@ struct KvPair {
   Tensor<Varying> keys, values;  // [B, H/tp, S, D]
 };
 
-// Bytes a token, all ranks together: 2 L C sizeof(x).
+// Bytes a token, all ranks together: 2 L C sizeof(x) of a GPT.
 class KvCache {
  public:
-  // Room for block_size positions of `batch` sequences.
+  // Room for `context` positions of `batch` sequences.
   KvCache(Rank& rank, const ShardPlan& plan, DType dtype, int64_t batch);
 
   int64_t length() const { return length_; }  // positions filled

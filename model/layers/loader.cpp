@@ -4,14 +4,10 @@
 
 #include <vector>
 
+#include "model/layers/computed.h"
 #include "sim/error.h"
 
 namespace tplab {
-
-void not_computed(const std::string& what) {
-  throw Error(ErrorKind::unavailable, what + " are described, and not computed yet",
-              "use a model of nanoGPT's or GPT-2's kind");
-}
 
 Loader::Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
                Purpose purpose)
@@ -20,6 +16,7 @@ Loader::Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DT
       plan_(plan),
       dtype_(dtype),
       flat_{FlatLayout(plan, rank.index(), rank.dp_size()), {}, {}} {
+  require_computed(plan.architecture());
   const Shape shape{flat_.layout.count()};
   flat_.values = rank.device().allocate(dtype, shape);
   if (purpose == Purpose::generate) return;

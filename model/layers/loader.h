@@ -2,8 +2,6 @@
 // another.
 #pragma once
 
-#include <optional>
-#include <string>
 #include <utility>
 
 #include "model/flat_layout.h"
@@ -40,12 +38,10 @@ struct Gradients {
   Tensor<Invariant> whole;  // of wpe and, after SP's sum, the small ones
 };
 
-// Throws Error(unavailable): an architecture may be described before its layers are written.
-[[noreturn]] void not_computed(const std::string& what);
-
 // Copies one rank's part of each parameter from where weights come from to its device.
 class Loader {
  public:
+  // Throws as require_computed() does.
   Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
          Purpose purpose = Purpose::generate);
 

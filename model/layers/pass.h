@@ -31,7 +31,8 @@ struct Dropout {
   }
 };
 
-// "block 3/attn": whose masks these are.
+// "block 3/attn": whose masks these are. (A block's attention draws two kinds from one key: of its
+// probabilities and of what it adds to the stream. Indices of both begin at 0.)
 inline std::string dropout_key(const Place& at, std::string_view layer) {
   return fmt::format("block {}/{}", at.block, layer);
 }

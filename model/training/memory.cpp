@@ -8,19 +8,18 @@ namespace tplab {
 
 TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences, int64_t length,
                                const TrainerOptions& options) {
-  const Architecture& c = plan.architecture();
+  const GptConfig c = gpt_config(plan.architecture());
   const int64_t tp = plan.tp(), d = size_bytes(options.dtype), tokens = sequences * length;
   const FlatLayout layout(plan, 0, dp);  // no rank has more heads than the first
   const int64_t all = layout.count() * d, part = all / dp;
 
-  const int64_t S = tokens * c.width * d;  // the stream, whole
+  const int64_t S = tokens * c.n_embd * d;  // the stream, whole
   const bool sp = options.sp && tp > 1;
   const int64_t R = sp ? S / tp : S;                    // what this rank has of it
   const int64_t I = sp && options.sp_regather ? R : S;  // what a layer keeps of its input
-  const int64_t hidden = tokens * plan.part(first_mlp(c).width, 1, 0).size() * d;
-  const int64_t heads = plan.part(first_attention(c).heads, 1, 0).size();
-  const int64_t attention =
-      tokens * heads * (4 * first_attention(c).head_size + 1) * d;  // q, k, v, y, log sums
+  const int64_t hidden = tokens * plan.part(c.n_inner, 1, 0).size() * d;
+  const int64_t heads = plan.part(c.n_head, 1, 0).size();
+  const int64_t attention = tokens * heads * (4 * c.head_size() + 1) * d;  // q, k, v, y, log sums
   const int64_t block = 2 * R + 2 * I + attention + 2 * hidden;
   const int64_t kept = options.recompute ? R : block;
   const int64_t logits = tokens * plan.vocab_local() * d;
@@ -30,15 +29,15 @@ TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences,
   // the ranks where there are several sequences.
   const int64_t moved = sp ? S + (sequences > 1 ? S : 0) : 0;
   // At the head: all activations, and the gradient of its input.
-  const int64_t at_head = c.layers() * kept + head + S + (sp ? moved - S + R : 0);
+  const int64_t at_head = c.n_layer * kept + head + S + (sp ? moved - S + R : 0);
   // In the last block's perceptron: the stream's gradient, the hidden one's, and the input's.
   const int64_t again = options.recompute ? block - R : 0;
-  const int64_t in_block = c.layers() * kept + R + again + R + (sp ? S : 0) + hidden + S + moved;
+  const int64_t in_block = c.n_layer * kept + R + again + R + (sp ? S : 0) + hidden + S + moved;
 
   TrainingMemory memory;
   memory.weights = memory.gradients = all;
   memory.moments = options.zero == Zero::none ? 2 * all : 2 * part;
-  memory.activations = c.layers() * kept + head;
+  memory.activations = c.n_layer * kept + head;
   memory.working = std::max(at_head, in_block) - memory.activations;
   if (dp > 1 && options.zero == Zero::gradients)  // the part of the sum, when activations are gone
     memory.working = std::max(memory.working, part - memory.activations);
@@ -49,16 +48,15 @@ namespace {
 
 int64_t activations_of_the_paper(const ShardPlan& plan, int64_t sequences, int64_t length,
                                  const TrainerOptions& options) {
-  const Architecture& c = plan.architecture();
+  const GptConfig c = gpt_config(plan.architecture());
   const auto tp = static_cast<double>(plan.tp()),
              d = static_cast<double>(size_bytes(options.dtype));
-  const auto stream = static_cast<double>(sequences * length * c.width);  // sbh
-  const auto squares =
-      static_cast<double>(sequences * length * length * first_attention(c).heads);  // as²b
+  const auto stream = static_cast<double>(sequences * length * c.n_embd);            // sbh
+  const auto squares = static_cast<double>(sequences * length * length * c.n_head);  // as²b
   const bool sp = options.sp && plan.tp() > 1;
   // Of sbh(16 d + 2), 12 d is split by TP: q, k, v, heads, and twice the 4 h wide hidden layer.
   const double whole = stream * (4 * d + 2) / (sp ? tp : 1), split = stream * 12 * d / tp;
-  return static_cast<int64_t>(static_cast<double>(c.layers()) *
+  return static_cast<int64_t>(static_cast<double>(c.n_layer) *
                               (whole + split + squares * (2 * d + 1) / tp));
 }
 

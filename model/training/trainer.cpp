@@ -40,8 +40,8 @@ class TrainerOf final : public Trainer {
             const TrainerOptions& options)
       : rank_(rank),
         options_(options),
-        gpt_(rank, source, plan, options.dtype, Purpose::train),
-        optimizer_(rank, gpt_.parameters(), options.optimizer, options.zero) {}
+        network_(rank, source, plan, options.dtype, Purpose::train),
+        optimizer_(rank, network_.parameters(), options.optimizer, options.zero) {}
 
   StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
                   double learning_rate) override {
@@ -51,7 +51,7 @@ class TrainerOf final : public Trainer {
     std::optional<MeshGradients> sum;
     {
       auto during = rank_.during(Phase::backward);
-      sum = sum_over_replicas(rank_, gpt_.parameters(), local, options_.zero);
+      sum = sum_over_replicas(rank_, network_.parameters(), local, options_.zero);
       result.backward_s += seconds_since(clock);
     }
     auto during = rank_.during(Phase::optimizer);
@@ -68,7 +68,7 @@ class TrainerOf final : public Trainer {
     StepResult result;
     const Gradients local = micro_batches(tokens, targets, 0, result);
     auto during = rank_.during(Phase::backward);
-    (void)sum_over_replicas(rank_, gpt_.parameters(), local, Zero::none);
+    (void)sum_over_replicas(rank_, network_.parameters(), local, Zero::none);
     return result.loss;
   }
 
@@ -76,7 +76,8 @@ class TrainerOf final : public Trainer {
     const int64_t dp = rank_.dp_size(), d = rank_.dp_index();
     const int64_t begin = tokens.batch * d / dp, end = tokens.batch * (d + 1) / dp;
     double loss = 0;
-    if (end > begin) loss = gpt_.loss(sequences(tokens, targets, begin, end - begin), {}, nullptr);
+    if (end > begin)
+      loss = network_.loss(sequences(tokens, targets, begin, end - begin), {}, nullptr);
     return over_replicas(loss);
   }
 
@@ -103,8 +104,8 @@ class TrainerOf final : public Trainer {
     return sites[static_cast<size_t>(first)];
   }
 
-  const ShardPlan& plan() const override { return gpt_.plan(); }
-  const FlatParameters& parameters() const override { return gpt_.parameters(); }
+  const ShardPlan& plan() const override { return network_.plan(); }
+  const FlatParameters& parameters() const override { return network_.parameters(); }
   Optimizer& optimizer() override { return optimizer_; }
 
  private:
@@ -114,7 +115,7 @@ class TrainerOf final : public Trainer {
     check_batch(tokens.batch, tokens.length, rank_.size(), rank_.dp_size(), options_);
     const int64_t each = tokens.batch / (options_.accumulation * rank_.dp_size());
     int64_t clock = now_ns();
-    Array all = gpt_.parameters().gradients;
+    Array all = network_.parameters().gradients;
     rank_.device().zero(all);
     for (int64_t i = 0; i < options_.accumulation; ++i) {
       const int64_t first = (i * rank_.dp_size() + rank_.dp_index()) * each;
@@ -125,16 +126,16 @@ class TrainerOf final : public Trainer {
                       .recompute = options_.recompute};
       const int64_t before = rank_.device().memory().current_bytes;
       typename BasicNetwork<Residual>::Tape tape;
-      result.loss += gpt_.loss(batch, pass, &tape);
+      result.loss += network_.loss(batch, pass, &tape);
       result.activation_bytes = rank_.device().memory().current_bytes - before;
       result.forward_s += seconds_since(clock);
       auto during = rank_.during(Phase::backward);
-      gpt_.backward(batch, pass, std::move(tape));
+      network_.backward(batch, pass, std::move(tape));
       result.backward_s += seconds_since(clock);
     }
     auto during = rank_.during(Phase::backward);
     result.loss = over_replicas(result.loss);
-    Gradients gradients = gpt_.finish_gradients();
+    Gradients gradients = network_.finish_gradients();
     result.backward_s += seconds_since(clock);
     return gradients;
   }
@@ -173,7 +174,7 @@ class TrainerOf final : public Trainer {
 
   Rank& rank_;
   TrainerOptions options_;
-  BasicNetwork<Residual> gpt_;
+  BasicNetwork<Residual> network_;
   Optimizer optimizer_;
   bool has_learned_ = false;  // a step, since it was made
 };

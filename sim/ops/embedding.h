@@ -1,4 +1,4 @@
-// Rows of a table by their ids. The ids stay where they are until the operation is done.
+// Rows of a table by their ids. The ids are read before run() returns.
 #pragma once
 
 #include "sim/ops/operation.h"

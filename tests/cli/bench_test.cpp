@@ -155,7 +155,7 @@ TEST_CASE("bench train: a batch or length that a mesh cannot divide is refused b
 TEST_CASE("bench train: where sequence parallelism alone does not divide, it is left out",
           "[slow]") {
   const Ran ran = tplab({"bench", "train", "--preset", "nano-cpu", "--seq", "7", "--batch", "2",
-                         "--tp", "2", "--repeat", "1", "--json"});
+                         "--tp", "2", "--dp", "1", "--repeat", "1", "--json"});
   CHECK_THAT(ran.err, Catch::Contains("SP is left out") && Catch::Contains("7 positions over 2"));
   const json doc = ran.json();
   REQUIRE(doc["runs"].size() == 1);

@@ -8,7 +8,10 @@
 #include "model/checkpoints/formats/format.h"
 #include "model/files/json.h"
 #include "model/files/safetensors.h"
+#include "model/init.h"
+#include "model/network.h"
 #include "model/shard_plan.h"
+#include "sim/world.h"
 
 using namespace tplab;
 using namespace tplab::testing;
@@ -31,7 +34,7 @@ struct Opened {
 Opened opened(const std::string& text, const std::string& path = "config.json") {
   const nlohmann::json object = parse_json_object(text, path);
   const Format& format = format_of(object.at("model_type"));
-  Opened made{format.architecture(ConfigJson(object, path)), {}};
+  Opened made{read_architecture(format, ConfigJson(object, path)), {}};
   made.names = format.names(made.architecture);
   return made;
 }
@@ -75,7 +78,7 @@ std::vector<std::string> listing(const Opened& model) {
   for (const ParameterRow& row : plan.rows()) last_expert = std::max(last_expert, row.id.at.expert);
   for (const ParameterRow& row : plan.rows()) {
     if (row.id.at.block > 0) continue;
-    if (row.id.at.expert != Place::kAll && row.id.at.expert != last_expert) continue;
+    if (row.id.at.expert != Place::kNoExpert && row.id.at.expert != last_expert) continue;
     lines.push_back(line(model, row, plan));
   }
   return lines;
@@ -238,7 +241,32 @@ TEST_CASE("architectures: a config.json that does not say what it must is refuse
   CHECK_THAT(refused("num_kv_heads", 3), Contains("num_kv_heads is '3'"));
   CHECK_THAT(refused("num_attention_heads", 0), Contains("num_attention_heads is '0'"));
   CHECK_THAT(refused("layer_norm_epsilon", "x"), Contains("layer_norm_epsilon"));
+  CHECK_THAT(refused("layer_norm_epsilon", 0), Contains("layer_norm_epsilon is '0'"));
+  CHECK_THAT(refused("num_hidden_layers", UINT64_MAX), Contains("num_hidden_layers"));
+  CHECK_THAT(refused("num_hidden_layers", 10'001), Contains("num_hidden_layers"));
+  CHECK_THAT(refused("hidden_size", INT64_MAX), Contains("hidden_size"));
+  CHECK_THAT(refused("num_ln_in_parallel_attn", 1), Contains("num_ln_in_parallel_attn is '1'"));
+  CHECK_THAT(refused("alibi", true), Contains("alibi is 'true'"));
+  CHECK_THAT(refused("activation", "relu"), Contains("activation"));
+  CHECK_THAT(refused("rope_parameters", {{"rope_type", "yarn"}}), Contains("rope_type"));
+  CHECK_THAT(refused("rope_scaling", {{"factor", 2}}), Contains("rope_scaling"));
   CHECK_THAT(refused("new_decoder_architecture", false), Contains("new_decoder_architecture"));
+}
+
+TEST_CASE("architectures: what the layers do not compute is refused before a weight is read") {
+  const Architecture falcon = opened(kFalcon40b).architecture;
+  const auto source = initial_weights(falcon);
+  std::string why;
+  try {
+    (void)World({.tp = 1}).run([&](Rank& rank) {
+      const Network network(rank, *source, ShardPlan(falcon, 1), DType::f32);
+    });
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::unavailable);
+    why = error.problem();
+  }
+  CHECK_THAT(why, Contains("family falcon") && Contains("positions that are not learned") &&
+                      Contains("heads that share keys") && Contains("norms of single branches"));
 }
 
 TEST_CASE("architectures: what ranks cannot share is refused by its name in the config") {

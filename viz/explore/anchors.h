@@ -39,7 +39,7 @@ struct Excerpt {
 struct Code {
   Excerpt function;
   int line = 0;         // which of the function's lines
-  Excerpt stream = {};  // what S:: is in this run (model/stream.h), where the line uses it
+  Excerpt stream = {};  // what S:: is in this run (model/layers/stream.h), where the line uses it
   std::string_view why;
 };
 

@@ -12,19 +12,20 @@ namespace {
 Architecture falcon_architecture(const ConfigJson& config) {
   if (!config.flag("new_decoder_architecture", false))
     config.refuse("new_decoder_architecture", "true: Falcon-7B's decoder is not read yet");
+  config.require("num_ln_in_parallel_attn", 2);
+  config.require("alibi", false);
+  config.require("activation", "gelu");
   const int64_t width = config.size("hidden_size"), heads = config.size("num_attention_heads");
   if (width % heads != 0) config.refuse("hidden_size", "a multiple of num_attention_heads");
   const bool bias = config.flag("bias", false);
   const NormSpec norm{.kind = NormSpec::Kind::layer,
-                      .eps = config.number("layer_norm_epsilon", 1e-5),
+                      .eps = config.positive("layer_norm_epsilon", 1e-5),
                       .bias = true};
   const int64_t D = width / heads;
   Rope rope{.rotated = D};
-  rope.theta = config.has("rope_parameters")
-                   ? config.object("rope_parameters").number("rope_theta", rope.theta)
-                   : config.number("rope_theta", rope.theta);
+  rope.theta = plain_theta(config);
   const AttentionSpec attention{.heads = heads,
-                                .kv_heads = config.size("num_kv_heads", heads),
+                                .kv_heads = config.size_or("num_kv_heads", heads),
                                 .head_size = D,
                                 .qkv_bias = bias,
                                 .out_bias = bias,
@@ -32,16 +33,15 @@ Architecture falcon_architecture(const ConfigJson& config) {
                                 .scale = 1 / std::sqrt(static_cast<double>(D))};
   if (heads % attention.kv_heads != 0)
     config.refuse("num_kv_heads", "a divisor of num_attention_heads");
-  const MlpSpec mlp{.width = config.size("ffn_hidden_size", 4 * width), .bias = bias};
+  const MlpSpec mlp{.width = config.size_or("ffn_hidden_size", 4 * width), .bias = bias};
   const JoinSpec join{.branches = {{attention, norm}, {mlp, norm}}};
-  return {.family = "falcon",
-          .width = width,
+  return {.width = width,
           .vocabulary = config.size("vocab_size"),
-          .context = config.size("max_position_embeddings", 2048),
+          .context = config.size_or("max_position_embeddings", 2048),
           .positions = PositionKind::in_attention,
           .tied_head = config.flag("tie_word_embeddings", true),
           .blocks = std::vector<std::vector<JoinSpec>>(
-              static_cast<size_t>(config.size("num_hidden_layers")), {join}),
+              static_cast<size_t>(config.size("num_hidden_layers", kMostLayers)), {join}),
           .final_norm = norm};
 }
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <type_traits>
+
 #include "model/files/bytes.h"
 #include "model/files/json.h"
 #include "sim/error.h"
@@ -27,13 +30,30 @@ const nlohmann::json& ConfigJson::at(const char* key, const std::string& wanted)
   return *found;
 }
 
-int64_t ConfigJson::size(const char* key) const {
-  constexpr const char* kWanted = "a whole number from 1 up";
-  const nlohmann::json& value = at(key, kWanted);
+int64_t ConfigJson::size(const char* key, int64_t most) const {
+  const std::string wanted = fmt::format("a whole number from 1 to {}", most);
+  const nlohmann::json& value = at(key, wanted);
   if (!value.is_number_unsigned() || value == 0 ||
-      value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX))
-    refuse(key, kWanted);
+      value.get<uint64_t>() > static_cast<uint64_t>(most))
+    refuse(key, wanted);
   return value.get<int64_t>();
+}
+
+double ConfigJson::positive(const char* key, double otherwise) const {
+  const double value = number(key, otherwise);
+  if (!(value > 0 && std::isfinite(value))) refuse(key, "a number above 0");
+  return value;
+}
+
+double ConfigJson::number_or_none(const char* key, double otherwise) const {
+  const auto found = object_.find(key);
+  if (found == object_.end()) return otherwise;
+  return found->is_null() ? 0 : positive(key, otherwise);
+}
+
+void ConfigJson::require(const char* key, const nlohmann::json& wanted) const {
+  if (has(key) && object_.at(key) != wanted)
+    refuse(key, json_text(wanted) + ": another value means another network");
 }
 
 double ConfigJson::number(const char* key) const {
@@ -70,6 +90,31 @@ ConfigJson ConfigJson::object(const char* key) const {
   const nlohmann::json& value = at(key, "an object");
   if (!value.is_object()) refuse(key, "an object");
   return {value, path_ + ": " + key};
+}
+
+double plain_theta(const ConfigJson& config) {
+  constexpr double kTheta = 10'000;
+  if (!config.has("rope_parameters")) {
+    config.require("rope_scaling", nullptr);
+    return config.positive("rope_theta", kTheta);
+  }
+  const ConfigJson rope = config.object("rope_parameters");
+  rope.require("rope_type", "default");
+  return rope.positive("rope_theta", kTheta);
+}
+
+Architecture read_architecture(const Format& format, const ConfigJson& config) {
+  Architecture architecture = format.architecture(config);
+  architecture.family = format.model_type;
+  constexpr int64_t kMostExperts = int64_t{1} << 17;  // of all layers
+  int64_t experts = 0;
+  for_each_branch(architecture, [&](const auto& spec) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(spec)>, ExpertsSpec>)
+      experts += spec.count;
+  });
+  if (experts > kMostExperts)
+    config.refuse("num_local_experts", fmt::format("at most {} in all layers", kMostExperts));
+  return architecture;
 }
 
 std::span<const Format> formats() {

@@ -1,5 +1,6 @@
 // A family of models that people have as Hugging Face folders: what its config.json means, and what
-// its parameters are called. To add one: a file here, and its row in formats().
+// its parameters are called. To add one: a file here, and its row in formats(). No command opens
+// them yet.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -19,11 +20,16 @@ class ConfigJson {
   ConfigJson(const nlohmann::json& object, std::string path)
       : object_(object), path_(std::move(path)) {}
 
-  int64_t size(const char* key) const;  // a whole number from 1 up
-  int64_t size(const char* key, int64_t otherwise) const {
+  static constexpr int64_t kMost = int64_t{1} << 24;  // so that products of two are within int64
+
+  int64_t size(const char* key, int64_t most = kMost) const;  // a whole number from 1 up
+  int64_t size_or(const char* key, int64_t otherwise) const {
     return has(key) ? size(key) : otherwise;
   }
   double number(const char* key) const;
+  double positive(const char* key, double otherwise) const;
+  // 0 where it is null, which switches off what it says.
+  double number_or_none(const char* key, double otherwise) const;
   double number(const char* key, double otherwise) const {
     return has(key) ? number(key) : otherwise;
   }
@@ -31,6 +37,9 @@ class ConfigJson {
   std::string text(const char* key) const;
   std::vector<std::string> texts(const char* key) const;
   ConfigJson object(const char* key) const;
+
+  // Throws unless it is this, or is not there. For options that would make another network of it.
+  void require(const char* key, const nlohmann::json& wanted) const;
 
   bool has(const char* key) const;  // and it is not null
   [[noreturn]] void refuse(const char* key, const std::string& wanted) const;
@@ -41,6 +50,11 @@ class ConfigJson {
   const nlohmann::json& object_;
   std::string path_;
 };
+
+inline constexpr int64_t kMostLayers = 10'000;
+
+// The base of rotary positions without scaling, in the old spelling or the new.
+double plain_theta(const ConfigJson& config);
 
 struct Format {
   std::string_view model_type;  // config.json's
@@ -54,5 +68,9 @@ Format gpt_oss_format();
 Format gemma2_format();
 
 std::span<const Format> formats();
+
+// The format's architecture, with no more layers and experts than can be listed. Throws
+// Error(bad_file).
+Architecture read_architecture(const Format& format, const ConfigJson& config);
 
 }  // namespace tplab

@@ -10,7 +10,7 @@ namespace {
 
 // Without layer_types (transformers 4) every other block, from the first on, has the window.
 std::vector<bool> gemma2_windows(const ConfigJson& config) {
-  std::vector<bool> windows(static_cast<size_t>(config.size("num_hidden_layers")));
+  std::vector<bool> windows(static_cast<size_t>(config.size("num_hidden_layers", kMostLayers)));
   if (!config.has("layer_types")) {
     for (size_t i = 0; i < windows.size(); ++i) windows[i] = i % 2 == 0;
     return windows;
@@ -28,14 +28,12 @@ std::vector<bool> gemma2_windows(const ConfigJson& config) {
 
 Architecture gemma2_architecture(const ConfigJson& config) {
   const NormSpec norm{
-      .kind = NormSpec::Kind::rms, .eps = config.number("rms_norm_eps", 1e-6), .plus_one = true};
-  const int64_t width = config.size("hidden_size"), D = config.size("head_dim", 256);
+      .kind = NormSpec::Kind::rms, .eps = config.positive("rms_norm_eps", 1e-6), .plus_one = true};
+  const int64_t width = config.size("hidden_size"), D = config.size_or("head_dim", 256);
   Rope rope{.rotated = D};
-  rope.theta = config.has("rope_parameters")
-                   ? config.object("rope_parameters").number("rope_theta", rope.theta)
-                   : config.number("rope_theta", rope.theta);
-  const double scalar = config.number("query_pre_attn_scalar", 256);
-  if (!(scalar > 0)) config.refuse("query_pre_attn_scalar", "above 0");
+  rope.theta = plain_theta(config);
+  const double scalar = config.positive("query_pre_attn_scalar", 256);
+  config.require("hidden_activation", "gelu_pytorch_tanh");
   const bool bias = config.flag("attention_bias", false);
   AttentionSpec attention{.heads = config.size("num_attention_heads"),
                           .kv_heads = config.size("num_key_value_heads"),
@@ -44,23 +42,22 @@ Architecture gemma2_architecture(const ConfigJson& config) {
                           .out_bias = bias,
                           .rope = rope,
                           .scale = 1 / std::sqrt(scalar),
-                          .softcap = config.number("attn_logit_softcapping", 0)};
+                          .softcap = config.number_or_none("attn_logit_softcapping", 50)};
   if (attention.heads % attention.kv_heads != 0)
     config.refuse("num_key_value_heads", "a divisor of num_attention_heads");
   const MlpSpec mlp{.width = config.size("intermediate_size"),
                     .activation = ActivationKind::gelu_tanh,
                     .gating = {.kind = Gating::Kind::gated}};
-  Architecture architecture{.family = "gemma2",
-                            .width = width,
+  Architecture architecture{.width = width,
                             .vocabulary = config.size("vocab_size"),
-                            .context = config.size("max_position_embeddings", 8192),
+                            .context = config.size_or("max_position_embeddings", 8192),
                             .positions = PositionKind::in_attention,
                             .tied_head = config.flag("tie_word_embeddings", true),
                             .embedding_scale = std::sqrt(static_cast<double>(width)),
-                            .logits_softcap = config.number("final_logit_softcapping", 0),
+                            .logits_softcap = config.number_or_none("final_logit_softcapping", 30),
                             .final_norm = norm};
   for (const bool has_window : gemma2_windows(config)) {
-    attention.window = has_window ? config.size("sliding_window", 4096) : 0;
+    attention.window = has_window ? config.size_or("sliding_window", 4096) : 0;
     architecture.blocks.push_back({{.branches = {{attention}}, .before = norm, .after = norm},
                                    {.branches = {{mlp}}, .before = norm, .after = norm}});
   }

@@ -24,8 +24,11 @@ Rope gpt_oss_rope(const ConfigJson& config, int64_t head_size) {
 }
 
 Architecture gpt_oss_architecture(const ConfigJson& config) {
-  const NormSpec norm{.kind = NormSpec::Kind::rms, .eps = config.number("rms_norm_eps", 1e-5)};
-  const int64_t D = config.size("head_dim", 64);
+  const NormSpec norm{.kind = NormSpec::Kind::rms, .eps = config.positive("rms_norm_eps", 1e-5)};
+  config.require("hidden_act", "silu");
+  if (config.has("quantization_config"))
+    config.refuse("quantization_config", "absent: MXFP4 is not read yet");
+  const int64_t D = config.size_or("head_dim", 64);
   const bool bias = config.flag("attention_bias", true);
   AttentionSpec attention{.heads = config.size("num_attention_heads"),
                           .kv_heads = config.size("num_key_value_heads"),
@@ -46,15 +49,16 @@ Architecture gpt_oss_architecture(const ConfigJson& config) {
                             .count = config.size("num_local_experts"),
                             .active = config.size("num_experts_per_tok"),
                             .routing = {.softmax_over_chosen = true, .bias = true}};
-  Architecture architecture{.family = "gpt_oss",
-                            .width = config.size("hidden_size"),
+  Architecture architecture{.width = config.size("hidden_size"),
                             .vocabulary = config.size("vocab_size"),
-                            .context = config.size("max_position_embeddings", 131'072),
+                            .context = config.size_or("max_position_embeddings", 131'072),
                             .positions = PositionKind::in_attention,
                             .tied_head = config.flag("tie_word_embeddings", false),
                             .final_norm = norm};
+  if (experts.active > experts.count)
+    config.refuse("num_experts_per_tok", "at most num_local_experts");
   const std::vector<std::string> kinds = config.texts("layer_types");
-  if (static_cast<int64_t>(kinds.size()) != config.size("num_hidden_layers"))
+  if (static_cast<int64_t>(kinds.size()) != config.size("num_hidden_layers", kMostLayers))
     config.refuse("layer_types", "a list of num_hidden_layers kinds");
   for (const std::string& kind : kinds) {
     if (kind != "sliding_attention" && kind != "full_attention")
@@ -67,16 +71,17 @@ Architecture gpt_oss_architecture(const ConfigJson& config) {
 }
 
 // Experts' matrices are [experts, in, out]; gate and up alternate in the last.
-NameTable gpt_oss_names(const Architecture&) {
+NameTable gpt_oss_names(const Architecture& architecture) {
+  const AttentionSpec& attention = first_attention(architecture);
   const std::string block = "model.layers.{}.";
   NameTable table;
   table.push_back({.role = Role::token_embedding, .name = "model.embed_tokens.weight"});
   add_module(table, Role::norm, block + "input_layernorm", false,
              {.role = Role::norm, .norm = {.join = 0}});
-  add_module(table, Role::q, block + "self_attn.q_proj", true);
-  add_module(table, Role::k, block + "self_attn.k_proj", true);
-  add_module(table, Role::v, block + "self_attn.v_proj", true);
-  add_module(table, Role::attention_out, block + "self_attn.o_proj", true);
+  add_module(table, Role::q, block + "self_attn.q_proj", attention.qkv_bias);
+  add_module(table, Role::k, block + "self_attn.k_proj", attention.qkv_bias);
+  add_module(table, Role::v, block + "self_attn.v_proj", attention.qkv_bias);
+  add_module(table, Role::attention_out, block + "self_attn.o_proj", attention.out_bias);
   table.push_back({.role = Role::sinks, .name = block + "self_attn.sinks"});
   add_module(table, Role::norm, block + "post_attention_layernorm", false,
              {.role = Role::norm, .norm = {.join = 1}});
