@@ -32,7 +32,9 @@ TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences,
   const int64_t at_head = c.n_layer * kept + head + S + (sp ? moved - S + R : 0);
   // In the last block's perceptron: the stream's gradient, the hidden one's, and the input's.
   const int64_t again = options.recompute ? block - R : 0;
-  const int64_t in_block = c.n_layer * kept + R + again + R + (sp ? S : 0) + hidden + S + moved;
+  const int64_t in_mlp = c.n_layer * kept + R + again + R + (sp ? S : 0) + S;
+  // Then either the hidden layer's gradient, or, when what the perceptron kept is gone, the moves.
+  const int64_t in_block = in_mlp + std::max(hidden, moved - 2 * hidden);
 
   TrainingMemory memory;
   memory.weights = memory.gradients = all;
