@@ -139,7 +139,8 @@ TEST_CASE("explore: the line shown for a step is that line of the source") {
     look.choose(run["tp"], run["sp"]);
     look.browser.key("Home");
     for (size_t i = 0; i < look.steps(); ++i) {
-      std::istringstream where(look.browser.text("#code .file"));  // "model/layers/mlp.cpp, line 24"
+      std::istringstream where(
+          look.browser.text("#code .file"));  // "model/layers/mlp.cpp, line 24"
       std::string file, word, line, wanted;
       int number = 0;
       where >> file >> word >> number;
