@@ -110,8 +110,12 @@ struct JoinSpec {
 
 enum class PositionKind { learned, in_attention };  // in_attention: rotary, or none
 
+// More than any model has, few enough that the parameters of a hostile file can be listed.
+inline constexpr int64_t kMostLayers = 10'000;
+
 struct Architecture {
-  std::string family;  // "gpt2": which format's names its parameters have, and who can write it
+  // "gpt2": which format's names its parameters have.
+  std::string family = {};
   int64_t width = 0, vocabulary = 0, context = 0;
   PositionKind positions = PositionKind::learned;
   bool tied_head = true;

@@ -9,9 +9,6 @@
 namespace tplab {
 namespace {
 
-// More layers than any model has, few enough that parameters() of a hostile file stays small.
-constexpr int64_t kMaxLayers = 10'000;
-
 void check_size(const std::string& where, std::string_view size, int64_t value, int64_t most) {
   if (value >= 1 && value <= most) return;
   fail(fmt::format("{}: {} is {}", where, size, value),
@@ -52,7 +49,7 @@ GptConfig gpt2(int64_t n_layer, int64_t n_head, int64_t n_embd) {
 
 void check(const GptConfig& config, const std::string& where) {
   constexpr int64_t kMaxWidth = int64_t{1} << 24, kMaxLength = int64_t{1} << 31;
-  check_size(where, "n_layer", config.n_layer, kMaxLayers);
+  check_size(where, "n_layer", config.n_layer, kMostLayers);
   check_size(where, "n_head", config.n_head, kMaxWidth);
   check_size(where, "n_embd", config.n_embd, kMaxWidth);
   check_size(where, "n_inner", config.n_inner, kMaxWidth);

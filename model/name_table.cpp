@@ -14,11 +14,10 @@ constexpr std::string_view kBlock = "{}";
 NameTable gpt_names(bool transposed) {
   NameTable table;
   const auto linear = [&](Role role, const std::string& module) {
-    add_module(table, role, "transformer.h.{}." + module, true,
-               {.role = role, .transposed = transposed});
+    add_module(table, role, "transformer.h.{}." + module, true, {.transposed = transposed});
   };
   const auto norm = [&](const std::string& module, Place at) {
-    add_module(table, Role::norm, module, true, {.role = Role::norm, .norm = at});
+    add_module(table, Role::norm, module, true, {.norm = at});
   };
   table.push_back({.role = Role::token_embedding, .name = "transformer.wte.weight"});
   table.push_back({.role = Role::position_embedding, .name = "transformer.wpe.weight"});

@@ -21,7 +21,7 @@ struct Piece {
 };
 
 struct NameRow {
-  Role role;
+  Role role = Role::norm;
   bool bias = false;
   std::string name = {};     // "{}" stands for the block
   Place norm = {};           // of a norm in a block: which join's, which branch's, which slot's
@@ -32,6 +32,7 @@ struct NameRow {
 using NameTable = std::vector<NameRow>;
 
 // The weight's row, and its bias' where there is one, of "<module>.weight" and "<module>.bias".
+// like: what else the rows say.
 void add_module(NameTable& table, Role role, const std::string& module, bool bias,
                 const NameRow& like = {});
 

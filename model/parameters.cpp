@@ -82,9 +82,8 @@ class List {
 
   void add(ParameterRow row) {
     row.decays = row.shape.dims() > 1 && !row.id.bias;
-    row.tensor = text(row.id);
-    if (a_.family == kGptFamily)
-      row.tensor = tensor_name(name_row(nanogpt_names(), row.id), row.id);
+    row.tensor = a_.family == kGptFamily ? tensor_name(name_row(nanogpt_names(), row.id), row.id)
+                                         : text(row.id);
     const bool shares = !rows_.empty() && rows_.back().tensor == row.tensor;
     if (shares) row.first_row = rows_.back().first_row + rows_.back().shape[0];
     rows_.push_back(std::move(row));

@@ -27,10 +27,6 @@ bool vector_of(const Array& v, const Array& x, int64_t size) {
   return v.dtype() == x.dtype() && v.shape().dims() == 1 && v.count() == size;
 }
 
-std::optional<DropoutMask> optional(const DropoutMask* mask) {
-  return mask ? std::optional(*mask) : std::nullopt;
-}
-
 }  // namespace
 
 Array linear(Rank& rank, const Array& x, const Array& w, const Array& bias) {
@@ -190,23 +186,23 @@ Array dropout(Rank& rank, Array x, const DropoutMask& mask) {
 }
 
 Attended causal_attention(Rank& rank, const Array& qkv, int64_t heads_local,
-                          const DropoutMask* mask) {
+                          const std::optional<DropoutMask>& mask) {
   expect(qkv.shape().dims() == 3 && qkv.shape()[2] % (3 * heads_local) == 0, rank,
          "causal_attention", "qkv [B, T, 3 H D]", {&qkv});
   const int64_t B = qkv.shape()[0], T = qkv.shape()[1], width = qkv.shape()[2] / 3;
   Attended done{rank.device().allocate(qkv.dtype(), Shape{B, T, width}),
                 rank.device().allocate(qkv.dtype(), Shape{B, heads_local, T})};
-  rank.device().run(op::CausalAttention{qkv, heads_local, optional(mask), done.y, done.log_sums});
+  rank.device().run(op::CausalAttention{qkv, heads_local, mask, done.y, done.log_sums});
   return done;
 }
 
 Array causal_attention_backward(Rank& rank, const Array& dy, const Array& qkv, const Attended& done,
-                                int64_t heads_local, const DropoutMask* mask) {
+                                int64_t heads_local, const std::optional<DropoutMask>& mask) {
   expect(dy.shape() == done.y.shape() && dy.dtype() == qkv.dtype(), rank, "attention_backward",
          "dy like y [B, T, H D]", {&dy, &done.y});
   Array dqkv = rank.device().allocate(qkv.dtype(), qkv.shape());
-  rank.device().run(op::CausalAttentionBackward{qkv, heads_local, optional(mask), done.y,
-                                                done.log_sums, dy, dqkv});
+  rank.device().run(
+      op::CausalAttentionBackward{qkv, heads_local, mask, done.y, done.log_sums, dy, dqkv});
   return dqkv;
 }
 

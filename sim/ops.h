@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "sim/tensor.h"
@@ -42,9 +43,9 @@ struct Attended {
   Array y, log_sums;
 };
 Attended causal_attention(Rank& rank, const Array& qkv, int64_t heads_local,
-                          const DropoutMask* mask);
+                          const std::optional<DropoutMask>& mask);
 Array causal_attention_backward(Rank& rank, const Array& dy, const Array& qkv, const Attended& done,
-                                int64_t heads_local, const DropoutMask* mask);
+                                int64_t heads_local, const std::optional<DropoutMask>& mask);
 Array row_max(Rank& rank, const Array& x, int64_t cols);
 Array pick(Rank& rank, const Array& x, int64_t cols, std::span<const int32_t> ids, int64_t first);
 Array exp_rows(Rank& rank, const Array& x, int64_t cols, const Array& shift);
@@ -175,9 +176,8 @@ struct Attended {
   Tensor<P> log_sums;  // [B, heads_local, T]: log of the softmax' sums, which the backward needs
 };
 template <class P>
-Attended<typename AttentionRule<P>::type> causal_attention(const Tensor<P>& qkv,
-                                                           int64_t heads_local,
-                                                           const DropoutMask* mask = nullptr) {
+Attended<typename AttentionRule<P>::type> causal_attention(
+    const Tensor<P>& qkv, int64_t heads_local, const std::optional<DropoutMask>& mask = {}) {
   Rank& rank = qkv.rank();
   untyped::Attended done = untyped::causal_attention(rank, qkv.array(), heads_local, mask);
   return {assume_placement<P>(rank, done.y), assume_placement<P>(rank, done.log_sums)};
@@ -186,7 +186,7 @@ Attended<typename AttentionRule<P>::type> causal_attention(const Tensor<P>& qkv,
 template <class DY, class P>
 Grad<P> causal_attention_backward(const Tensor<DY>& dy, const Tensor<P>& qkv,
                                   const Attended<P>& done, int64_t heads_local,
-                                  const DropoutMask* mask = nullptr) {
+                                  const std::optional<DropoutMask>& mask = {}) {
   (void)GradientOf<DY, P>{};
   Rank& rank = qkv.rank();
   return assume_placement<Dual<P>>(

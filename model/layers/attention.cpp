@@ -2,15 +2,6 @@
 
 namespace tplab {
 
-namespace {
-
-// To what the device takes: null for no dropout.
-const DropoutMask* or_null(const std::optional<DropoutMask>& mask) {
-  return mask ? &*mask : nullptr;
-}
-
-}  // namespace
-
 Attention::Attention(Loader& loader, const AttentionSpec& spec, Place at)
     : qkv_(loader.load<Varying>(weight_of(Role::q, at))),  // and k, v, which are joined to it
       qkv_bias_(loader.load<Varying>(bias_of(Role::q, at))),
@@ -27,7 +18,7 @@ Tensor<Partial> Attention::forward(const Tensor<Replicated>& x, const Pass& pass
     KvPair past = pass.cache->layer(at_.block);
     heads.y = cached_attention(qkv, heads_.size(), pass.cache->length(), past.keys, past.values);
   } else {
-    heads = causal_attention(qkv, heads_.size(), or_null(mask(pass, qkv.shape()[1])));
+    heads = causal_attention(qkv, heads_.size(), mask(pass, qkv.shape()[1]));
   }
   (void)watch("heads", heads.y);
   if (saved) *saved = {qkv, heads};
@@ -40,7 +31,7 @@ Grad<Replicated> Attention::backward(const Grad<Partial>& dy, const Tensor<Repli
       matmul_backward(dy, saved.attended.y, out_.value, out_.grad);
   const Grad<Varying> dqkv =  // [B, T, 3C/tp]
       causal_attention_backward(dheads, saved.qkv, saved.attended, heads_.size(),
-                                or_null(mask(pass, saved.qkv.shape()[1])));
+                                mask(pass, saved.qkv.shape()[1]));
   return linear_backward(dqkv, x, qkv_.value, qkv_.grad, qkv_bias_.grad);  // [B, T, C]
 }
 

@@ -9,14 +9,22 @@
 
 namespace tplab {
 
+namespace {
+
+FlatLayout layout_of(const ShardPlan& plan, const Rank& rank) {
+  require_computed(plan.architecture());
+  return {plan, rank.index(), rank.dp_size()};
+}
+
+}  // namespace
+
 Loader::Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DType dtype,
                Purpose purpose)
     : rank_(rank),
       source_(source),
       plan_(plan),
       dtype_(dtype),
-      flat_{FlatLayout(plan, rank.index(), rank.dp_size()), {}, {}} {
-  require_computed(plan.architecture());
+      flat_{layout_of(plan, rank), {}, {}} {
   const Shape shape{flat_.layout.count()};
   flat_.values = rank.device().allocate(dtype, shape);
   if (purpose == Purpose::generate) return;

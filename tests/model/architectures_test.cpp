@@ -8,7 +8,6 @@
 #include "model/checkpoints/formats/format.h"
 #include "model/files/json.h"
 #include "model/files/safetensors.h"
-#include "model/init.h"
 #include "model/network.h"
 #include "model/shard_plan.h"
 #include "sim/world.h"
@@ -253,20 +252,45 @@ TEST_CASE("architectures: a config.json that does not say what it must is refuse
   CHECK_THAT(refused("new_decoder_architecture", false), Contains("new_decoder_architecture"));
 }
 
-TEST_CASE("architectures: what the layers do not compute is refused before a weight is read") {
-  const Architecture falcon = opened(kFalcon40b).architecture;
-  const auto source = initial_weights(falcon);
-  std::string why;
+// What a network of it lacks; its weights are not to be read.
+std::string refused_network(const Architecture& architecture) {
+  class Unread final : public WeightSource {
+   public:
+    explicit Unread(const Architecture& a) : architecture_(a) {}
+    const Architecture& architecture() const override { return architecture_; }
+    std::string description() const override { return "unread"; }
+    std::string stored_dtype() const override { return "f32"; }
+    void read(std::string_view, const Slice&, HostSpan) const override {
+      FAIL("a weight was read");
+    }
+
+   private:
+    const Architecture& architecture_;
+  };
+  const Unread source(architecture);
   try {
     (void)World({.tp = 1}).run([&](Rank& rank) {
-      const Network network(rank, *source, ShardPlan(falcon, 1), DType::f32);
+      const Network network(rank, source, ShardPlan(architecture, 1), DType::f32);
     });
   } catch (const Error& error) {
     CHECK(error.kind() == ErrorKind::unavailable);
-    why = error.problem();
+    return error.problem();
   }
-  CHECK_THAT(why, Contains("family falcon") && Contains("positions that are not learned") &&
-                      Contains("heads that share keys") && Contains("norms of single branches"));
+  FAIL("was accepted");
+  return "";
+}
+
+TEST_CASE("architectures: what the layers do not compute is refused before a weight is read") {
+  CHECK_THAT(refused_network(opened(kFalcon40b).architecture),
+             Contains("family falcon") && Contains("positions that are not learned") &&
+                 Contains("heads that share keys") && Contains("norms of single branches"));
+  if (!has_shared_data("hf/gpt-oss") || !has_shared_data("hf/gemma2")) return;
+  CHECK_THAT(refused_network(opened_folder("gpt-oss").architecture),
+             Contains("family gpt_oss") && Contains("experts") && Contains("sinks") &&
+                 Contains("windows") && Contains("RMS norms"));
+  CHECK_THAT(refused_network(opened_folder("gemma2").architecture),
+             Contains("family gemma2") && Contains("soft caps") && Contains("gated MLPs") &&
+                 Contains("a scale of the embedding") && Contains("other scales of attention"));
 }
 
 TEST_CASE("architectures: what ranks cannot share is refused by its name in the config") {

@@ -55,13 +55,13 @@ NameTable falcon_names(const Architecture& architecture) {
   table.push_back({.role = Role::token_embedding, .name = "transformer.word_embeddings.weight"});
   const auto norm = [&](const std::string& module, int64_t branch) {
     add_module(table, Role::norm, module, true,
-               {.role = Role::norm, .norm = {.branch = branch, .slot = NormSlot::branch}});
+               {.norm = {.branch = branch, .slot = NormSlot::branch}});
   };
   norm(block + "ln_attn", 0);
   norm(block + "ln_mlp", 1);
   const auto piece = [&](Role role, Piece rows) {
     add_module(table, role, block + "self_attention.query_key_value", attention.qkv_bias,
-               {.role = role, .piece = rows});
+               {.piece = rows});
   };
   piece(Role::q, {0, queries, stride});
   piece(Role::k, {queries, D, stride});

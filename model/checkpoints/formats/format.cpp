@@ -39,16 +39,20 @@ int64_t ConfigJson::size(const char* key, int64_t most) const {
   return value.get<int64_t>();
 }
 
-double ConfigJson::positive(const char* key, double otherwise) const {
-  const double value = number(key, otherwise);
+double ConfigJson::positive(const char* key) const {
+  const double value = number(key);
   if (!(value > 0 && std::isfinite(value))) refuse(key, "a number above 0");
   return value;
+}
+
+double ConfigJson::positive(const char* key, double otherwise) const {
+  return has(key) ? positive(key) : otherwise;
 }
 
 double ConfigJson::number_or_none(const char* key, double otherwise) const {
   const auto found = object_.find(key);
   if (found == object_.end()) return otherwise;
-  return found->is_null() ? 0 : positive(key, otherwise);
+  return found->is_null() ? 0 : positive(key);
 }
 
 void ConfigJson::require(const char* key, const nlohmann::json& wanted) const {

@@ -14,7 +14,8 @@
 namespace tplab {
 
 // config.json's entries, checked as they are read. `otherwise` stands for what the class defaults
-// to. Everything throws Error(bad_file) that names the file and the key.
+// to. Everything throws Error(bad_file) that names the file and the key. REQUIRES: the object
+// outlives it.
 class ConfigJson {
  public:
   ConfigJson(const nlohmann::json& object, std::string path)
@@ -27,12 +28,13 @@ class ConfigJson {
     return has(key) ? size(key) : otherwise;
   }
   double number(const char* key) const;
-  double positive(const char* key, double otherwise) const;
-  // 0 where it is null, which switches off what it says.
-  double number_or_none(const char* key, double otherwise) const;
   double number(const char* key, double otherwise) const {
     return has(key) ? number(key) : otherwise;
   }
+  double positive(const char* key) const;
+  double positive(const char* key, double otherwise) const;
+  // 0 where it is null, which switches off what it says.
+  double number_or_none(const char* key, double otherwise) const;
   bool flag(const char* key, bool otherwise) const;
   std::string text(const char* key) const;
   std::vector<std::string> texts(const char* key) const;
@@ -50,8 +52,6 @@ class ConfigJson {
   const nlohmann::json& object_;
   std::string path_;
 };
-
-inline constexpr int64_t kMostLayers = 10'000;
 
 // The base of rotary positions without scaling, in the old spelling or the new.
 double plain_theta(const ConfigJson& config);

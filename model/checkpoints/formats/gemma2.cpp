@@ -70,7 +70,7 @@ NameTable gemma2_names(const Architecture& architecture) {
   NameTable table;
   table.push_back({.role = Role::token_embedding, .name = "model.embed_tokens.weight"});
   const auto norm = [&](const std::string& module, Place at) {
-    add_module(table, Role::norm, block + module, false, {.role = Role::norm, .norm = at});
+    add_module(table, Role::norm, block + module, false, {.norm = at});
   };
   norm("input_layernorm", {.join = 0});
   add_module(table, Role::q, block + "self_attn.q_proj", attention.qkv_bias);

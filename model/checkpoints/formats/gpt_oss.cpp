@@ -11,14 +11,14 @@ namespace {
 Rope gpt_oss_rope(const ConfigJson& config, int64_t head_size) {
   const bool is_new = config.has("rope_parameters");
   const ConfigJson scaling = config.object(is_new ? "rope_parameters" : "rope_scaling");
-  const double theta = is_new ? scaling.number("rope_theta") : config.number("rope_theta");
+  const double theta = is_new ? scaling.positive("rope_theta") : config.positive("rope_theta");
   if (scaling.text("rope_type") != "yarn") scaling.refuse("rope_type", "yarn");
   return {.theta = theta,
           .rotated = head_size,
           .scaling = {.kind = Rope::Kind::yarn,
-                      .factor = scaling.number("factor"),
-                      .beta_fast = scaling.number("beta_fast", 32),
-                      .beta_slow = scaling.number("beta_slow", 1),
+                      .factor = scaling.positive("factor"),
+                      .beta_fast = scaling.positive("beta_fast", 32),
+                      .beta_slow = scaling.positive("beta_slow", 1),
                       .truncate = scaling.flag("truncate", true),
                       .original_context = scaling.size("original_max_position_embeddings")}};
 }
@@ -76,15 +76,13 @@ NameTable gpt_oss_names(const Architecture& architecture) {
   const std::string block = "model.layers.{}.";
   NameTable table;
   table.push_back({.role = Role::token_embedding, .name = "model.embed_tokens.weight"});
-  add_module(table, Role::norm, block + "input_layernorm", false,
-             {.role = Role::norm, .norm = {.join = 0}});
+  add_module(table, Role::norm, block + "input_layernorm", false, {.norm = {.join = 0}});
   add_module(table, Role::q, block + "self_attn.q_proj", attention.qkv_bias);
   add_module(table, Role::k, block + "self_attn.k_proj", attention.qkv_bias);
   add_module(table, Role::v, block + "self_attn.v_proj", attention.qkv_bias);
   add_module(table, Role::attention_out, block + "self_attn.o_proj", attention.out_bias);
   table.push_back({.role = Role::sinks, .name = block + "self_attn.sinks"});
-  add_module(table, Role::norm, block + "post_attention_layernorm", false,
-             {.role = Role::norm, .norm = {.join = 1}});
+  add_module(table, Role::norm, block + "post_attention_layernorm", false, {.norm = {.join = 1}});
   add_module(table, Role::router, block + "mlp.router", true);
   const auto experts = [&](Role role, bool bias, const std::string& name, Piece rows) {
     table.push_back({.role = role,
