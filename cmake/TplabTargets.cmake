@@ -26,9 +26,13 @@ if(TPLAB_NATIVE)
 endif()
 if(TPLAB_SANITIZE)
   target_compile_options(tplab_options INTERFACE -fsanitize=${TPLAB_SANITIZE} -fno-sanitize-recover=all
-                                                 -fno-omit-frame-pointer -g)
+                                                 -fno-omit-frame-pointer -g1)
   target_link_options(tplab_options INTERFACE -fsanitize=${TPLAB_SANITIZE})
 endif()
+
+# For targets that decide and print but do not compute: the command and the tests. Clang, which is here
+# for its sanitizers, takes three times as long at -O1 as at -O0; GCC half as long again.
+set(TPLAB_SELDOM_HOT $<IF:$<CXX_COMPILER_ID:Clang>,-O0,-O1>)
 
 # tplab_units(tplab_model model/ model/training/): the files whose paths are one of these regular
 # expressions and a name are compiled as one (TPLAB_UNITY), since most of the time goes into what they
