@@ -173,30 +173,29 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
   const DType type = parse_dtype(dtype);
   Progress progress;
   WatchedSource weights(source, plan.total_count(), progress);
-  Result result;
-  result.start_ns = now_ns();
-  std::optional<Printer> printer;
-  world.run([&](Rank& rank) {
+  const int64_t start_ns = now_ns();
+  // Every rank gets the same tokens; the first one says so.
+  auto [results, records] = world.run([&](Rank& rank) {
     const Network network(rank, weights, plan, type);
     rank.comm().barrier();
     const bool first = rank.index() == 0;
-    if (first) {
-      progress.erase();
-      result.loaded_ns = now_ns();
-      if (!output.json()) printer.emplace(output, task, !no_echo);
-    }
+    Result result;
+    result.start_ns = start_ns;
+    result.loaded_ns = now_ns();
+    std::optional<Printer> printer;
+    if (first) progress.erase();
+    if (first && !output.json()) printer.emplace(output, task, !no_echo);
     generate(network, task.prompt_ids, max_new, sampling, [&](int32_t token) {
-      if (first) {
-        result.last_ns = now_ns();
-        if (result.ids.empty()) result.first_ns = result.last_ns;
-        result.ids.push_back(token);
-        if (printer) printer->add(token);
-      }
+      result.last_ns = now_ns();
+      if (result.ids.empty()) result.first_ns = result.last_ns;
+      result.ids.push_back(token);
+      if (printer) printer->add(token);
       return token != task.end;
     });
+    if (printer) printer->finish();
+    return result;
   });
-  if (printer) printer->finish();
-  return result;
+  return std::move(results[0]);
 }
 
 nlohmann::ordered_json GenerateCommand::json(const WeightSource& source, const Task& task,

@@ -297,16 +297,14 @@ std::string TrainCommand::sample() const {
   const ShardPlan plan(trained->architecture(), settings.tp, settings.uneven);
   std::vector<int32_t> prompt(1);  // what the text begins with
   dataset_.train.read(0, 1, prompt.data());
-  std::string written;
-  World({.tp = settings.tp}).run([&](Rank& rank) {
+  const auto [results, records] = World({.tp = settings.tp}).run([&](Rank& rank) {
     const Network network(rank, *trained, plan, parse_dtype(settings.dtype));
-    const auto ids =
-        generate(network, prompt, 200, {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
-    if (rank.index() != 0) return;
-    written =
-        dataset_.tokenizer ? dataset_.tokenizer->show(ids) : fmt::format("{}", fmt::join(ids, " "));
+    return generate(network, prompt, 200,
+                    {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
   });
-  return written;
+  const std::vector<int32_t>& ids = results[0];
+  return dataset_.tokenizer ? dataset_.tokenizer->show(ids)
+                            : fmt::format("{}", fmt::join(ids, " "));
 }
 
 std::string TrainCommand::files_text(const TrainOutcome& outcome,

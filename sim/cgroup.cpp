@@ -1,6 +1,8 @@
 // Reads /proc/self/cgroup, and the limits of each group from there to the root.
 #include "sim/cgroup.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -65,7 +67,7 @@ CgroupLimits cgroup_limits(const std::string& root) {
   for (std::string line; std::getline(groups, line);) {  // "0::/a/b" or "4:cpu,cpuacct:/a/b"
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string kinds = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::string kinds = fmt::format(",{},", line.substr(first + 1, second - first - 1));
     const std::string path = line.substr(second + 1);
     const auto read = [&](const std::string& folder, auto how) {
       for_path_to_root(folder, path, [&](const std::string& one) { how(one, limits); });

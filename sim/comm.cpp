@@ -68,44 +68,12 @@ void check_peer(Op op, const Site* site, int peer, int rank, int n) {
 
 }  // namespace
 
-std::string Post::text() const {
-  const std::string path = site ? site->path() : "";
-  std::string text(name(op));
-  if (op != Op::send && op != Op::recv) text += fmt::format(" #{}", sequence);
-  if (op != Op::barrier && op != Op::split) text += fmt::format(" of {} {}", elements, name(dtype));
-  if (reduce == Reduce::max) text += " (max)";
-  if (op == Op::broadcast || op == Op::recv) text += fmt::format(" from rank {}", peer);
-  if (op == Op::send) text += fmt::format(" to rank {}", peer);
-  if (!path.empty()) text += " at " + path;
-  if (phase != Phase::forward) text += fmt::format(" ({})", name(phase));
-  return text;
-}
-
-bool agrees(const Post& a, const Post& b) {
-  return a.op == b.op && a.sequence == b.sequence && a.phase == b.phase &&
-         a.elements == b.elements && a.dtype == b.dtype && a.site->hash == b.site->hash &&
-         a.peer == b.peer && a.reduce == b.reduce && a.algorithm == b.algorithm;
-}
-
-std::vector<std::string_view> differences(const Post& a, const Post& b) {
-  std::vector<std::string_view> fields;
-  const auto note = [&](bool differs, std::string_view field) {
-    if (differs) fields.push_back(field);
-  };
-  note(a.op != b.op, "op");
-  note(a.sequence != b.sequence, "sequence");
-  note(a.phase != b.phase, "phase");
-  note(a.elements != b.elements, "elements");
-  note(a.dtype != b.dtype, "dtype");
-  note(a.site->hash != b.site->hash, "site");
-  note(a.peer != b.peer, "root");
-  note(a.reduce != b.reduce, "reduce");
-  note(a.algorithm != b.algorithm, "algorithm");
-  return fields;
-}
-
-Comm::Comm(Rank& owner, int rank, int size, Algorithm algorithm, Axis axis)
-    : owner_(owner), rank_(rank), size_(size), algorithm_(algorithm), axis_(axis) {}
+Comm::Comm(Rank& owner, Algorithm algorithm, std::unique_ptr<Agreement> agreement,
+           std::unique_ptr<Transport> transport)
+    : owner_(owner),
+      algorithm_(algorithm),
+      agreement_(std::move(agreement)),
+      transport_(std::move(transport)) {}
 
 Post Comm::make_post(Op op, int64_t elements, DType dtype) const {
   Post post;
@@ -116,6 +84,7 @@ Post Comm::make_post(Op op, int64_t elements, DType dtype) const {
   post.elements = elements;
   post.dtype = dtype;
   post.algorithm = algorithm_;
+  post.axis = axis();
   return post;
 }
 
@@ -125,19 +94,18 @@ void Comm::call(const Post& post, const Array& in, const Array& out, Move move) 
   if (recorder) recorder->before(post, in);
   Event event;
   event.start_ns = now_ns();
-  current_ = post;
   if (post.op != Op::send && post.op != Op::recv) {
     ++sequence_;
-    agree(current_);
+    agreement_->agree(post);
   }
   event.wire_bytes = move();
   event.site = post.site;
   event.phase = post.phase;
-  event.axis = axis_;
+  event.axis = post.axis;
   event.op = post.op;
-  event.algorithm = algorithm_;
+  event.algorithm = post.algorithm;
   event.dtype = post.dtype;
-  event.group_size = size_;
+  event.group_size = size();
   event.elements = post.elements;
   event.payload_bytes = post.elements * size_bytes(post.dtype);
   event.end_ns = now_ns();
@@ -147,96 +115,101 @@ void Comm::call(const Post& post, const Array& in, const Array& out, Move move) 
 
 void Comm::all_reduce(Array& x, Reduce reduce) {
   check_present(Op::all_reduce, owner_.site(), x);
-  if (size_ == 1) return;
+  if (size() == 1) return;
   Post post = make_post(Op::all_reduce, x.count(), x.dtype());
   post.reduce = reduce;
   post.in = post.out = x.data();
-  call(post, x, x, [&] { return do_all_reduce(x, reduce); });
+  call(post, x, x, [&] { return transport_->move(post, x, x); });
 }
 
 void Comm::all_gather(const Array& shard, Array& whole) {
-  check_parts(Op::all_gather, owner_.site(), whole, shard, size_);
-  check_part_of(Op::all_gather, owner_.site(), whole, shard, rank_);
-  if (size_ == 1) return owner_.device().copy(shard.data(), whole.data(), whole.bytes());
+  check_parts(Op::all_gather, owner_.site(), whole, shard, size());
+  check_part_of(Op::all_gather, owner_.site(), whole, shard, rank());
+  if (size() == 1) return owner_.device().copy(shard.data(), whole.data(), whole.bytes());
   Post post = make_post(Op::all_gather, whole.count(), whole.dtype());
   post.in = shard.data();
   post.out = whole.data();
-  call(post, shard, whole, [&] { return do_all_gather(shard, whole); });
+  call(post, shard, whole, [&] { return transport_->move(post, shard, whole); });
 }
 
 void Comm::reduce_scatter(const Array& whole, Array& shard) {
-  check_parts(Op::reduce_scatter, owner_.site(), whole, shard, size_);
-  check_part_of(Op::reduce_scatter, owner_.site(), whole, shard, rank_);
-  if (size_ == 1) return owner_.device().copy(whole.data(), shard.data(), whole.bytes());
+  check_parts(Op::reduce_scatter, owner_.site(), whole, shard, size());
+  check_part_of(Op::reduce_scatter, owner_.site(), whole, shard, rank());
+  if (size() == 1) return owner_.device().copy(whole.data(), shard.data(), whole.bytes());
   Post post = make_post(Op::reduce_scatter, whole.count(), whole.dtype());
   post.in = whole.data();
   post.out = shard.data();
-  call(post, whole, shard, [&] { return do_reduce_scatter(whole, shard); });
+  call(post, whole, shard, [&] { return transport_->move(post, whole, shard); });
 }
 
 void Comm::broadcast(Array& x, int root) {
   check_present(Op::broadcast, owner_.site(), x);
-  if (root < 0 || root >= size_) {
+  if (root < 0 || root >= size()) {
     fail(fmt::format("{}: root {} is not one of the {} ranks",
-                     call_text(Op::broadcast, owner_.site()), root, size_),
-         fmt::format("use a root from 0 to {}", size_ - 1));
+                     call_text(Op::broadcast, owner_.site()), root, size()),
+         fmt::format("use a root from 0 to {}", size() - 1));
   }
-  if (size_ == 1) return;
+  if (size() == 1) return;
   Post post = make_post(Op::broadcast, x.count(), x.dtype());
   post.peer = root;
   post.in = post.out = x.data();
-  call(post, x, x, [&] { return do_broadcast(x, root); });
+  call(post, x, x, [&] { return transport_->move(post, x, x); });
 }
 
 void Comm::all_to_all(const Array& in, Array& out) {
   check_parts(Op::all_to_all, owner_.site(), in, out, 1);
-  if (in.count() % size_ != 0) {
+  if (in.count() % size() != 0) {
     fail(fmt::format("{}: {} does not divide by {} ranks", call_text(Op::all_to_all, owner_.site()),
-                     size_text(in), size_),
-         fmt::format("use a multiple of {} elements", size_));
+                     size_text(in), size()),
+         fmt::format("use a multiple of {} elements", size()));
   }
-  if (size_ == 1) return owner_.device().copy(in.data(), out.data(), in.bytes());
+  if (size() == 1) return owner_.device().copy(in.data(), out.data(), in.bytes());
   check_distinct(Op::all_to_all, owner_.site(), in, out);
   Post post = make_post(Op::all_to_all, in.count(), in.dtype());
   post.in = in.data();
   post.out = out.data();
-  call(post, in, out, [&] { return do_all_to_all(in, out); });
+  call(post, in, out, [&] { return transport_->move(post, in, out); });
 }
 
 void Comm::barrier() {
-  if (size_ == 1) return;
+  if (size() == 1) return;
   call(make_post(Op::barrier, 0, DType::f32), {}, {}, [] { return int64_t{0}; });
 }
 
 void Comm::send(const Array& x, int to) {
   check_present(Op::send, owner_.site(), x);
-  check_peer(Op::send, owner_.site(), to, rank_, size_);
+  check_peer(Op::send, owner_.site(), to, rank(), size());
   Post post = make_post(Op::send, x.count(), x.dtype());
   post.peer = to;
   post.in = x.data();
-  call(post, x, x, [&] { return do_send(x, to); });
+  Array none;
+  call(post, x, x, [&] { return transport_->move(post, x, none); });
 }
 
 void Comm::recv(Array& x, int from) {
   check_present(Op::recv, owner_.site(), x);
-  check_peer(Op::recv, owner_.site(), from, rank_, size_);
+  check_peer(Op::recv, owner_.site(), from, rank(), size());
   Post post = make_post(Op::recv, x.count(), x.dtype());
   post.peer = from;
   post.out = x.data();
-  call(post, x, x, [&] { return do_recv(x, from); });
+  call(post, x, x, [&] { return transport_->move(post, {}, x); });
 }
 
 std::unique_ptr<Comm> Comm::split(int color, int key) {
-  if (size_ == 1) {
-    current_ = make_post(Op::split, 0, DType::f32);
-    return do_split(color, key);
-  }
-  std::unique_ptr<Comm> group;
-  call(make_post(Op::split, 0, DType::f32), {}, {}, [&] {
-    group = do_split(color, key);
+  const Post post = make_post(Op::split, 0, DType::f32);
+  std::unique_ptr<Agreement> part;
+  const auto take_part = [&] {
+    part = agreement_->split(post, color, key);
     return int64_t{0};
-  });
-  return group;
+  };
+  if (size() == 1) {
+    take_part();
+  } else {
+    call(post, {}, {}, take_part);
+  }
+  if (!part) return nullptr;
+  auto transport = transport_->split(*part);
+  return std::make_unique<Comm>(owner_, algorithm_, std::move(part), std::move(transport));
 }
 
 }  // namespace tplab

@@ -14,7 +14,7 @@
 #include "sim/threads/board.h"
 #include "sim/threads/crew.h"
 #include "sim/threads/run_on_threads.h"
-#include "sim/threads/threads_comm.h"
+#include "sim/threads/thread_transport.h"
 #include "sim/timed_device.h"
 
 namespace tplab {
@@ -65,11 +65,11 @@ World::World(WorldOptions options) : options_(std::move(options)) {
 
 int World::threads_per_rank() const {
   if (options_.threads_per_rank > 0) return options_.threads_per_rank;
-  return std::max(1, available_cores() / (options_.dp * options_.tp));
+  return std::max(1, available_cores() / ranks());
 }
 
-std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
-  const int tp = options_.tp, dp = options_.dp, count = dp * tp;
+std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body) {
+  const int tp = options_.tp, dp = options_.dp, count = ranks();
   const bool meta = options_.device == "meta";  // has nothing to compute that lanes could share
   const int lanes = meta ? 1 : threads_per_rank();
   assert(options_.recorders.empty() || std::ssize(options_.recorders) == count);
@@ -87,7 +87,14 @@ std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
   std::vector<std::shared_ptr<ThreadGroup>> rows, columns;
   for (int d = 0; d < dp; ++d) rows.push_back(group_of(d * tp, 1, tp, Axis::tp));
   for (int t = 0; t < tp; ++t) columns.push_back(group_of(t, tp, dp, Axis::dp));
-  const CommFactory make_comm = options_.make_comm ? options_.make_comm : make_threads_comm;
+  const auto make_comm = [&](const std::shared_ptr<ThreadGroup>& group, Rank& rank) {
+    auto agreement = std::make_unique<ThreadAgreement>(group, group->rank_of(rank.global_index()));
+    auto transport = std::make_unique<ThreadTransport>(*agreement, rank.device());
+    const CommBreakage& breakage = options_.comm_breakage;
+    return std::make_unique<Comm>(rank, options_.algorithm,
+                                  broken(std::move(agreement), rank, breakage),
+                                  broken(std::move(transport), rank, breakage));
+  };
   std::vector<std::unique_ptr<Crew>> crews;
   std::vector<std::unique_ptr<Rank>> ranks;
   for (int r = 0; r < count; ++r) {
@@ -102,8 +109,8 @@ std::vector<RankRecord> World::run(const std::function<void(Rank&)>& body) {
       device = make_timed_device(std::move(device), *times);
     ranks.push_back(std::make_unique<Rank>(place, std::move(device), observer, recorder));
     Rank& rank = *ranks.back();
-    rank.comm_ = make_comm(rows[static_cast<size_t>(r / tp)], rank, options_.algorithm);
-    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(r % tp)], rank, options_.algorithm);
+    rank.comm_ = make_comm(rows[static_cast<size_t>(r / tp)], rank);
+    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(r % tp)], rank);
     board->watch(r, rank);
   }
 

@@ -1,21 +1,17 @@
-// Runs one program on every rank of a mesh: World({.tp = 4, .dp = 2}).run(body).
+// Runs one program on every rank of a mesh and gathers what the ranks return:
+//   const auto [losses, records] = World({.tp = 4, .dp = 2}).run([&](Rank& rank) { return ...; });
 #pragma once
 
+#include <exception>
 #include <functional>
-#include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "sim/comm_breakage.h"
 #include "sim/rank.h"
 
 namespace tplab {
-
-class ThreadGroup;  // what the ranks of a group share (threads/thread_group.h)
-
-// Makes a rank's communicators, tp and then dp (the group says which, and so does Comm::axis());
-// tests replace it to break a collective on purpose.
-using CommFactory =
-    std::function<std::unique_ptr<Comm>(std::shared_ptr<ThreadGroup>, Rank&, Algorithm)>;
 
 inline constexpr int kMaxRanks = 64;
 
@@ -29,7 +25,7 @@ struct WorldOptions {
   double timeout_s = 300;                 // a rank that keeps its peers waiting longer is an error
   Observer observer = {};                 // shown every watched tensor
   std::vector<Recorder*> recorders = {};  // one a rank, by global index; or none
-  CommFactory make_comm = {};
+  CommBreakage comm_breakage = {};        // none
 };
 
 // What one rank left behind.
@@ -38,22 +34,61 @@ struct RankRecord {
   MemoryUse memory;  // peak over the run
 };
 
+// What all ranks left behind, by global index, dp_index * tp + index.
+template <class Result>
+struct Returned {
+  std::vector<Result> results;      // what each rank's body returned
+  std::vector<RankRecord> records;  // none where the run failed
+};
+
 class World {
  public:
   // Throws Error(usage) for options out of range, Error(unavailable) for a device or comm that is
   // not in this build.
   explicit World(WorldOptions options);
 
-  // Calls body once per rank, each on its own thread, and returns when all have returned. Records
-  // are by global index, dp_index * tp + index.
-  // If ranks throw, the peers are released from whatever they wait for, and the first exception is
-  // rethrown with the rank's name in front (its kind is that of as_error). Nothing hangs.
-  // Throws Error(unavailable), before any body runs, where the system gives too few threads.
-  std::vector<RankRecord> run(const std::function<void(Rank&)>& body);
+  // Calls body once per rank, each on its own thread, and returns when all have returned: the
+  // ranks' records, with what the bodies returned if they return something. A body writes to
+  // nothing that it captured, since the other ranks may be in other processes; what it has to say,
+  // it returns. If ranks throw, the peers are released from whatever they wait for, and the first
+  // exception is rethrown with the rank's name in front (its kind is that of as_error). Nothing
+  // hangs. Throws Error(unavailable), before any body runs, where the system gives too few threads.
+  template <class Body>
+  auto run(const Body& body) {
+    using Result = std::invoke_result_t<const Body&, Rank&>;
+    static_assert(!std::is_same_v<Result, bool>, "ranks would write bits of one word");
+    if constexpr (std::is_void_v<Result>) {
+      return run_ranks(body);
+    } else {
+      Returned<Result> ran;
+      ran.results.resize(static_cast<size_t>(ranks()));
+      ran.records = run_ranks(
+          [&](Rank& rank) { ran.results[static_cast<size_t>(rank.global_index())] = body(rank); });
+      return ran;
+    }
+  }
 
+  // The same for a body that fills in its result as it goes. Where ranks throw, `failed` gets what
+  // run would have thrown, and the results are what each had filled in by then.
+  template <class Result, class Body>
+  Returned<Result> try_run(const Body& body, std::exception_ptr& failed) {
+    Returned<Result> ran;
+    ran.results.resize(static_cast<size_t>(ranks()));
+    try {
+      ran.records = run_ranks(
+          [&](Rank& rank) { body(rank, ran.results[static_cast<size_t>(rank.global_index())]); });
+    } catch (...) {
+      failed = std::current_exception();
+    }
+    return ran;
+  }
+
+  int ranks() const { return options_.dp * options_.tp; }
   int threads_per_rank() const;
 
  private:
+  std::vector<RankRecord> run_ranks(const std::function<void(Rank&)>& body);
+
   WorldOptions options_;
 };
 

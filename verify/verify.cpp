@@ -36,6 +36,14 @@ struct Trace {
   std::vector<int32_t> greedy;
 };
 
+// One rank's part of it.
+struct RankTrace {
+  std::vector<Event> forward;
+  double loss = 0;
+  std::vector<double> decode;
+  std::vector<int32_t> greedy;
+};
+
 // Tokens begin .. begin + length - 1 of every row.
 Tokens columns(const Tokens& tokens, int64_t begin, int64_t length) {
   Tokens part{tokens.batch, length, {}};
@@ -69,14 +77,8 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
                 const std::function<void(const std::string&)>& tell) {
   ShardPlan plan(source.architecture(), run.tp, options.uneven);
   if (options.edit_plan) options.edit_plan(plan);
-  const auto ranks = static_cast<size_t>(run.tp);
   const int64_t steps = decode_steps(options.tokens);
   const int64_t B = options.tokens.batch, V = source.architecture().vocabulary;
-  Trace trace;
-  trace.losses.resize(ranks);
-  trace.decode = {"decode/logits", "replicated", 1, {}, {{B, steps + 1, V}}};
-  trace.decode.per_rank.resize(ranks);
-  run.forward.resize(ranks);
   const bool greedy =
       options.golden && !options.golden->greedy_new.empty() && run.dtype == DType::f64;
 
@@ -86,27 +88,36 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
                .comm = options.comm,
                .algorithm = options.algorithm,
                .observer = capture.observer(),
-               .make_comm = options.make_comm});
-  run.ranks = world.run([&](Rank& rank) {
-    const auto r = static_cast<size_t>(rank.index());
+               .comm_breakage = options.comm_breakage});
+  auto [results, records] = world.run([&](Rank& rank) {
+    RankTrace result;
     const Network network(rank, options.model_weights ? *options.model_weights : source, plan,
                           run.dtype);
     const Tensor<Replicated> logits = network.forward(options.tokens);
     capture.stop(rank.index());
-    run.forward[r] = rank.ledger().events();
-    if (!options.targets.empty()) trace.losses[r] = cross_entropy(logits, options.targets);
-    trace.decode.per_rank[r] = decode_with_cache(network, options.tokens, steps);
-    if (!greedy) return;
+    result.forward = rank.ledger().events();
+    if (!options.targets.empty()) result.loss = cross_entropy(logits, options.targets);
+    result.decode = decode_with_cache(network, options.tokens, steps);
+    if (!greedy) return result;
     const int64_t n = std::ssize(options.golden->greedy_new);
     const auto on_token = [&, done = int64_t{0}](int32_t) mutable {
-      if (r == 0) tell(fmt::format("tp {}, greedy token {} of {}", run.tp, ++done, n));
+      if (rank.index() == 0) tell(fmt::format("tp {}, greedy token {} of {}", run.tp, ++done, n));
       return true;
     };
-    std::vector<int32_t> tokens =
+    result.greedy =
         generate(network, options.golden->greedy_prompt, n, {.temperature = 0}, on_token);
-    if (r == 0) trace.greedy = std::move(tokens);
+    return result;
   });
-  trace.sites = capture.sites();
+  run.ranks = std::move(records);
+  Trace trace{.sites = capture.sites(),
+              .losses = {},
+              .decode = {"decode/logits", "replicated", 1, {}, {{B, steps + 1, V}}},
+              .greedy = std::move(results[0].greedy)};
+  for (RankTrace& result : results) {
+    trace.losses.push_back(result.loss);
+    trace.decode.per_rank.push_back(std::move(result.decode));
+    run.forward.push_back(std::move(result.forward));
+  }
   return trace;
 }
 

@@ -117,7 +117,7 @@ struct VerifyOptions {
   // Seams for tests: break the plan, the model's weights or the collectives, and not the model.
   const WeightSource* model_weights = nullptr;  // if not those of the reference
   std::function<void(ShardPlan&)> edit_plan = {};
-  CommFactory make_comm = {};
+  CommBreakage comm_breakage = {};
 };
 
 // Throws Error(unavailable) if what is held at once, every site of the reference and of each rank's

@@ -23,12 +23,20 @@ namespace {
 
 // What one run left, by global rank.
 struct TrainingTrace {
-  std::vector<Flat> gradients, after;
-  std::vector<std::vector<StepResult>> steps;
-  std::vector<double> losses;
   std::vector<CapturedSite> sites;
-  std::vector<std::vector<Event>> events;  // of the first step
-  std::string stopped;                     // why the steps could not be taken, or empty
+  std::string stopped;  // why the steps could not be taken, or empty
+  std::vector<Flat> gradients = {}, after = {};
+  std::vector<std::vector<StepResult>> steps = {};
+  std::vector<double> losses = {};
+  std::vector<std::vector<Event>> events = {};  // of the first step
+};
+
+// One rank's part of it.
+struct RankTraining {
+  Flat gradients, after;
+  std::vector<StepResult> steps;
+  double loss = 0;
+  std::vector<Event> events;
 };
 
 Flat on_host(Device& device, const Array& x) {
@@ -50,17 +58,23 @@ TrainerOptions trainer_options(const TrainingMesh& mesh, DType dtype, const Trai
           .recompute = mesh.recompute};
 }
 
+// A step that met a NaN: what the gradients were may say why. Rethrows what is no such thing.
+std::string why_no_step(const std::exception_ptr& failed,
+                        const std::vector<RankTraining>& results) {
+  if (!failed) return "";
+  const bool in_a_step = std::none_of(results.begin(), results.end(),
+                                      [](const RankTraining& r) { return r.gradients.empty(); });
+  try {
+    std::rethrow_exception(failed);
+  } catch (const Error& error) {
+    if (!in_a_step || error.kind() == ErrorKind::unavailable) throw;
+    return error.problem();
+  }
+}
+
 TrainingTrace run_training(const WeightSource& source, const ShardPlan& plan,
                            const TrainingVerifyOptions& options, TrainingRun& run) {
   const TrainingMesh& mesh = run.mesh;
-  const auto ranks = static_cast<size_t>(mesh.tp) * static_cast<size_t>(mesh.dp);
-  TrainingTrace trace{.gradients = std::vector<Flat>(ranks),
-                      .after = std::vector<Flat>(ranks),
-                      .steps = std::vector<std::vector<StepResult>>(ranks),
-                      .losses = std::vector<double>(ranks),
-                      .sites = {},
-                      .events = std::vector<std::vector<Event>>(ranks),
-                      .stopped = {}};
   const WeightSource& weights = options.model_weights ? *options.model_weights : source;
   const TrainerFactory make = options.make_trainer ? options.make_trainer : make_trainer;
   Capture capture(mesh.tp);
@@ -68,35 +82,37 @@ TrainingTrace run_training(const WeightSource& source, const ShardPlan& plan,
                .dp = mesh.dp,
                .algorithm = options.algorithm,
                .observer = capture.observer(),
-               .make_comm = options.make_comm});
-  const auto body = [&](Rank& rank) {
-    const auto g = static_cast<size_t>(rank.global_index());
-    const auto trainer =
-        make(rank, weights, plan, trainer_options(mesh, run.dtype, options.recipe));
-    const TrainingBatch& first = options.batches[0];
-    trace.losses[g] = trainer->gradients(first.tokens, first.targets);
-    trace.gradients[g] = on_host(rank.device(), trainer->parameters().gradients);
-    auto unseen = rank.watched_by(nullptr);
-    for (size_t i = 1; i < options.batches.size(); ++i) {
-      rank.ledger().clear();
-      trace.steps[g].push_back(trainer->step(options.batches[i].tokens, options.batches[i].targets,
-                                             static_cast<int64_t>(i) - 1,
-                                             options.recipe.learning_rate_at(i - 1)));
-      if (i == 1) trace.events[g] = rank.ledger().events();
-    }
-    trace.after[g] = on_host(rank.device(), trainer->parameters().values);
-  };
-  try {
-    run.ranks = world.run(body);
-  } catch (const Error& error) {  // a step met a NaN: what the gradients were may say why
-    const bool in_a_step = std::none_of(trace.gradients.begin(), trace.gradients.end(),
-                                        [](const Flat& g) { return g.empty(); });
-    if (!in_a_step || error.kind() == ErrorKind::unavailable) throw;
-    trace.stopped = error.problem();
-    trace.steps.assign(ranks, {});
-    trace.events.assign(ranks, {});  // their sites are gone
+               .comm_breakage = options.comm_breakage});
+  std::exception_ptr failed;
+  auto [results, records] = world.try_run<RankTraining>(
+      [&](Rank& rank, RankTraining& result) {
+        const auto trainer =
+            make(rank, weights, plan, trainer_options(mesh, run.dtype, options.recipe));
+        const TrainingBatch& first = options.batches[0];
+        result.loss = trainer->gradients(first.tokens, first.targets);
+        result.gradients = on_host(rank.device(), trainer->parameters().gradients);
+        auto unseen = rank.watched_by(nullptr);
+        for (size_t i = 1; i < options.batches.size(); ++i) {
+          rank.ledger().clear();
+          result.steps.push_back(
+              trainer->step(options.batches[i].tokens, options.batches[i].targets,
+                            static_cast<int64_t>(i) - 1, options.recipe.learning_rate_at(i - 1)));
+          if (i == 1) result.events = rank.ledger().events();
+        }
+        result.after = on_host(rank.device(), trainer->parameters().values);
+      },
+      failed);
+  run.ranks = std::move(records);
+  TrainingTrace trace{.sites = capture.sites(), .stopped = why_no_step(failed, results)};
+  for (RankTraining& result : results) {
+    if (!trace.stopped.empty())
+      result.steps.clear(), result.events.clear();  // their sites are gone
+    trace.gradients.push_back(std::move(result.gradients));
+    trace.after.push_back(std::move(result.after));
+    trace.steps.push_back(std::move(result.steps));
+    trace.losses.push_back(result.loss);
+    trace.events.push_back(std::move(result.events));
   }
-  trace.sites = capture.sites();
   run.events = trace.events[0];
   return trace;
 }

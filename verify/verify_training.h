@@ -76,7 +76,7 @@ struct TrainingVerifyOptions {
   std::function<void(const std::string& what, double done)> progress = {};
   // Seams for tests: break the weights, the collectives or the trainer, and not the model.
   const WeightSource* model_weights = nullptr;
-  CommFactory make_comm = {};
+  CommBreakage comm_breakage = {};
   TrainerFactory make_trainer = {};
 };
 

@@ -101,6 +101,13 @@ struct Shared {
   PostOffice office = {};
 };
 
+// One rank's part of the record.
+struct RankRecording {
+  Holding begin, end;
+  int64_t chunks_sent = 0;
+  std::vector<Transfer> transfers;
+};
+
 class RecordingLinks final : public Links {
  public:
   RecordingLinks(Rank& rank, Shared& shared)
@@ -227,10 +234,9 @@ CollectiveRecord record_collective(const AlgorithmRow& row, int n, int root) {
          fmt::format("use --tp 2 to {}", kMostPicturedRanks));
   CollectiveRecord record{.row = &row, .n = n, .root = root, .transfers = {}};
   const auto count = static_cast<size_t>(n);
-  record.begin.resize(count), record.end.resize(count), record.chunks_sent.resize(count);
-  std::vector<std::vector<Transfer>> transfers(count);
   Shared shared{.in = std::vector<const std::byte*>(count), .out = std::vector<std::byte*>(count)};
-  World({.tp = n}).run([&](Rank& rank) {
+  const auto [results, records] = World({.tp = n}).run([&](Rank& rank) {
+    RankRecording result;
     const auto r = static_cast<size_t>(rank.index());
     const int64_t whole = int64_t{kNumbers} * n;
     Array in = rank.device().allocate(DType::f64,
@@ -241,19 +247,25 @@ CollectiveRecord record_collective(const AlgorithmRow& row, int n, int root) {
             ? in
             : rank.device().allocate(
                   DType::f64, Shape{row.op == Op::reduce_scatter ? int64_t{kNumbers} : whole});
-    record.begin[r] = chunks_in(bytes_of_array(in));
+    result.begin = chunks_in(bytes_of_array(in));
     shared.in[r] = bytes_of_array(in).data();
     shared.out[r] = bytes_of_array(out).data();
     rank.comm().barrier();
     RecordingLinks links(rank, shared);
     row.run(links, {bytes_of_array(in), bytes_of_array(out), DType::f64, Reduce::sum, root});
     rank.comm().barrier();
-    record.end[r] = chunks_in(bytes_of_array(out));
-    record.chunks_sent[r] = links.wire_bytes() / kChunkBytes;
-    transfers[r] = links.take();
+    result.end = chunks_in(bytes_of_array(out));
+    result.chunks_sent = links.wire_bytes() / kChunkBytes;
+    result.transfers = links.take();
+    return result;
   });
-  for (const auto& of_rank : transfers)
-    record.transfers.insert(record.transfers.end(), of_rank.begin(), of_rank.end());
+  for (const RankRecording& of_rank : results) {
+    record.begin.push_back(of_rank.begin);
+    record.end.push_back(of_rank.end);
+    record.chunks_sent.push_back(of_rank.chunks_sent);
+    record.transfers.insert(record.transfers.end(), of_rank.transfers.begin(),
+                            of_rank.transfers.end());
+  }
   const auto key = [](const Transfer& t) { return std::tuple(t.step, t.to, t.from); };
   std::sort(record.transfers.begin(), record.transfers.end(),
             [&](const Transfer& a, const Transfer& b) { return key(a) < key(b); });

@@ -8,7 +8,7 @@
 #include <mutex>
 
 #include "ranks.h"
-#include "sim/threads/threads_comm.h"
+#include "sim/comm_breakage.h"
 
 namespace tplab {
 namespace {
@@ -148,17 +148,19 @@ namespace {
 
 // The bytes that every rank holds after an all-reduce of numbers whose sums round, one per rank.
 using Bits = std::vector<std::vector<double>>;
-Bits reduced(Algorithm algorithm, int n, int64_t count, const CommFactory& make_comm = {}) {
-  Bits bits(static_cast<size_t>(n));
-  WorldOptions options{.tp = n, .algorithm = algorithm, .threads_per_rank = 1};
-  options.make_comm = make_comm;
-  World(options).run([&](Rank& rank) {
-    Array x =
-        make_array(rank, DType::f32, count, [&](int64_t i) { return rough_term(rank.index(), i); });
-    rank.comm().all_reduce(x);
-    bits[static_cast<size_t>(rank.index())] = values(x);
-  });
-  return bits;
+Bits reduced(Algorithm algorithm, int n, int64_t count, CommBreakage breakage = {}) {
+  World world({.tp = n,
+               .algorithm = algorithm,
+               .threads_per_rank = 1,
+               .comm_breakage = std::move(breakage)});
+  return world
+      .run([&](Rank& rank) {
+        Array x = make_array(rank, DType::f32, count,
+                             [&](int64_t i) { return rough_term(rank.index(), i); });
+        rank.comm().all_reduce(x);
+        return values(x);
+      })
+      .results;
 }
 
 bool identical(const Bits& bits) {
@@ -168,28 +170,17 @@ bool identical(const Bits& bits) {
   return true;
 }
 
-class DroppedReduce : public ThreadsComm {
- public:
-  using ThreadsComm::ThreadsComm;
-  int64_t do_all_reduce(Array&, Reduce) override { return 0; }
-};
+int64_t drop_sums(Transport& honest, Rank&, const Post& call, const Array& in, Array& out) {
+  return call.op == Op::all_reduce ? 0 : honest.move(call, in, out);
+}
 
-class SwappedShards : public ThreadsComm {
- public:
-  using ThreadsComm::ThreadsComm;
-  int64_t do_all_gather(const Array& shard, Array& whole) override {
-    const int64_t sent = ThreadsComm::do_all_gather(shard, whole);
-    float* x = whole.as<float>();
-    std::swap_ranges(x, x + shard.count(), x + shard.count());
-    return sent;
+int64_t swap_shards(Transport& honest, Rank&, const Post& call, const Array& in, Array& out) {
+  const int64_t sent = honest.move(call, in, out);
+  if (call.op == Op::all_gather) {
+    float* x = out.as<float>();
+    std::swap_ranges(x, x + in.count(), x + in.count());
   }
-};
-
-template <class T>
-CommFactory factory_of() {
-  return [](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
-    return std::make_unique<T>(std::move(group), owner, algorithm);
-  };
+  return sent;
 }
 
 TEST_CASE("algorithms: a row's formula is what an average rank sends, where n divides the tensor") {
@@ -251,14 +242,12 @@ TEST_CASE("all_reduce: tensors larger than a piece are whole, by every algorithm
 }
 
 TEST_CASE("mutant: a dropped all_reduce leaves the ranks with different bits") {
-  CHECK_FALSE(identical(reduced(Algorithm::direct, 4, 100, factory_of<DroppedReduce>())));
+  CHECK_FALSE(identical(reduced(Algorithm::direct, 4, 100, {.move = drop_sums})));
 }
 
 TEST_CASE("mutant: swapped shards are not what an all_gather should give") {
   std::atomic<int64_t> errors = 0;
-  WorldOptions options{.tp = 4};
-  options.make_comm = factory_of<SwappedShards>();
-  World(options).run([&](Rank& rank) {
+  World({.tp = 4, .comm_breakage = {.move = swap_shards}}).run([&](Rank& rank) {
     errors += run_all(rank, 5, DType::f32);  // 2 shards of 5 numbers, on 4 ranks
   });
   CHECK(errors == 2 * 5 * 4);

@@ -6,7 +6,7 @@
 
 #include "ranks.h"
 #include "sim/algorithms.h"
-#include "sim/threads/threads_comm.h"
+#include "sim/comm_breakage.h"
 
 namespace tplab {
 namespace {
@@ -103,19 +103,19 @@ TEST_CASE("the ranks of a dp group are in the order of their dp index") {
 namespace {
 
 // A training step's pattern, on numbers whose sums round: over tp, over dp, and over tp again.
-std::vector<std::vector<double>> step(Size mesh, Algorithm algorithm, CommFactory make_comm = {}) {
-  std::vector<std::vector<double>> bits(static_cast<size_t>(mesh.tp * mesh.dp));
-  WorldOptions options{.tp = mesh.tp, .dp = mesh.dp, .algorithm = algorithm};
-  options.make_comm = std::move(make_comm);
-  World(options).run([&](Rank& rank) {
-    Array x = make_array(rank, DType::f32, 5003,
-                         [&](int64_t i) { return rough_term(rank.global_index(), i); });
-    rank.comm().all_reduce(x);
-    rank.dp_comm().all_reduce(x);
-    rank.comm().all_reduce(x, Reduce::max);
-    bits[static_cast<size_t>(rank.global_index())] = values(x);
-  });
-  return bits;
+std::vector<std::vector<double>> step(Size mesh, Algorithm algorithm, CommBreakage breakage = {}) {
+  World world(
+      {.tp = mesh.tp, .dp = mesh.dp, .algorithm = algorithm, .comm_breakage = std::move(breakage)});
+  return world
+      .run([&](Rank& rank) {
+        Array x = make_array(rank, DType::f32, 5003,
+                             [&](int64_t i) { return rough_term(rank.global_index(), i); });
+        rank.comm().all_reduce(x);
+        rank.dp_comm().all_reduce(x);
+        rank.comm().all_reduce(x, Reduce::max);
+        return values(x);
+      })
+      .results;
 }
 
 int different_from_first(const std::vector<std::vector<double>>& bits) {
@@ -124,13 +124,9 @@ int different_from_first(const std::vector<std::vector<double>>& bits) {
   return different;
 }
 
-class DroppedOverDp : public ThreadsComm {
- public:
-  using ThreadsComm::ThreadsComm;
-  int64_t do_all_reduce(Array& x, Reduce reduce) override {
-    return axis() == Axis::dp ? 0 : ThreadsComm::do_all_reduce(x, reduce);
-  }
-};
+int64_t drop_over_dp(Transport& honest, Rank&, const Post& call, const Array& in, Array& out) {
+  return call.axis == Axis::dp ? 0 : honest.move(call, in, out);
+}
 
 }  // namespace
 
@@ -145,11 +141,7 @@ TEST_CASE("sums over tp and then dp leave identical bits on every rank, in every
 }
 
 TEST_CASE("mutant: all_reduces dropped on one axis only leave the replicas different") {
-  const auto bits =
-      step({2, 2}, Algorithm::direct,
-           [](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
-             return std::make_unique<DroppedOverDp>(std::move(group), owner, algorithm);
-           });
+  const auto bits = step({2, 2}, Algorithm::direct, {.move = drop_over_dp});
   CHECK(bits[0] == bits[1]);
   CHECK(bits[2] == bits[3]);
   CHECK(bits[0] != bits[2]);

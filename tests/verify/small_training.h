@@ -12,7 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "sim/threads/threads_comm.h"
+#include "sim/comm_breakage.h"
+#include "sim/rank.h"
 #include "tests/model/small_gpt.h"
 #include "verify/verify_training.h"
 
@@ -48,49 +49,44 @@ struct Tampering {
   bool drop = false;
 };
 
-// A communicator whose collectives that sum are tampered with at one site.
-class TamperedComm : public ThreadsComm {
- public:
-  TamperedComm(std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm,
-               Tampering tampering)
-      : ThreadsComm(std::move(group), owner, algorithm), tampering_(std::move(tampering)) {}
-
- protected:
-  void agree(const Post& call) override {
-    if (here() && tampering_.before) tampering_.before(owner(), call);
-    ThreadsComm::agree(call);
-  }
-  int64_t do_all_reduce(Array& x, Reduce reduce) override {
-    if (!here()) return ThreadsComm::do_all_reduce(x, reduce);
-    if (tampering_.drop) return 0;
-    const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
-    if (tampering_.after) tampering_.after(owner(), x);
-    return bytes;
-  }
-  int64_t do_reduce_scatter(const Array& whole, Array& shard) override {
-    if (!here()) return ThreadsComm::do_reduce_scatter(whole, shard);
-    if (tampering_.drop) {
-      const Array mine = whole.part(rank() * shard.count(), shard.shape());
-      owner().device().copy(mine.data(), shard.data(), mine.bytes());
-      return 0;
-    }
-    const int64_t bytes = ThreadsComm::do_reduce_scatter(whole, shard);
-    if (tampering_.after) tampering_.after(owner(), shard);
-    return bytes;
-  }
-
- private:
-  bool here() {
-    return axis() == tampering_.axis && owner().site()->path() == tampering_.site &&
-           (!tampering_.phase || owner().phase() == *tampering_.phase);
-  }
-  Tampering tampering_;
-};
-
-inline CommFactory tampered(Tampering tampering) {
-  return [=](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
-    return std::make_unique<TamperedComm>(std::move(group), owner, algorithm, tampering);
+// Collectives that sum are tampered with at one site.
+inline CommBreakage tampered(Tampering t) {
+  const auto here = [=](const Post& call) {
+    return (call.op == Op::all_reduce || call.op == Op::reduce_scatter) && call.axis == t.axis &&
+           call.site->path() == t.site && (!t.phase || call.phase == *t.phase);
   };
+  CommBreakage breakage;
+  if (t.before) {
+    breakage.before = [=](Rank& rank, const Post& call) {
+      if (here(call)) t.before(rank, call);
+    };
+  }
+  breakage.move = [=](Transport& honest, Rank& rank, const Post& call, const Array& in,
+                      Array& out) -> int64_t {
+    if (!here(call)) return honest.move(call, in, out);
+    if (!t.drop) {
+      const int64_t bytes = honest.move(call, in, out);
+      if (t.after) t.after(rank, out);
+      return bytes;
+    }
+    if (call.op == Op::reduce_scatter) {  // its own term of its own part
+      const int place = t.axis == Axis::dp ? rank.dp_index() : rank.index();
+      const Array mine = in.part(place * out.count(), out.shape());
+      rank.device().copy(mine.data(), out.data(), mine.bytes());
+    }
+    return 0;
+  };
+  return breakage;
+}
+
+// One that is as tampered(), but honest in `op`.
+inline CommBreakage tampered_but(Op op, Tampering tampering) {
+  CommBreakage breakage = tampered(std::move(tampering));
+  breakage.move = [=, tamper = breakage.move](Transport& honest, Rank& rank, const Post& call,
+                                              const Array& in, Array& out) {
+    return call.op == op ? honest.move(call, in, out) : tamper(honest, rank, call, in, out);
+  };
+  return breakage;
 }
 
 // For Tampering: every number times what `factor` says of the number of tp ranks.

@@ -6,8 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include "sim/comm_breakage.h"
 #include "sim/error.h"
-#include "sim/threads/threads_comm.h"
 #include "tests/verify/small_training.h"
 #include "verify/truth.h"
 
@@ -62,34 +62,17 @@ class MutantWeights : public WeightSource {
   Edit edit_;
 };
 
-// A communicator whose all-reduce at one site is dropped, or its result changed afterwards.
-class MutantComm : public ThreadsComm {
- public:
-  using Change = std::function<void(int ranks, Array& sum)>;  // none: drop the all-reduce
-  MutantComm(std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm, std::string site,
-             Change change)
-      : ThreadsComm(std::move(group), owner, algorithm),
-        site_(std::move(site)),
-        change_(std::move(change)) {}
-
- protected:
-  int64_t do_all_reduce(Array& x, Reduce reduce) override {
-    if (owner().site()->path() != site_) return ThreadsComm::do_all_reduce(x, reduce);
-    if (!change_) return 0;
-    const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
-    change_(size(), x);
+// An all-reduce at one site is dropped, or its result changed afterwards.
+using Change = std::function<void(Rank& rank, Array& sum)>;
+CommBreakage broken_sum(const std::string& site, const Change& change = {}) {
+  return {.move = [=](Transport& honest, Rank& rank, const Post& call, const Array& in,
+                      Array& out) -> int64_t {
+    const bool here = call.op == Op::all_reduce && call.site->path() == site;
+    if (here && !change) return 0;
+    const int64_t bytes = honest.move(call, in, out);
+    if (here) change(rank, out);
     return bytes;
-  }
-
- private:
-  std::string site_;
-  Change change_;
-};
-
-CommFactory mutant_comm(std::string site, MutantComm::Change change = {}) {
-  return [=](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
-    return std::make_unique<MutantComm>(std::move(group), owner, algorithm, site, change);
-  };
+  }};
 }
 
 // Every run must fail, and first at this site.
@@ -210,7 +193,7 @@ TEST_CASE("verify: a contiguous split of the fused QKV is caught where it happen
 
 TEST_CASE("verify: a dropped all-reduce is caught at its site") {
   VerifyOptions options = options_for({2, 4});
-  options.make_comm = mutant_comm("block 1/mlp");
+  options.comm_breakage = broken_sum("block 1/mlp");
   check_caught(verify(*weights(), options), "block 1/mlp/proj", "all-reduce is missing");
 }
 
@@ -220,12 +203,12 @@ TEST_CASE("verify: a bias added on every rank is caught, and its multiple named"
   VerifyOptions options = options_for({2, 4});
   // With the bias inside the row-parallel product, every rank's term of the sum holds it; one is
   // the model's own, added after the sum.
-  options.make_comm = mutant_comm("block 2/attn", [&](int ranks, Array& sum) {
+  options.comm_breakage = broken_sum("block 2/attn", [&](Rank& rank, Array& sum) {
     dispatch(sum.dtype(), [&](auto zero) {
       auto* values = sum.as<decltype(zero)>();
       for (int64_t i = 0; i < sum.count(); ++i)
-        values[i] +=
-            static_cast<decltype(zero)>((ranks - 1) * bias[static_cast<size_t>(i) % bias.size()]);
+        values[i] += static_cast<decltype(zero)>((rank.size() - 1) *
+                                                 bias[static_cast<size_t>(i) % bias.size()]);
     });
   });
   const Report report = verify(*source, options);
@@ -284,18 +267,9 @@ TEST_CASE("verify: a rank whose copy differs by one bit is caught") {
   config.bias = false;  // adding one could round the difference away
   VerifyOptions options = options_for({2});
   options.dtypes = {DType::f64};
-  options.make_comm = [](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
-    class LastBit : public ThreadsComm {
-      using ThreadsComm::ThreadsComm;
-      int64_t do_all_reduce(Array& x, Reduce reduce) override {
-        const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
-        if (owner().index() == 1 && owner().site()->path() == "block 0/mlp")
-          *static_cast<uint64_t*>(x.data()) ^= 1;
-        return bytes;
-      }
-    };
-    return std::unique_ptr<Comm>(new LastBit(std::move(group), owner, algorithm));
-  };
+  options.comm_breakage = broken_sum("block 0/mlp", [](Rank& rank, Array& sum) {
+    if (rank.index() == 1) *static_cast<uint64_t*>(sum.data()) ^= 1;
+  });
   const Report report = verify(*weights(config), options);
   check_caught(report, "block 0/mlp/proj");
   CHECK(report.runs[0].sites.size() > 5);
@@ -304,15 +278,9 @@ TEST_CASE("verify: a rank whose copy differs by one bit is caught") {
 TEST_CASE("verify: a collective more than predicted is caught by the ledger") {
   VerifyOptions options = options_for({2});
   options.dtypes = {DType::f64};
-  options.make_comm = [](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
-    class Chatty : public ThreadsComm {
-      using ThreadsComm::ThreadsComm;
-      int64_t do_all_reduce(Array& x, Reduce reduce) override {
-        const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
-        return owner().site()->path() == "block 2/mlp" ? 2 * bytes : bytes;
-      }
-    };
-    return std::unique_ptr<Comm>(new Chatty(std::move(group), owner, algorithm));
+  options.comm_breakage.move = [](Transport& honest, Rank&, const Post& call, const Array& in,
+                                  Array& out) {
+    return honest.move(call, in, out) * (call.site->path() == "block 2/mlp" ? 2 : 1);
   };
   const Report report = verify(*weights(), options);
   check_caught(report, "ledger");

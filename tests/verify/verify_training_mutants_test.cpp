@@ -22,7 +22,7 @@ const std::string kFirstSmall = "grad.transformer.h.0.ln_1.weight";
 TrainingReport verify_tampered(const std::vector<TrainingMesh>& meshes,
                                const Tampering& tampering) {
   TrainingVerifyOptions options = small_options(meshes);
-  options.make_comm = tampered(tampering);
+  options.comm_breakage = tampered(tampering);
   return verify_training(*small_weights(), options);
 }
 
@@ -135,11 +135,12 @@ TEST_CASE("verify_training: a norm that counts what all ranks hold once a rank i
   const double extra = squares_of_replicated(*source);
   REQUIRE(extra > 0);
   TrainingVerifyOptions options = small_options({kTp[0], kTp[1], kSp[0], kSp[1], kSp[2]});
-  options.make_comm = tampered({.site = "norm", .before = [=](Rank& rank, const Post& call) {
-                                  // Under ZeRO 2 only on one replica, so that it is counted once.
-                                  if (rank.index() > 0 && rank.dp_index() == 0)
-                                    *static_cast<double*>(call.out) += extra;
-                                }});
+  options.comm_breakage = tampered({.site = "norm", .before = [=](Rank& rank, const Post& call) {
+                                      // Under ZeRO 2 only on one replica, so that it is counted
+                                      // once.
+                                      if (rank.index() > 0 && rank.dp_index() == 0)
+                                        *static_cast<double*>(call.out) += extra;
+                                    }});
   check_caught(verify_training(*source, options), "step 1/norm");
 }
 
@@ -153,17 +154,8 @@ TEST_CASE("verify_training: replicas whose gradients are not summed are caught")
 TEST_CASE("verify_training: a ZeRO 2 step that does not sum its part of the gradients is caught") {
   // Optimizer steps alone: without a gradient held against the reference before.
   TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = 2}});
-  options.make_comm = [](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
-    class OwnPart : public TamperedComm {
-      using TamperedComm::TamperedComm;
-      int64_t do_all_reduce(Array& x, Reduce reduce) override {
-        return ThreadsComm::do_all_reduce(x, reduce);
-      }
-    };
-    return std::unique_ptr<Comm>(
-        new OwnPart(std::move(group), owner, algorithm,
-                    Tampering{.site = "replicas", .axis = Axis::dp, .drop = true}));
-  };
+  options.comm_breakage =
+      tampered_but(Op::all_reduce, {.site = "replicas", .axis = Axis::dp, .drop = true});
   check_caught(verify_training(*small_weights(), options), "step 1/norm");
 }
 
@@ -276,15 +268,9 @@ TEST_CASE("verify_training: a rank whose copy of a gradient differs by one bit i
 
 TEST_CASE("verify_training: one byte more than predicted is caught by the ledger") {
   TrainingVerifyOptions options = small_options({kTp[0], kSp[0], {.tp = 2, .dp = 2}});
-  options.make_comm = [](std::shared_ptr<ThreadGroup> group, Rank& owner, Algorithm algorithm) {
-    class Chatty : public ThreadsComm {
-      using ThreadsComm::ThreadsComm;
-      int64_t do_all_reduce(Array& x, Reduce reduce) override {
-        const int64_t bytes = ThreadsComm::do_all_reduce(x, reduce);
-        return bytes + (owner().site()->path() == "norm" ? 1 : 0);
-      }
-    };
-    return std::unique_ptr<Comm>(new Chatty(std::move(group), owner, algorithm));
+  options.comm_breakage.move = [](Transport& honest, Rank&, const Post& call, const Array& in,
+                                  Array& out) {
+    return honest.move(call, in, out) + (call.site->path() == "norm" ? 1 : 0);
   };
   const TrainingReport report = verify_training(*small_weights(), options);
   check_caught(report, "ledger");

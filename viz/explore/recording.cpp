@@ -63,11 +63,9 @@ Run run_of(const Recording& recording, const WeightSource& source, int tp, bool 
   for (int r = 0; r < tp; ++r)
     world.recorders.push_back(watchers.emplace_back(std::make_unique<Watcher>()).get());
   const ShardPlan plan(recording.architecture, tp);
-  std::vector<double> losses(static_cast<size_t>(tp));
-  const auto records = World(world).run([&](Rank& rank) {
+  const auto [losses, records] = World(world).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, source, plan, {.sp = sp});
-    losses[static_cast<size_t>(rank.index())] =
-        trainer->gradients(recording.tokens, recording.targets);
+    return trainer->gradients(recording.tokens, recording.targets);
   });
   run.loss = losses[0];
   std::vector<std::vector<RankStep>> steps;

@@ -1,0 +1,33 @@
+// The first seam below Comm: the ranks of a group make the same call, and nobody waits in vain.
+#pragma once
+
+#include <memory>
+
+#include "sim/post.h"
+
+namespace tplab {
+
+// One rank's part of it, used by that rank's thread only.
+class Agreement {
+ public:
+  Agreement(int rank, int size, Axis axis) : rank_(rank), size_(size), axis_(axis) {}
+  virtual ~Agreement() = default;
+
+  int rank() const { return rank_; }  // within the group
+  int size() const { return size_; }
+  Axis axis() const { return axis_; }  // a part's is that of the group it was part of
+
+  // Returns once every rank of the group has posted the same; throws Error(run) on every rank if
+  // they differ, or if one left, failed or waits for ever elsewhere.
+  virtual void agree(const Post& call) = 0;
+
+  // Collective, after agree(call). The agreement among the ranks of this one's color, in the order
+  // of (key, rank); null for a negative color.
+  virtual std::unique_ptr<Agreement> split(const Post& call, int color, int key) = 0;
+
+ private:
+  int rank_, size_;
+  Axis axis_;
+};
+
+}  // namespace tplab

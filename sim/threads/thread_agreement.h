@@ -1,0 +1,33 @@
+// Agreement between ranks that are threads of one process: each shows its call to the others.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "sim/agreement.h"
+#include "sim/threads/thread_group.h"
+
+namespace tplab {
+
+class ThreadAgreement final : public Agreement {
+ public:
+  // `rank`: this one's place in the group.
+  ThreadAgreement(std::shared_ptr<ThreadGroup> group, int rank);
+
+  void agree(const Post& call) override;
+  std::unique_ptr<Agreement> split(const Post& call, int color, int key) override;
+
+  // For a transport, which needs more than that all agree. A peer's post of the call agreed on last
+  // is valid until this rank has met its peers again.
+  ThreadGroup& group() { return *group_; }
+  const Post& post_of(int peer) const { return group_->post_of(peer, calls_); }
+  // Returns when every rank of the group has come. `releasable`: Wait's.
+  void meet(const Post& call, bool releasable);
+
+ private:
+  std::shared_ptr<ThreadGroup> group_;
+  uint64_t rounds_ = 0;  // rendezvous so far
+  uint64_t calls_ = 0;   // agreements so far
+};
+
+}  // namespace tplab

@@ -1,0 +1,70 @@
+#include "sim/threads/thread_transport.h"
+
+#include "sim/algorithms.h"
+
+namespace tplab {
+namespace {
+
+ConstBytes bytes_of(const Array& x) {
+  return {static_cast<const std::byte*>(x.data()), static_cast<size_t>(x.bytes())};
+}
+
+Bytes bytes_of(Array& x) {
+  return {static_cast<std::byte*>(x.data()), static_cast<size_t>(x.bytes())};
+}
+
+// This rank's links during one call.
+class ThreadLinks final : public Links {
+ public:
+  ThreadLinks(ThreadAgreement& agreement, Device& device, const Post& call)
+      : Links(agreement.rank(), agreement.size(), device), agreement_(agreement), call_(call) {}
+
+  void rendezvous() override { agreement_.meet(call_, /*releasable=*/false); }
+  const std::byte* peer_in(int peer) const override {
+    return static_cast<const std::byte*>(agreement_.post_of(peer).in);
+  }
+  std::byte* peer_out(int peer) const override {
+    return static_cast<std::byte*>(agreement_.post_of(peer).out);
+  }
+
+ private:
+  void do_send_recv(int to, ConstBytes sent, int from, Bytes received) override {
+    ThreadGroup::Message message(group(), rank(), to, sent, call_);
+    group().receive(rank(), from, received, call_, device());
+    message.wait_until_copied();
+  }
+  void do_send(int to, ConstBytes sent) override {
+    ThreadGroup::Message(group(), rank(), to, sent, call_).wait_until_copied();
+  }
+  void do_recv(int from, Bytes received) override {
+    group().receive(rank(), from, received, call_, device());
+  }
+  ThreadGroup& group() { return agreement_.group(); }
+
+  ThreadAgreement& agreement_;
+  const Post& call_;
+};
+
+}  // namespace
+
+ThreadTransport::ThreadTransport(ThreadAgreement& agreement, Device& device)
+    : agreement_(agreement), device_(device) {}
+
+int64_t ThreadTransport::move(const Post& call, const Array& in, Array& out) {
+  ThreadLinks links(agreement_, device_, call);
+  if (call.op == Op::send) {
+    links.send(call.peer, bytes_of(in));
+  } else if (call.op == Op::recv) {
+    links.recv(call.peer, bytes_of(out));
+  } else {
+    find_algorithm(call.op, call.algorithm)
+        .run(links, {bytes_of(in), bytes_of(out), in.dtype(), call.reduce, call.peer});
+  }
+  return links.wire_bytes();
+}
+
+std::unique_ptr<Transport> ThreadTransport::split(Agreement& part) {
+  return std::make_unique<ThreadTransport>(dynamic_cast<ThreadAgreement&>(part), device_);
+}
+
+}  // namespace tplab

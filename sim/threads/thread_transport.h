@@ -1,0 +1,26 @@
+// Moves numbers between ranks that are threads of one process and see each other's memory, by any
+// of the algorithms.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "sim/device.h"
+#include "sim/threads/thread_agreement.h"
+#include "sim/transport.h"
+
+namespace tplab {
+
+class ThreadTransport final : public Transport {
+ public:
+  ThreadTransport(ThreadAgreement& agreement, Device& device);
+
+  int64_t move(const Post& call, const Array& in, Array& out) override;
+  std::unique_ptr<Transport> split(Agreement& part) override;
+
+ private:
+  ThreadAgreement& agreement_;
+  Device& device_;
+};
+
+}  // namespace tplab
