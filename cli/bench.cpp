@@ -111,9 +111,9 @@ std::vector<WorldOptions> ModelBench::worlds() const {
 std::unique_ptr<WeightSource> ModelBench::open() {
   output.open({model.checkpoint});
   parse_dtype(dtype);
-  for (const WorldOptions& options : worlds()) static_cast<void>(World(options));
+  for (const WorldOptions& options : worlds()) check_world(options);
   std::unique_ptr<WeightSource> source = model.open(seed);
-  for (int tp : tps) static_cast<void>(ShardPlan(source->architecture(), tp, model.uneven));
+  for (int tp : tps) check_shares(source->architecture(), tp, model.uneven);
   return source;
 }
 

@@ -97,7 +97,7 @@ void CollectivesBench::check_options() const {
   constexpr uint64_t kMost = uint64_t{1} << 32;
   for (int tp : tps) {
     if (tp == 1) fail("one rank has nobody to talk to", "use --tp with 2 or more");
-    static_cast<void>(World({.tp = tp, .device = machine.device, .comm = machine.comm}));
+    check_world({.tp = tp, .device = machine.device, .comm = machine.comm});
   }
   if (min_bytes < 1024 || max_bytes < min_bytes || max_bytes > kMost)
     fail(fmt::format("sizes from {} to {} bytes make no series", min_bytes, max_bytes),

@@ -101,7 +101,7 @@ void TrainBench::check_meshes(const WeightSource& source) {
       for (bool sp : {false, true})
         if (!sp || (tp > 1 && !no_sp)) meshes_.push_back({tp, dp, sp});
   std::erase_if(meshes_, [&](const TrainMesh& mesh) {
-    static_cast<void>(World(world(mesh)));
+    check_world(world(mesh));
     try {
       check_batch(batch, seq, mesh.tp, mesh.dp, options(mesh));
       return false;

@@ -72,7 +72,7 @@ std::vector<int> tps(const Architecture& architecture, bool uneven) {
   std::vector<int> good;
   for (int tp = 1; tp <= kMaxRanks; ++tp) {
     try {
-      static_cast<void>(ShardPlan(architecture, tp, uneven));
+      check_shares(architecture, tp, uneven);
       good.push_back(tp);
     } catch (const Error&) {  // it does not divide
     }

@@ -75,7 +75,7 @@ std::unique_ptr<WeightSource> StepSettings::open() {
   step.trainer.dtype = parse_dtype(dtype);
   step.trainer.zero = parse_zero(zero);
   step.trainer.seed = seed;
-  static_cast<void>(World({.device = machine.device, .comm = machine.comm}));
+  check_world({.device = machine.device, .comm = machine.comm});
   std::unique_ptr<WeightSource> source = model.open(seed, true);
   complete(step, source->architecture());
   return source;

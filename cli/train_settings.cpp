@@ -141,7 +141,7 @@ void TrainSettings::check() const {
     if (!text.empty() && !data.empty())
       fail("both --text and --data name something to train on", "drop one of them");
     check_options(trainer());
-    static_cast<void>(World(world()));
+    check_world(world());
   });
   if (resumed_.empty() && !checkpoint.empty()) check_new_model();
 }
@@ -160,7 +160,7 @@ void TrainSettings::check(const Architecture& architecture) const {
       fail(fmt::format("--seq {} is longer than the model's context of {}", seq,
                        architecture.context),
            fmt::format("use at most {}", architecture.context));
-    static_cast<void>(ShardPlan(architecture, tp, uneven));
+    check_shares(architecture, tp, uneven);
     check_batch(batch, seq, tp, dp, trainer());
   });
   require_memory(fmt::format("training at tp {}, dp {}", tp, dp),

@@ -126,7 +126,7 @@ TrainingReport VerifyCommand::verify_backward(const WeightSource& source) const 
   chosen.algorithm = parse_algorithm(algorithm);
   chosen.uneven = model.uneven;
   if (!dtype.empty()) chosen.dtypes = {parse_dtype(dtype)};
-  static_cast<void>(World({.device = machine.device, .comm = machine.comm}));
+  check_world({.device = machine.device, .comm = machine.comm});
   const std::optional<Golden> read = golden(source.architecture());
   if (read) chosen.golden = &*read;
   chosen.batches = read ? batches_of(*read) : batches(source.architecture(), chosen.meshes);
@@ -142,7 +142,7 @@ void VerifyCommand::leave_out_what_does_not_divide(const WeightSource& source) {
   if (tps_given->count() > 0) return;
   std::erase_if(tps, [&](int tp) {
     try {
-      static_cast<void>(ShardPlan(source.architecture(), tp, model.uneven));
+      check_shares(source.architecture(), tp, model.uneven);
       return false;
     } catch (const Error& error) {
       to_stderr("tplab: note: tp {} is left out: {}\n", tp, error.problem());

@@ -62,8 +62,7 @@ std::string tps_that_work(const Architecture& architecture, bool uneven) {
   return text;
 }
 
-ShardPlan::ShardPlan(const Architecture& architecture, int tp, bool uneven)
-    : architecture_(architecture), tp_(tp), uneven_(uneven) {
+void check_shares(const Architecture& architecture, int tp, bool uneven) {
   const std::vector<ToShare> list = what_to_share(architecture);
   std::string fix = fmt::format("use --tp {}", tps_that_work(architecture, uneven));
   if (tp < 1 || tp > kLargestTp) fail(fmt::format("tp {} is not between 1 and 64", tp), fix);
@@ -72,6 +71,11 @@ ShardPlan::ShardPlan(const Architecture& architecture, int tp, bool uneven)
     const std::string_view how = uneven ? "is less than" : "does not divide by";
     fail(fmt::format("{} {} {} tp {}", what->name, what->count, how, tp), fix);
   }
+}
+
+ShardPlan::ShardPlan(const Architecture& architecture, int tp, bool uneven)
+    : architecture_(architecture), tp_(tp), uneven_(uneven) {
+  check_shares(architecture, tp, uneven);
   const int64_t multiple = int64_t{64} * tp;
   padded_vocab_ = (architecture.vocabulary + multiple - 1) / multiple * multiple;
   rows_ = parameters(architecture);

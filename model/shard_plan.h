@@ -14,13 +14,16 @@
 
 namespace tplab {
 
+// Throws Error(usage) naming what tp ranks cannot share and the tp that would work. uneven: they
+// need not have equal parts.
+void check_shares(const Architecture& architecture, int tp, bool uneven);
+
 // Of heads or features that do not divide by tp, 25 heads over 8 ranks, each of the first ranks has
 // one more: no rank has more than if they were padded to 32, and no number is added that the model
 // lacks. DeepSpeed does so too (DeepSpeed#4011); vLLM refuses (vllm#4232).
 class ShardPlan {
  public:
-  // Throws Error(usage) naming what does not divide and the tp that would work, unless uneven: then
-  // the ranks with one head less wait for the others.
+  // Throws what check_shares throws. Where uneven, ranks with one head less wait for the others.
   ShardPlan(const Architecture& architecture, int tp, bool uneven = false);
 
   const Architecture& architecture() const { return architecture_; }

@@ -21,8 +21,8 @@ class Agreement {
   // they differ, or if one left, failed or waits for ever elsewhere.
   virtual void agree(const Post& call) = 0;
 
-  // Collective, after agree(call). The agreement among the ranks of this one's color, in the order
-  // of (key, rank); null for a negative color.
+  // Collective, after agree(call), which a group of one leaves out. The agreement among the ranks
+  // of this one's color, in the order of (key, rank); null for a negative color.
   virtual std::unique_ptr<Agreement> split(const Post& call, int color, int key) = 0;
 
  private:

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <span>
 
-#include "sim/comm.h"
 #include "sim/device.h"
+#include "sim/post.h"
 
 namespace tplab {
 
@@ -39,7 +39,7 @@ std::span<Byte> chunk(std::span<Byte> whole, int c, int n, DType dtype) {
                        static_cast<size_t>(chunk_size(c, n, elements) * size));
 }
 
-// A backend derives from this; the base counts the bytes on the wire where they are moved.
+// A transport derives from this; the base counts the bytes on the wire where they are moved.
 class Links {
  public:
   Links(int rank, int size, Device& device) : rank_(rank), size_(size), device_(device) {}

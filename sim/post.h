@@ -12,7 +12,8 @@ namespace tplab {
 
 enum class Reduce { sum, max };
 
-// What one rank asks for in one call. All posts of a call must agree in every field.
+// What one rank asks for in one call. All posts of a call must agree in every field that is
+// compared.
 struct Post {
   uint64_t sequence = 0;  // how many calls this group has made before
   Op op = Op::barrier;
@@ -24,7 +25,7 @@ struct Post {
   Algorithm algorithm = Algorithm::direct;
   Axis axis = Axis::tp;      // of the group; not compared
   int peer = -1;             // a broadcast's root; who a send is to, a recv from
-  const void* in = nullptr;  // this rank's numbers and where the result goes, for a backend that
+  const void* in = nullptr;  // this rank's numbers and where the result goes, for a transport that
   void* out = nullptr;       // reads its peers' memory; not compared
   std::string text() const;  // "all_reduce #12 of 4096 f32 at block 3/attn"
 };

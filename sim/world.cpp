@@ -41,27 +41,29 @@ int available_cores() {
   return std::clamp(cores, 1, std::max(1, kQuota));
 }
 
-World::World(WorldOptions options) : options_(std::move(options)) {
-  if (options_.tp < 1 || options_.tp > kMaxRanks) {
-    fail(fmt::format("tp {} is out of range", options_.tp),
+void check_world(const WorldOptions& options) {
+  if (options.tp < 1 || options.tp > kMaxRanks) {
+    fail(fmt::format("tp {} is out of range", options.tp),
          fmt::format("use a number of ranks from 1 to {}", kMaxRanks));
   }
-  if (options_.dp < 1 || options_.dp > kMaxRanks / options_.tp) {
-    fail(fmt::format("dp {} is out of range at tp {}", options_.dp, options_.tp),
-         fmt::format("use 1 to {}: dp times tp is at most {} ranks", kMaxRanks / options_.tp,
+  if (options.dp < 1 || options.dp > kMaxRanks / options.tp) {
+    fail(fmt::format("dp {} is out of range at tp {}", options.dp, options.tp),
+         fmt::format("use 1 to {}: dp times tp is at most {} ranks", kMaxRanks / options.tp,
                      kMaxRanks));
   }
-  if (options_.threads_per_rank < 0 || options_.threads_per_rank > 1024) {
-    fail(fmt::format("{} threads per rank is out of range", options_.threads_per_rank),
+  if (options.threads_per_rank < 0 || options.threads_per_rank > 1024) {
+    fail(fmt::format("{} threads per rank is out of range", options.threads_per_rank),
          "use 1 to 1024, or 0 to share the cores");
   }
-  if (!(options_.timeout_s > 0 && options_.timeout_s <= 1e6)) {
-    fail(fmt::format("a timeout of {} s is out of range", options_.timeout_s),
+  if (!(options.timeout_s > 0 && options.timeout_s <= 1e6)) {
+    fail(fmt::format("a timeout of {} s is out of range", options.timeout_s),
          "use more than 0 and at most 1e6 seconds");
   }
-  if (options_.device != "meta") check_name("device", options_.device, "cpu", {"cuda"});
-  check_name("comm", options_.comm, "threads", {"nccl", "mpi"});
+  if (options.device != "meta") check_name("device", options.device, "cpu", {"cuda"});
+  check_name("comm", options.comm, "threads", {"nccl", "mpi"});
 }
+
+World::World(WorldOptions options) : options_(std::move(options)) { check_world(options_); }
 
 int World::threads_per_rank() const {
   if (options_.threads_per_rank > 0) return options_.threads_per_rank;

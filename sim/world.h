@@ -34,29 +34,37 @@ struct RankRecord {
   MemoryUse memory;  // peak over the run
 };
 
-// What all ranks left behind, by global index, dp_index * tp + index.
+// What all ranks left behind, by global index. An Event in a result has its site in the records,
+// and nowhere where the run failed.
 template <class Result>
 struct Returned {
   std::vector<Result> results;      // what each rank's body returned
   std::vector<RankRecord> records;  // none where the run failed
 };
 
+// Throws Error(usage) for options out of range, Error(unavailable) for a device or comm that is not
+// in this build.
+void check_world(const WorldOptions& options);
+
 class World {
  public:
-  // Throws Error(usage) for options out of range, Error(unavailable) for a device or comm that is
-  // not in this build.
+  // Throws what check_world throws.
   explicit World(WorldOptions options);
 
   // Calls body once per rank, each on its own thread, and returns when all have returned: the
-  // ranks' records, with what the bodies returned if they return something. A body writes to
-  // nothing that it captured, since the other ranks may be in other processes; what it has to say,
-  // it returns. If ranks throw, the peers are released from whatever they wait for, and the first
-  // exception is rethrown with the rank's name in front (its kind is that of as_error). Nothing
-  // hangs. Throws Error(unavailable), before any body runs, where the system gives too few threads.
+  // ranks' records, by global index, with what the bodies returned if they return something. What a
+  // body has to say it should return, and not write to what it captured: the other ranks may be in
+  // other processes one day. (Training, benchmarks and recorders still share memory.)
+  // If ranks throw, the peers are released from whatever they wait for, and the first exception is
+  // rethrown with the rank's name in front (its kind is that of as_error). Nothing hangs.
+  // Throws Error(unavailable), before any body runs, where the system gives too few threads.
   template <class Body>
   auto run(const Body& body) {
+    static_assert(std::is_invocable_v<const Body&, Rank&>,
+                  "a body takes a Rank&, and is not mutable: all ranks call the same one at once");
     using Result = std::invoke_result_t<const Body&, Rank&>;
-    static_assert(!std::is_same_v<Result, bool>, "ranks would write bits of one word");
+    static_assert(!std::is_same_v<Result, bool>,
+                  "ranks would write bits of one word of a vector<bool>: return an int");
     if constexpr (std::is_void_v<Result>) {
       return run_ranks(body);
     } else {

@@ -320,8 +320,7 @@ void check_counts(const ShardPlan& plan, const VerifyOptions& options, RunResult
 void check_memory(const Architecture& c, int64_t batch, int64_t length, const std::vector<int>& tps,
                   bool uneven) {
   if (tps.empty()) fail("there is no tp to verify", "give at least one");
-  for (int tp : tps)
-    static_cast<void>(ShardPlan(c, tp, uneven));  // a tp that cannot be is no matter of size
+  for (int tp : tps) check_shares(c, tp, uneven);  // a tp that cannot be is no matter of size
   const int most_ranks = *std::max_element(tps.begin(), tps.end());
   const double tokens = static_cast<double>(batch) * static_cast<double>(length);
   require_memory(fmt::format("verifying {} x {} tokens at tp {}", batch, length, most_ranks),

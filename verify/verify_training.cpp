@@ -25,10 +25,10 @@ namespace {
 struct TrainingTrace {
   std::vector<CapturedSite> sites;
   std::string stopped;  // why the steps could not be taken, or empty
-  std::vector<Flat> gradients = {}, after = {};
-  std::vector<std::vector<StepResult>> steps = {};
-  std::vector<double> losses = {};
-  std::vector<std::vector<Event>> events = {};  // of the first step
+  std::vector<Flat> gradients, after;
+  std::vector<std::vector<StepResult>> steps;
+  std::vector<double> losses;
+  std::vector<std::vector<Event>> events;  // of the first step
 };
 
 // One rank's part of it.
@@ -103,10 +103,14 @@ TrainingTrace run_training(const WeightSource& source, const ShardPlan& plan,
       },
       failed);
   run.ranks = std::move(records);
-  TrainingTrace trace{.sites = capture.sites(), .stopped = why_no_step(failed, results)};
+  TrainingTrace trace;
+  trace.stopped = why_no_step(failed, results);
+  trace.sites = capture.sites();
   for (RankTraining& result : results) {
-    if (!trace.stopped.empty())
-      result.steps.clear(), result.events.clear();  // their sites are gone
+    if (!trace.stopped.empty()) {
+      result.steps.clear();
+      result.events.clear();  // their sites are gone
+    }
     trace.gradients.push_back(std::move(result.gradients));
     trace.after.push_back(std::move(result.after));
     trace.steps.push_back(std::move(result.steps));

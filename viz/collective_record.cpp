@@ -102,7 +102,7 @@ struct Shared {
 };
 
 // One rank's part of the record.
-struct RankRecording {
+struct RankPart {
   Holding begin, end;
   int64_t chunks_sent = 0;
   std::vector<Transfer> transfers;
@@ -236,7 +236,7 @@ CollectiveRecord record_collective(const AlgorithmRow& row, int n, int root) {
   const auto count = static_cast<size_t>(n);
   Shared shared{.in = std::vector<const std::byte*>(count), .out = std::vector<std::byte*>(count)};
   const auto [results, records] = World({.tp = n}).run([&](Rank& rank) {
-    RankRecording result;
+    RankPart result;
     const auto r = static_cast<size_t>(rank.index());
     const int64_t whole = int64_t{kNumbers} * n;
     Array in = rank.device().allocate(DType::f64,
@@ -259,7 +259,7 @@ CollectiveRecord record_collective(const AlgorithmRow& row, int n, int root) {
     result.transfers = links.take();
     return result;
   });
-  for (const RankRecording& of_rank : results) {
+  for (const RankPart& of_rank : results) {
     record.begin.push_back(of_rank.begin);
     record.end.push_back(of_rank.end);
     record.chunks_sent.push_back(of_rank.chunks_sent);

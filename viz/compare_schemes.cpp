@@ -196,7 +196,7 @@ Comparison compare_schemes(const WeightSource& source, StepOptions options, std:
   complete(whole, architecture);
   options.batch = whole.batch;
   options.seq = whole.seq;
-  static_cast<void>(World({.tp = options.tp}));
+  check_world({.tp = options.tp});
   Comparison comparison{
       .model = std::move(model), .step = describe(whole), .ranks = options.tp, .schemes = {}};
   comparison.step = fmt::format("training step on {} ranks{}", options.tp,

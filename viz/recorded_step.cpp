@@ -70,8 +70,8 @@ TakeStep load(Rank& rank, const WeightSource& source, const ShardPlan& plan,
 }  // namespace
 
 void complete(StepOptions& options, const Architecture& architecture) {
-  static_cast<void>(World(world(options, "cpu")));
-  static_cast<void>(ShardPlan(architecture, options.tp, options.uneven));
+  check_world(world(options, "cpu"));
+  check_shares(architecture, options.tp, options.uneven);
   const TrainerOptions& t = options.trainer;
   if (t.accumulation < 1)
     fail(fmt::format("{} micro-batches a step", t.accumulation), "use at least 1");

@@ -14,8 +14,8 @@
 #include <mutex>
 #include <string>
 
-#include "sim/comm.h"
 #include "sim/error.h"
+#include "sim/post.h"
 #include "sim/rank_set.h"
 #include "sim/world.h"
 

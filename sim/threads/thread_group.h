@@ -16,7 +16,7 @@
 namespace tplab {
 
 // Threads: every member may be called by all ranks of the group at once. A `rank` is a rank of
-// this group unless it says `world`. The group outlives the communicators that point to it.
+// this group unless it says `world`. It lives as long as an agreement of its ranks.
 class ThreadGroup {
  public:
   // `members`: the world ranks, in the order of their ranks here. `axis`: of the mesh, along which

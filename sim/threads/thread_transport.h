@@ -16,7 +16,7 @@ class ThreadTransport final : public Transport {
   ThreadTransport(ThreadAgreement& agreement, Device& device);
 
   int64_t move(const Post& call, const Array& in, Array& out) override;
-  std::unique_ptr<Transport> split(Agreement& part) override;
+  std::unique_ptr<Transport> split(Agreement& part) override;  // REQUIRES: a ThreadAgreement
 
  private:
   ThreadAgreement& agreement_;

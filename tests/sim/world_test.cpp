@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <set>
+#include <string>
 #include <thread>
 
 #include "ranks.h"
@@ -38,6 +39,42 @@ TEST_CASE("64 ranks reduce together on however few cores there are") {
     }
   });
   CHECK(wrong == 0);
+}
+
+TEST_CASE("World returns what the bodies returned, by global index, beside the ranks' records") {
+  const auto [results, records] = World({.tp = 3, .dp = 2}).run([](Rank& rank) {
+    rank.comm().barrier();
+    return std::to_string(rank.dp_index()) + std::to_string(rank.index());
+  });
+  CHECK(results == std::vector<std::string>{"00", "01", "02", "10", "11", "12"});
+  REQUIRE(records.size() == 6);
+  for (const RankRecord& record : records) CHECK(record.ledger.events().size() == 1);
+}
+
+TEST_CASE("World: where a rank throws, try_run has the error and what each rank had by then") {
+  World world({.tp = 3});
+  std::exception_ptr failed;
+  const auto body = [](int thrower) {
+    return [=](Rank& rank, std::vector<int>& result) {
+      result.push_back(rank.index());
+      rank.comm().barrier();
+      result.push_back(10 * rank.index());
+      if (rank.index() == thrower) fail("this one gives up", "do not let it");
+      rank.comm().barrier();
+      result.push_back(100);
+    };
+  };
+  const auto stopped = world.try_run<std::vector<int>>(body(1), failed);
+  REQUIRE(failed);
+  CHECK_THROWS_WITH(std::rethrow_exception(failed), Contains("rank 1: this one gives up"));
+  CHECK(stopped.records.empty());
+  CHECK(stopped.results == std::vector<std::vector<int>>{{0, 0}, {1, 10}, {2, 20}});
+
+  failed = nullptr;
+  const auto whole = world.try_run<std::vector<int>>(body(-1), failed);
+  CHECK_FALSE(failed);
+  CHECK(whole.records.size() == 3);
+  CHECK(whole.results.back() == std::vector<int>{2, 20, 100});
 }
 
 TEST_CASE("World: a rank has the threads it was promised, and sums with them") {
