@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cctype>
 #include <cerrno>
@@ -16,14 +15,11 @@
 #include "cli/own_folder.h"
 #include "cli/train_output.h"
 #include "cli/train_settings.h"
+#include "cli/train_start.h"
 #include "model/checkpoints/checkpoint.h"
-#include "model/checkpoints/own_tokenizer.h"
 #include "model/files/bytes.h"
-#include "model/finite.h"
 #include "model/generate.h"
-#include "model/init.h"
 #include "model/training/checkpointing.h"
-#include "model/training/documentation.h"
 #include "model/training/loop.h"
 #include "sim/error.h"
 #include "sim/world.h"
@@ -62,20 +58,13 @@ struct TrainCommand {
   void run(int& exit_code);
 
  private:
-  std::shared_ptr<const TplabCheckpoint> resumed_;  // null from scratch
-  std::shared_ptr<const WeightSource> source_;      // what training begins with
-  Dataset dataset_;
-  int64_t first_step_ = 0;
+  TrainStart start_{settings};
   OwnFolder folder_;
+  bool made_folder_ = false;
   std::string earlier_;  // where the run that is in the folder will be kept; empty: none is there
 
-  void take_up();
-  void open_model();
-  void check_numbers() const;
-  std::shared_ptr<const Tokenizer> open_tokenizer(const Architecture* known) const;
-  void open_data(const Architecture* known);
-  const Architecture& architecture() const { return source_->architecture(); }
   void make_folder();
+  void drop_empty_folder() const;
   bool goes_on_in_place() const;
   std::optional<KeptBest> kept_best() const;
   TrainOutcome new_outcome() const;
@@ -90,116 +79,18 @@ struct TrainCommand {
   }
 };
 
-// --resume: the run's settings come from its checkpoint, and the command line may change some.
-void TrainCommand::take_up() {
-  if (resume.empty()) {
-    if (out.empty()) out = "out";
-    settings.suit_documentation();
-    return;
-  }
-  if (!may_exist(resume))
-    fail_file(resume, "no such file or folder", "give the folder that `tplab train` wrote");
-  const auto file = find_tplab_checkpoint(resume, Kept::last);
-  if (!file) {
-    static_cast<void>(open_checkpoint(resume));  // says what is wrong with it, if something is
-    fail_file(
-        resume, "is no training run of tplab's",
-        "give the folder that `tplab train` wrote, or start from its weights with --checkpoint");
-  }
-  resumed_ = std::make_shared<TplabCheckpoint>(*file);
-  settings.take_up(*resumed_);
-  first_step_ = resumed_->step();
-  if (!out.empty()) return;
-  const std::filesystem::path folder = std::filesystem::path(*file).parent_path();
-  out = folder.empty() ? "." : folder.string();
-}
-
-// Before the first step, whose loss would only say that something is no number.
-void TrainCommand::check_numbers() const {
-  const DType dtype = parse_dtype(settings.dtype);
-  if (resumed_ || !settings.checkpoint.empty()) require_finite(*source_, dtype);
-  if (!resumed_) return;
-  require_finite(resumed_->moments("m"), dtype);
-  require_finite_from_zero(resumed_->moments("v"), dtype);
-}
-
-void TrainCommand::open_model() {
-  if (resumed_) source_ = resumed_;
-  if (!resumed_ && !settings.checkpoint.empty()) source_ = open_weights(settings.checkpoint);
-  if (source_) {
-    if (settings.seq == 0) settings.seq = architecture().context;
-    open_data(&architecture());
-    return;
-  }
-  if (settings.seq == 0)
-    settings.seq = settings.block ? settings.block : find_preset(settings.preset).config.block_size;
-  open_data(nullptr);
-  source_ = initial_weights(settings.new_model(dataset_.vocab_size), {.seed = settings.seed});
-}
-
-// A run's ids must go on meaning what they meant when they were learned.
-void check_same_tokens(const TplabCheckpoint& run, const Tokenizer& given,
-                       const std::string& path) {
-  std::unique_ptr<Tokenizer> own;
-  try {
-    own = run.tokenizer();
-  } catch (const Error&) {  // its files are not where they were: hence the one that is given
-  }
-  if (!own) return;
-  const int count = std::max(given.vocab_size(), own->vocab_size());
-  for (int id = 0; id < count; ++id) {
-    const auto text = [id](const Tokenizer& of) {
-      return id < of.vocab_size() ? in_quotes(of.decode(std::array{id})) : "nothing";
-    };
-    if (text(given) == text(*own)) continue;
-    fail(fmt::format("--tokenizer {} is not what the run learned with: token {} is {} there and {} "
-                     "here",
-                     path, id, text(*own), text(given)),
-         "drop --tokenizer, or begin a new run from these weights with --checkpoint");
-  }
-}
-
-// known: the model, if there is one already. Its tokenizer is found beside it or in it.
-std::shared_ptr<const Tokenizer> TrainCommand::open_tokenizer(const Architecture* known) const {
-  if (!settings.tokenizer.empty()) {
-    std::shared_ptr<const Tokenizer> given = cli::open_tokenizer(settings.tokenizer);
-    if (resumed_) check_same_tokens(*resumed_, *given, settings.tokenizer);
-    return given;
-  }
-  if (resumed_ && resumed_->has_tokenizer()) return resumed_->tokenizer();
-  if (!known || !settings.data.empty()) return nullptr;
-  return cli::open_tokenizer(find_tokenizer(resumed_ ? resume : settings.checkpoint));
-}
-
-void TrainCommand::open_data(const Architecture* known) {
-  DatasetOptions options{
-      .block_size = settings.seq,
-      .tokenizer = open_tokenizer(known),
-      .special = settings.special ? SpecialTokens::allow : SpecialTokens::as_text,
-      .id_width = parse_id_width(settings.data_dtype)};
-  if (known) options.vocab_size = known->vocabulary;
-  if (const std::string name = settings.text_or_data(); !name.empty()) {
-    dataset_ = open_dataset(name, options);
-  } else {
-    dataset_ = dataset_of_text(documentation_text(), "tplab's documentation", options);
-  }
-  if (known && dataset_.vocab_size > known->vocabulary)
-    fail(fmt::format("the data has {} tokens and the model knows {}", dataset_.vocab_size,
-                     known->vocabulary),
-         "use the tokenizer that belongs to the model: --tokenizer PATH");
-}
-
 // From the last checkpoint of the folder, which then is replaced.
 bool TrainCommand::goes_on_in_place() const {
   std::error_code error;
-  return resumed_ && std::filesystem::equivalent(resumed_->path(), path_of(kLastFile), error);
+  return start_.resumed() &&
+         std::filesystem::equivalent(start_.resumed()->path(), path_of(kLastFile), error);
 }
 
 // Before the work, not at its first save.
 void TrainCommand::make_folder() {
   const std::string fix = "choose another folder with --out";
   std::error_code error;
-  std::filesystem::create_directories(out, error);
+  made_folder_ = std::filesystem::create_directories(out, error);
   if (error) fail_write(in_quotes(out) + ": cannot be made", error.value(), fix);
   if (access(out.c_str(), W_OK | X_OK) != 0)
     fail_write(in_quotes(out) + ": cannot be written to", errno, fix);
@@ -208,37 +99,43 @@ void TrainCommand::make_folder() {
       fail(fmt::format("{}: is a folder, and a checkpoint's name", path_of(name)), fix);
   if (!folder_.lock(out))
     fail(fmt::format("{}: another run is at work there", in_quotes(out)), "wait for it, or " + fix);
-  SharedSave(out).try_out(facts({.step = first_step_}), parse_dtype(settings.dtype));
+  SharedSave(out).try_out(facts({.step = start_.first_step()}), parse_dtype(settings.dtype));
   if (goes_on_in_place() || names_of_run(out).empty()) return;
   earlier_ = first_free(path_of("earlier"));
   to_stderr("{} holds an earlier run: it will be kept in {}\n", out, earlier_);
+}
+
+// A run that saved nothing leaves nothing behind.
+void TrainCommand::drop_empty_folder() const {
+  std::error_code not_empty;
+  if (made_folder_) std::filesystem::remove(out, not_empty);
 }
 
 // The best of this run that the folder has.
 std::optional<KeptBest> TrainCommand::kept_best() const {
   if (!goes_on_in_place() || !may_exist(path_of(kBestFile))) return {};
   const TplabCheckpoint best(path_of(kBestFile));
-  if (best.architecture() != resumed_->architecture())
+  if (best.architecture() != start_.resumed()->architecture())
     fail_file(path_of(kBestFile), "is of another model than the run",
               "move it away, or go on in another folder with --out");
   return KeptBest{best.step(), best.val_loss()};
 }
 
 CheckpointFacts TrainCommand::facts(const SavePoint& point) const {
-  return {.architecture = architecture(),
+  return {.architecture = start_.architecture(),
           .step = point.step,
           .val_loss = point.val_loss,
           .best_val_loss = point.best_val_loss,
           .train = settings.to_json(out),
-          .tokenizer = dataset_.tokenizer.get(),
+          .tokenizer = start_.dataset().tokenizer.get(),
           .folder = out};
 }
 
 // Returns the signal that ended it early, or 0.
 int TrainCommand::train(TrainOutcome& outcome) {
-  const ShardPlan plan(architecture(), settings.tp, settings.uneven);
+  const ShardPlan plan(start_.architecture(), settings.tp, settings.uneven);
   const TrainerOptions options = settings.trainer();
-  const LoopOptions loop = settings.loop(first_step_);
+  const LoopOptions loop = settings.loop(start_.first_step());
   SharedSave save(out, earlier_);
   const Interrupt interrupt(
       "\ntplab: stopping after this step, to save it\n"
@@ -249,10 +146,10 @@ int TrainCommand::train(TrainOutcome& outcome) {
   constexpr double kNone = std::numeric_limits<double>::infinity();
   std::atomic<int64_t> stop_at = kNever;
   World(settings.world()).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, *source_, plan, options);
-    if (resumed_) load_moments(rank, *resumed_, *trainer);
+    const auto trainer = make_trainer(rank, start_.source(), plan, options);
+    if (start_.resumed()) load_moments(rank, *start_.resumed(), *trainer);
     SavePoint point;
-    if (resumed_) point.best_val_loss = resumed_->best_val_loss();
+    if (start_.resumed()) point.best_val_loss = start_.resumed()->best_val_loss();
     double kept = outcome.best_before() ? outcome.best_before()->val_loss : kNone;
     const LoopHooks hooks{.on_step = [&](const StepRecord& r) { outcome.add(rank, r); },
                           .on_evaluation =
@@ -277,7 +174,7 @@ int TrainCommand::train(TrainOutcome& outcome) {
                                   stop_at.compare_exchange_strong(never, done + 1);
                                 return done >= stop_at;
                               }};
-    const int64_t done = train_loop(rank, *trainer, dataset_, loop, hooks);
+    const int64_t done = train_loop(rank, *trainer, start_.dataset(), loop, hooks);
     if (rank.global_index() == 0) outcome.finish(done);
   });
   return outcome.stopped() ? interrupt.signal() : 0;
@@ -287,7 +184,9 @@ int TrainCommand::train(TrainOutcome& outcome) {
 std::string TrainCommand::what_is_saved(const TrainOutcome& outcome) const {
   if (const auto last = outcome.last_saved())
     return fmt::format("step {} is saved in {}", last->step, path_of(kLastFile));
-  if (resumed_) return fmt::format("{} is as it was, at step {}", resumed_->path(), first_step_);
+  if (start_.resumed())
+    return fmt::format("{} is as it was, at step {}", start_.resumed()->path(),
+                       start_.first_step());
   return "nothing was saved yet";
 }
 
@@ -296,15 +195,15 @@ std::string TrainCommand::sample() const {
   const auto trained = open_checkpoint(out);
   const ShardPlan plan(trained->architecture(), settings.tp, settings.uneven);
   std::vector<int32_t> prompt(1);  // what the text begins with
-  dataset_.train.read(0, 1, prompt.data());
+  start_.dataset().train.read(0, 1, prompt.data());
   const auto [results, records] = World({.tp = settings.tp}).run([&](Rank& rank) {
     const Network network(rank, *trained, plan, parse_dtype(settings.dtype));
     return generate(network, prompt, 200,
                     {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
   });
   const std::vector<int32_t>& ids = results[0];
-  return dataset_.tokenizer ? dataset_.tokenizer->show(ids)
-                            : fmt::format("{}", fmt::join(ids, " "));
+  return start_.dataset().tokenizer ? start_.dataset().tokenizer->show(ids)
+                                    : fmt::format("{}", fmt::join(ids, " "));
 }
 
 std::string TrainCommand::files_text(const TrainOutcome& outcome,
@@ -341,35 +240,36 @@ void TrainCommand::report(const TrainOutcome& outcome) {
   if (output.json()) return;
   output.lines(files_text(outcome, results));
   if (outcome.stopped() || no_sample) return;
-  output.lines(fmt::format("\na sample{}:\n",
-                           dataset_.tokenizer ? "" : " (token ids, as the data names no tokens)"));
+  output.lines(fmt::format("\na sample{}:\n", start_.dataset().tokenizer
+                                                  ? ""
+                                                  : " (token ids, as the data names no tokens)"));
   output.text(cut_at(output.safe(sample()), output.columns()) + "\n");
 }
 
 TrainOutcome TrainCommand::new_outcome() const {
   TrainingResults empty;
-  empty.model = architecture();
+  empty.model = start_.architecture();
   empty.options = settings.to_json();
   empty.tp = settings.tp;
   empty.dp = settings.dp;
   empty.warmup_steps = warmup_steps;
-  return {std::move(empty), settings.forecast(architecture()), kept_best(), first_step_,
-          settings.steps};
+  return {std::move(empty), settings.forecast(start_.architecture()), kept_best(),
+          start_.first_step(), settings.steps};
 }
 
 void TrainCommand::run(int& exit_code) {
-  take_up();
+  start_.take_up(resume, out);
   settings.check();
-  open_model();
-  settings.check(architecture());
-  if (first_step_ >= settings.steps)
+  start_.open_model();
+  settings.check(start_.architecture());
+  if (start_.first_step() >= settings.steps)
     fail(fmt::format("the run has taken {} already, and --steps {} is no more",
-                     counted(first_step_, "step"), settings.steps),
+                     counted(start_.first_step(), "step"), settings.steps),
          "give more with --steps N");
-  check_numbers();
+  start_.check_numbers();
   make_folder();
-  to_stderr("training on {}\n", dataset_.description);
-  for (const std::string& note : dataset_.notes) to_stderr("tplab: note: {}\n", note);
+  to_stderr("training on {}\n", start_.dataset().description);
+  for (const std::string& note : start_.dataset().notes) to_stderr("tplab: note: {}\n", note);
   if (settings.sp && settings.tp == 1) to_stderr("tplab: note: --sp does nothing at --tp 1\n");
   if (settings.zero > 0 && settings.dp == 1)
     to_stderr("tplab: note: --zero {} does nothing at --dp 1\n", settings.zero);
@@ -378,6 +278,7 @@ void TrainCommand::run(int& exit_code) {
   try {
     signal = train(outcome);
   } catch (const Error& e) {
+    drop_empty_folder();
     throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome));
   }
   if (signal) {

@@ -21,6 +21,27 @@ bool has_option(const CLI::App& command, const std::string& name) {
   return command.get_option_no_throw(name) != nullptr;
 }
 
+// The commands that have this option, below one: "tplab trace, tplab draw model".
+void add_commands_with(const CLI::App& command, const std::string& option, Words& names) {
+  for (const CLI::App* one : commands_of(command)) {
+    if (has_option(*one, option)) names.push_back(full_name(*one));
+    add_commands_with(*one, option, names);
+  }
+}
+
+// An option of other commands, or one that is nearly an option of this.
+std::string what_option_it_may_be(const CLI::App& command, const std::string& option) {
+  const CLI::App* tplab = &command;
+  while (tplab->get_parent()) tplab = tplab->get_parent();
+  Words others;
+  add_commands_with(*tplab, option, others);
+  if (others.empty()) return did_you_mean(option, option_names(command));
+  constexpr size_t kMost = 3;
+  const bool all = others.size() <= kMost;
+  if (!all) others.resize(kMost);
+  return fmt::format("it is one of {}{}; ", list(others), all ? "" : " and others");
+}
+
 [[noreturn]] void refuse_command(const CLI::App& command, const Words& words, size_t first) {
   const std::string name = full_name(command);
   const Words known = names_of(commands_of(command));
@@ -28,8 +49,11 @@ bool has_option(const CLI::App& command, const std::string& name) {
       fmt::format("the commands of {} are {}; see {} --help", name, list(known), name);
   if (first >= words.size()) fail(fmt::format("{} needs one of its commands", name), fix);
   const std::string& word = words[first];
-  fail(fmt::format("{} is no command of {}", in_quotes(word), name),
-       did_you_mean(word, word.starts_with('-') ? option_names(command) : known) + fix);
+  const std::string meant =
+      !word.empty() && has_option(command, "--" + word)  // `tplab version`
+          ? fmt::format("did you mean --{}? ", word)
+          : did_you_mean(word, word.starts_with('-') ? option_names(command) : known);
+  fail(fmt::format("{} is no command of {}", in_quotes(word), name), meant + fix);
 }
 
 // A word that stands for no option: a model's name or file, if the command takes one.
@@ -49,7 +73,7 @@ std::string what_it_may_be(const CLI::App& command, const std::string& word) {
   const std::string see = fmt::format("see {} --help", name);
   if (word.size() > 1 && word.starts_with('-'))
     fail(fmt::format("{} is no option of {}", in_quotes(word), name),
-         did_you_mean(word.substr(0, word.find('=')), option_names(command)) + see);
+         what_option_it_may_be(command, word.substr(0, word.find('='))) + see);
   fail(fmt::format("{} is a word too many for {}", in_quotes(word), name),
        what_it_may_be(command, word) + see);
 }

@@ -125,6 +125,14 @@ TEST_CASE("train: numbers that overflow end the run by step and site, and the ch
     CHECK((file_text(checkpoint(out)) == before));
   }
   trained({"train", "--resume", out, "--steps", "3"});
+
+  const std::string fresh = folder / "fresh";  // a run that saved nothing leaves nothing
+  const Arguments wild = {"--lr", "1e30", "--steps", "9", "--eval-interval", "0"};
+  refused(tiny(fresh, wild), 2, "is not a finite number", "nothing was saved");
+  CHECK_FALSE(std::filesystem::exists(fresh));
+  std::filesystem::create_directory(fresh);  // the user's own stays
+  refused(tiny(fresh, wild), 2, "is not a finite number", "nothing was saved");
+  CHECK(std::filesystem::is_empty(fresh));
 }
 
 TEST_CASE("train: only a run of tplab's can be resumed, and only as the model that it is") {

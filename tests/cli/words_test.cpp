@@ -29,6 +29,11 @@ TEST_CASE("unknown words: the nearest command, option, preset, kind or word of a
   check_refused({"verify", "--presset", "nano-cpu"}, "'--presset' is no option of tplab verify",
                 "did you mean --preset?");
   check_refused({"verify", "--preset", "nano-cpu", "--Tp=2"}, "'--Tp=2'", "did you mean --tp?");
+  check_refused({"verify", "--preset", "nano-cpu", "--sp"}, "'--sp' is no option of tplab verify",
+                "it is one of tplab train, ");
+  check_refused({"info", "--preset", "nano-cpu", "--max-new=3"}, "'--max-new=3'",
+                "it is one of tplab generate; see tplab info --help");
+  check_refused({"version"}, "'version' is no command", "did you mean --version?");
   check_refused({"verify", "--preset", "nano-cpu", "-tp", "2"}, "'-tp", "did you mean --tp?");
   check_refused({"train", "--max_steps", "3"}, "'--max_steps'", "see tplab train --help");
   check_refused({"tokenize", "--tokenzier", "x"}, "'--tokenzier'", "did you mean --tokenizer?");
