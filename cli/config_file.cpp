@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "cli/machine_facts.h"
-#include "cli/nearest.h"
+#include "cli/usage.h"
 #include "model/files/bytes.h"
 #include "model/files/json.h"
 #include "sim/error.h"
@@ -209,7 +209,7 @@ Words with_config(const CLI::App& tplab, const Words& words) {
       fail_file(path,
                 fmt::format("{}{} is no option of {}", line_of(text, setting.key),
                             in_quotes(setting.key), full_name(command)),
-                did_you_mean(setting.key, option_names(command)) +
+                which_option(command, "--" + setting.key) +
                     fmt::format("see {} --help", full_name(command)));
     if (option->get_positional()) {
       if (given.positionals.empty())

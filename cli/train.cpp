@@ -60,11 +60,9 @@ struct TrainCommand {
  private:
   TrainStart start_{settings};
   OwnFolder folder_;
-  bool made_folder_ = false;
   std::string earlier_;  // where the run that is in the folder will be kept; empty: none is there
 
   void make_folder();
-  void drop_empty_folder() const;
   bool goes_on_in_place() const;
   std::optional<KeptBest> kept_best() const;
   TrainOutcome new_outcome() const;
@@ -90,7 +88,7 @@ bool TrainCommand::goes_on_in_place() const {
 void TrainCommand::make_folder() {
   const std::string fix = "choose another folder with --out";
   std::error_code error;
-  made_folder_ = std::filesystem::create_directories(out, error);
+  folder_.make(out, error);
   if (error) fail_write(in_quotes(out) + ": cannot be made", error.value(), fix);
   if (access(out.c_str(), W_OK | X_OK) != 0)
     fail_write(in_quotes(out) + ": cannot be written to", errno, fix);
@@ -103,12 +101,6 @@ void TrainCommand::make_folder() {
   if (goes_on_in_place() || names_of_run(out).empty()) return;
   earlier_ = first_free(path_of("earlier"));
   to_stderr("{} holds an earlier run: it will be kept in {}\n", out, earlier_);
-}
-
-// A run that saved nothing leaves nothing behind.
-void TrainCommand::drop_empty_folder() const {
-  std::error_code not_empty;
-  if (made_folder_) std::filesystem::remove(out, not_empty);
 }
 
 // The best of this run that the folder has.
@@ -278,7 +270,6 @@ void TrainCommand::run(int& exit_code) {
   try {
     signal = train(outcome);
   } catch (const Error& e) {
-    drop_empty_folder();
     throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome));
   }
   if (signal) {

@@ -29,17 +29,14 @@ void add_commands_with(const CLI::App& command, const std::string& option, Words
   }
 }
 
-// An option of other commands, or one that is nearly an option of this.
-std::string what_option_it_may_be(const CLI::App& command, const std::string& option) {
-  const CLI::App* tplab = &command;
-  while (tplab->get_parent()) tplab = tplab->get_parent();
-  Words others;
-  add_commands_with(*tplab, option, others);
-  if (others.empty()) return did_you_mean(option, option_names(command));
-  constexpr size_t kMost = 3;
-  const bool all = others.size() <= kMost;
-  if (!all) others.resize(kMost);
-  return fmt::format("it is one of {}{}; ", list(others), all ? "" : " and others");
+// The beginning of an option that this command has, or the end left off, or the reverse of it.
+bool is_nearly_here(const CLI::App& command, const std::string& option) {
+  const Words names = option_names(command);
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    const std::string bare = name.substr(std::min<size_t>(2, name.size()));
+    return name.starts_with(option) || option.starts_with(name) || option == "--no-" + bare ||
+           name == "--no-" + option.substr(std::min<size_t>(2, option.size()));
+  });
 }
 
 [[noreturn]] void refuse_command(const CLI::App& command, const Words& words, size_t first) {
@@ -73,7 +70,7 @@ std::string what_it_may_be(const CLI::App& command, const std::string& word) {
   const std::string see = fmt::format("see {} --help", name);
   if (word.size() > 1 && word.starts_with('-'))
     fail(fmt::format("{} is no option of {}", in_quotes(word), name),
-         what_option_it_may_be(command, word.substr(0, word.find('='))) + see);
+         which_option(command, word.substr(0, word.find('='))) + see);
   fail(fmt::format("{} is a word too many for {}", in_quotes(word), name),
        what_it_may_be(command, word) + see);
 }
@@ -109,8 +106,23 @@ std::string reworded(const CLI::ParseError& error) {
 
 }  // namespace
 
+std::string which_option(const CLI::App& command, const std::string& option) {
+  if (has_option(command, option)) return "options stand before a lone --; ";
+  const CLI::App* tplab = &command;
+  while (tplab->get_parent()) tplab = tplab->get_parent();
+  Words others;
+  add_commands_with(*tplab, option, others);
+  if (others.empty() || is_nearly_here(command, option))
+    return did_you_mean(option, option_names(command));
+  constexpr size_t kMost = 3;
+  const bool all = others.size() <= kMost;
+  if (!all) others.resize(kMost);
+  return fmt::format("it is one of {}{}; ", list(others), all ? "" : " and others");
+}
+
 void check_order(const CLI::App& tplab, const Words& words) {
-  if (words.empty() || !words[0].starts_with('-') || has_option(tplab, words[0])) return;
+  if (words.empty() || !words[0].starts_with('-')) return;
+  if (has_option(tplab, words[0]) && words[0] != "--help") return;
   const Words known = names_of(commands_of(tplab));
   for (size_t i = 1; i < words.size(); ++i) {
     if (std::find(known.begin(), known.end(), words[i]) == known.end()) continue;

@@ -32,7 +32,10 @@ endif()
 
 # For targets that decide and print but do not compute: the command and the tests. With its sanitizers,
 # clang takes three times as long at -O1 as at -O0; GCC half as long again.
-set(TPLAB_SELDOM_HOT $<IF:$<AND:$<CXX_COMPILER_ID:Clang>,$<BOOL:${TPLAB_SANITIZE}>>,-O0,-O1>)
+set(TPLAB_SELDOM_HOT -O1)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang AND TPLAB_SANITIZE)
+  set(TPLAB_SELDOM_HOT -O0)
+endif()
 
 # tplab_units(tplab_model model/ model/training/): the files whose paths are one of these regular
 # expressions and a name are compiled as one (TPLAB_UNITY), since most of the time goes into what they

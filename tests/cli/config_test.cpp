@@ -90,6 +90,7 @@ TEST_CASE("the option --config: what is no option is named with its file, line a
   };
   refused("preset = \"nano-cpu\"\n\nsets = 4\n", 3, "line 3: 'sets' is no option of tplab verify");
   refused("presset = \"nano-cpu\"\n", 3, "did you mean --preset?");
+  refused("sp = true\n", 3, "it is one of tplab train, ");
   refused("help = true\n", 3, "'help' is no option");
   refused("config = x\n", 3, "'config' is no option");
   refused("preset = \"nano-cpu\"\nsites = 3\n", 3, "neither true nor false");

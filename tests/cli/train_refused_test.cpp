@@ -133,6 +133,8 @@ TEST_CASE("train: numbers that overflow end the run by step and site, and the ch
   std::filesystem::create_directory(fresh);  // the user's own stays
   refused(tiny(fresh, wild), 2, "is not a finite number", "nothing was saved");
   CHECK(std::filesystem::is_empty(fresh));
+  refused(tiny(folder / "a/b/c/", wild), 2, "is not a finite number", "nothing was saved");
+  CHECK_FALSE(std::filesystem::exists(folder / "a"));
 }
 
 TEST_CASE("train: only a run of tplab's can be resumed, and only as the model that it is") {

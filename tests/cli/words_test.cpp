@@ -33,6 +33,14 @@ TEST_CASE("unknown words: the nearest command, option, preset, kind or word of a
                 "it is one of tplab train, ");
   check_refused({"info", "--preset", "nano-cpu", "--max-new=3"}, "'--max-new=3'",
                 "it is one of tplab generate; see tplab info --help");
+  check_refused({"verify", "--preset", "nano-cpu", "--", "--tp", "2"}, "'--tp'",
+                "options stand before a lone --");
+  // What is nearly an option here is not another command's.
+  check_refused({"generate", "--preset", "nano-cpu", "--max", "5"}, "'--max'",
+                "did you mean --max-new?");
+  check_refused({"info", "--preset", "nano-cpu", "--no-uneven"}, "'--no-uneven'",
+                "did you mean --uneven?");
+  check_refused({"--help", "verify"}, "--help stands before", "tplab verify --help");
   check_refused({"version"}, "'version' is no command", "did you mean --version?");
   check_refused({"verify", "--preset", "nano-cpu", "-tp", "2"}, "'-tp", "did you mean --tp?");
   check_refused({"train", "--max_steps", "3"}, "'--max_steps'", "see tplab train --help");
