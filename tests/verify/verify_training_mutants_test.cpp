@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 
+#include "sim/error.h"
 #include "tests/verify/small_training.h"
 
 using namespace tplab;
@@ -264,6 +265,15 @@ TEST_CASE("verify_training: a rank whose copy of a gradient differs by one bit i
                                                      *static_cast<uint32_t*>(x.data()) ^= 1;
                                                  }}),
                "head/grad", "not summed over all ranks");
+}
+
+TEST_CASE("verify_training: an error before the gradients is an error, not a finding") {
+  TrainingVerifyOptions options = small_options({{.tp = 2}});
+  options.make_trainer = [](auto&&...) -> std::unique_ptr<Trainer> {
+    fail("there is no trainer", "come back later");
+  };
+  CHECK_THROWS_WITH(verify_training(*small_weights(), options),
+                    Catch::Contains("there is no trainer"));
 }
 
 TEST_CASE("verify_training: one byte more than predicted is caught by the ledger") {
