@@ -9,7 +9,8 @@
 
 namespace tplab {
 
-class ThreadAgreement final : public Agreement {
+// On cache lines of its own: its rank counts in it at every call.
+class alignas(128) ThreadAgreement final : public Agreement {
  public:
   // `rank`: this one's place in the group.
   ThreadAgreement(std::shared_ptr<ThreadGroup> group, int rank);
