@@ -17,7 +17,32 @@
 
 namespace tplab::cli {
 
-// --resume: the run's settings come from its checkpoint, and the command line may change some.
+namespace {
+
+// A run's ids must go on meaning what they meant when they were learned.
+void check_same_tokens(const TplabCheckpoint& run, const Tokenizer& given,
+                       const std::string& path) {
+  std::unique_ptr<Tokenizer> own;
+  try {
+    own = run.tokenizer();
+  } catch (const Error&) {  // its files are not where they were: hence the one that is given
+  }
+  if (!own) return;
+  const int count = std::max(given.vocab_size(), own->vocab_size());
+  for (int id = 0; id < count; ++id) {
+    const auto text = [id](const Tokenizer& of) {
+      return id < of.vocab_size() ? in_quotes(of.decode(std::array{id})) : "nothing";
+    };
+    if (text(given) == text(*own)) continue;
+    fail(fmt::format("--tokenizer {} is not what the run learned with: token {} is {} there and {} "
+                     "here",
+                     path, id, text(*own), text(given)),
+         "drop --tokenizer, or begin a new run from these weights with --checkpoint");
+  }
+}
+
+}  // namespace
+
 void TrainStart::take_up(const std::string& resume, std::string& out) {
   resume_ = resume;
   if (resume.empty()) {
@@ -42,7 +67,6 @@ void TrainStart::take_up(const std::string& resume, std::string& out) {
   out = folder.empty() ? "." : folder.string();
 }
 
-// Before the first step, whose loss would only say that something is no number.
 void TrainStart::check_numbers() const {
   const DType dtype = parse_dtype(settings_.dtype);
   if (resumed_ || !settings_.checkpoint.empty()) require_finite(*source_, dtype);
@@ -64,28 +88,6 @@ void TrainStart::open_model() {
         settings_.block ? settings_.block : find_preset(settings_.preset).config.block_size;
   open_data(nullptr);
   source_ = initial_weights(settings_.new_model(dataset_.vocab_size), {.seed = settings_.seed});
-}
-
-// A run's ids must go on meaning what they meant when they were learned.
-void check_same_tokens(const TplabCheckpoint& run, const Tokenizer& given,
-                       const std::string& path) {
-  std::unique_ptr<Tokenizer> own;
-  try {
-    own = run.tokenizer();
-  } catch (const Error&) {  // its files are not where they were: hence the one that is given
-  }
-  if (!own) return;
-  const int count = std::max(given.vocab_size(), own->vocab_size());
-  for (int id = 0; id < count; ++id) {
-    const auto text = [id](const Tokenizer& of) {
-      return id < of.vocab_size() ? in_quotes(of.decode(std::array{id})) : "nothing";
-    };
-    if (text(given) == text(*own)) continue;
-    fail(fmt::format("--tokenizer {} is not what the run learned with: token {} is {} there and {} "
-                     "here",
-                     path, id, text(*own), text(given)),
-         "drop --tokenizer, or begin a new run from these weights with --checkpoint");
-  }
 }
 
 // known: the model, if there is one already. Its tokenizer is found beside it or in it.

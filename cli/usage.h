@@ -11,9 +11,8 @@ namespace tplab::cli {
 // Throws Error(usage) if options stand before the command, with the line as it should be.
 void check_order(const CLI::App& tplab, const Words& words);
 
-// For advice on an option that the command does not have: "it is one of tplab train; ", "did you
-// mean
-// --tp? ", or nothing.
+// Advice on an option that the command does not have: "it is one of tplab train; ",
+// "did you mean --tp? ", or nothing.
 std::string which_option(const CLI::App& command, const std::string& option);
 
 // CLI11's refusal of the words, in our words: throws Error(usage).
