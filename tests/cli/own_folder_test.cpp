@@ -45,22 +45,27 @@ TEST_CASE("own folder: a folder with something in it stays, and what was put in 
   }
   CHECK(file_text(path + "/notes") == "mine");
 
-  for (const bool is_file : {true, false}) {  // it is moved away; then something has its name
-    const std::string moved = folder / (is_file ? "moved" : "moved too"), here = folder / "here";
+  // It is moved away, and then something else has its name.
+  using Put = void (*)(const std::string& here, const std::string& moved);
+  const Put puts[] = {
+      [](const std::string& here, const std::string&) { write_file(here, "mine"); },
+      [](const std::string& here, const std::string&) { fs::create_directory(here); },
+      [](const std::string& here, const std::string& moved) {
+        fs::create_directory_symlink(moved, here);
+      }};
+  for (const Put put : puts) {
+    const std::string moved = folder / "moved", here = folder / "here";
     {
       OwnFolder own;
       own.make(here, error);
       REQUIRE(own.lock(here));
       fs::rename(here, moved);
-      if (is_file) {
-        write_file(here, "mine");
-      } else {
-        fs::create_directory_symlink(moved, here);
-      }
+      put(here, moved);
     }
     CHECK(fs::exists(moved));
     CHECK(fs::exists(here));
     fs::remove(here);
+    fs::remove(moved);
   }
 }
 
