@@ -47,7 +47,7 @@ void ProductBeside::after_work(double seconds, int64_t every, Paired& timing) {
   if (rank_.global_index() == 0) {
     timing.limit.add(product);
     timing.parts.push_back(work_flops_ / since_.median() /
-                           (MatmulProbe::flops(rank_.global_size()) / product));
+                           (MatmulProbe::flops(rank_.mesh().ranks()) / product));
   }
   since_.clear();
 }

@@ -45,7 +45,7 @@ struct Paired {
 class ProductBeside {
  public:
   ProductBeside(Rank& rank, DType dtype, double work_flops)
-      : rank_(rank), probe_(rank.device(), dtype, rank.global_size()), work_flops_(work_flops) {}
+      : rank_(rank), probe_(rank.device(), dtype, rank.mesh().ranks()), work_flops_(work_flops) {}
   // The work was done once more; in how many seconds, as rank 0 saw it. Called by every rank, with
   // the same `every`: after how many times there is a product.
   void after_work(double seconds, int64_t every, Paired& timing);

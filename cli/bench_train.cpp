@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/bench.h"
+#include "cli/parallelism_options.h"
 #include "model/costs.h"
 #include "model/training/memory.h"
 #include "model/training/results.h"
@@ -18,13 +19,6 @@ namespace tplab::cli {
 
 namespace {
 
-struct TrainMesh {
-  int tp, dp;
-  bool sp;
-  int ranks() const { return tp * dp; }
-  std::string text() const { return fmt::format("tp {}, dp {}{}", tp, dp, sp ? ", SP" : ""); }
-};
-
 // What was measured of one mesh. The use is each rank's own.
 struct MeshTiming : Paired {
   std::vector<RankUse> use;
@@ -32,7 +26,7 @@ struct MeshTiming : Paired {
 };
 
 struct TrainRun : ModelRun {
-  TrainMesh mesh;
+  Parallelism mesh;
   double communication;                 // part of the ranks' time, waiting included
   int64_t tp_bytes, dp_bytes;           // a step, all ranks together
   int64_t peak_bytes, predicted_bytes;  // of the rank that has most
@@ -41,20 +35,19 @@ struct TrainRun : ModelRun {
 struct TrainBench : ModelBench {
   std::vector<int> dps = {1, 2};
   int64_t steps = 0;  // 0: as many as take a fifth of a second
-  int zero = 0;
   bool no_sp = false;
-  TrainerOptions trainer;
+  Parallelism parallelism;  // of every mesh: ZeRO, regather where SP is, recompute
 
   void run();
 
  private:
-  std::vector<TrainMesh> meshes_;
+  std::vector<Parallelism> meshes_;
   bool together_ = true;  // all loaded at once
 
   void check_meshes(const WeightSource& source);
-  TrainerOptions options(const TrainMesh& mesh) const;
-  TrainingMemory memory(const TrainMesh& mesh, const WeightSource& source) const;
-  WorldOptions world(const TrainMesh& mesh) const;
+  TrainerOptions options(const Parallelism& mesh) const;
+  TrainingMemory memory(const Parallelism& mesh, const WeightSource& source) const;
+  WorldOptions world(const Parallelism& mesh) const;
   void choose_together(const WeightSource& source);
   void measure(size_t first, size_t count, const WeightSource& source,
                std::vector<MeshTiming>& timings);
@@ -65,22 +58,15 @@ struct TrainBench : ModelBench {
                                   const WeightSource& source) const;
 };
 
-TrainerOptions TrainBench::options(const TrainMesh& mesh) const {
-  TrainerOptions options = trainer;
-  options.dtype = parse_dtype(dtype);
-  options.zero = parse_zero(zero);
-  options.sp = mesh.sp;
-  options.sp_regather = mesh.sp && trainer.sp_regather;
-  options.seed = seed;
-  return options;
+TrainerOptions TrainBench::options(const Parallelism& mesh) const {
+  return {.dtype = parse_dtype(dtype), .parallelism = mesh, .seed = seed};
 }
 
-TrainingMemory TrainBench::memory(const TrainMesh& mesh, const WeightSource& source) const {
-  return training_memory(ShardPlan(source.architecture(), mesh.tp, model.uneven), mesh.dp,
-                         batch / mesh.dp, seq, options(mesh));
+TrainingMemory TrainBench::memory(const Parallelism& mesh, const WeightSource& source) const {
+  return training_memory(source.architecture(), options(mesh), mesh.micro_batch(batch), seq);
 }
 
-WorldOptions TrainBench::world(const TrainMesh& mesh) const {
+WorldOptions TrainBench::world(const Parallelism& mesh) const {
   return {.tp = mesh.tp,
           .dp = mesh.dp,
           .device = machine.device,
@@ -99,11 +85,18 @@ void TrainBench::check_meshes(const WeightSource& source) {
   for (int dp : dps)
     for (int tp : tps)
       for (bool sp : {false, true})
-        if (!sp || (tp > 1 && !no_sp)) meshes_.push_back({tp, dp, sp});
-  std::erase_if(meshes_, [&](const TrainMesh& mesh) {
+        if (!sp || (tp > 1 && !no_sp)) {
+          Parallelism& mesh = meshes_.emplace_back(parallelism);
+          mesh.tp = tp;
+          mesh.dp = dp;
+          mesh.sp = sp;
+          mesh.regather = sp && parallelism.regather;
+          mesh.uneven = model.uneven;
+        }
+  std::erase_if(meshes_, [&](const Parallelism& mesh) {
     check_world(world(mesh));
     try {
-      check_batch(batch, seq, mesh.tp, mesh.dp, options(mesh));
+      mesh.check_batch(batch, seq);
       return false;
     } catch (const Error& error) {
       if (!mesh.sp) throw;  // nobody asked for SP
@@ -116,8 +109,8 @@ void TrainBench::check_meshes(const WeightSource& source) {
 // Side by side if this machine's memory allows, so that a slow second hits all; else one by one.
 void TrainBench::choose_together(const WeightSource& source) {
   double all = 0;
-  for (const TrainMesh& mesh : meshes_) {
-    const double bytes = static_cast<double>(memory(mesh, source).total()) * mesh.ranks();
+  for (const Parallelism& mesh : meshes_) {
+    const double bytes = static_cast<double>(memory(mesh, source).total()) * mesh.mesh().ranks();
     require_memory("training at " + mesh.text(), bytes,
                    "use a smaller model or batch, --recompute, or fewer meshes: --tp, --dp");
     all += bytes;
@@ -170,10 +163,9 @@ void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
   for (size_t i = first; i < first + count; ++i) worlds.push_back(world(meshes_[i]));
   std::vector<int64_t> times(count, 1), every(count, 1);
   WorldsInTurn turns(worlds, [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
-    const TrainMesh& mesh = meshes_[first + w];
+    const Parallelism& mesh = meshes_[first + w];
     auto learner = std::make_shared<Learner>();
-    learner->trainer = make_trainer(
-        rank, source, ShardPlan(source.architecture(), mesh.tp, model.uneven), options(mesh));
+    learner->trainer = make_trainer(rank, source, options(mesh));
     return [&, w, learner = std::move(learner)] {
       MeshTiming& timing = timings[first + w];
       take_steps(rank, *learner, tokens, targets, times[w], every[w], timing);
@@ -188,9 +180,9 @@ void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
   double done = static_cast<double>(first * static_cast<size_t>(repeat + 1));
   for (int64_t round = 0; round <= repeat; ++round)
     for (size_t w = 0; w < count; ++w) {
-      const TrainMesh& mesh = meshes_[first + w];
+      const Parallelism& mesh = meshes_[first + w];
       progress.show(mesh.text(), done++ / total);
-      const auto ranks = static_cast<size_t>(mesh.ranks());
+      const auto ranks = static_cast<size_t>(mesh.mesh().ranks());
       MeshTiming& timing = timings[first + w];
       if (round == 0) {
         timing.use.resize(ranks);
@@ -209,17 +201,17 @@ void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
 
 TrainRun TrainBench::judge_mesh(size_t i, const std::vector<MeshTiming>& timings,
                                 const WeightSource& source) const {
-  const TrainMesh& mesh = meshes_[i];
+  const Parallelism& mesh = meshes_[i];
   const MeshTiming& timing = timings[i];
-  TrainRun run{
-      judge(mesh.ranks(), timing, timings[0], static_cast<double>(batch * seq),
-            training_flops(source.architecture(), batch, seq), MatmulProbe::flops(mesh.ranks())),
-      mesh,
-      0,
-      0,
-      0,
-      *std::max_element(timing.peak_bytes.begin(), timing.peak_bytes.end()),
-      memory(mesh, source).total()};
+  TrainRun run{judge(mesh.mesh().ranks(), timing, timings[0], static_cast<double>(batch * seq),
+                     training_flops(source.architecture(), batch, seq),
+                     MatmulProbe::flops(mesh.mesh().ranks())),
+               mesh,
+               0,
+               0,
+               0,
+               *std::max_element(timing.peak_bytes.begin(), timing.peak_bytes.end()),
+               memory(mesh, source).total()};
   double all = 0, communicating = 0;
   for (const RankUse& use : timing.use) {
     all += use.step_time_s;
@@ -256,7 +248,8 @@ std::string TrainBench::text(const std::vector<TrainRun>& runs, const WeightSour
   row("predicted", [&](const TrainRun& r) { return bytes_text(r.predicted_bytes); });
   return title(fmt::format(
              "train: {}, {} x {} tokens a step, {}, ZeRO {}{}; meshes {}", model.describe(source),
-             batch, seq, dtype, zero, trainer.recompute ? ", recomputing" : "",
+             batch, seq, dtype, static_cast<int>(parallelism.zero),
+             parallelism.recompute ? ", recomputing" : "",
              together_ ? "in turn" : "one after the other: they do not fit together")) +
          table.text(output.colour()) + about_samples(each);
 }
@@ -265,8 +258,8 @@ nlohmann::ordered_json TrainBench::document(const std::vector<TrainRun>& runs,
                                             const WeightSource& source) const {
   nlohmann::ordered_json doc = header("train", source);
   doc["seq"] = seq;
-  doc["zero"] = zero;
-  doc["recompute"] = trainer.recompute;
+  doc["zero"] = parallelism.zero;
+  doc["recompute"] = parallelism.recompute;
   doc["flops"] = training_flops(source.architecture(), batch, seq);
   doc["together"] = together_;
   doc["runs"] = nlohmann::ordered_json::array();
@@ -321,13 +314,9 @@ included; bytes are all ranks' together; memory is that of the rank that has mos
   sub->add_option("--steps", command->steps, "steps a turn (as many as take a fifth of a second)")
       ->check(whole_number(1));
   sub->add_flag("--no-sp", command->no_sp, "leave out sequence parallelism");
-  sub->add_flag("--sp-regather", command->trainer.sp_regather,
-                "gather inputs again in the backward pass");
-  sub->add_option("--zero", command->zero,
-                  "what replicas share out: 1 optimizer states, 2 gradients too")
-      ->capture_default_str();
-  sub->add_flag("--recompute", command->trainer.recompute,
-                "keep only each block's input, and compute it twice");
+  add_parallelism(*sub, command->parallelism, {}, [](const std::string& name) {
+    return name == "sp-regather" || name == "zero" || name == "recompute";
+  });
   sub->callback([command] { command->run(); });
 }
 

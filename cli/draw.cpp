@@ -12,8 +12,8 @@
 #include "cli/called.h"
 #include "cli/help.h"
 #include "cli/nearest.h"
+#include "cli/parallelism_options.h"
 #include "model/files/bytes.h"
-#include "model/training/data_parallel.h"
 #include "sim/error.h"
 #include "viz/graphviz.h"
 
@@ -137,11 +137,10 @@ struct DrawCommand {
 
 void DrawCommand::parse(const DrawKind& row) {
   StepOptions& step = settings.step;
-  if (step.tp == 0) step.tp = row.tp;
-  step.uneven = settings.model.uneven;
+  if (step.parallelism.tp == 0) step.parallelism.tp = row.tp;
+  step.parallelism.uneven = settings.model.uneven;
   step.algorithm = parse_algorithm(settings.algorithm);
-  step.trainer.dtype = parse_dtype(settings.dtype);
-  step.trainer.zero = parse_zero(settings.zero);
+  step.dtype = parse_dtype(settings.dtype);
 }
 
 // A file's text is the same wherever it is written.
@@ -192,13 +191,7 @@ std::string footer() {
 
 void add_step_options(CLI::App& sub, DrawSettings& settings) {
   StepOptions& step = settings.step;
-  sub.add_option("--dp", step.dp, "replicas of the model")->check(whole_number(1));
-  sub.add_flag("--sp", step.trainer.sp, "sequence parallelism");
-  sub.add_flag("--sp-regather", step.trainer.sp_regather, "gather inputs again");
-  sub.add_option("--zero", settings.zero, "what replicas share out")->type_name("0|1|2");
-  sub.add_flag("--recompute", step.trainer.recompute, "keep only each block's input");
-  sub.add_option("--accumulate", step.trainer.accumulation, "micro-batches a step")
-      ->check(whole_number(1));
+  add_parallelism(sub, step.parallelism);
   sub.add_option("--batch", step.batch, "sequences a step (2 a micro-batch of each replica)")
       ->check(whole_number(1));
   sub.add_option("--seq", step.seq, "tokens a sequence (64, or the context if shorter)")
@@ -235,8 +228,9 @@ void add_draw(CLI::App& app, int&) {
   }());
   DrawSettings& settings = command->settings;
   settings.model.add_options(*sub);
-  settings.step.tp = 0;  // not given
-  sub->add_option("--tp", settings.step.tp, "ranks to split over (2; a collective's: 4)")
+  settings.step.parallelism.tp = 0;  // not given
+  sub->add_option("--tp", settings.step.parallelism.tp,
+                  "ranks to split over (2; a collective's: 4)")
       ->check(rank_count("--tp"));
   settings.model.add_uneven(*sub);
   add_step_options(*sub, settings);

@@ -18,9 +18,8 @@ namespace tplab::cli {
 // Every option of every kind. What a kind does not use keeps its default.
 struct DrawSettings {
   ModelChoice model;
-  StepOptions step;  // its tp, dp, batch, seq, algorithm and trainer
+  StepOptions step;  // its parallelism, batch, seq, dtype and algorithm
   std::string dtype = "f32", algorithm = "direct";
-  int zero = 0;
   std::string phase = "both";  // forward, backward or both
   std::string op = "all_reduce";
   int64_t depth = 2, layer = 0;
@@ -29,7 +28,7 @@ struct DrawSettings {
   bool forward() const { return phase != "backward"; }
   bool backward() const { return phase != "forward"; }
   // The model, whose weights are not read: pictures need its sizes and names alone.
-  std::unique_ptr<WeightSource> open() const { return model.open(step.trainer.seed); }
+  std::unique_ptr<WeightSource> open() const { return model.open(step.seed); }
 };
 
 // A picture in each of its forms, made only if asked for.

@@ -56,7 +56,8 @@ Json json(const CollectiveRecord& record) {
 
 Drawing draw_collective(const DrawSettings& settings) {
   const AlgorithmRow& row = find_algorithm(parse_op(settings.op), settings.step.algorithm);
-  const auto record = std::make_shared<CollectiveRecord>(record_collective(row, settings.step.tp));
+  const auto record =
+      std::make_shared<CollectiveRecord>(record_collective(row, settings.step.parallelism.tp));
   check(*record);
   return {[record] { return collective_graph(*record); },
           [record](const TextStyle& style) { return collective_text(*record, style); },

@@ -9,9 +9,13 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json json(const MeshPicture& picture) {
-  Json doc = {
-      {"schema", 1},      {"kind", "mesh"},   {"model", picture.model}, {"step", picture.step},
-      {"tp", picture.tp}, {"dp", picture.dp}, {"groups", Json::array()}};
+  Json doc = {{"schema", 1},
+              {"kind", "mesh"},
+              {"model", picture.model},
+              {"step", picture.step},
+              {"tp", picture.mesh.tp},
+              {"dp", picture.mesh.dp},
+              {"groups", Json::array()}};
   for (const MeshGroup& group : picture.groups) {
     Json traffic = Json::array();
     for (const GroupTraffic& t : group.traffic)

@@ -47,12 +47,12 @@ nlohmann::ordered_json json(const ShardsPicture& picture) {
 // The plan is held against a run first, so that the picture is of what runs.
 Drawing draw_shards(const DrawSettings& settings) {
   const std::unique_ptr<WeightSource> source = settings.open();
-  const ShardPlan plan(source->architecture(), settings.step.tp, settings.step.uneven);
   StepOptions step = settings.step;
   complete(step, source->architecture());
-  check_same_plan(plan, step_on_meta(*source, plan, step));
+  const ShardPlan plan = step.plan(source->architecture());
+  check_same_plan(plan, step_on_meta(*source, step));
   const auto picture = std::make_shared<ShardsPicture>(
-      shards_picture(plan, settings.step.trainer.dtype, settings.model.describe(*source)));
+      shards_picture(plan, step.dtype, settings.model.describe(*source)));
   return {[picture] { return shards_graph(*picture); },
           [picture](const TextStyle& style) { return shards_text(*picture, style); },
           [picture] { return json(*picture); }};

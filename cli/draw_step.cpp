@@ -31,8 +31,8 @@ Ran run_step(const DrawSettings& settings) {
   const std::unique_ptr<WeightSource> source = settings.open();
   StepOptions step = settings.step;
   complete(step, source->architecture());
-  Ran ran{ShardPlan(source->architecture(), step.tp, step.uneven), {}, name_of(settings, *source)};
-  ran.run = step_on_meta(*source, ran.plan, step);
+  Ran ran{step.plan(source->architecture()), step_on_meta(*source, step),
+          name_of(settings, *source)};
   trace_table(ran.plan, step, ran.run.records).require_good();
   ran.title += "\n" + describe(step);
   return ran;
@@ -93,7 +93,7 @@ Drawing draw_block(const DrawSettings& settings) {
                              .layer = settings.layer,
                              .forward = settings.forward(),
                              .backward = settings.backward(),
-                             .micro_batches = settings.step.trainer.accumulation};
+                             .micro_batches = settings.step.parallelism.accumulation};
   const auto steps = std::make_shared<const std::vector<std::vector<BlockStep>>>(
       block_steps(ran->plan, ran->run, options));
   return {

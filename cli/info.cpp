@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/parallelism_options.h"
 #include "model/costs.h"
 #include "model/files/stored.h"
 #include "model/shard_plan.h"
@@ -33,9 +34,8 @@ struct InfoCommand {
 
   // With --train: what a training step needs.
   bool train = false;
-  int dp = 1, zero = 0;
   int64_t batch = 12, seq = 0;  // sequences a step, of all replicas; tokens a sequence
-  TrainerOptions trainer;
+  Parallelism parallelism;      // --tp and --uneven are said of any model
 
   void run();
   std::optional<Training> training(const Architecture& architecture);
@@ -195,12 +195,13 @@ std::optional<Training> InfoCommand::training(const Architecture& architecture) 
     fail(
         fmt::format("--seq {} is longer than the model's context of {}", seq, architecture.context),
         fmt::format("use at most {}", architecture.context));
-  const ShardPlan plan(architecture, std::max(tp, 1), model.uneven);
-  trainer.zero = parse_zero(zero);
-  trainer.dtype = parse_dtype(dtype);
-  check_batch(batch, seq, plan.tp(), dp, trainer);
-  const int64_t each = batch / (dp * trainer.accumulation);
-  return Training{dp, batch, seq, forecast_memory(plan, dp, each, seq, trainer)};
+  Parallelism how = parallelism;
+  how.tp = std::max(tp, 1);
+  how.uneven = model.uneven;
+  how.check_batch(batch, seq);
+  const TrainerOptions trainer{.dtype = parse_dtype(dtype), .parallelism = how};
+  return Training{how.dp, batch, seq,
+                  forecast_memory(architecture, trainer, how.micro_batch(batch), seq)};
 }
 
 void InfoCommand::run() {
@@ -240,33 +241,14 @@ void add_info(CLI::App& app, int&) {
   CLI::Option* train =
       sub->add_flag("--train", command->train, "what a training step needs in memory")
           ->group(kTraining);
-  sub->add_option("--dp", command->dp, "replicas (1)")
-      ->check(whole_number(1))
-      ->needs(train)
-      ->group(kTraining);
-  sub->add_option("--zero", command->zero, "what replicas share out")
-      ->type_name("0|1|2")
-      ->needs(train)
-      ->group(kTraining);
+  add_parallelism(*sub, command->parallelism,
+                  [&](CLI::Option& option) { option.needs(train)->group(kTraining); });
   sub->add_option("--batch", command->batch, "sequences a step, of all replicas together (12)")
       ->check(whole_number(1))
       ->needs(train)
       ->group(kTraining);
   sub->add_option("--seq", command->seq, "tokens a sequence (the context)")
       ->check(whole_number(1))
-      ->needs(train)
-      ->group(kTraining);
-  sub->add_option("--accumulate", command->trainer.accumulation, "micro-batches a step (1)")
-      ->check(whole_number(1))
-      ->needs(train)
-      ->group(kTraining);
-  sub->add_flag("--sp", command->trainer.sp, "sequence parallelism")
-      ->needs(train)
-      ->group(kTraining);
-  sub->add_flag("--sp-regather", command->trainer.sp_regather, "gather inputs again")
-      ->needs(train)
-      ->group(kTraining);
-  sub->add_flag("--recompute", command->trainer.recompute, "keep only each block's input")
       ->needs(train)
       ->group(kTraining);
   command->output.add_options(*sub);

@@ -21,7 +21,6 @@ struct StepSettings {
   MachineChoice machine;
   std::string dtype = "f32", algorithm = "direct";
   uint64_t seed = 1337;
-  int zero = 0;
   StepOptions step;
 
   void add_options(CLI::App& app);

@@ -44,20 +44,20 @@ void TraceCommand::write_trace(const WeightSource& source) {
 // What each rank counts in a run without numbers, and what it must by the papers' counts.
 TraceTable TraceCommand::count(const WeightSource& source) const {
   const StepOptions& step = settings.step;
-  return trace_table(ShardPlan(source.architecture(), step.tp, step.uneven), step,
-                     count_step(source, step));
+  return trace_table(step.plan(source.architecture()), step, count_step(source, step));
 }
 
 nlohmann::ordered_json TraceCommand::header(const WeightSource& source) const {
   const StepOptions& step = settings.step;
+  const Parallelism& how = step.parallelism;
   return {{"model", settings.model.describe(source)},
           {"forward_only", step.forward_only},
-          {"tp", step.tp},
-          {"dp", step.dp},
-          {"sp", step.trainer.sp},
-          {"zero", settings.zero},
-          {"recompute", step.trainer.recompute},
-          {"accumulate", step.trainer.accumulation},
+          {"tp", how.tp},
+          {"dp", how.dp},
+          {"sp", how.sp},
+          {"zero", how.zero},
+          {"recompute", how.recompute},
+          {"accumulate", how.accumulation},
           {"batch", step.batch},
           {"seq", step.seq},
           {"dtype", settings.dtype},

@@ -125,7 +125,6 @@ CheckpointFacts TrainCommand::facts(const SavePoint& point) const {
 
 // Returns the signal that ended it early, or 0.
 int TrainCommand::train(TrainOutcome& outcome) {
-  const ShardPlan plan(start_.architecture(), settings.tp, settings.uneven);
   const TrainerOptions options = settings.trainer();
   const LoopOptions loop = settings.loop(start_.first_step());
   SharedSave save(out, earlier_);
@@ -138,7 +137,7 @@ int TrainCommand::train(TrainOutcome& outcome) {
   constexpr double kNone = std::numeric_limits<double>::infinity();
   std::atomic<int64_t> stop_at = kNever;
   World(settings.world()).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, start_.source(), plan, options);
+    const auto trainer = make_trainer(rank, start_.source(), options);
     if (start_.resumed()) load_moments(rank, *start_.resumed(), *trainer);
     SavePoint point;
     if (start_.resumed()) point.best_val_loss = start_.resumed()->best_val_loss();
@@ -185,10 +184,11 @@ std::string TrainCommand::what_is_saved(const TrainOutcome& outcome) const {
 // What the trained model writes, from the checkpoint that other commands would read.
 std::string TrainCommand::sample() const {
   const auto trained = open_checkpoint(out);
-  const ShardPlan plan(trained->architecture(), settings.tp, settings.uneven);
+  const ShardPlan plan(trained->architecture(), settings.parallelism.tp,
+                       settings.parallelism.uneven);
   std::vector<int32_t> prompt(1);  // what the text begins with
   start_.dataset().train.read(0, 1, prompt.data());
-  const auto [results, records] = World({.tp = settings.tp}).run([&](Rank& rank) {
+  const auto [results, records] = World({.tp = settings.parallelism.tp}).run([&](Rank& rank) {
     const Network network(rank, *trained, plan, parse_dtype(settings.dtype));
     return generate(network, prompt, 200,
                     {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
@@ -217,8 +217,8 @@ std::string TrainCommand::files_text(const TrainOutcome& outcome,
 // The checkpoint is saved by now, and the results are printed before they are written to a file, so
 // that a file that cannot be written costs nothing else.
 void TrainCommand::report(const TrainOutcome& outcome) {
-  const std::string results =
-      first_free(path_of(results_file_name(settings.tp, settings.dp).c_str()));
+  const Mesh mesh = settings.parallelism.mesh();
+  const std::string results = first_free(path_of(results_file_name(mesh.tp, mesh.dp).c_str()));
   if (output.json())
     output.document(outcome.document());
   else
@@ -242,8 +242,8 @@ TrainOutcome TrainCommand::new_outcome() const {
   TrainingResults empty;
   empty.model = start_.architecture();
   empty.options = settings.to_json();
-  empty.tp = settings.tp;
-  empty.dp = settings.dp;
+  empty.tp = settings.parallelism.tp;
+  empty.dp = settings.parallelism.dp;
   empty.warmup_steps = warmup_steps;
   return {std::move(empty), settings.forecast(start_.architecture()), kept_best(),
           start_.first_step(), settings.steps};
@@ -262,9 +262,10 @@ void TrainCommand::run(int& exit_code) {
   make_folder();
   to_stderr("training on {}\n", start_.dataset().description);
   for (const std::string& note : start_.dataset().notes) to_stderr("tplab: note: {}\n", note);
-  if (settings.sp && settings.tp == 1) to_stderr("tplab: note: --sp does nothing at --tp 1\n");
-  if (settings.zero > 0 && settings.dp == 1)
-    to_stderr("tplab: note: --zero {} does nothing at --dp 1\n", settings.zero);
+  const Parallelism& how = settings.parallelism;
+  if (how.sp && how.tp == 1) to_stderr("tplab: note: --sp does nothing at --tp 1\n");
+  if (how.zero != Zero::none && how.dp == 1)
+    to_stderr("tplab: note: --zero {} does nothing at --dp 1\n", static_cast<int>(how.zero));
   TrainOutcome outcome = new_outcome();
   int signal = 0;
   try {

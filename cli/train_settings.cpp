@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <type_traits>
 
 #include "cli/command.h"
 #include "cli/nearest.h"
+#include "cli/parallelism_options.h"
 #include "model/files/moved_file.h"
 #include "sim/error.h"
 #include "sim/measure.h"
@@ -39,19 +41,21 @@ void TrainSettings::add_options(CLI::App& app) {
       ->type_name("PATH");
   s.add_flag(app, "special", special,
              "<|endoftext|> and the like in a text are tokens, not characters");
-  s.add(app, "tp", tp, "ranks that share a model", from_1);
-  s.add_flag(app, "uneven", uneven,
+  s.add(app, "tp", parallelism.tp, "ranks that share a model", from_1);
+  s.add_flag(app, "uneven", parallelism.uneven,
              "for a tp that does not divide the model: some ranks have more");
-  s.add(app, "dp", dp, "replicas of the model, each with its part of the batch", from_1);
-  s.add_flag(app, "sp", sp, "sequence parallelism: the stream is split over the tp ranks");
-  s.add_flag(app, "sp-regather", sp_regather, "gather inputs again in the backward pass");
-  s.add(app, "zero", zero, "what replicas share out: 1 optimizer states, 2 gradients too", from_0);
-  s.add_flag(app, "recompute", recompute, "keep only each block's input, and compute it twice");
+  for_each_option(parallelism, [&](const std::string& name, auto& value, const char* help) {
+    if constexpr (std::is_same_v<decltype(value), bool&>)
+      s.add_flag(app, name, value, help);
+    else if constexpr (std::is_same_v<decltype(value), Zero&>)
+      s.add(app, name, value, help, from_0)->type_name("0|1|2")->default_str("0");
+    else
+      s.add(app, name, value, help, from_1);
+  });
   s.add(app, "steps", steps, "optimizer steps in all; 1000 if there is neither --text nor --data",
         from_1);
   s.add(app, "batch", batch, "sequences a step, of all replicas together", from_1);
   s.add(app, "seq", seq, "tokens a sequence (0: the block)", from_0);
-  s.add(app, "accumulate", accumulate, "micro-batches a step", from_1);
   s.add(app, "lr", schedule.learning_rate, "learning rate after the warm-up", finite_from_zero());
   s.add(app, "min-lr", schedule.min_lr, "and at the end", finite_from_zero());
   s.add(app, "warmup", schedule.warmup, "steps of warm-up", from_0);
@@ -160,11 +164,12 @@ void TrainSettings::check(const Architecture& architecture) const {
       fail(fmt::format("--seq {} is longer than the model's context of {}", seq,
                        architecture.context),
            fmt::format("use at most {}", architecture.context));
-    check_shares(architecture, tp, uneven);
-    check_batch(batch, seq, tp, dp, trainer());
+    check_shares(architecture, parallelism.tp, parallelism.uneven);
+    parallelism.check_batch(batch, seq);
   });
-  require_memory(fmt::format("training at tp {}, dp {}", tp, dp),
-                 static_cast<double>(forecast(architecture).memory.total()) * tp * dp,
+  const Mesh mesh = parallelism.mesh();
+  require_memory(fmt::format("training at tp {}, dp {}", mesh.tp, mesh.dp),
+                 static_cast<double>(forecast(architecture).memory.total()) * mesh.ranks(),
                  "use a smaller model or batch, --accumulate, --recompute, or --zero with --dp");
 }
 
@@ -186,11 +191,7 @@ GptConfig TrainSettings::new_model(int64_t vocab_size) const {
 TrainerOptions TrainSettings::trainer() const {
   return {.dtype = parse_dtype(dtype),
           .optimizer = optimizer,
-          .zero = parse_zero(zero),
-          .sp = sp,
-          .sp_regather = sp_regather,
-          .recompute = recompute,
-          .accumulation = accumulate,
+          .parallelism = parallelism,
           .dropout = dropout,
           .seed = seed};
 }
@@ -209,12 +210,11 @@ LoopOptions TrainSettings::loop(int64_t first_step) const {
 }
 
 WorldOptions TrainSettings::world() const {
-  return {.tp = tp, .dp = dp, .algorithm = parse_algorithm(algorithm)};
+  return {.tp = parallelism.tp, .dp = parallelism.dp, .algorithm = parse_algorithm(algorithm)};
 }
 
 MemoryForecast TrainSettings::forecast(const Architecture& architecture) const {
-  return forecast_memory(ShardPlan(architecture, tp, uneven), dp, batch / (dp * accumulate), seq,
-                         trainer());
+  return forecast_memory(architecture, trainer(), parallelism.micro_batch(batch), seq);
 }
 
 }  // namespace tplab::cli

@@ -20,11 +20,10 @@ struct TrainSettings {
   std::string data_dtype = "auto";
   std::string algorithm = "direct";
   int64_t layers = 0, heads = 0, width = 0, block = 0;  // 0: the preset's
-  bool bias = false, sp = false, sp_regather = false, recompute = false;
-  int tp = 1, dp = 1, zero = 0;
-  bool uneven = false, special = true;
-  int64_t batch = 12, seq = 0, accumulate = 1;  // seq 0: the block
-  Schedule schedule{.decay = 0};                // 0: all steps
+  bool bias = false, special = true;
+  Parallelism parallelism;
+  int64_t batch = 12, seq = 0;    // seq 0: the block
+  Schedule schedule{.decay = 0};  // 0: all steps
   OptimizerOptions optimizer{.beta2 = 0.99};
   double dropout = 0;
   uint64_t seed = 1337;

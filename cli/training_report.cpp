@@ -218,7 +218,7 @@ std::string golden_findings(const TrainingReport& report, bool colour) {
   return runs > 0 ? text : reference_differs_text(report.reference_against, colour);
 }
 
-Json mesh_json(const TrainingMesh& mesh) {
+Json mesh_json(const Parallelism& mesh) {
   return {{"tp", mesh.tp},
           {"dp", mesh.dp},
           {"sp", mesh.sp},

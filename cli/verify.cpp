@@ -37,7 +37,7 @@ struct VerifyCommand {
   TrainingReport verify_backward(const WeightSource& source) const;
   VerifyOptions options(const Architecture& architecture) const;
   std::vector<TrainingBatch> batches(const Architecture& architecture,
-                                     const std::vector<TrainingMesh>& meshes) const;
+                                     const std::vector<Parallelism>& meshes) const;
   std::optional<Golden> golden(const Architecture& architecture) const;
   void check_sizes(int64_t B, int64_t T, const Architecture& architecture) const;
 };
@@ -107,7 +107,7 @@ std::vector<TrainingBatch> batches_of(const Golden& golden) {
 
 // The first for the gradients, then one a step.
 std::vector<TrainingBatch> VerifyCommand::batches(const Architecture& architecture,
-                                                  const std::vector<TrainingMesh>& meshes) const {
+                                                  const std::vector<Parallelism>& meshes) const {
   std::vector<TrainingBatch> all;
   const int64_t B = batch ? batch : 4, T = seq ? seq : std::min<int64_t>(architecture.context, 64);
   check_sizes(B, T, architecture);
@@ -122,9 +122,8 @@ std::vector<TrainingBatch> VerifyCommand::batches(const Architecture& architectu
 
 TrainingReport VerifyCommand::verify_backward(const WeightSource& source) const {
   TrainingVerifyOptions chosen;
-  chosen.meshes = training_meshes(tps, dps);
+  chosen.meshes = training_meshes(tps, dps, model.uneven);
   chosen.algorithm = parse_algorithm(algorithm);
-  chosen.uneven = model.uneven;
   if (!dtype.empty()) chosen.dtypes = {parse_dtype(dtype)};
   check_world({.device = machine.device, .comm = machine.comm});
   const std::optional<Golden> read = golden(source.architecture());

@@ -93,7 +93,7 @@ void Comm::call(const Post& post, const Array& in, const Array& out, Move move) 
   Recorder* const recorder = owner_.recorder();
   if (recorder) recorder->before(post, in);
   Event event;
-  event.start_ns = now_ns();
+  event.start_ns = owner_.clock().now_ns();
   if (post.op != Op::send && post.op != Op::recv) {
     ++sequence_;
     agreement_->agree(post);
@@ -108,7 +108,7 @@ void Comm::call(const Post& post, const Array& in, const Array& out, Move move) 
   event.group_size = size();
   event.elements = post.elements;
   event.payload_bytes = post.elements * size_bytes(post.dtype);
-  event.end_ns = now_ns();
+  event.end_ns = owner_.clock().now_ns();
   owner_.ledger().record(event);
   if (recorder) recorder->after(event, out);
 }

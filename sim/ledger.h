@@ -1,7 +1,6 @@
 // What a rank sent, where in the model and when: every collective is one event.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -82,11 +81,5 @@ class Ledger {
   std::vector<Event> events_;
   bool enabled_ = true;
 };
-
-inline int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 }  // namespace tplab

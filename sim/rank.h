@@ -7,9 +7,11 @@
 #include <string_view>
 #include <utility>
 
+#include "sim/clock.h"
 #include "sim/comm.h"
 #include "sim/device.h"
 #include "sim/ledger.h"
+#include "sim/mesh.h"
 #include "sim/recorder.h"
 
 namespace tplab {
@@ -28,29 +30,25 @@ struct Sighting {
 // Called on the rank's own thread, by all ranks at once.
 using Observer = std::function<void(const Sighting&, Device&)>;
 
-// Where a rank is on the mesh of dp replicas, each tp ranks: the tp index changes fastest.
-struct MeshPlace {
-  int tp_index = 0, tp = 1;
-  int dp_index = 0, dp = 1;
-};
-
 // index(), size() and comm() are those of the tensor-parallel group, so that a model does not see
 // replicas; what trains with several asks for dp_comm().
 class Rank {
  public:
-  Rank(const MeshPlace& place, std::unique_ptr<Device> device, const Observer* observer,
-       Recorder* recorder = nullptr);
+  // clock: null for the machine's.
+  Rank(const Mesh& mesh, int global_index, std::unique_ptr<Device> device, const Observer* observer,
+       Recorder* recorder = nullptr, std::unique_ptr<const Clock> clock = nullptr);
 
-  int index() const { return place_.tp_index; }
-  int size() const { return place_.tp; }
-  int dp_index() const { return place_.dp_index; }
-  int dp_size() const { return place_.dp; }
-  int global_size() const { return place_.dp * place_.tp; }
-  int global_index() const { return place_.dp_index * place_.tp + place_.tp_index; }
+  int index() const { return mesh_.tp_index(global_index_); }
+  int size() const { return mesh_.tp; }
+  int dp_index() const { return mesh_.dp_index(global_index_); }
+  int dp_size() const { return mesh_.dp; }
+  const Mesh& mesh() const { return mesh_; }
+  int global_index() const { return global_index_; }
   Device& device() { return *device_; }
   Comm& comm() { return *comm_; }
   Comm& dp_comm() { return *dp_comm_; }  // the ranks with the same index() in every replica
   Ledger& ledger() { return ledger_; }
+  const Clock& clock() const { return *clock_; }
 
   // Shows a tensor at <current site>/<name> to the run's observer; costs nothing without one.
   void show(std::string_view name, std::string_view placement, const Array& array, int fused) {
@@ -106,7 +104,8 @@ class Rank {
 
  private:
   friend class World;
-  MeshPlace place_;
+  Mesh mesh_;
+  int global_index_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Comm> comm_, dp_comm_;  // set by World before the body runs
   Ledger ledger_;
@@ -114,6 +113,7 @@ class Rank {
   Recorder* const recorder_;
   Phase phase_ = Phase::forward;
   std::atomic<const Site*> site_;
+  std::unique_ptr<const Clock> clock_;
 };
 
 }  // namespace tplab

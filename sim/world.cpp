@@ -71,24 +71,20 @@ int World::threads_per_rank() const {
 }
 
 std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body) {
-  const int tp = options_.tp, dp = options_.dp, count = ranks();
+  const Mesh mesh = options_.mesh();
+  const int count = mesh.ranks();
   const bool meta = options_.device == "meta";  // has nothing to compute that lanes could share
   const int lanes = meta ? 1 : threads_per_rank();
   assert(options_.recorders.empty() || std::ssize(options_.recorders) == count);
   const bool oversubscribed = count * lanes > available_cores();
-  const auto board = std::make_shared<Board>(count, tp, options_.timeout_s, oversubscribed);
+  const auto board = std::make_shared<Board>(mesh, options_.timeout_s, oversubscribed);
 
-  // What the ranks are made of, made before any of them runs. The rank with tp index t of replica d
-  // is d tp + t; groups are the rows and the columns of the mesh.
-  const auto group_of = [&](int first, int step, int size, Axis axis) {
-    std::vector<int> members;
-    members.reserve(static_cast<size_t>(size));
-    for (int i = 0; i < size; ++i) members.push_back(first + i * step);
-    return std::make_shared<ThreadGroup>(board, members, axis);
-  };
-  std::vector<std::shared_ptr<ThreadGroup>> rows, columns;
-  for (int d = 0; d < dp; ++d) rows.push_back(group_of(d * tp, 1, tp, Axis::tp));
-  for (int t = 0; t < tp; ++t) columns.push_back(group_of(t, tp, dp, Axis::dp));
+  // What the ranks are made of, made before any of them runs.
+  std::vector<std::shared_ptr<ThreadGroup>> replicas, columns;
+  for (int d = 0; d < mesh.dp; ++d)
+    replicas.push_back(std::make_shared<ThreadGroup>(board, mesh.tp_group(d), Axis::tp));
+  for (int t = 0; t < mesh.tp; ++t)
+    columns.push_back(std::make_shared<ThreadGroup>(board, mesh.dp_group(t), Axis::dp));
   const auto make_comm = [&](const std::shared_ptr<ThreadGroup>& group, Rank& rank) {
     auto agreement = std::make_unique<ThreadAgreement>(group, group->rank_of(rank.global_index()));
     auto transport = std::make_unique<ThreadTransport>(*agreement, rank.device());
@@ -100,7 +96,6 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
   std::vector<std::unique_ptr<Crew>> crews;
   std::vector<std::unique_ptr<Rank>> ranks;
   for (int r = 0; r < count; ++r) {
-    const MeshPlace place{.tp_index = r % tp, .tp = tp, .dp_index = r / tp, .dp = dp};
     crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
     const Observer* observer = options_.observer ? &options_.observer : nullptr;
     Recorder* const recorder =
@@ -109,10 +104,12 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
         meta ? make_meta_device(recorder) : make_cpu_device(*crews.back());
     if (auto* const times = dynamic_cast<OperationTimes*>(recorder); times && !meta)
       device = make_timed_device(std::move(device), *times);
-    ranks.push_back(std::make_unique<Rank>(place, std::move(device), observer, recorder));
+    std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(r) : nullptr;
+    ranks.push_back(
+        std::make_unique<Rank>(mesh, r, std::move(device), observer, recorder, std::move(clock)));
     Rank& rank = *ranks.back();
-    rank.comm_ = make_comm(rows[static_cast<size_t>(r / tp)], rank);
-    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(r % tp)], rank);
+    rank.comm_ = make_comm(replicas[static_cast<size_t>(mesh.dp_index(r))], rank);
+    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(mesh.tp_index(r))], rank);
     board->watch(r, rank);
   }
 

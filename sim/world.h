@@ -25,7 +25,11 @@ struct WorldOptions {
   double timeout_s = 300;                 // a rank that keeps its peers waiting longer is an error
   Observer observer = {};                 // shown every watched tensor
   std::vector<Recorder*> recorders = {};  // one a rank, by global index; or none
-  CommBreakage comm_breakage = {};        // none
+  // Makes the clock of the rank with this global index; empty for the machine's.
+  std::function<std::unique_ptr<const Clock>(int rank)> make_clock = {};
+  CommBreakage comm_breakage = {};  // none
+
+  Mesh mesh() const { return {.tp = tp, .dp = dp}; }
 };
 
 // What one rank left behind.
@@ -91,7 +95,7 @@ class World {
     return ran;
   }
 
-  int ranks() const { return options_.dp * options_.tp; }
+  int ranks() const { return options_.mesh().ranks(); }
   int threads_per_rank() const;
 
  private:

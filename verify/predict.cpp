@@ -7,6 +7,7 @@
 #include "model/flat_layout.h"
 #include "model/training/data_parallel.h"
 #include "sim/algorithms.h"
+#include "sim/mesh.h"
 
 namespace tplab {
 
@@ -15,8 +16,11 @@ namespace {
 // Writes down one rank's events; a group of one has none.
 class Script {
  public:
-  Script(int tp, int tp_index, int dp, int dp_index, Algorithm algorithm)
-      : sizes_{tp, dp}, indices_{tp_index, dp_index}, algorithm_(algorithm) {}
+  // Of the rank with this global index.
+  Script(const Mesh& mesh, int rank, Algorithm algorithm)
+      : sizes_{mesh.tp, mesh.dp},
+        indices_{mesh.tp_index(rank), mesh.dp_index(rank)},
+        algorithm_(algorithm) {}
 
   Phase phase = Phase::forward;
 
@@ -38,8 +42,9 @@ class Script {
 // A training step, put together from its parts in the order of the network.
 class StepScript : public Script {
  public:
-  StepScript(const ShardPlan& plan, const StepShape& shape, int dp_index, int tp_index)
-      : Script(plan.tp(), tp_index, shape.dp, dp_index, shape.algorithm),
+  StepScript(const ShardPlan& plan, const Parallelism& how, const StepShape& shape, int rank)
+      : Script(how.mesh(), rank, shape.algorithm),
+        how_(how),
         shape_(shape),
         layers_(plan.architecture().layers()),
         stream_(shape.batch * shape.length * plan.architecture().width) {}
@@ -48,7 +53,7 @@ class StepScript : public Script {
     phase = Phase::forward;
     on_stream("embed", Op::all_reduce);
     for (int64_t i = 0; i < layers_; ++i) block_forward(i);
-    if (shape_.sp) on_stream("head", Op::all_gather);
+    if (how_.sp) on_stream("head", Op::all_gather);
     for (int i = 0; i < 3; ++i)
       expect(Axis::tp, "head/loss", Op::all_reduce, shape_.batch * shape_.length, shape_.dtype);
   }
@@ -57,14 +62,14 @@ class StepScript : public Script {
     phase = Phase::backward;
     read_backward("head");
     for (int64_t i = layers_ - 1; i >= 0; --i) {
-      if (shape_.recompute) block_forward(i);
+      if (how_.recompute) block_forward(i);
       for (const char* part : {"mlp", "attn"}) {
         const std::string site = fmt::format("block {}/{}", i, part);
-        if (shape_.sp) on_stream(site, Op::all_gather);  // of what was written, by reduce-scatter
+        if (how_.sp) on_stream(site, Op::all_gather);  // of what was written, by reduce-scatter
         read_backward(site);
       }
     }
-    if (shape_.sp) on_stream("embed", Op::all_gather);
+    if (how_.sp) on_stream("embed", Op::all_gather);
   }
 
  private:
@@ -74,49 +79,52 @@ class StepScript : public Script {
   void block_forward(int64_t i) {
     for (const char* part : {"attn", "mlp"}) {
       const std::string site = fmt::format("block {}/{}", i, part);
-      if (shape_.sp) on_stream(site, Op::all_gather);
-      on_stream(site, shape_.sp ? Op::reduce_scatter : Op::all_reduce);
+      if (how_.sp) on_stream(site, Op::all_gather);
+      on_stream(site, how_.sp ? Op::reduce_scatter : Op::all_reduce);
     }
   }
   void read_backward(const std::string& site) {
-    if (shape_.sp && shape_.regather) on_stream(site, Op::all_gather);
-    on_stream(site, shape_.sp ? Op::reduce_scatter : Op::all_reduce);
+    if (how_.sp && how_.regather) on_stream(site, Op::all_gather);
+    on_stream(site, how_.sp ? Op::reduce_scatter : Op::all_reduce);
   }
 
+  const Parallelism& how_;
   const StepShape& shape_;
   int64_t layers_, stream_;
 };
 
 }  // namespace
 
-std::vector<PredictedEvent> predict_forward(const ShardPlan& plan, int64_t batch, int64_t length,
-                                            DType dtype, Algorithm algorithm, int rank) {
-  Script script(plan.tp(), rank, 1, 0, algorithm);
-  const int64_t stream = batch * length * plan.architecture().width;
+std::vector<PredictedEvent> predict_forward(const ShardPlan& plan, const StepShape& shape,
+                                            int tp_index) {
+  Script script({.tp = plan.tp()}, tp_index, shape.algorithm);
+  const DType dtype = shape.dtype;
+  const int64_t tokens = shape.batch * shape.length;
+  const int64_t stream = tokens * plan.architecture().width;
   script.expect(Axis::tp, "embed", Op::all_reduce, stream, dtype);
   for (int64_t i = 0; i < plan.architecture().layers(); ++i) {
     script.expect(Axis::tp, fmt::format("block {}/attn", i), Op::all_reduce, stream, dtype);
     script.expect(Axis::tp, fmt::format("block {}/mlp", i), Op::all_reduce, stream, dtype);
   }
-  script.expect(Axis::tp, "head", Op::all_gather, batch * length * plan.padded_vocab(), dtype);
+  script.expect(Axis::tp, "head", Op::all_gather, tokens * plan.padded_vocab(), dtype);
   return std::move(script).events();
 }
 
-std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const StepShape& shape,
-                                         int dp_index, int tp_index) {
-  StepScript script(plan, shape, dp_index, tp_index);
-  for (int64_t i = 0; i < shape.micro_batches; ++i) {
+std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const Parallelism& how,
+                                         const StepShape& shape, int rank) {
+  StepScript script(plan, how, shape, rank);
+  for (int64_t i = 0; i < how.accumulation; ++i) {
     script.forward();
     script.backward();
   }
   script.phase = Phase::backward;
   script.expect(Axis::dp, "mean loss", Op::all_reduce, 1, DType::f64);
-  const FlatLayout layout(plan, tp_index, shape.dp);
-  if (shape.sp)
+  const FlatLayout layout(plan, how.mesh().tp_index(rank), how.dp);
+  if (how.sp)
     script.expect(Axis::tp, "small gradients", Op::all_reduce,
                   layout.range(Region::whole_vectors).size(), shape.dtype);
   const int64_t count = layout.count(), bucket = kBucketBytes / size_bytes(shape.dtype);
-  if (shape.zero == 2) {
+  if (how.zero == Zero::gradients) {
     script.expect(Axis::dp, "replicas", Op::reduce_scatter, count, shape.dtype);
   } else {
     for (int64_t begin = 0; begin < count; begin += bucket)
@@ -125,8 +133,9 @@ std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const StepShape&
   }
   script.phase = Phase::optimizer;
   script.expect(Axis::tp, "norm", Op::all_reduce, 1, DType::f64);
-  if (shape.zero == 2) script.expect(Axis::dp, "norm", Op::all_reduce, 1, DType::f64);
-  if (shape.zero > 0) script.expect(Axis::dp, "replicas", Op::all_gather, count, shape.dtype);
+  if (how.zero == Zero::gradients) script.expect(Axis::dp, "norm", Op::all_reduce, 1, DType::f64);
+  if (how.zero != Zero::none)
+    script.expect(Axis::dp, "replicas", Op::all_gather, count, shape.dtype);
   return std::move(script).events();
 }
 

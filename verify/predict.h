@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "model/parallelism.h"
 #include "model/shard_plan.h"
 #include "sim/ledger.h"
 
@@ -21,24 +22,20 @@ struct PredictedEvent {
   int64_t wire_bytes;     // that this rank sends, by the algorithm's formula
 };
 
-// A forward pass over tokens [B, T] that gathers the logits of every position: at tp > 1, in order,
-// an all-reduce of [B, T, C] for the embedding, two a block (Shoeybi et al. 2019, figure 4), and an
-// all-gather of the padded logits. Nothing at tp 1.
-std::vector<PredictedEvent> predict_forward(const ShardPlan& plan, int64_t batch, int64_t length,
-                                            DType dtype, Algorithm algorithm, int rank);
-
-// What a training step does, as far as its communication depends on it.
+// What one replica computes at once.
 struct StepShape {
-  int dp = 1;
-  int64_t batch = 1, length = 1;  // of one micro-batch of one replica: [B, T]
-  int64_t micro_batches = 1;
-  bool sp = false, regather = false, recompute = false;
-  int zero = 0;  // stage
+  int64_t batch = 1, length = 1;  // of one micro-batch: [B, T]
   DType dtype = DType::f32;
   Algorithm algorithm = Algorithm::direct;
 };
 
-// One optimizer step, in order, of the rank at (dp_index, tp_index). With S = B T C and L layers:
+// A forward pass that gathers the logits of every position: at tp > 1, in order, an all-reduce of
+// [B, T, C] for the embedding, two a block (Shoeybi et al. 2019, figure 4), and an all-gather of
+// the padded logits. Nothing at tp 1.
+std::vector<PredictedEvent> predict_forward(const ShardPlan& plan, const StepShape& shape,
+                                            int tp_index);
+
+// One optimizer step, in order, of the rank with this global index. With S = B T C and L layers:
 //   forward   TP: 1 + 2 L all-reduces of S.   SP: 1 all-reduce of S (the embedding, which is then
 //             split), 2 L + 1 all-gathers and 2 L reduce-scatters of S.   Both: 3 all-reduces of
 //             B T for the loss
@@ -49,8 +46,8 @@ struct StepShape {
 //   dp        an all-reduce of the loss; the gradients, in buckets, or a reduce-scatter (ZeRO 2)
 //   optimizer the norm: a scalar all-reduce over tp, and over dp for ZeRO 2; ZeRO: an all-gather
 //   source: Korthikanti et al. 2022, section 4.2.2; Rajbhandari et al. 2020, section 7
-std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const StepShape& shape,
-                                         int dp_index, int tp_index);
+std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const Parallelism& how,
+                                         const StepShape& shape, int rank);
 
 // The first way in which the counted events differ from the predicted ones, as a sentence; empty
 // if they agree in number, order, site, phase, group, operation, size and bytes sent.

@@ -306,8 +306,12 @@ void add_held_by_no_rank(Report& report) {
 void check_counts(const ShardPlan& plan, const VerifyOptions& options, RunResult& run) {
   for (int rank = 0; rank < run.tp && run.disagreement.empty(); ++rank) {
     const std::string difference =
-        first_disagreement(predict_forward(plan, options.tokens.batch, options.tokens.length,
-                                           run.dtype, options.algorithm, rank),
+        first_disagreement(predict_forward(plan,
+                                           {.batch = options.tokens.batch,
+                                            .length = options.tokens.length,
+                                            .dtype = run.dtype,
+                                            .algorithm = options.algorithm},
+                                           rank),
                            run.forward[static_cast<size_t>(rank)]);
     if (!difference.empty()) run.disagreement = fmt::format("rank {}, {}", rank, difference);
   }

@@ -45,17 +45,14 @@ Flat on_host(Device& device, const Array& x) {
   return values;
 }
 
-TrainerOptions trainer_options(const TrainingMesh& mesh, DType dtype, const TrainRecipe& r) {
+TrainerOptions trainer_options(const Parallelism& mesh, DType dtype, const TrainRecipe& r) {
   return {.dtype = dtype,
           .optimizer = {.beta1 = r.beta1,
                         .beta2 = r.beta2,
                         .eps = r.eps,
                         .weight_decay = r.weight_decay,
                         .grad_clip = r.grad_clip},
-          .zero = parse_zero(mesh.zero),
-          .sp = mesh.sp,
-          .sp_regather = mesh.regather,
-          .recompute = mesh.recompute};
+          .parallelism = mesh};
 }
 
 // A step that met a NaN: what the gradients were may say why. Rethrows what is no such thing.
@@ -72,9 +69,9 @@ std::string why_no_step(const std::exception_ptr& failed,
   }
 }
 
-TrainingTrace run_training(const WeightSource& source, const ShardPlan& plan,
-                           const TrainingVerifyOptions& options, TrainingRun& run) {
-  const TrainingMesh& mesh = run.mesh;
+TrainingTrace run_training(const WeightSource& source, const TrainingVerifyOptions& options,
+                           TrainingRun& run) {
+  const Parallelism& mesh = run.mesh;
   const WeightSource& weights = options.model_weights ? *options.model_weights : source;
   const TrainerFactory make = options.make_trainer ? options.make_trainer : make_trainer;
   Capture capture(mesh.tp);
@@ -86,8 +83,7 @@ TrainingTrace run_training(const WeightSource& source, const ShardPlan& plan,
   std::exception_ptr failed;
   auto [results, records] = world.try_run<RankTraining>(
       [&](Rank& rank, RankTraining& result) {
-        const auto trainer =
-            make(rank, weights, plan, trainer_options(mesh, run.dtype, options.recipe));
+        const auto trainer = make(rank, weights, trainer_options(mesh, run.dtype, options.recipe));
         const TrainingBatch& first = options.batches[0];
         result.loss = trainer->gradients(first.tokens, first.targets);
         result.gradients = on_host(rank.device(), trainer->parameters().gradients);
@@ -221,19 +217,14 @@ void compare_run(const ShardPlan& plan, const TrainingTrace& trace, const Judge&
 void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options,
                   const TrainingTrace& trace, TrainingRun& run) {
   if (options.batches.size() < 2 || !trace.stopped.empty()) return;
-  const TrainingMesh& mesh = run.mesh;
-  const StepShape shape{.dp = mesh.dp,
-                        .batch = options.batches[1].tokens.batch / mesh.dp,
-                        .length = options.batches[1].tokens.length,
-                        .sp = mesh.sp,
-                        .regather = mesh.regather,
-                        .recompute = mesh.recompute,
-                        .zero = mesh.zero,
+  const Tokens& tokens = options.batches[1].tokens;
+  const StepShape shape{.batch = run.mesh.micro_batch(tokens.batch),
+                        .length = tokens.length,
                         .dtype = run.dtype,
                         .algorithm = options.algorithm};
-  for (int g = 0; g < mesh.dp * mesh.tp && run.disagreement.empty(); ++g) {
-    const std::string difference = first_disagreement(
-        predict_step(plan, shape, g / mesh.tp, g % mesh.tp), trace.events[static_cast<size_t>(g)]);
+  for (int g = 0; g < run.mesh.mesh().ranks() && run.disagreement.empty(); ++g) {
+    const std::string difference = first_disagreement(predict_step(plan, run.mesh, shape, g),
+                                                      trace.events[static_cast<size_t>(g)]);
     if (!difference.empty()) run.disagreement = fmt::format("rank {}, {}", g, difference);
   }
   if (!run.disagreement.empty() && !run.finding)
@@ -246,11 +237,10 @@ void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options,
 // each draw of it with 4 between two steps, errors and bounds are 3, and 2 stay; a replica trains
 // with 4 and shows 2. Of activations, the reference keeps all of a batch, and after it the ranks
 // together do.
-void check_training_memory(const Architecture& architecture,
-                           const std::vector<TrainingMesh>& meshes, const Shape& batch,
-                           int64_t batches) {
+void check_training_memory(const Architecture& architecture, const std::vector<Parallelism>& meshes,
+                           const Shape& batch, int64_t batches) {
   int dp = 1;
-  for (const TrainingMesh& mesh : meshes) dp = std::max(dp, mesh.dp);
+  for (const Parallelism& mesh : meshes) dp = std::max(dp, mesh.dp);
   const double draws = batches > 2 ? draws_for(architecture, batch[0] * batch[1]) : 0;
   const double numbers = std::max(5 + 4 * draws + 3 + 2, 2.0 + 6 * dp);
   require_memory(
@@ -268,21 +258,14 @@ void check_training_memory(const Architecture& architecture,
                  "use fewer or shorter sequences, or fewer steps");
 }
 
-std::string TrainingMesh::text() const {
-  std::string text = fmt::format("tp {}, dp {}", tp, dp);
-  if (sp) text += regather ? ", SP, gathered again" : ", SP";
-  if (recompute) text += ", recompute";
-  if (zero > 0) text += fmt::format(", ZeRO {}", zero);
-  return text;
-}
-
-std::vector<TrainingMesh> training_meshes(const std::vector<int>& tps,
-                                          const std::vector<int>& dps) {
-  std::vector<TrainingMesh> meshes;
+std::vector<Parallelism> training_meshes(const std::vector<int>& tps, const std::vector<int>& dps,
+                                         bool uneven) {
+  std::vector<Parallelism> meshes;
   for (int tp : tps) {
     for (int dp : dps) {
-      for (int zero = 0; zero <= (dp > 1 ? 2 : 0); ++zero) {
-        TrainingMesh mesh{.tp = tp, .dp = dp, .zero = zero};
+      for (const Zero zero : {Zero::none, Zero::states, Zero::gradients}) {
+        if (dp == 1 && zero != Zero::none) continue;
+        Parallelism mesh{.tp = tp, .dp = dp, .uneven = uneven, .zero = zero};
         meshes.push_back(mesh);
         if (tp == 1) continue;
         mesh.sp = true;
@@ -291,7 +274,7 @@ std::vector<TrainingMesh> training_meshes(const std::vector<int>& tps,
         meshes.push_back(mesh);
       }
     }
-    meshes.push_back({.tp = tp, .recompute = true});
+    meshes.push_back({.tp = tp, .recompute = true, .uneven = uneven});
   }
   return meshes;
 }
@@ -305,17 +288,16 @@ bool TrainingReport::good() const {
 namespace {
 
 // Those over whose ranks and replicas every batch divides; the others are left out.
-std::vector<TrainingMesh> meshes_that_fit(const WeightSource& source,
-                                          const TrainingVerifyOptions& options,
-                                          std::vector<LeftOut>& left_out) {
-  std::vector<TrainingMesh> fit;
+std::vector<Parallelism> meshes_that_fit(const WeightSource& source,
+                                         const TrainingVerifyOptions& options,
+                                         std::vector<LeftOut>& left_out) {
+  std::vector<Parallelism> fit;
   std::optional<Error> refusal;
-  for (const TrainingMesh& mesh : options.meshes) {
-    (void)ShardPlan(source.architecture(), mesh.tp, options.uneven);
+  for (const Parallelism& mesh : options.meshes) {
+    check_shares(source.architecture(), mesh.tp, mesh.uneven);
     try {
       for (const TrainingBatch& batch : options.batches)
-        check_batch(batch.tokens.batch, batch.tokens.length, mesh.tp, mesh.dp,
-                    trainer_options(mesh, DType::f64, options.recipe));
+        mesh.check_batch(batch.tokens.batch, batch.tokens.length);
       fit.push_back(mesh);
     } catch (const Error& error) {
       left_out.push_back({mesh, error.problem()});
@@ -333,7 +315,7 @@ TrainingReport verify_training(const WeightSource& source, const TrainingVerifyO
   TrainingReport report;
   report.architecture = source.architecture();
   report.source = source.description();
-  const std::vector<TrainingMesh> meshes = meshes_that_fit(source, options, report.left_out);
+  const std::vector<Parallelism> meshes = meshes_that_fit(source, options, report.left_out);
   const Tokens& tokens = options.batches[0].tokens;
   check_training_memory(source.architecture(), meshes, tokens.shape(), std::ssize(options.batches));
   if (options.golden) require_compared(*options.golden, {.training = true});
@@ -358,13 +340,13 @@ TrainingReport verify_training(const WeightSource& source, const TrainingVerifyO
         report.reference_against.push_back(a);
   }
   for (DType dtype : options.dtypes) {
-    for (const TrainingMesh& mesh : meshes) {
+    for (const Parallelism& mesh : meshes) {
       progress(fmt::format("{}, {}", mesh.text(), name(dtype)));
       TrainingRun& run = report.runs.emplace_back();
       run.mesh = mesh;
       run.dtype = dtype;
-      const ShardPlan plan(source.architecture(), mesh.tp, options.uneven);
-      const TrainingTrace trace = run_training(source, plan, options, run);
+      const ShardPlan plan(source.architecture(), mesh.tp, mesh.uneven);
+      const TrainingTrace trace = run_training(source, options, run);
       compare_run(plan, trace, {truth, options.golden, run});
       check_counts(plan, options, trace, run);
     }

@@ -17,19 +17,12 @@
 
 namespace tplab {
 
-// One way to spread a training step over ranks.
-struct TrainingMesh {
-  int tp = 1, dp = 1;
-  bool sp = false, regather = false, recompute = false;
-  int zero = 0;
-  std::string text() const;  // "tp 2, dp 2, SP, ZeRO 1"
-};
-
 // Every sensible combination: SP off, on and gathering again where tp > 1; ZeRO where dp > 1.
-std::vector<TrainingMesh> training_meshes(const std::vector<int>& tps, const std::vector<int>& dps);
+std::vector<Parallelism> training_meshes(const std::vector<int>& tps, const std::vector<int>& dps,
+                                         bool uneven = false);
 
 struct TrainingRun {
-  TrainingMesh mesh;
+  Parallelism mesh;
   DType dtype = DType::f64;
   // Under the names of TrainingTruth. `replicas_identical`: over all ranks that hold the same part.
   std::vector<SiteResult> results;
@@ -45,7 +38,7 @@ struct TrainingRun {
 
 // A mesh that could not run, and why.
 struct LeftOut {
-  TrainingMesh mesh;
+  Parallelism mesh;
   std::string why;
 };
 
@@ -62,17 +55,16 @@ struct TrainingReport {
 };
 
 // What a test may replace: the trainer of one rank.
-using TrainerFactory = std::function<std::unique_ptr<Trainer>(
-    Rank&, const WeightSource&, const ShardPlan&, const TrainerOptions&)>;
+using TrainerFactory =
+    std::function<std::unique_ptr<Trainer>(Rank&, const WeightSource&, const TrainerOptions&)>;
 
 struct TrainingVerifyOptions {
-  std::vector<TrainingMesh> meshes;
+  std::vector<Parallelism> meshes;
   std::vector<DType> dtypes = {DType::f64, DType::f32};
   std::vector<TrainingBatch> batches;  // the first for the gradients, then one a step
   TrainRecipe recipe = {1e-3, 0.9, 0.99, 1e-8, 0.1, 1.0};
   const Golden* golden = nullptr;  // whose batches these are
   Algorithm algorithm = Algorithm::direct;
-  bool uneven = false;  // of what does not divide by tp, some ranks have more
   std::function<void(const std::string& what, double done)> progress = {};
   // Seams for tests: break the weights, the collectives or the trainer, and not the model.
   const WeightSource* model_weights = nullptr;
@@ -83,9 +75,8 @@ struct TrainingVerifyOptions {
 // Throws Error(unavailable) if the parameters, or every site of a batch, of which there are
 // `batches`, are more than this machine's memory. verify_training() calls it; so may whoever draws
 // the batches.
-void check_training_memory(const Architecture& architecture,
-                           const std::vector<TrainingMesh>& meshes, const Shape& batch,
-                           int64_t batches);
+void check_training_memory(const Architecture& architecture, const std::vector<Parallelism>& meshes,
+                           const Shape& batch, int64_t batches);
 
 // Runs the reference once and the model on every mesh in every dtype. A difference is a result, not
 // an exception. A mesh over whose ranks or replicas the batches do not divide is left out. Throws

@@ -65,14 +65,13 @@ Scheme refused(std::string name, const std::string& why) {
 
 // What each rank's ledger has, and the most of any.
 Scheme counted(const std::string& name, const WeightSource& source, StepOptions options, bool sp) {
-  options.trainer.sp = sp;
-  options.trainer.sp_regather = sp && options.trainer.sp_regather;
+  options.parallelism.sp = sp;
+  options.parallelism.regather = sp && options.parallelism.regather;
   Scheme scheme{.name = name, .counted = true};
   try {
     complete(options, source.architecture());
-    const ShardPlan plan(source.architecture(), options.tp, options.uneven);
-    const StepOnMeta run = step_on_meta(source, plan, options);
-    check_same_plan(plan, run);
+    const StepOnMeta run = step_on_meta(source, options);
+    check_same_plan(options.plan(source.architecture()), run);
     std::vector<RankPhases> ranks;
     for (const RankRecord& rank : run.records) {
       ranks.emplace_back();
@@ -83,8 +82,9 @@ Scheme counted(const std::string& name, const WeightSource& source, StepOptions 
       }
     }
     scheme.phases = busiest(ranks);
-    scheme.activation_bytes =
-        training_memory(plan, 1, options.micro_batch(), options.seq, options.trainer).activations;
+    scheme.activation_bytes = training_memory(source.architecture(), options.trainer(),
+                                              options.micro_batch(), options.seq)
+                                  .activations;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::usage) throw;
     return refused(name, error.problem());
@@ -117,11 +117,11 @@ int64_t Scheme::wire_bytes() const {
 }
 
 Scheme pipeline_scheme(const Architecture& c, const StepOptions& options) {
-  const int n = options.tp;
+  const int n = options.parallelism.tp;
   if (c.layers() % n != 0)
     fail(fmt::format("{} layers do not divide into {} stages", c.layers(), n), "use another --tp");
-  const int64_t m = options.trainer.accumulation;
-  const DType dtype = options.trainer.dtype;
+  const int64_t m = options.parallelism.accumulation;
+  const DType dtype = options.dtype;
   const int64_t message = options.micro_batch() * options.seq * c.width * size_bytes(dtype);
   const Algorithm algorithm = options.algorithm;
   std::vector<RankPhases> stages(static_cast<size_t>(n));
@@ -139,12 +139,12 @@ Scheme pipeline_scheme(const Architecture& c, const StepOptions& options) {
   Scheme scheme{.name = "pipeline", .phases = busiest(stages)};
   Architecture stage = c;
   stage.blocks.resize(static_cast<size_t>(c.layers() / n));
-  TrainerOptions trainer = options.trainer;
-  trainer.sp = trainer.sp_regather = false;
+  const TrainerOptions trainer{
+      .dtype = dtype,
+      .parallelism = {.recompute = options.parallelism.recompute, .accumulation = m}};
   // Of the last stage, which has the logits too; a stage keeps what all micro-batches left.
   scheme.activation_bytes =
-      m * training_memory(ShardPlan(stage, 1), 1, options.micro_batch(), options.seq, trainer)
-              .activations;
+      m * training_memory(stage, trainer, options.micro_batch(), options.seq).activations;
   scheme.note = fmt::format("idle {:.0f} % of the time, waiting for other stages",
                             100.0 * (n - 1) / static_cast<double>(m + n - 1));
   if (n > 1 && c.tied_head)
@@ -155,26 +155,26 @@ Scheme pipeline_scheme(const Architecture& c, const StepOptions& options) {
 }
 
 Scheme naive_scheme(const Architecture& c, const StepOptions& options) {
-  const int n = options.tp;
+  const int n = options.parallelism.tp;
   for (const auto& [what, size] :
        {std::pair{"width", c.width}, {"MLP's width", first_mlp(c).width}})
     if (size % n != 0)
       fail(fmt::format("the {} {} does not divide by {}", what, size, n), "use another --tp");
   Scheme scheme{.name = "naive"};
   if (n == 1) return scheme;
-  const int64_t m = options.trainer.accumulation;
+  const int64_t m = options.parallelism.accumulation;
   const int64_t tokens = options.micro_batch() * options.seq;
   const int64_t multiple = int64_t{64} * n;  // as ShardPlan pads
   const int64_t padded_vocab = (c.vocabulary + multiple - 1) / multiple * multiple;
   std::vector<RankPhases> ranks(static_cast<size_t>(n));
   const auto call = [&](Phase phase, Op op, int64_t elements, int64_t times) {
-    add(all_of(ranks), {phase, op, elements, times}, options.algorithm, options.trainer.dtype);
+    add(all_of(ranks), {phase, op, elements, times}, options.algorithm, options.dtype);
   };
   using enum Phase;
   for (const int64_t features : {3 * c.width, c.width, first_mlp(c).width, c.width}) {
     call(forward, Op::all_gather, tokens * features, m * c.layers());
     call(backward, Op::reduce_scatter, tokens * features, m * c.layers());
-    if (options.trainer.recompute)
+    if (options.parallelism.recompute)
       call(backward, Op::all_gather, tokens * features, m * c.layers());
   }
   call(forward, Op::all_reduce, tokens * c.width, m);
@@ -191,15 +191,16 @@ Comparison compare_schemes(const WeightSource& source, StepOptions options, std:
   const Architecture& architecture = source.architecture();
   // What fits no scheme is refused here: at tp 1 nothing is split.
   StepOptions whole = options;
-  whole.tp = 1;
-  whole.trainer.sp = whole.trainer.sp_regather = false;
+  whole.parallelism.tp = 1;
+  whole.parallelism.sp = whole.parallelism.regather = false;
   complete(whole, architecture);
   options.batch = whole.batch;
   options.seq = whole.seq;
-  check_world({.tp = options.tp});
+  const int ranks = options.parallelism.tp;
+  check_world({.tp = ranks});
   Comparison comparison{
-      .model = std::move(model), .step = describe(whole), .ranks = options.tp, .schemes = {}};
-  comparison.step = fmt::format("training step on {} ranks{}", options.tp,
+      .model = std::move(model), .step = describe(whole), .ranks = ranks, .schemes = {}};
+  comparison.step = fmt::format("training step on {} ranks{}", ranks,
                                 comparison.step.substr(comparison.step.find(", dp 1") + 6));
   comparison.schemes = {
       counted("TP", source, options, false), counted("TP + SP", source, options, true),

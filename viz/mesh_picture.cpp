@@ -118,7 +118,7 @@ class MeshDrawing {
   void frame(const MeshGroup& group, double reach);
   void tables();
   Box box_of(int rank) const {
-    const int column = rank % picture_.tp, row = rank / picture_.tp;
+    const int column = picture_.mesh.tp_index(rank), row = picture_.mesh.dp_index(rank);
     return {x0_ + (kCell + kBetween) * column, y0_ + (kCellHeight + kBetween) * row, kCell,
             kCellHeight};
   }
@@ -157,8 +157,8 @@ void MeshDrawing::frame(const MeshGroup& group, double reach) {
 
 void MeshDrawing::grid() {
   for (const MeshGroup& group : picture_.groups) frame(group, group.axis == Axis::tp ? 6 : 3);
-  for (int rank = 0; rank < picture_.tp * picture_.dp; ++rank) {
-    const int tp_index = rank % picture_.tp, dp_index = rank / picture_.tp;
+  for (int rank = 0; rank < picture_.mesh.ranks(); ++rank) {
+    const int tp_index = picture_.mesh.tp_index(rank), dp_index = picture_.mesh.dp_index(rank);
     graph_.add(
         {.id = fmt::format("rank {}", rank),
          .rows = {{{fmt::format("{}", rank), "", true}}},
@@ -178,7 +178,7 @@ void MeshDrawing::grid() {
 }
 
 void MeshDrawing::tables() {
-  double y = box_of(picture_.tp * picture_.dp - 1).y + kCellHeight + 24;
+  double y = box_of(picture_.mesh.ranks() - 1).y + kCellHeight + 24;
   size_t number = 0;
   for (const Alike& kind : alike(picture_)) {
     const MeshGroup& group = kind.first();
@@ -209,7 +209,8 @@ void MeshDrawing::tables() {
 }
 
 MeshDrawing::MeshDrawing(const MeshPicture& picture) : picture_(picture) {
-  graph_.title = fmt::format("{}: mesh, tp {}, dp {}", picture.model, picture.tp, picture.dp);
+  graph_.title =
+      fmt::format("{}: mesh, tp {}, dp {}", picture.model, picture.mesh.tp, picture.mesh.dp);
   text("title", picture.model, 0, 0, true);
   text("step", picture.step, 0, kLine, false);
   grid();
@@ -221,14 +222,14 @@ MeshDrawing::MeshDrawing(const MeshPicture& picture) : picture_(picture) {
 std::string grid_text(const MeshPicture& picture, const TextStyle& style) {
   constexpr int kAtOnce = 16;  // columns, of 4 characters
   std::string text;
-  for (int first = 0; first < picture.tp; first += kAtOnce) {
-    const int last = std::min(picture.tp, first + kAtOnce);
+  for (int first = 0; first < picture.mesh.tp; first += kAtOnce) {
+    const int last = std::min(picture.mesh.tp, first + kAtOnce);
     text += "      ";
     for (int t = first; t < last; ++t) text += fmt::format("{:>4}", fmt::format("t{}", t));
-    for (int d = 0; d < picture.dp; ++d) {
+    for (int d = 0; d < picture.mesh.dp; ++d) {
       text += fmt::format("\n  d{:<2} {}", d, style.unicode ? "│" : "|");
       for (int t = first; t < last; ++t)
-        text += ink(fmt::format("{:>4}", d * picture.tp + t), Ink::bold, style.colour);
+        text += ink(fmt::format("{:>4}", picture.mesh.rank(d, t)), Ink::bold, style.colour);
       text += style.unicode ? " │" : " |";
     }
     text += "\n";
@@ -242,24 +243,18 @@ MeshPicture mesh_picture(const std::vector<RankRecord>& ranks, const StepOptions
                          std::string model) {
   MeshPicture picture{.model = std::move(model),
                       .step = describe(options),
-                      .tp = options.tp,
-                      .dp = options.dp,
+                      .mesh = options.parallelism.mesh(),
                       .groups = {}};
-  if (ranks.size() != static_cast<size_t>(options.tp) * static_cast<size_t>(options.dp))
-    throw Error(ErrorKind::run,
-                fmt::format("a mesh of {} x {} is drawn, and {} ranks ran", options.dp, options.tp,
-                            ranks.size()),
-                "draw the mesh that the run was made on");
-  for (int d = 0; d < options.dp && options.tp > 1; ++d) {
-    MeshGroup group{.axis = Axis::tp, .ranks = {}};
-    for (int t = 0; t < options.tp; ++t) group.ranks.push_back(d * options.tp + t);
-    picture.groups.push_back(std::move(group));
-  }
-  for (int t = 0; t < options.tp && options.dp > 1; ++t) {
-    MeshGroup group{.axis = Axis::dp, .ranks = {}};
-    for (int d = 0; d < options.dp; ++d) group.ranks.push_back(d * options.tp + t);
-    picture.groups.push_back(std::move(group));
-  }
+  const Mesh& mesh = picture.mesh;
+  if (std::ssize(ranks) != mesh.ranks())
+    throw Error(
+        ErrorKind::run,
+        fmt::format("a mesh of {} x {} is drawn, and {} ranks ran", mesh.dp, mesh.tp, ranks.size()),
+        "draw the mesh that the run was made on");
+  for (int d = 0; d < mesh.dp && mesh.tp > 1; ++d)
+    picture.groups.push_back({.axis = Axis::tp, .ranks = mesh.tp_group(d)});
+  for (int t = 0; t < mesh.tp && mesh.dp > 1; ++t)
+    picture.groups.push_back({.axis = Axis::dp, .ranks = mesh.dp_group(t)});
   for (MeshGroup& group : picture.groups) count(group, ranks);
   return picture;
 }

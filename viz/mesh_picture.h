@@ -27,7 +27,7 @@ struct MeshGroup {
 
 struct MeshPicture {
   std::string model, step;  // how people call them
-  int tp, dp;
+  Mesh mesh;
   std::vector<MeshGroup> groups;  // tp groups, then dp groups; none of a single rank
 };
 

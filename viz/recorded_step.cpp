@@ -22,7 +22,7 @@ struct StepData {
 };
 
 StepData draw(const StepOptions& options, const Architecture& architecture) {
-  const RandomStream stream(options.trainer.seed, "step tokens");
+  const RandomStream stream(options.seed, "step tokens");
   const auto count = static_cast<uint64_t>(options.batch * options.seq);
   StepData data{{options.batch, options.seq, {}}, {}};
   data.tokens.ids.reserve(count);
@@ -43,8 +43,8 @@ Tokens part_of_replica(const Tokens& all, int dp, int dp_index) {
 }
 
 WorldOptions world(const StepOptions& options, const char* device) {
-  return {.tp = options.tp,
-          .dp = options.dp,
+  return {.tp = options.parallelism.tp,
+          .dp = options.parallelism.dp,
           .device = device,
           .comm = options.comm,
           .algorithm = options.algorithm};
@@ -53,14 +53,15 @@ WorldOptions world(const StepOptions& options, const char* device) {
 // A rank's model, loaded, as something that takes steps.
 using TakeStep = std::function<void(int64_t step)>;
 
-TakeStep load(Rank& rank, const WeightSource& source, const ShardPlan& plan,
-              const StepOptions& options, const StepData& data) {
+TakeStep load(Rank& rank, const WeightSource& source, const StepOptions& options,
+              const StepData& data) {
   if (options.forward_only) {
-    const auto network = std::make_shared<const Network>(rank, source, plan, options.trainer.dtype);
+    const auto network = std::make_shared<const Network>(
+        rank, source, options.plan(source.architecture()), options.dtype);
     const Tokens mine = part_of_replica(data.tokens, rank.dp_size(), rank.dp_index());
     return [network, mine](int64_t) { (void)network->forward(mine); };
   }
-  const std::shared_ptr<Trainer> trainer = make_trainer(rank, source, plan, options.trainer);
+  const std::shared_ptr<Trainer> trainer = make_trainer(rank, source, options.trainer());
   constexpr double kLearningRate = 1e-4;
   return [trainer, &data](int64_t step) {
     (void)trainer->step(data.tokens, data.targets, step, kLearningRate);
@@ -71,71 +72,61 @@ TakeStep load(Rank& rank, const WeightSource& source, const ShardPlan& plan,
 
 void complete(StepOptions& options, const Architecture& architecture) {
   check_world(world(options, "cpu"));
-  check_shares(architecture, options.tp, options.uneven);
-  const TrainerOptions& t = options.trainer;
-  if (t.accumulation < 1)
-    fail(fmt::format("{} micro-batches a step", t.accumulation), "use at least 1");
+  const Parallelism& how = options.parallelism;
+  check_shares(architecture, how.tp, how.uneven);
+  how.check();
   if (options.forward_only &&
-      (t.sp || t.recompute || t.accumulation > 1 || t.zero != Zero::none || t.sp_regather))
+      (how.sp || how.recompute || how.accumulation > 1 || how.zero != Zero::none))
     fail("a forward pass alone has no --sp, --zero, --recompute or --accumulate",
          "drop them, or --forward");
-  if (options.batch == 0) options.batch = int64_t{2} * options.dp * t.accumulation;
+  if (options.batch == 0) options.batch = int64_t{2} * how.dp * how.accumulation;
   if (options.seq == 0) options.seq = std::min<int64_t>(architecture.context, 64);
   if (options.batch < 1 || options.seq < 1 || options.seq > architecture.context)
     fail(fmt::format("--batch {} --seq {} is not possible", options.batch, options.seq),
          fmt::format("use a batch of at least 1 and a sequence of 1 to {}", architecture.context));
-  check_batch(options.batch, options.seq, options.tp, options.dp, t);
-  if (t.sp_regather && !t.sp)
-    fail("--sp-regather gathers again what only --sp splits", "add --sp, or drop it");
+  how.check_batch(options.batch, options.seq);
   // On any device: ids and targets of 4 bytes, and the copy that every rank of a replica makes.
   const double tokens = static_cast<double>(options.batch) * static_cast<double>(options.seq);
   require_memory(fmt::format("a step of {} x {} tokens", options.batch, options.seq),
-                 8 * (1.0 + options.tp) * tokens, "use fewer or shorter sequences: --batch, --seq");
+                 8 * (1.0 + how.tp) * tokens, "use fewer or shorter sequences: --batch, --seq");
 }
 
 void require_step_memory(const StepOptions& options, const Architecture& architecture) {
-  const ShardPlan plan(architecture, options.tp, options.uneven);
-  const int ranks = options.tp * options.dp;
+  const ShardPlan plan = options.plan(architecture);
+  const Mesh mesh = options.parallelism.mesh();
   auto bytes = static_cast<double>(
-      training_memory(plan, options.dp, options.micro_batch(), options.seq, options.trainer)
-          .total());
+      training_memory(architecture, options.trainer(), options.micro_batch(), options.seq).total());
   if (options.forward_only) {
     // Weights; logits whole and in shards; of a block two streams, [q|k|v] and the hidden layer.
-    const int64_t tokens = options.batch / options.dp * options.seq;
-    const int64_t values =
-        2 * plan.padded_vocab() + 4 * architecture.width +
-        (3 * architecture.width + 2 * first_mlp(architecture).width) / options.tp;
-    bytes = static_cast<double>(size_bytes(options.trainer.dtype)) *
+    const int64_t tokens = options.batch / mesh.dp * options.seq;
+    const int64_t values = 2 * plan.padded_vocab() + 4 * architecture.width +
+                           (3 * architecture.width + 2 * first_mlp(architecture).width) / mesh.tp;
+    bytes = static_cast<double>(size_bytes(options.dtype)) *
             (static_cast<double>(plan.local_count(0)) +
              static_cast<double>(tokens) * static_cast<double>(values));
   }
-  require_memory(fmt::format("running it at tp {}, dp {}", options.tp, options.dp), bytes * ranks,
+  require_memory(fmt::format("running it at tp {}, dp {}", mesh.tp, mesh.dp), bytes * mesh.ranks(),
                  "use a smaller model or batch, or look at its collectives alone: tplab trace "
                  "--table needs no memory");
 }
 
 std::string describe(const StepOptions& options) {
-  const TrainerOptions& t = options.trainer;
-  std::string text = options.forward_only ? "forward pass" : "training step";
-  text += fmt::format(", tp {}, dp {}", options.tp, options.dp);
-  if (t.sp) text += t.sp_regather ? ", SP, gathered again" : ", SP";
-  if (t.zero != Zero::none) text += fmt::format(", ZeRO {}", static_cast<int>(t.zero));
-  if (t.recompute) text += ", recomputing";
-  text += fmt::format(", {} x {} tokens", options.batch, options.seq);
-  if (t.accumulation > 1) text += fmt::format(" in {} micro-batches", t.accumulation);
-  return text + fmt::format(", {}, {}", name(t.dtype), name(options.algorithm));
+  return fmt::format("{}, {}, {} x {} tokens, {}, {}",
+                     options.forward_only ? "forward pass" : "training step",
+                     options.parallelism.text(), options.batch, options.seq, name(options.dtype),
+                     name(options.algorithm));
 }
 
 RecordedStep record_step(const WeightSource& source, const StepOptions& options,
                          const std::string& model) {
-  const ShardPlan plan(source.architecture(), options.tp, options.uneven);
+  const Mesh mesh = options.parallelism.mesh();
   const StepData data = draw(options, source.architecture());
-  std::vector<RunRecorder> recorders(static_cast<size_t>(options.tp * options.dp));
+  std::vector<RunRecorder> recorders(static_cast<size_t>(mesh.ranks()));
   WorldOptions on = world(options, "cpu");
   for (RunRecorder& recorder : recorders) on.recorders.push_back(&recorder);
   RecordedStep result;
   result.ranks = World(on).run([&](Rank& rank) {
-    const TakeStep step = load(rank, source, plan, options, data);
+    const TakeStep step = load(rank, source, options, data);
     step(0);
     rank.comm().barrier();
     rank.dp_comm().barrier();
@@ -148,15 +139,14 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
   std::vector<RankRecording> ranks;
   ranks.reserve(recorders.size());
   for (RunRecorder& recorder : recorders) ranks.push_back(recorder.take());
-  result.run = join(std::move(ranks), options.tp, options.dp, model, describe(options));
+  result.run = join(std::move(ranks), mesh, model, describe(options));
   return result;
 }
 
 std::vector<RankRecord> count_step(const WeightSource& source, const StepOptions& options) {
-  const ShardPlan plan(source.architecture(), options.tp, options.uneven);
   const StepData data = draw(options, source.architecture());
   return World(world(options, "meta")).run([&](Rank& rank) {
-    load(rank, source, plan, options, data)(0);
+    load(rank, source, options, data)(0);
   });
 }
 

@@ -13,16 +13,22 @@
 namespace tplab {
 
 struct StepOptions {
-  int tp = 1, dp = 1;
-  bool uneven = false;        // of what does not divide by tp, some ranks have more
+  Parallelism parallelism = {};
   bool forward_only = false;  // logits of every position; else a whole training step
   int64_t batch = 0;          // sequences of all replicas together (0: 2 a micro-batch of each)
   int64_t seq = 0;            // tokens of each (0: 64, or the model's context if shorter)
   Algorithm algorithm = Algorithm::direct;
   std::string comm = "threads";
-  TrainerOptions trainer = {};  // its dtype and seed are those of a forward pass too
+  DType dtype = DType::f32;
+  uint64_t seed = 1337;  // of the tokens
 
-  int64_t micro_batch() const { return batch / (dp * trainer.accumulation); }
+  TrainerOptions trainer() const {
+    return {.dtype = dtype, .parallelism = parallelism, .seed = seed};
+  }
+  ShardPlan plan(const Architecture& architecture) const {
+    return {architecture, parallelism.tp, parallelism.uneven};
+  }
+  int64_t micro_batch() const { return parallelism.micro_batch(batch); }
 };
 
 // Fills what is 0. Throws Error(usage) for a step that is not possible: a mesh, a length, a batch

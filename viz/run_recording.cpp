@@ -18,12 +18,12 @@ void RunRecorder::start() {
   open_.clear();
   scope_sites_.clear();
   on_ = true;
-  recording_.start_ns = now_ns();
+  recording_.start_ns = rank_->clock().now_ns();
   note_phase();
 }
 
 void RunRecorder::stop() {
-  recording_.end_ns = now_ns();
+  recording_.end_ns = rank_->clock().now_ns();
   on_ = false;
   recording_.phases.back().end_ns = recording_.end_ns;
   for (size_t i = 0; i < scope_sites_.size(); ++i)
@@ -38,7 +38,7 @@ void RunRecorder::note_phase() {
   if (!on_ || !open_.empty()) return;
   std::vector<PhaseSpan>& phases = recording_.phases;
   if (!phases.empty() && phases.back().phase == rank_->phase()) return;
-  const int64_t now = phases.empty() ? recording_.start_ns : now_ns();
+  const int64_t now = phases.empty() ? recording_.start_ns : rank_->clock().now_ns();
   if (!phases.empty()) phases.back().end_ns = now;
   phases.push_back({{now, now}, rank_->phase()});
 }
@@ -46,7 +46,7 @@ void RunRecorder::note_phase() {
 void RunRecorder::entered() {
   if (!on_) return;
   note_phase();
-  const int64_t now = now_ns();
+  const int64_t now = rank_->clock().now_ns();
   recording_.scopes.push_back({{now, now}, {}, rank_->phase(), static_cast<int>(open_.size())});
   scope_sites_.push_back(rank_->site());
   open_.push_back(scope_sites_.size() - 1);  // last: if memory runs out, what is open is there
@@ -54,7 +54,7 @@ void RunRecorder::entered() {
 
 void RunRecorder::left() {
   if (!on_ || open_.empty()) return;
-  recording_.scopes[open_.back()].end_ns = now_ns();
+  recording_.scopes[open_.back()].end_ns = rank_->clock().now_ns();
   open_.pop_back();
 }
 
@@ -64,12 +64,12 @@ void RunRecorder::starts(std::string_view operation) {
   OperationSpan span;
   span.operation = operation;
   span.depth = static_cast<int>(open_.size());
-  span.start_ns = now_ns();
+  span.start_ns = rank_->clock().now_ns();
   recording_.operations.push_back(span);
 }
 
 void RunRecorder::ends() {
-  if (on_ && !in_collective_) recording_.operations.back().end_ns = now_ns();
+  if (on_ && !in_collective_) recording_.operations.back().end_ns = rank_->clock().now_ns();
 }
 
 void RunRecorder::before(const Post& call, const Array&) {
@@ -141,7 +141,7 @@ void check_call(const std::vector<Member>& call) {
 
 }  // namespace
 
-RunRecording join(std::vector<RankRecording> ranks, int tp, int dp, std::string model,
+RunRecording join(std::vector<RankRecording> ranks, const Mesh& mesh, std::string model,
                   std::string what) {
   shift_to_zero(ranks);
   // A group's calls have one order: {over tp or dp, which group of these, which call}.
@@ -169,7 +169,7 @@ RunRecording join(std::vector<RankRecording> ranks, int tp, int dp, std::string 
       member.span->members = members;
     }
   }
-  return {std::move(model), std::move(what), tp, dp, std::move(ranks)};
+  return {std::move(model), std::move(what), mesh.tp, mesh.dp, std::move(ranks)};
 }
 
 }  // namespace tplab

@@ -93,7 +93,7 @@ class RunRecorder final : public Recorder, public OperationTimes {
 
 // Puts what the ranks recorded on one clock and joins the ranks of each collective.
 // Throws Error(run) if the ranks of one disagree about what it was, or if one of them is missing.
-RunRecording join(std::vector<RankRecording> ranks, int tp, int dp, std::string model,
+RunRecording join(std::vector<RankRecording> ranks, const Mesh& mesh, std::string model,
                   std::string what);
 
 }  // namespace tplab

@@ -7,20 +7,20 @@
 
 namespace tplab {
 
-StepOnMeta step_on_meta(const WeightSource& source, const ShardPlan& plan,
-                        const StepOptions& options) {
+StepOnMeta step_on_meta(const WeightSource& source, const StepOptions& options) {
   const Tokens tokens{options.batch, options.seq,
                       std::vector<int32_t>(static_cast<size_t>(options.batch * options.seq))};
-  std::vector<FlowRecorder> recorders(static_cast<size_t>(plan.tp() * options.dp));
+  const Mesh mesh = options.parallelism.mesh();
+  std::vector<FlowRecorder> recorders(static_cast<size_t>(mesh.ranks()));
   WorldOptions world{
-      .tp = plan.tp(), .dp = options.dp, .device = "meta", .algorithm = options.algorithm};
+      .tp = mesh.tp, .dp = mesh.dp, .device = "meta", .algorithm = options.algorithm};
   world.recorders.reserve(recorders.size());
   for (FlowRecorder& recorder : recorders) world.recorders.push_back(&recorder);
 
   StepOnMeta run;
-  run.dtype = options.trainer.dtype;
+  run.dtype = options.dtype;
   run.records = World(world).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, source, plan, options.trainer);
+    const auto trainer = make_trainer(rank, source, options.trainer());
     recorders[static_cast<size_t>(rank.global_index())].know(trainer->parameters());
     (void)trainer->step(tokens, tokens.ids, 0, 1e-3);
   });

@@ -16,8 +16,7 @@ struct StepOnMeta {
 };
 
 // One optimizer step, first pass to last update. No weight is read.   REQUIRES: complete(options)
-StepOnMeta step_on_meta(const WeightSource& source, const ShardPlan& plan,
-                        const StepOptions& options);
+StepOnMeta step_on_meta(const WeightSource& source, const StepOptions& options);
 
 // Throws Error(run) unless the weights that the run used are those of the plan, part for part: a
 // picture drawn from another plan than the run's would show what never was.

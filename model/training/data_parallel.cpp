@@ -1,18 +1,8 @@
 #include "model/training/data_parallel.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "sim/error.h"
-
 namespace tplab {
-
-Zero parse_zero(int stage) {
-  if (stage < 0 || stage > 2)
-    fail(fmt::format("there is no ZeRO stage {} here", stage), "use --zero 0, 1 or 2");
-  return static_cast<Zero>(stage);
-}
 
 MeshGradients sum_over_replicas(Rank& rank, const FlatParameters& parameters,
                                 [[maybe_unused]] const Gradients& gradients, Zero zero) {

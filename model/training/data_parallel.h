@@ -5,16 +5,9 @@
 #include <cstdint>
 
 #include "model/layers/loader.h"
+#include "model/parallelism.h"
 
 namespace tplab {
-
-// How much of the training state the data-parallel ranks share out (Rajbhandari et al. 2020).
-enum class Zero {
-  none,       // every replica has everything: gradients are all-reduced
-  states,     // ZeRO 1: each updates its part with its part of Adam's moments, then all gather
-  gradients,  // ZeRO 2: gradients are reduce-scattered, so each gets only its part of their sum
-};
-Zero parse_zero(int stage);  // throws Error(usage) unless 0, 1 or 2
 
 // Gradients summed over the whole mesh: what the optimizer takes.
 struct MeshGradients {

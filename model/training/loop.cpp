@@ -53,7 +53,7 @@ void check_weights(Rank& rank, const Trainer& trainer, int64_t done) {
 StepRecord take_step(Rank& rank, Trainer& trainer, const Dataset& data, const LoopOptions& options,
                      int64_t step) {
   rank.ledger().clear();
-  const int64_t start = now_ns();
+  const int64_t start = rank.clock().now_ns();
   const Batch batch =
       sample(data, Part::train, step, {0, options.sequences}, options.length, options.seed);
   const StepResult result =
@@ -61,7 +61,7 @@ StepRecord take_step(Rank& rank, Trainer& trainer, const Dataset& data, const Lo
   const MemoryUse memory = rank.device().memory();
   return {.step = step,
           .loss = result.loss,
-          .step_time_s = static_cast<double>(now_ns() - start) * 1e-9,
+          .step_time_s = static_cast<double>(rank.clock().now_ns() - start) * 1e-9,
           .forward_time_s = result.forward_s,
           .backward_time_s = result.backward_s,
           .optimizer_time_s = result.optimizer_s,

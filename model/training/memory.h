@@ -33,12 +33,12 @@ struct MemoryForecast {
 //   kept, and without as²b(2 d + 1): the probabilities are computed anew. With recompute a block
 //   keeps R.
 // Collectives are the direct ones: ring, tree and gather-and-sum keep copies of what they move.
-TrainingMemory training_memory(const ShardPlan& plan, int dp, int64_t sequences, int64_t length,
-                               const TrainerOptions& options);
+TrainingMemory training_memory(const Architecture& architecture, const TrainerOptions& options,
+                               int64_t sequences, int64_t length);
 
 // activations_of_the_paper is Korthikanti et al. 2022, table 2: a layer's sbh(16 d + 2) +
 // as²b(2 d + 1), split as they say.
-MemoryForecast forecast_memory(const ShardPlan& plan, int dp, int64_t sequences, int64_t length,
-                               const TrainerOptions& options);
+MemoryForecast forecast_memory(const Architecture& architecture, const TrainerOptions& options,
+                               int64_t sequences, int64_t length);
 
 }  // namespace tplab

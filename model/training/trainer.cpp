@@ -6,18 +6,13 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "sim/error.h"
 
 namespace tplab {
 
 namespace {
-
-double seconds_since(int64_t& last_ns) {
-  const int64_t now = now_ns(), before = last_ns;
-  last_ns = now;
-  return static_cast<double>(now - before) * 1e-9;
-}
 
 int64_t counted(const std::vector<int32_t>& targets) {
   return std::count_if(targets.begin(), targets.end(), [](int32_t id) { return id >= 0; });
@@ -36,23 +31,25 @@ MicroBatch sequences(const Tokens& tokens, const std::vector<int32_t>& targets, 
 template <class Residual>
 class TrainerOf final : public Trainer {
  public:
-  TrainerOf(Rank& rank, const WeightSource& source, const ShardPlan& plan,
-            const TrainerOptions& options)
+  TrainerOf(Rank& rank, const WeightSource& source, const TrainerOptions& options)
       : rank_(rank),
         options_(options),
-        network_(rank, source, plan, options.dtype, Purpose::train),
-        optimizer_(rank, network_.parameters(), options.optimizer, options.zero) {}
+        network_(
+            rank, source,
+            ShardPlan(source.architecture(), options.parallelism.tp, options.parallelism.uneven),
+            options.dtype, Purpose::train),
+        optimizer_(rank, network_.parameters(), options.optimizer, options.parallelism.zero) {}
 
   StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
                   double learning_rate) override {
     StepResult result;
     const Gradients local = micro_batches(tokens, targets, step, result);
-    int64_t clock = now_ns();
+    int64_t then = rank_.clock().now_ns();
     std::optional<MeshGradients> sum;
     {
       auto during = rank_.during(Phase::backward);
-      sum = sum_over_replicas(rank_, network_.parameters(), local, options_.zero);
-      result.backward_s += seconds_since(clock);
+      sum = sum_over_replicas(rank_, network_.parameters(), local, options_.parallelism.zero);
+      result.backward_s += seconds_since(then);
     }
     auto during = rank_.during(Phase::optimizer);
     result.grad_norm = optimizer_.norm(*sum);
@@ -60,7 +57,7 @@ class TrainerOf final : public Trainer {
       explain_nan(tokens, targets, step, result);
     optimizer_.step(*sum, result.grad_norm, learning_rate, step + 1);
     has_learned_ = true;
-    result.optimizer_s = seconds_since(clock);
+    result.optimizer_s = seconds_since(then);
     return result;
   }
 
@@ -112,31 +109,32 @@ class TrainerOf final : public Trainer {
   // Every micro-batch forward and backward; fills the loss and the times.
   Gradients micro_batches(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
                           StepResult& result) {
-    check_batch(tokens.batch, tokens.length, rank_.size(), rank_.dp_size(), options_);
-    const int64_t each = tokens.batch / (options_.accumulation * rank_.dp_size());
-    int64_t clock = now_ns();
+    const Parallelism& how = options_.parallelism;
+    how.check_batch(tokens.batch, tokens.length);
+    const int64_t each = how.micro_batch(tokens.batch);
+    int64_t then = rank_.clock().now_ns();
     Array all = network_.parameters().gradients;
     rank_.device().zero(all);
-    for (int64_t i = 0; i < options_.accumulation; ++i) {
-      const int64_t first = (i * rank_.dp_size() + rank_.dp_index()) * each;
+    for (int64_t i = 0; i < how.accumulation; ++i) {
+      const int64_t first = (i * how.dp + rank_.dp_index()) * each;
       const MicroBatch batch = sequences(tokens, targets, first, each);
       const Dropout dropout{options_.dropout, options_.seed, step, first};
       const Pass pass{.dropout = options_.dropout > 0 ? &dropout : nullptr,
-                      .regather = options_.sp && options_.sp_regather,
-                      .recompute = options_.recompute};
+                      .regather = how.regather,
+                      .recompute = how.recompute};
       const int64_t before = rank_.device().memory().current_bytes;
       typename BasicNetwork<Residual>::Tape tape;
       result.loss += network_.loss(batch, pass, &tape);
       result.activation_bytes = rank_.device().memory().current_bytes - before;
-      result.forward_s += seconds_since(clock);
+      result.forward_s += seconds_since(then);
       auto during = rank_.during(Phase::backward);
       network_.backward(batch, pass, std::move(tape));
-      result.backward_s += seconds_since(clock);
+      result.backward_s += seconds_since(then);
     }
     auto during = rank_.during(Phase::backward);
     result.loss = over_replicas(result.loss);
     Gradients gradients = network_.finish_gradients();
-    result.backward_s += seconds_since(clock);
+    result.backward_s += seconds_since(then);
     return gradients;
   }
 
@@ -172,6 +170,11 @@ class TrainerOf final : public Trainer {
                         "with others");
   }
 
+  double seconds_since(int64_t& last_ns) const {
+    const int64_t now = rank_.clock().now_ns(), before = std::exchange(last_ns, now);
+    return static_cast<double>(now - before) * 1e-9;
+  }
+
   Rank& rank_;
   TrainerOptions options_;
   BasicNetwork<Residual> network_;
@@ -181,32 +184,22 @@ class TrainerOf final : public Trainer {
 
 }  // namespace
 
-void check_batch(int64_t sequences, int64_t length, int tp, int dp, const TrainerOptions& options) {
-  if (options.accumulation < 1)
-    fail(fmt::format("{} micro-batches a step", options.accumulation), "use at least 1");
-  const int64_t unit = options.accumulation * dp;
-  if (sequences < 1 || sequences % unit != 0)
-    fail(fmt::format("a batch of {} sequences does not divide by {} replicas and {} micro-batches",
-                     sequences, dp, options.accumulation),
-         fmt::format("use a multiple of {}", unit));
-  if (options.sp && length % tp != 0)
-    fail(fmt::format("sequence parallelism splits {} positions over {} ranks, which do not divide",
-                     length, tp),
-         fmt::format("use sequences of a multiple of {} tokens, or no sequence parallelism", tp));
-}
-
 void check_options(const TrainerOptions& options) {
   if (!(options.dropout >= 0 && options.dropout < 1))
     fail(fmt::format("a dropout of {} is no rate", options.dropout), "use 0 or more and below 1");
-  if (options.sp_regather && !options.sp)
-    fail("--sp-regather gathers again what only --sp splits", "add --sp, or drop it");
+  options.parallelism.check();
 }
 
-std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source,
                                       const TrainerOptions& options) {
   check_options(options);
-  if (options.sp) return std::make_unique<TrainerOf<VaryingT>>(rank, source, plan, options);
-  return std::make_unique<TrainerOf<Invariant>>(rank, source, plan, options);
+  const Parallelism& how = options.parallelism;
+  if (how.tp != rank.size() || how.dp != rank.dp_size())
+    fail(fmt::format("a trainer for {} on a mesh of tp {}, dp {}", how.text(), rank.size(),
+                     rank.dp_size()),
+         "give its parallelism the tp and dp of the World");
+  if (how.sp) return std::make_unique<TrainerOf<VaryingT>>(rank, source, options);
+  return std::make_unique<TrainerOf<Invariant>>(rank, source, options);
 }
 
 }  // namespace tplab

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/network.h"
+#include "model/parallelism.h"
 #include "model/training/optimizer.h"
 
 namespace tplab {
@@ -18,11 +19,7 @@ inline constexpr const char* kLearnMoreSlowly =
 struct TrainerOptions {
   DType dtype = DType::f32;
   OptimizerOptions optimizer = {};
-  Zero zero = Zero::none;
-  bool sp = false;           // sequence parallelism: the stream is split over T
-  bool sp_regather = false;  // gather layers' inputs again in the backward pass, and keep less
-  bool recompute = false;    // keep only each block's input, run the block again in the backward
-  int64_t accumulation = 1;  // micro-batches a step
+  Parallelism parallelism = {};
   double dropout = 0;
   uint64_t seed = 1337;  // of dropout
 };
@@ -65,14 +62,12 @@ class Trainer {
   virtual Optimizer& optimizer() = 0;
 };
 
-// Throws Error(usage) for a dropout that is no rate, and for sp_regather without sp.
+// Throws Error(usage) for a dropout that is no rate, and what Parallelism::check throws.
 void check_options(const TrainerOptions& options);
 
-// Checks the options. A T that --sp cannot divide is found by check_batch.
-std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source, const ShardPlan& plan,
+// Throws what check_options and check_shares throw, and Error(usage) for a parallelism that is of
+// another mesh than the rank. A batch that cannot be shared out is found by the step.
+std::unique_ptr<Trainer> make_trainer(Rank& rank, const WeightSource& source,
                                       const TrainerOptions& options);
-
-// Throws Error(usage) unless a batch of `sequences` of `length` tokens divides as the options need.
-void check_batch(int64_t sequences, int64_t length, int tp, int dp, const TrainerOptions& options);
 
 }  // namespace tplab

@@ -41,10 +41,9 @@ std::string with_path(const std::string& text, const Site* site) {
 PeerFailed::PeerFailed(const std::string& rank_name)
     : Error(ErrorKind::run, fmt::format("released, because {} failed", rank_name), "") {}
 
-Board::Board(int ranks, int tp, double timeout_s, bool oversubscribed)
-    : all_(first_ranks(ranks)),
-      ranks_(ranks),
-      tp_(tp),
+Board::Board(const Mesh& mesh, double timeout_s, bool oversubscribed)
+    : all_(first_ranks(mesh.ranks())),
+      mesh_(mesh),
       timeout_s_(timeout_s),
       oversubscribed_(oversubscribed) {}
 
@@ -93,7 +92,7 @@ void Board::declare(const Headline& headline, Lock& lock) {
   if (failed_) return;
   try {
     std::string problem = headline();
-    for (int rank = 0; rank < ranks_; ++rank) problem += "\n  " + describe(rank);
+    for (int rank = 0; rank < ranks(); ++rank) problem += "\n  " + describe(rank);
     settle_verdict(problem,
                    "make every rank of a group call the same collectives in the same order, and "
                    "pair each send with a recv");
@@ -159,7 +158,7 @@ void Board::look_for_stuck_ranks(Lock& lock) {
 
 std::string Board::name_of(int rank) const {
   if (!has_replicas()) return fmt::format("rank {}", rank);
-  return fmt::format("rank {} (dp {}, tp {})", rank, rank / tp_, rank % tp_);
+  return fmt::format("rank {} (dp {}, tp {})", rank, mesh_.dp_index(rank), mesh_.tp_index(rank));
 }
 
 std::string Board::describe(int rank) {

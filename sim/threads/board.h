@@ -46,11 +46,10 @@ class PeerFailed : public Error {
 // Threads: all members may be called by all ranks at once.
 class Board {
  public:
-  // `tp`: ranks a tensor-parallel group, for their names.
   // `oversubscribed`: there are more threads than cores, so that spinning keeps peers from running.
-  Board(int ranks, int tp, double timeout_s, bool oversubscribed);
-  int ranks() const { return ranks_; }
-  bool has_replicas() const { return tp_ < ranks_; }
+  Board(const Mesh& mesh, double timeout_s, bool oversubscribed);
+  int ranks() const { return mesh_.ranks(); }
+  bool has_replicas() const { return mesh_.dp > 1; }
   void watch(int rank, const Rank& state);  // before the ranks start
 
   // Returns when the wait is over: spins briefly, then sleeps. Throws if it can never be over, or
@@ -94,7 +93,7 @@ class Board {
   std::string describe(int rank);
 
   const RankSet all_;
-  const int ranks_, tp_;
+  const Mesh mesh_;
   const double timeout_s_;
   const bool oversubscribed_;
   std::array<Seat, kMaxRanks> seats_;

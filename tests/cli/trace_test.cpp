@@ -113,7 +113,7 @@ TEST_CASE("trace: what cannot be is refused before the work, and no file is left
   refused({"--tp", "3"}, 2, "tp 3");
   refused({"--dp", "2", "--batch", "3"}, 2, "3 sequences does not divide");
   refused({"--tp", "65"}, 2, "not a whole number from 1 to 64");
-  refused({"--dp", "0"}, 2, "dp 0");
+  refused({"--dp", "0"}, 2, "--dp: '0'");
   refused({"--zero", "3"}, 2, "ZeRO stage 3");
   refused({"--accumulate", "0"}, 2, "whole number from 1");
   refused({"--forward", "--sp", "--tp", "2"}, 2, "a forward pass alone");

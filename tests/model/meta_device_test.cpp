@@ -11,10 +11,10 @@ namespace {
 
 std::vector<RankRecord> one_step(const std::string& device, const Run& run) {
   const auto source = small_weights();
-  const ShardPlan plan(source->architecture(), run.tp);
+  const Mesh mesh = run.how().mesh();
   const StepBatch batch = batch_of_step(0);
-  return World({.tp = run.tp, .dp = run.dp, .device = device}).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, *source, plan, run.options);
+  return World({.tp = mesh.tp, .dp = mesh.dp, .device = device}).run([&](Rank& rank) {
+    const auto trainer = make_trainer(rank, *source, run.options);
     (void)trainer->step(batch.tokens, batch.targets, 0, 1e-3);
   });
 }
@@ -48,14 +48,13 @@ TEST_CASE("meta device: its memory is what the sizes predict, of a model that fi
                          .vocab_size = 50257,
                          .n_inner = 4 * 12288};
   const auto source = initial_weights(config, {.seed = 1});
-  const ShardPlan plan(config, 8);
-  const TrainerOptions options{.sp = true};
+  const TrainerOptions options{.parallelism = {.tp = 8, .sp = true}};
   const Tokens tokens{1, 2048, std::vector<int32_t>(2048)};
   const auto ranks = World({.tp = 8, .device = "meta"}).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, *source, plan, options);
+    const auto trainer = make_trainer(rank, *source, options);
     (void)trainer->step(tokens, tokens.ids, 0, 1e-3);
   });
-  const auto predicted = static_cast<double>(training_memory(plan, 1, 1, 2048, options).total());
+  const auto predicted = static_cast<double>(training_memory(config, options, 1, 2048).total());
   CHECK(predicted > 300e9);
   for (const RankRecord& rank : ranks)
     CHECK(static_cast<double>(rank.memory.peak_bytes) == Approx(predicted).epsilon(0.05));

@@ -28,7 +28,7 @@ Measured measured(const GptConfig& config, const Run& run, const Sizes& sizes) {
   const auto source = small_weights(config);
   Measured result;
   on_mesh(*source, run, [&](Rank& rank, Trainer& trainer) {
-    const int64_t B = sizes.sequences * run.dp * run.options.accumulation;
+    const int64_t B = sizes.sequences * run.how().dp * run.how().accumulation;
     Tokens tokens{B, sizes.length, {}};
     for (int64_t i = 0; i < B * sizes.length; ++i)
       tokens.ids.push_back(static_cast<int32_t>((i * 29 + 7) % config.vocab_size));
@@ -41,8 +41,7 @@ Measured measured(const GptConfig& config, const Run& run, const Sizes& sizes) {
 }
 
 TrainingMemory predicted(const GptConfig& config, const Run& run, const Sizes& sizes) {
-  return training_memory(ShardPlan(config, run.tp, true), run.dp, sizes.sequences, sizes.length,
-                         run.options);
+  return training_memory(config, run.options, sizes.sequences, sizes.length);
 }
 
 // every_mesh, and ZeRO of each stage with a small stream, where the optimizer's copies are the
@@ -50,12 +49,12 @@ TrainingMemory predicted(const GptConfig& config, const Run& run, const Sizes& s
 void check_memory(const GptConfig& config, const Sizes& sizes, DType dtype) {
   std::vector<Run> runs = every_mesh({.dtype = dtype});
   for (Zero zero : {Zero::states, Zero::gradients})
-    runs.push_back({"tp 1, dp 4", 1, 4, {.dtype = dtype, .zero = zero}});
+    runs.push_back({"tp 1, dp 4", {.dtype = dtype, .parallelism = {.dp = 4, .zero = zero}}});
   for (const Run& run : runs) {
     const Measured got = measured(config, run, sizes);
     const TrainingMemory want = predicted(config, run, sizes);
     const double ratio = static_cast<double>(want.total()) / static_cast<double>(got.peak);
-    INFO(run.text << ", ZeRO " << static_cast<int>(run.options.zero) << ", [" << sizes.sequences
+    INFO(run.text << ", ZeRO " << static_cast<int>(run.how().zero) << ", [" << sizes.sequences
                   << ", " << sizes.length << "]: predicted " << want.total() << " (weights "
                   << want.weights << ", moments " << want.moments << ", activations "
                   << want.activations << ", working " << want.working << "), measured " << got.peak
@@ -90,9 +89,11 @@ TEST_CASE("training_memory: where ranks hold unequal parts it is that of the fir
   config.n_embd = 96;
   config.n_inner = 258;
   const Sizes sizes{4, 64};
-  for (const TrainerOptions& options :
-       std::vector<TrainerOptions>{{}, {.sp = true}, {.recompute = true}}) {
-    const Run run{"", 4, 1, options};
+  for (const Parallelism& how :
+       std::vector<Parallelism>{{.tp = 4, .uneven = true},
+                                {.tp = 4, .sp = true, .uneven = true},
+                                {.tp = 4, .recompute = true, .uneven = true}}) {
+    const Run run{how.text(), {.parallelism = how}};
     const Measured got = measured(config, run, sizes);
     const TrainingMemory want = predicted(config, run, sizes);
     CHECK(got.activations == want.activations);
@@ -102,7 +103,7 @@ TEST_CASE("training_memory: where ranks hold unequal parts it is that of the fir
 
 TEST_CASE("training_memory: recomputing keeps a block's input alone, as measured") {
   const Sizes sizes{4, 64};
-  const Run keeps{"", 1, 1, {}}, recomputes{"", 1, 1, {.recompute = true}};
+  const Run keeps{""}, recomputes{"", {.parallelism = {.recompute = true}}};
   const int64_t saved = measured(kMiddle, keeps, sizes).activations -
                         measured(kMiddle, recomputes, sizes).activations;
   // Of a block's 16 S and B T H logarithms, all but S; S = 4 * 64 * 64 * 4 bytes.
@@ -113,23 +114,24 @@ TEST_CASE(
     "training_memory: SP divides the stream that a block keeps, and gathering again its inputs") {
   const Sizes sizes{4, 64};
   const int64_t S = 65536;
-  const auto kept = [&](const TrainerOptions& options) {
-    return measured(kMiddle, {"", 4, 1, options}, sizes).activations;
+  const auto kept = [&](const Parallelism& how) {
+    return measured(kMiddle, {"", {.parallelism = how}}, sizes).activations;
   };
   // Two points of the stream a block and the last one: R = S/4 instead of S.
-  CHECK(kept({}) - kept({.sp = true}) == (2 * 4 + 1) * (S - S / 4));
+  CHECK(kept({.tp = 4}) - kept({.tp = 4, .sp = true}) == (2 * 4 + 1) * (S - S / 4));
   // Two inputs a block and the head's.
-  CHECK(kept({.sp = true}) - kept({.sp = true, .sp_regather = true}) == (2 * 4 + 1) * (S - S / 4));
+  CHECK(kept({.tp = 4, .sp = true}) - kept({.tp = 4, .sp = true, .regather = true}) ==
+        (2 * 4 + 1) * (S - S / 4));
 }
 
 TEST_CASE("activations_of_the_paper: Korthikanti et al.'s numbers, worked out by hand") {
-  const auto paper = [](int tp, const TrainerOptions& options) {
-    return forecast_memory(ShardPlan(kMiddle, tp), 1, 4, 64, options).activations_of_the_paper;
+  const auto paper = [](const Parallelism& how) {
+    return forecast_memory(kMiddle, {.parallelism = how}, 4, 64).activations_of_the_paper;
   };
   // sbh = 4 * 64 * 64 = 16384, as²b = 4 * 64² * 4 = 65536, 4 layers, 4 bytes a number:
   // sbh (16 * 4 + 2) + as²b (2 * 4 + 1) = 1081344 + 589824.
-  CHECK(paper(1, {}) == 4 * 1671168);
+  CHECK(paper({}) == 4 * 1671168);
   // tp 4: sbh (4 * 4 + 2 + 12 * 4 / 4) + as²b 9 / 4 = 491520 + 147456; with SP a quarter of all.
-  CHECK(paper(4, {}) == 4 * 638976);
-  CHECK(paper(4, {.sp = true}) == 4 * 417792);
+  CHECK(paper({.tp = 4}) == 4 * 638976);
+  CHECK(paper({.tp = 4, .sp = true}) == 4 * 417792);
 }

@@ -32,6 +32,8 @@ State state_of(const TplabCheckpoint& checkpoint) {
   return state;
 }
 
+constexpr Parallelism kMesh{.tp = 2, .dp = 2, .sp = true, .zero = Zero::gradients};
+
 std::string file_in(const std::string& folder) { return folder + "/" + kLastFile; }
 
 // Trains steps [first, end) from a source, with the moments of `from` unless it is null, and saves
@@ -88,15 +90,13 @@ TEST_CASE("resuming: on the same mesh it is bit-identical to not having stopped"
   for (DType dtype : {DType::f32, DType::f64}) {
     for (const double dropout : {0.0, 0.2}) {
       const TrainerOptions base{.dtype = dtype, .dropout = dropout};
-      TrainerOptions zero_1 = base, sp_zero_2 = base;
-      zero_1.zero = Zero::states;
-      sp_zero_2.zero = Zero::gradients;
-      sp_zero_2.sp = true;
-      for (const Run& run : std::vector<Run>{{"tp 1", 1, 1, base},
-                                             {"tp 2", 2, 1, base},
-                                             {"tp 1, dp 2, ZeRO 1", 1, 2, zero_1},
-                                             {"tp 2, dp 2, SP, ZeRO 2", 2, 2, sp_zero_2}}) {
-        INFO(run.text << ", " << name(dtype) << ", dropout " << dropout);
+      for (const Parallelism& how :
+           std::vector<Parallelism>{{},
+                                    {.tp = 2},
+                                    {.dp = 2, .zero = Zero::states},
+                                    {.tp = 2, .dp = 2, .sp = true, .zero = Zero::gradients}}) {
+        INFO(how.text() << ", " << name(dtype) << ", dropout " << dropout);
+        const Run run{how.text(), spread(base, how)};
         CHECK(three_and_three(run, run) == six_steps(run));
       }
     }
@@ -104,10 +104,8 @@ TEST_CASE("resuming: on the same mesh it is bit-identical to not having stopped"
 }
 
 TEST_CASE("resuming: on another mesh it goes on as if that mesh had been used from the start") {
-  const Run one{"tp 1", 1, 1, {.dtype = DType::f64, .dropout = 0.2}};
-  Run mesh{"tp 2, dp 2, SP, ZeRO 2", 2, 2, one.options};
-  mesh.options.sp = true;
-  mesh.options.zero = Zero::gradients;
+  const Run one{"tp 1", {.dtype = DType::f64, .dropout = 0.2}};
+  const Run mesh{"tp 2, dp 2, SP, ZeRO 2", spread(one.options, kMesh)};
   const State straight = six_steps(one);
   // Meshes differ by rounding alone, 1e-16 or so a step; of numbers that are mathematically 0, as
   // the gradient of the keys' biases is, nothing but rounding is left: those are held together
@@ -118,8 +116,8 @@ TEST_CASE("resuming: on another mesh it goes on as if that mesh had been used fr
 }
 
 TEST_CASE("resuming: on another mesh in f32 it differs by rounding alone") {
-  const Run one{"tp 1", 1, 1, {}};
-  const Run mesh{"tp 2, dp 2, SP, ZeRO 2", 2, 2, {.zero = Zero::gradients, .sp = true}};
+  const Run one{"tp 1"};
+  const Run mesh{"tp 2, dp 2, SP, ZeRO 2", {.parallelism = kMesh}};
   const State straight = six_steps(one);
   // 1e-12 times what an f32 rounds more coarsely than an f64: 2^29.
   CHECK(distance(three_and_three(one, mesh), straight) <= 1e-12 * 0x1p29);
@@ -127,7 +125,7 @@ TEST_CASE("resuming: on another mesh in f32 it differs by rounding alone") {
 }
 
 TEST_CASE("resuming: without the moments, or a step off, it is another run") {
-  const Run run{"tp 1", 1, 1, {.dtype = DType::f64}};
+  const Run run{"tp 1", {.dtype = DType::f64}};
   const State straight = six_steps(run);
   const TempFolder folder;
   train(*small_weights(), nullptr, run, 0, 3, folder.path("3"));
@@ -144,8 +142,8 @@ TEST_CASE("resuming: what is saved and loaded again is saved as the same numbers
                                      {1, 4, Zero::states},
                                      {2, 2, Zero::gradients}}) {
     const TempFolder folder;
-    const Run run{"", tp, dp, {.zero = zero}};
-    train(*small_weights(), nullptr, {"", 1, 1, {}}, 0, 2, folder.path("a"));
+    const Run run{"", {.parallelism = {.tp = tp, .dp = dp, .zero = zero}}};
+    train(*small_weights(), nullptr, {""}, 0, 2, folder.path("a"));
     const TplabCheckpoint saved(file_in(folder.path("a")));
     train(saved, &saved, run, 2, 2, folder.path("b"));
     CHECK(state_of(TplabCheckpoint(file_in(folder.path("b")))) == state_of(saved));

@@ -28,12 +28,18 @@ inline StepBatch batch_of_step(int64_t step) {
   return batch;
 }
 
-// How a run is spread over ranks, and what it trains.
 struct Run {
   std::string text;  // for messages
-  int tp = 1, dp = 1;
   TrainerOptions options = {};
+
+  const Parallelism& how() const { return options.parallelism; }
 };
+
+// The same training, spread like this.
+inline TrainerOptions spread(TrainerOptions options, const Parallelism& how) {
+  options.parallelism = how;
+  return options;
+}
 
 // Where TrainerOptions differ in what the mesh does, and not in what is computed.
 inline std::vector<Run> every_mesh(const TrainerOptions& base) {
@@ -43,17 +49,13 @@ inline std::vector<Run> every_mesh(const TrainerOptions& base) {
       for (const bool sp : {false, true}) {
         for (const bool regather : {false, true}) {
           if ((sp && tp == 1) || (regather && !sp)) continue;
-          TrainerOptions o = base;
-          o.sp = sp;
-          o.sp_regather = regather;
-          o.zero = dp == 1 ? Zero::none : regather ? Zero::gradients : sp ? Zero::states : o.zero;
-          const std::string text = "tp " + std::to_string(tp) + ", dp " + std::to_string(dp) +
-                                   (sp ? ", SP" : "") + (regather ? ", gathered again" : "");
-          runs.push_back({text, tp, dp, o});
-          o.recompute = true;
-          runs.push_back({text + ", recompute", tp, dp, o});
-          o.accumulation = 2;
-          runs.push_back({text + ", recompute, 2 micro-batches", tp, dp, o});
+          Parallelism how{.tp = tp, .dp = dp, .sp = sp, .regather = regather, .uneven = true};
+          if (dp > 1) how.zero = regather ? Zero::gradients : sp ? Zero::states : Zero::none;
+          runs.push_back({how.text(), spread(base, how)});
+          how.recompute = true;
+          runs.push_back({how.text(), spread(base, how)});
+          how.accumulation = 2;
+          runs.push_back({how.text(), spread(base, how)});
         }
       }
     }
@@ -66,9 +68,9 @@ using RankBody = std::function<void(Rank&, Trainer&)>;
 
 inline std::vector<RankRecord> on_mesh(const WeightSource& source, const Run& run,
                                        const RankBody& body) {
-  const ShardPlan plan(source.architecture(), run.tp, true);
-  return World({.tp = run.tp, .dp = run.dp, .threads_per_rank = 1}).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, source, plan, run.options);
+  const Mesh mesh = run.how().mesh();
+  return World({.tp = mesh.tp, .dp = mesh.dp, .threads_per_rank = 1}).run([&](Rank& rank) {
+    const auto trainer = make_trainer(rank, source, run.options);
     body(rank, *trainer);
   });
 }

@@ -18,7 +18,7 @@ struct Curve {
 
 // Of `steps` steps; checks that all ranks have the same numbers, bit for bit.
 Curve curve(const Run& run, int64_t steps = 20, const GptConfig& config = kSmall) {
-  std::vector<Curve> of_rank(static_cast<size_t>(run.tp * run.dp));
+  std::vector<Curve> of_rank(static_cast<size_t>(run.how().mesh().ranks()));
   on_mesh(*small_weights(config), run, [&](Rank& rank, Trainer& trainer) {
     Curve& mine = of_rank[static_cast<size_t>(rank.global_index())];
     for (int64_t i = 0; i < steps; ++i) {
@@ -86,7 +86,7 @@ class OneNan : public WeightSource {
 constexpr double kSame = 1e-12;
 
 TEST_CASE("trainer: 20 steps are the same on every mesh", "[slow]") {
-  const Curve one = curve({"", 1, 1, {.dtype = DType::f64}});
+  const Curve one = curve({"", {.dtype = DType::f64}});
   CHECK(one.losses.back() < one.losses.front());
   for (const Run& run : every_mesh({.dtype = DType::f64})) {
     INFO(run.text);
@@ -97,35 +97,35 @@ TEST_CASE("trainer: 20 steps are the same on every mesh", "[slow]") {
 TEST_CASE("trainer: 20 steps with dropout are the same on every mesh, masks being of the index",
           "[slow]") {
   const TrainerOptions options{.dtype = DType::f64, .dropout = 0.2};
-  const Curve one = curve({"", 1, 1, options});
+  const Curve one = curve({"", options});
   for (const Run& run : every_mesh(options)) {
     INFO(run.text);
     CHECK(distance(curve(run), one) <= kSame);
   }
-  CHECK(distance(curve({"", 1, 1, {.dtype = DType::f64}}), one) > 1e-4);  // it drops something
+  CHECK(distance(curve({"", {.dtype = DType::f64}}), one) > 1e-4);  // it drops something
 }
 
 TEST_CASE("trainer: ranks with unequal numbers of heads train the same, dropout included") {
   const TrainerOptions options{.dtype = DType::f64, .dropout = 0.2};
-  const Curve one = curve({"", 1, 1, options}, 5, kUneven);
+  const Curve one = curve({"", options}, 5, kUneven);
   for (const Run& run : every_mesh(options)) {
-    if (run.tp != 4) continue;
+    if (run.how().tp != 4) continue;
     INFO(run.text);
     CHECK(distance(curve(run, 5, kUneven), one) <= kSame);
   }
 }
 
 TEST_CASE("trainer: one rank with other masks shows in the loss") {
-  const TrainerOptions options{.dtype = DType::f64, .sp = true, .dropout = 0.2};
-  const Curve one = curve({"", 1, 1, {.dtype = DType::f64, .dropout = 0.2}}, 2);
+  const TrainerOptions options{
+      .dtype = DType::f64, .parallelism = {.tp = 2, .sp = true}, .dropout = 0.2};
+  const Curve one = curve({"", {.dtype = DType::f64, .dropout = 0.2}}, 2);
   const auto loss_with = [&](uint64_t seed_of_rank_1) {
     const auto source = small_weights();
-    const ShardPlan plan(kSmall, 2);
     double loss = 0;
     World({.tp = 2}).run([&](Rank& rank) {
       TrainerOptions mine = options;
       if (rank.index() == 1) mine.seed = seed_of_rank_1;
-      const auto trainer = make_trainer(rank, *source, plan, mine);
+      const auto trainer = make_trainer(rank, *source, mine);
       const StepBatch batch = batch_of_step(0);
       const double of_step = trainer->step(batch.tokens, batch.targets, 0, 1e-3).loss;
       if (rank.index() == 0) loss = of_step;
@@ -141,15 +141,15 @@ TEST_CASE("trainer: two micro-batches are one batch, dropout included") {
     const TrainerOptions whole{.dtype = DType::f64, .dropout = dropout};
     TrainerOptions halves = whole;
     for (int64_t accumulation : {2, 4}) {
-      halves.accumulation = accumulation;
-      CHECK(distance(curve({"", 1, 1, halves}), curve({"", 1, 1, whole})) <= kSame);
+      halves.parallelism.accumulation = accumulation;
+      CHECK(distance(curve({"", halves}), curve({"", whole})) <= kSame);
     }
   }
 }
 
 TEST_CASE("trainer: masks differ from step to step") {
   const auto source = small_weights();
-  on_mesh(*source, {"", 1, 1, {.dtype = DType::f64, .dropout = 0.2}}, [&](Rank&, Trainer& trainer) {
+  on_mesh(*source, {"", {.dtype = DType::f64, .dropout = 0.2}}, [&](Rank&, Trainer& trainer) {
     const StepBatch batch = batch_of_step(0);
     // A learning rate of 0: the weights stay, so only the masks can change the loss.
     const double first = trainer.step(batch.tokens, batch.targets, 0, 0).loss;
@@ -175,25 +175,14 @@ TEST_CASE("trainer: an evaluation is the loss without dropout, shared out over r
     return value;
   };
   for (const bool three : {false, true}) {
-    const double one = loss({"", 1, 1, {.dtype = DType::f64}}, three);
-    const TrainerOptions other{
-        .dtype = DType::f64, .zero = Zero::states, .sp = true, .dropout = 0.5};
-    CHECK(std::abs(loss({"", 2, 2, other}, three) / one - 1) <= kSame);
-    CHECK(std::abs(loss({"", 2, 4, other}, three) / one - 1) <= kSame);  // one replica has none
+    const double one = loss({"", {.dtype = DType::f64}}, three);
+    TrainerOptions other{.dtype = DType::f64,
+                         .parallelism = {.tp = 2, .dp = 2, .sp = true, .zero = Zero::states},
+                         .dropout = 0.5};
+    CHECK(std::abs(loss({"", other}, three) / one - 1) <= kSame);
+    other.parallelism.dp = 4;
+    CHECK(std::abs(loss({"", other}, three) / one - 1) <= kSame);  // one replica has none
   }
-}
-
-TEST_CASE("trainer: a batch that does not divide is refused, and what would is named") {
-  const auto refused = [](int64_t sequences, int64_t length, int tp, int dp, TrainerOptions o) {
-    return message([&] { check_batch(sequences, length, tp, dp, o); }, ErrorKind::usage);
-  };
-  CHECK_NOTHROW(check_batch(12, 64, 4, 2, {.sp = true, .accumulation = 3}));
-  CHECK_THAT(refused(4, 8, 1, 1, {.accumulation = 0}), Catch::Contains("0 micro-batches"));
-  CHECK_THAT(refused(6, 8, 1, 2, {.accumulation = 2}),
-             Catch::Contains("6 sequences does not divide by 2 replicas and 2 micro-batches"));
-  CHECK_THAT(refused(0, 8, 1, 1, {}), Catch::Contains("0 sequences"));
-  CHECK_THAT(refused(4, 10, 4, 1, {.sp = true}), Catch::Contains("10 positions over 4 ranks"));
-  CHECK_NOTHROW(check_batch(4, 10, 4, 1, {}));
 }
 
 TEST_CASE("trainer: a step checks its batch") {
@@ -201,7 +190,7 @@ TEST_CASE("trainer: a step checks its batch") {
   const StepBatch batch = batch_of_step(0);
   CHECK_THAT(message(
                  [&] {
-                   on_mesh(*source, {"", 1, 3, {}}, [&](Rank&, Trainer& trainer) {
+                   on_mesh(*source, {"", {.parallelism = {.dp = 3}}}, [&](Rank&, Trainer& trainer) {
                      (void)trainer.step(batch.tokens, batch.targets, 0, 1e-3);
                    });
                  },
@@ -214,22 +203,38 @@ TEST_CASE("trainer: options that do not fit together are refused") {
   const auto refused = [&](const TrainerOptions& options) {
     return message(
         [&] {
-          on_mesh(*source, {"", 2, 1, options}, [](Rank&, Trainer&) {});
+          on_mesh(*source, {"", options}, [](Rank&, Trainer&) {});
         },
         ErrorKind::usage);
   };
   for (double rate : {-0.1, 1.0, std::nan("")})
     CHECK_THAT(refused({.dropout = rate}), Catch::Contains("is no rate"));
-  CHECK_THAT(refused({.sp_regather = true}), Catch::Contains("--sp-regather"));
+  CHECK_THAT(refused({.parallelism = {.tp = 2, .regather = true}}),
+             Catch::Contains("--sp-regather"));
+}
+
+TEST_CASE("trainer: a parallelism that is of another mesh than the ranks is refused") {
+  const auto source = small_weights();
+  CHECK_THAT(message(
+                 [&] {
+                   World({.tp = 2}).run([&](Rank& rank) {
+                     (void)make_trainer(rank, *source, {.parallelism = {.tp = 2, .dp = 2}});
+                   });
+                 },
+                 ErrorKind::usage),
+             Catch::Contains("a trainer for tp 2, dp 2 on a mesh of tp 2, dp 1"));
 }
 
 TEST_CASE(
     "trainer: a NaN stops the step, which is named with the first site, and changes nothing") {
   for (const Run& run : std::vector<Run>{
-           {"tp 1", 1, 1, {}},
-           {"tp 2", 2, 1, {}},
-           {"tp 2, dp 2, SP, ZeRO 1", 2, 2, {.zero = Zero::states, .sp = true, .accumulation = 2}},
-           {"tp 2, dp 2, ZeRO 2", 2, 2, {.zero = Zero::gradients, .dropout = 0.1}}}) {
+           {"tp 1"},
+           {"tp 2", {.parallelism = {.tp = 2}}},
+           {"tp 2, dp 2, SP, ZeRO 1",
+            {.parallelism =
+                 {.tp = 2, .dp = 2, .sp = true, .zero = Zero::states, .accumulation = 2}}},
+           {"tp 2, dp 2, ZeRO 2",
+            {.parallelism = {.tp = 2, .dp = 2, .zero = Zero::gradients}, .dropout = 0.1}}}) {
     for (const auto& [parameter, site] :
          {std::pair<std::string, std::string>{"transformer.h.1.ln_2.weight", "block 1/ln_2"},
           {"transformer.h.0.mlp.c_fc.bias", "block 0/mlp/fc"}}) {
@@ -267,7 +272,7 @@ TEST_CASE(
 
 TEST_CASE("trainer: parameters of a step that does not stop do change") {
   const auto source = small_weights();
-  on_mesh(*source, {"", 1, 1, {}}, [](Rank& rank, Trainer& trainer) {
+  on_mesh(*source, {"", {}}, [](Rank& rank, Trainer& trainer) {
     const auto before = on_host(rank.device(), trainer.parameters().values);
     const StepBatch batch = batch_of_step(0);
     (void)trainer.step(batch.tokens, batch.targets, 17, 1e-3);

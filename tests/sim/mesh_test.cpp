@@ -13,20 +13,17 @@ namespace {
 
 using Catch::Contains;
 
-struct Size {
-  int tp, dp;
-};
-const std::vector<Size> kMeshes = {{1, 2}, {2, 1}, {2, 2}, {4, 2}, {3, 5}};
+const std::vector<Mesh> kMeshes = {{1, 2}, {2, 1}, {2, 2}, {4, 2}, {3, 5}};
 const std::vector<Algorithm> kMeshAlgorithms = {Algorithm::direct, Algorithm::ring, Algorithm::tree,
                                                 Algorithm::gather};
 
 // What global rank g contributes at index i, and sums of it over a group.
-double tp_sum(Size mesh, int dp_index, int64_t i) {
+double tp_sum(Mesh mesh, int dp_index, int64_t i) {
   double sum = 0;
   for (int t = 0; t < mesh.tp; ++t) sum += term(dp_index * mesh.tp + t, i);
   return sum;
 }
-double dp_sum(Size mesh, int tp_index, int64_t i) {
+double dp_sum(Mesh mesh, int tp_index, int64_t i) {
   double sum = 0;
   for (int d = 0; d < mesh.dp; ++d) sum += term(d * mesh.tp + tp_index, i);
   return sum;
@@ -39,14 +36,14 @@ Array numbers_of_rank(Rank& rank, int64_t count, DType dtype = DType::f64) {
 }  // namespace
 
 TEST_CASE("each rank of a mesh runs once and knows its place, and the tp index is the fastest") {
-  for (const Size mesh : kMeshes) {
+  for (const Mesh mesh : kMeshes) {
     const int count = mesh.tp * mesh.dp;
     std::vector<int> ran(static_cast<size_t>(count));
     std::atomic<int> wrong = 0;
     const auto records = World({.tp = mesh.tp, .dp = mesh.dp}).run([&](Rank& rank) {
       const int g = rank.global_index();
       ++ran[static_cast<size_t>(g)];
-      wrong += g != rank.dp_index() * mesh.tp + rank.index() || rank.global_size() != count;
+      wrong += g != rank.dp_index() * mesh.tp + rank.index() || rank.mesh().ranks() != count;
       wrong += rank.size() != mesh.tp || rank.dp_size() != mesh.dp;
       wrong += rank.index() < 0 || rank.index() >= mesh.tp;
       wrong += rank.comm().size() != mesh.tp || rank.comm().rank() != rank.index();
@@ -65,7 +62,7 @@ TEST_CASE("each rank of a mesh runs once and knows its place, and the tp index i
 
 TEST_CASE("the two groups of a rank sum over their own ranks, by every algorithm") {
   for (const Algorithm algorithm : kMeshAlgorithms) {
-    for (const Size mesh : kMeshes) {
+    for (const Mesh mesh : kMeshes) {
       std::atomic<int> wrong = 0;
       World({.tp = mesh.tp, .dp = mesh.dp, .algorithm = algorithm}).run([&](Rank& rank) {
         for (const int64_t count : {1, 7, 4099}) {
@@ -85,7 +82,7 @@ TEST_CASE("the two groups of a rank sum over their own ranks, by every algorithm
 }
 
 TEST_CASE("the ranks of a dp group are in the order of their dp index") {
-  for (const Size mesh : kMeshes) {
+  for (const Mesh mesh : kMeshes) {
     std::atomic<int> wrong = 0;
     World({.tp = mesh.tp, .dp = mesh.dp}).run([&](Rank& rank) {
       const Array shard = numbers_of_rank(rank, 3);
@@ -103,7 +100,7 @@ TEST_CASE("the ranks of a dp group are in the order of their dp index") {
 namespace {
 
 // A training step's pattern, on numbers whose sums round: over tp, over dp, and over tp again.
-std::vector<std::vector<double>> step(Size mesh, Algorithm algorithm, CommBreakage breakage = {}) {
+std::vector<std::vector<double>> step(Mesh mesh, Algorithm algorithm, CommBreakage breakage = {}) {
   World world(
       {.tp = mesh.tp, .dp = mesh.dp, .algorithm = algorithm, .comm_breakage = std::move(breakage)});
   return world
@@ -132,7 +129,7 @@ int64_t drop_over_dp(Transport& honest, Rank&, const Post& call, const Array& in
 
 TEST_CASE("sums over tp and then dp leave identical bits on every rank, in every run") {
   for (const Algorithm algorithm : kMeshAlgorithms) {
-    for (const Size mesh : kMeshes) {
+    for (const Mesh mesh : kMeshes) {
       const auto first = step(mesh, algorithm);
       CHECK(different_from_first(first) == 0);
       CHECK(first == step(mesh, algorithm));
@@ -149,7 +146,7 @@ TEST_CASE("mutant: all_reduces dropped on one axis only leave the replicas diffe
 
 TEST_CASE("an event says over which axis and in which phase, and sends what is predicted") {
   for (const Algorithm algorithm : kMeshAlgorithms) {
-    for (const Size mesh : kMeshes) {
+    for (const Mesh mesh : kMeshes) {
       const WorldOptions options{.tp = mesh.tp, .dp = mesh.dp, .algorithm = algorithm};
       const auto records = World(options).run([&](Rank& rank) {
         Array x = numbers_of_rank(rank, 101);

@@ -77,12 +77,12 @@ struct Backward {
   std::vector<RankRecord> records;
 };
 
-Backward backward(const WeightSource& source, int tp, const TrainerOptions& options) {
+Backward backward(const WeightSource& source, const Parallelism& how) {
   Backward result;
+  const int tp = how.tp;
   result.gradients.resize(static_cast<size_t>(tp));
-  const ShardPlan plan(source.architecture(), tp);
   result.records = World({.tp = tp}).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, source, plan, options);
+    const auto trainer = make_trainer(rank, source, {.dtype = DType::f64, .parallelism = how});
     const double loss = trainer->gradients(tokens(), tokens().ids);
     const Array& gradients = trainer->parameters().gradients;
     Flat& own = result.gradients[static_cast<size_t>(rank.index())];
@@ -109,15 +109,15 @@ TEST_CASE(
   const Shifted source("", 0, 0, 0);
   const Architecture architecture = made_up();
   const ShardPlan alone(architecture, 1);
-  const Backward one = backward(source, 1, {.dtype = DType::f64});
+  const Backward one = backward(source, {});
   const Assembler whole(alone, 1);
   for (const int tp : {2, 4}) {
-    for (const TrainerOptions& how : std::vector<TrainerOptions>{
-             {}, {.sp = true}, {.sp = true, .sp_regather = true, .recompute = true}}) {
-      TrainerOptions options = how;
-      options.dtype = DType::f64;
-      INFO("tp " << tp << ", SP " << how.sp << ", recompute " << how.recompute);
-      const Backward many = backward(source, tp, options);
+    for (const Parallelism& how :
+         std::vector<Parallelism>{{.tp = tp},
+                                  {.tp = tp, .sp = true},
+                                  {.tp = tp, .sp = true, .regather = true, .recompute = true}}) {
+      INFO(how.text());
+      const Backward many = backward(source, how);
       CHECK(std::abs(many.loss - one.loss) <= 1e-13 * one.loss);
       const ShardPlan plan(architecture, tp);
       const Assembler parts(plan, 1);
@@ -136,16 +136,15 @@ TEST_CASE("a made-up architecture: gradients are the loss' differences") {
   const Architecture architecture = made_up();
   const ShardPlan plan(architecture, 1);
   const Assembler whole(plan, 1);
-  const TrainerOptions options{.dtype = DType::f64};
-  const Backward exact = backward(Shifted("", 0, 0, 0), 1, options);
+  const Backward exact = backward(Shifted("", 0, 0, 0), {});
   constexpr double kStep = 1e-5;  // of differences of order kStep², 1e-10, and rounding, 1e-11
   for (const NamedTensor& tensor : plan.tensors()) {
     INFO(tensor.name);
     const int64_t row = tensor.shape[0] / 2, col = cols_of(tensor.shape) / 3;
     const bool unused = tensor.id.role == Role::token_embedding;  // token 33 is not in the batch
     const int64_t at = unused ? tokens().ids[3] : row;
-    const double above = backward(Shifted(tensor.name, at, col, kStep), 1, options).loss;
-    const double below = backward(Shifted(tensor.name, at, col, -kStep), 1, options).loss;
+    const double above = backward(Shifted(tensor.name, at, col, kStep), {}).loss;
+    const double below = backward(Shifted(tensor.name, at, col, -kStep), {}).loss;
     const double gradient = whole.assemble(tensor, exact.gradients)
                                 .whole[static_cast<size_t>(at * cols_of(tensor.shape) + col)];
     CHECK(std::abs((above - below) / (2 * kStep) - gradient) <= 1e-9);
@@ -156,7 +155,7 @@ TEST_CASE("a made-up architecture: gradients are the loss' differences") {
 }
 
 TEST_CASE("a made-up architecture: two branches of one join are written with one all-reduce") {
-  const Backward two = backward(Shifted("", 0, 0, 0), 2, {.dtype = DType::f64});
+  const Backward two = backward(Shifted("", 0, 0, 0), {.tp = 2});
   const auto count = [&](const std::string& site, Phase phase) {
     const std::vector<Event>& events = two.records[0].ledger.events();
     return std::count_if(events.begin(), events.end(), [&](const Event& event) {

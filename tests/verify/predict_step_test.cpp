@@ -15,19 +15,10 @@ using Events = std::vector<PredictedEvent>;
 // kSmall has 2 layers and is 32 wide; of [B 2, T 8] the stream has 512 numbers, S = 2048 bytes.
 constexpr int64_t kStream = 2 * 8 * 32, kPositions = 2 * 8;
 
-StepShape shape_of(const TrainingMesh& mesh, Algorithm algorithm = Algorithm::ring) {
-  return {.dp = mesh.dp,
-          .batch = 2,
-          .length = 8,
-          .sp = mesh.sp,
-          .regather = mesh.regather,
-          .recompute = mesh.recompute,
-          .zero = mesh.zero,
-          .algorithm = algorithm};
-}
+constexpr StepShape kShape{.batch = 2, .length = 8, .algorithm = Algorithm::ring};
 
-Events step(const TrainingMesh& mesh, int rank = 0) {
-  return predict_step(ShardPlan(kSmall, mesh.tp), shape_of(mesh), 0, rank);
+Events step(const Parallelism& how, int rank = 0) {
+  return predict_step(ShardPlan(kSmall, how.tp), how, kShape, rank);
 }
 
 Events where(const Events& events, const std::function<bool(const PredictedEvent&)>& is) {
@@ -123,7 +114,7 @@ TEST_CASE("predict_step: replicas sum gradients, and ZeRO shares out parts and g
   REQUIRE(ShardPlan(kSmall, 1).padded_vocab() == 128);
   for (int zero : {0, 1, 2}) {
     INFO("ZeRO " << zero);
-    const Events events = step({.tp = 1, .dp = 2, .zero = zero});
+    const Events events = step({.tp = 1, .dp = 2, .zero = static_cast<Zero>(zero)});
     CHECK(count(events, Phase::backward, Op::all_reduce, 1) == 1);  // the loss
     CHECK(count(events, Phase::backward, Op::all_reduce, numbers) == (zero < 2 ? 1 : 0));
     CHECK(count(events, Phase::backward, Op::reduce_scatter, numbers) == (zero < 2 ? 0 : 1));
@@ -141,17 +132,14 @@ TEST_CASE("predict_step: replicas sum gradients, and ZeRO shares out parts and g
 TEST_CASE("predict_step: gradients go in buckets of 25 MiB, the last one smaller") {
   // GPT-2 padded to 50304: 124,475,904 numbers are 18.99 buckets of 6,553,600.
   const Events events =
-      predict_step(ShardPlan(find_preset("gpt2").config, 1), shape_of({.tp = 1, .dp = 2}), 0, 0);
+      predict_step(ShardPlan(find_preset("gpt2").config, 1), {.dp = 2}, kShape, 0);
   CHECK(count(events, Phase::backward, Op::all_reduce, 6'553'600) == 18);
   CHECK(count(events, Phase::backward, Op::all_reduce, 124'475'904 - 18 * 6'553'600) == 1);
 }
 
 TEST_CASE("predict_step: each micro-batch communicates for itself, gradients once a step") {
-  const ShardPlan plan(kSmall, 2);
-  StepShape shape = shape_of({.tp = 2, .dp = 2, .sp = true});
-  const Events one = predict_step(plan, shape, 0, 0);
-  shape.micro_batches = 3;
-  const Events three = predict_step(plan, shape, 0, 0);
+  const Events one = step({.tp = 2, .dp = 2, .sp = true});
+  const Events three = step({.tp = 2, .dp = 2, .sp = true, .accumulation = 3});
   CHECK(count(three, Phase::forward, Op::all_gather, kStream) == 15);
   CHECK(count(three, Phase::backward, Op::reduce_scatter, kStream) == 15);
   CHECK(count(three, Phase::backward, Op::all_reduce, 448) == 1);
@@ -159,7 +147,7 @@ TEST_CASE("predict_step: each micro-batch communicates for itself, gradients onc
 }
 
 TEST_CASE("first_disagreement: a prediction that is off by one in anything is refuted") {
-  const TrainingMesh mesh{.tp = 2, .dp = 2, .sp = true, .zero = 2};
+  const Parallelism mesh{.tp = 2, .dp = 2, .sp = true, .zero = Zero::gradients};
   TrainingVerifyOptions options = small_options({mesh});
   options.dtypes = {DType::f32};
   options.algorithm = Algorithm::ring;
@@ -195,10 +183,9 @@ TEST_CASE("first_disagreement: a prediction that is off by one in anything is re
 TEST_CASE(
     "verify_training: a step that gathers again where it was to keep is caught by the ledger") {
   TrainingVerifyOptions options = small_options({{.tp = 2, .sp = true}});
-  options.make_trainer = [](Rank& rank, const WeightSource& source, const ShardPlan& plan,
-                            TrainerOptions how) {
-    how.sp_regather = true;  // the same numbers, five gathers more
-    return make_trainer(rank, source, plan, how);
+  options.make_trainer = [](Rank& rank, const WeightSource& source, TrainerOptions how) {
+    how.parallelism.regather = true;  // the same numbers, five gathers more
+    return make_trainer(rank, source, how);
   };
   check_caught(verify_training(*small_weights(), options), "ledger");
 }

@@ -126,8 +126,8 @@ RandomModel::RandomModel(uint64_t seed) : seed_(seed) {
   const bool even = batch_ % 2 == 0;
   for (int tp : {1, 2, 4})
     if (config_.n_head % tp == 0 && config_.n_inner % tp == 0) tps_.push_back(tp);
-  std::vector<TrainingMesh> all;
-  for (const TrainingMesh& mesh : training_meshes(tps_, even ? std::vector{1, 2} : std::vector{1}))
+  std::vector<Parallelism> all;
+  for (const Parallelism& mesh : training_meshes(tps_, even ? std::vector{1, 2} : std::vector{1}))
     if (!mesh.sp || length_ % mesh.tp == 0) all.push_back(mesh);
   std::sample(all.begin(), all.end(), std::back_inserter(meshes_), 2, engine);
   steps_ = std::max(0, static_cast<int>(pick(engine, -1, 2)));

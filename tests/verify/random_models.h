@@ -35,7 +35,7 @@ class RandomModel {
   std::shared_ptr<const WeightSource> weights_;
   int64_t batch_, length_;
   std::vector<int> tps_;
-  std::vector<TrainingMesh> meshes_;
+  std::vector<Parallelism> meshes_;
   int steps_;
   double learning_rate_;
 };

@@ -31,7 +31,7 @@ inline TrainingBatch small_batch(int32_t which) {
   return batch;
 }
 
-inline TrainingVerifyOptions small_options(std::vector<TrainingMesh> meshes, int32_t steps = 1) {
+inline TrainingVerifyOptions small_options(std::vector<Parallelism> meshes, int32_t steps = 1) {
   TrainingVerifyOptions options;
   options.meshes = std::move(meshes);
   for (int32_t i = 0; i <= steps; ++i) options.batches.push_back(small_batch(i));

@@ -237,7 +237,7 @@ Parts right_training(const WeightSource& source, const std::string& type) {
 
 TrainingReport trained(const WeightSource& source, const Parts& parts) {
   const Golden golden = read(parts, source.architecture());
-  TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = 1}}, 2);
+  TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::states}}, 2);
   options.golden = &golden;
   return verify_training(source, options);
 }
@@ -297,7 +297,7 @@ TEST_CASE("verify golden: a wrong gradient, loss, norm or parameter is named as 
 
 TEST_CASE("verify_training: a mesh over which the batch does not divide is left out, by name") {
   TrainingVerifyOptions options = small_options(training_meshes({1, 2, 3}, {1, 3}), 1);
-  options.uneven = true;
+  for (Parallelism& mesh : options.meshes) mesh.uneven = true;
   options.dtypes = {DType::f64};
   const TrainingReport report = verify_training(*small_weights(kUneven), options);
   check_good(report);

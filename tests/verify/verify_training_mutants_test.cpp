@@ -12,16 +12,15 @@ using namespace tplab::testing;
 namespace {
 
 // In both variants of SP, alone and with replicas.
-const std::vector<TrainingMesh> kSp = {{.tp = 2, .sp = true},
-                                       {.tp = 4, .sp = true, .regather = true},
-                                       {.tp = 2, .dp = 2, .sp = true, .zero = 2}};
-const std::vector<TrainingMesh> kTp = {{.tp = 2}, {.tp = 4}, {.tp = 2, .recompute = true}};
+const std::vector<Parallelism> kSp = {{.tp = 2, .sp = true},
+                                      {.tp = 4, .sp = true, .regather = true},
+                                      {.tp = 2, .dp = 2, .sp = true, .zero = Zero::gradients}};
+const std::vector<Parallelism> kTp = {{.tp = 2}, {.tp = 4}, {.tp = 2, .recompute = true}};
 
 // The first small gradient that is held against the reference.
 const std::string kFirstSmall = "grad.transformer.h.0.ln_1.weight";
 
-TrainingReport verify_tampered(const std::vector<TrainingMesh>& meshes,
-                               const Tampering& tampering) {
+TrainingReport verify_tampered(const std::vector<Parallelism>& meshes, const Tampering& tampering) {
   TrainingVerifyOptions options = small_options(meshes);
   options.comm_breakage = tampered(tampering);
   return verify_training(*small_weights(), options);
@@ -73,8 +72,7 @@ class IdenticalShards : public WeightSource {
 double squares_of_replicated(const WeightSource& source) {
   double squares = 0;
   World({}).run([&](Rank& rank) {
-    const ShardPlan plan(source.architecture(), 1);
-    const auto trainer = make_trainer(rank, source, plan, {.dtype = DType::f64});
+    const auto trainer = make_trainer(rank, source, {.dtype = DType::f64});
     const TrainingBatch batch = small_batch(1);
     (void)trainer->gradients(batch.tokens, batch.targets);
     for (Region region : {Region::whole_matrices, Region::whole_vectors}) {
@@ -124,7 +122,7 @@ TEST_CASE("verify_training: a block's input gradient that is not summed is caugh
 
 TEST_CASE("verify_training: the same cotangent on every rank, 1/tp of a gradient, is caught") {
   // nanotron#46: the forward pass is right, and so is the loss.
-  for (const auto& meshes : {kTp, std::vector<TrainingMesh>{kSp[0], kSp[1]}})
+  for (const auto& meshes : {kTp, std::vector<Parallelism>{kSp[0], kSp[1]}})
     check_caught(verify_tampered(meshes, {.site = "head",
                                           .phase = Phase::backward,
                                           .after = times([](double tp) { return 1 / tp; })}),
@@ -146,15 +144,15 @@ TEST_CASE("verify_training: a norm that counts what all ranks hold once a rank i
 }
 
 TEST_CASE("verify_training: replicas whose gradients are not summed are caught") {
-  const std::vector<TrainingMesh> meshes = {
-      {.tp = 1, .dp = 2}, {.tp = 2, .dp = 2, .zero = 1}, {.tp = 2, .dp = 2, .sp = true}};
+  const std::vector<Parallelism> meshes = {
+      {.tp = 1, .dp = 2}, {.tp = 2, .dp = 2, .zero = Zero::states}, {.tp = 2, .dp = 2, .sp = true}};
   check_caught(verify_tampered(meshes, {.site = "replicas", .axis = Axis::dp, .drop = true}),
                "grad.transformer.wte.weight", "not summed over all ranks");
 }
 
 TEST_CASE("verify_training: a ZeRO 2 step that does not sum its part of the gradients is caught") {
   // Optimizer steps alone: without a gradient held against the reference before.
-  TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = 2}});
+  TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::gradients}});
   options.comm_breakage =
       tampered_but(Op::all_reduce, {.site = "replicas", .axis = Axis::dp, .drop = true});
   check_caught(verify_training(*small_weights(), options), "step 1/norm");
@@ -199,21 +197,19 @@ TEST_CASE("verify_training: a tied head that is stepped a second time is caught"
     OptimizerOptions options_;
   };
   TrainingVerifyOptions options = small_options({{.tp = 1}, kTp[0], kSp[0], {.tp = 2, .dp = 2}});
-  options.make_trainer = [](Rank& rank, const WeightSource& source, const ShardPlan& plan,
-                            const TrainerOptions& how) {
-    return std::make_unique<StepsTwice>(make_trainer(rank, source, plan, how), rank, how.optimizer);
+  options.make_trainer = [](Rank& rank, const WeightSource& source, const TrainerOptions& how) {
+    return std::make_unique<StepsTwice>(make_trainer(rank, source, how), rank, how.optimizer);
   };
   check_caught(verify_training(*small_weights(), options), "after.transformer.wte.weight");
 }
 
 TEST_CASE("verify_training: dropout that drifts between ranks shows as replicas that differ") {
-  const auto replicas_of = [](const std::vector<TrainingMesh>& meshes, bool drifting) {
+  const auto replicas_of = [](const std::vector<Parallelism>& meshes, bool drifting) {
     TrainingVerifyOptions options = small_options(meshes);
-    options.make_trainer = [=](Rank& rank, const WeightSource& source, const ShardPlan& plan,
-                               TrainerOptions how) {
+    options.make_trainer = [=](Rank& rank, const WeightSource& source, TrainerOptions how) {
       how.dropout = 0.2;
       if (drifting) how.seed += static_cast<uint64_t>(rank.index());
-      return make_trainer(rank, source, plan, how);
+      return make_trainer(rank, source, how);
     };
     const TrainingReport report = verify_training(*small_weights(), options);
     CHECK_FALSE(report.good());  // the reference has no dropout

@@ -16,9 +16,10 @@ TEST_CASE("verify_training: the model is right on every mesh, in both dtypes") {
 
 TEST_CASE("verify_training: every algorithm gives the right result and sends what it should") {
   for (Algorithm a : {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather}) {
-    TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = 2},
-                                                   {.tp = 4, .dp = 2, .sp = true, .zero = 1},
-                                                   {.tp = 4, .sp = true, .regather = true}});
+    TrainingVerifyOptions options =
+        small_options({{.tp = 2, .dp = 2, .zero = Zero::gradients},
+                       {.tp = 4, .dp = 2, .sp = true, .zero = Zero::states},
+                       {.tp = 4, .sp = true, .regather = true}});
     options.algorithm = a;
     check_good(verify_training(*small_weights(), options));
   }
@@ -35,7 +36,8 @@ TEST_CASE("verify_training: the model is right for every architecture") {
         INFO("bias " << bias << ", tied " << tied << ", tanh " << (kind == Gelu::tanh));
         check_good(verify_training(
             *small_weights(config),
-            small_options({{.tp = 1}, {.tp = 2, .dp = 2, .zero = 2}, {.tp = 4, .sp = true}})));
+            small_options(
+                {{.tp = 1}, {.tp = 2, .dp = 2, .zero = Zero::gradients}, {.tp = 4, .sp = true}})));
       }
     }
   }
@@ -46,25 +48,26 @@ TEST_CASE("verify_training: the reference's dimensions need not be multiples of 
   GptConfig config = kSmall;
   config.n_embd = 12;
   config.n_inner = 20;
-  check_good(verify_training(
-      *small_weights(config),
-      small_options({{.tp = 2, .dp = 2, .zero = 1}, {.tp = 4, .dp = 2, .sp = true, .zero = 2}})));
+  check_good(
+      verify_training(*small_weights(config),
+                      small_options({{.tp = 2, .dp = 2, .zero = Zero::states},
+                                     {.tp = 4, .dp = 2, .sp = true, .zero = Zero::gradients}})));
 }
 
 TEST_CASE("verify_training: the model is right where ranks hold unequal parts") {
-  std::vector<TrainingMesh> meshes = training_meshes({4}, {1, 2});
-  meshes.push_back({.tp = 5, .dp = 2, .zero = 2});
+  std::vector<Parallelism> meshes = training_meshes({4}, {1, 2});
+  meshes.push_back({.tp = 5, .dp = 2, .zero = Zero::gradients});
   TrainingVerifyOptions options = small_options(meshes, 2);
-  options.uneven = true;
+  for (Parallelism& mesh : options.meshes) mesh.uneven = true;
   check_good(verify_training(*small_weights(kUneven), options));
 }
 
 TEST_CASE("verify_training: training_meshes has every sensible combination once") {
-  const std::vector<TrainingMesh> meshes = training_meshes({1, 2}, {1, 2});
+  const std::vector<Parallelism> meshes = training_meshes({1, 2}, {1, 2});
   // tp 1: plain, dp 2 with ZeRO 0 to 2, recompute. tp 2: each of the four with SP in three ways.
   CHECK(meshes.size() == 5 + 13);
   std::vector<std::string> texts;
-  for (const TrainingMesh& mesh : meshes) texts.push_back(mesh.text());
+  for (const Parallelism& mesh : meshes) texts.push_back(mesh.text());
   std::sort(texts.begin(), texts.end());
   CHECK(std::adjacent_find(texts.begin(), texts.end()) == texts.end());
   CHECK(std::binary_search(texts.begin(), texts.end(), "tp 2, dp 2, SP, gathered again, ZeRO 2"));

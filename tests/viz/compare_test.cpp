@@ -13,8 +13,8 @@ const GptConfig kConfig{
     .n_layer = 4, .n_head = 4, .n_embd = 16, .block_size = 8, .vocab_size = 50, .n_inner = 64};
 
 Comparison compared(const GptConfig& config, int tp, int64_t seq) {
-  return compare_schemes(*initial_weights(config, {.seed = 1}), {.tp = tp, .batch = 2, .seq = seq},
-                         "m");
+  return compare_schemes(*initial_weights(config, {.seed = 1}),
+                         {.parallelism = {.tp = tp}, .batch = 2, .seq = seq}, "m");
 }
 
 const Scheme& scheme(const Comparison& comparison, const std::string& name) {
@@ -67,8 +67,7 @@ TEST_CASE("compare: each scheme's sync points and bytes, by hand") {
 TEST_CASE("compare: an inner stage sends on and back, for each micro-batch") {
   GptConfig untied = kConfig;  // else the ends, which sum the tied embedding's, send more
   untied.tied_head = false;
-  StepOptions options{.tp = 4, .batch = 6, .seq = 8};
-  options.trainer.accumulation = 3;
+  StepOptions options{.parallelism = {.tp = 4, .accumulation = 3}, .batch = 6, .seq = 8};
   constexpr int64_t kS = 256 * 4;  // of a micro-batch of 2
   const Scheme pipeline = pipeline_scheme(untied, options);
   check(pipeline, Phase::forward, 3, 3 * kS);

@@ -45,6 +45,6 @@ inline std::vector<RankRecording> fixed_ranks() {
   return {a, b};
 }
 
-inline RunRecording fixed_run() { return join(fixed_ranks(), 2, 1, "a model", "a fixed run"); }
+inline RunRecording fixed_run() { return join(fixed_ranks(), {.tp = 2}, "a model", "a fixed run"); }
 
 }  // namespace tplab::testing

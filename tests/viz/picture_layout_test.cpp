@@ -20,7 +20,8 @@ namespace {
 
 StepOptions step(int tp, int dp) {
   StepOptions options;
-  options.tp = tp, options.dp = dp, options.batch = 2 * dp, options.seq = 8;
+  options.parallelism = {.tp = tp, .dp = dp};
+  options.batch = 2 * dp, options.seq = 8;
   complete(options, kSmallModel);
   return options;
 }
@@ -49,12 +50,12 @@ TEST_CASE("pictures: SVG is XML without script, ids are unique, and no text lies
     graphs.push_back(mesh_graph(mesh_picture(count_step(*source, options), options, "m")));
   }
   for (const int tp : {1, 2, 3})
-    graphs.push_back(
-        comparison_graph(compare_schemes(*source, {.tp = tp, .batch = 2, .seq = 8}, "m")));
+    graphs.push_back(comparison_graph(
+        compare_schemes(*source, {.parallelism = {.tp = tp}, .batch = 2, .seq = 8}, "m")));
   for (const int tp : {1, 2, 4}) {
     const StepOptions options = step(tp, 1);
     const ShardPlan plan(kSmallModel, tp);
-    const StepOnMeta run = step_on_meta(*source, plan, options);
+    const StepOnMeta run = step_on_meta(*source, options);
     const BlockOptions block{.model = "m\nstep", .forward = true, .backward = true};
     graphs.push_back(block_graph(block_steps(plan, run, block), block));
     const ModelOptions model{.model = "m\nstep"};

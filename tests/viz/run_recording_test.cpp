@@ -20,8 +20,7 @@ bool within(const Interval& inner, const Interval& outer) {
 
 TEST_CASE("recording: phases follow each other without a gap, and hold the scopes of their phase") {
   const auto source = small_weights();
-  StepOptions options{.tp = 2};
-  options.trainer.accumulation = 2;
+  StepOptions options{.parallelism = {.tp = 2, .accumulation = 2}};
   complete(options, source->architecture());
   const RecordedStep step = record_step(*source, options, "a small model");
   for (const RankRecording& rank : step.run.ranks) {
@@ -50,7 +49,7 @@ TEST_CASE("recording: phases follow each other without a gap, and hold the scope
 
 TEST_CASE("recording: only the last step's collectives, as many as a run without numbers counts") {
   const auto source = small_weights();
-  StepOptions options{.tp = 2, .dp = 2};
+  StepOptions options{.parallelism = {.tp = 2, .dp = 2}};
   complete(options, source->architecture());
   const RecordedStep step = record_step(*source, options, "a small model");
   const std::vector<RankRecord> counted = count_step(*source, options);
@@ -77,7 +76,7 @@ TEST_CASE("join: recordings that are not of one run are refused") {
   const auto refused = [](const std::function<void(std::vector<RankRecording>&)>& change) {
     std::vector<RankRecording> ranks = fixed_ranks();
     change(ranks);
-    CHECK_THROWS_WITH(join(ranks, 2, 1, "", ""),
+    CHECK_THROWS_WITH(join(ranks, {.tp = 2}, "", ""),
                       Catch::Contains("or not the same of each") && Catch::Contains("fix:"));
   };
   refused([](auto& ranks) { ranks.pop_back(); });
@@ -92,13 +91,11 @@ TEST_CASE("a step that is not possible is refused before anything runs") {
   const auto refused = [&](StepOptions options, const std::string& why) {
     CHECK_THROWS_WITH(complete(options, config), Catch::Contains(why) && Catch::Contains("fix:"));
   };
-  refused({.tp = 3}, "3");
-  refused({.dp = 65}, "out of range");
-  refused({.dp = 2, .batch = 3}, "does not divide");
+  refused({.parallelism = {.tp = 3}}, "3");
+  refused({.parallelism = {.dp = 65}}, "out of range");
+  refused({.parallelism = {.dp = 2}, .batch = 3}, "does not divide");
   refused({.seq = 17}, "use a batch of at least 1 and a sequence of 1 to 16");
-  StepOptions sp{.tp = 2, .forward_only = true};
-  sp.trainer.sp = true;
-  refused(sp, "a forward pass alone");
+  refused({.parallelism = {.tp = 2, .sp = true}, .forward_only = true}, "a forward pass alone");
 }
 
 }  // namespace

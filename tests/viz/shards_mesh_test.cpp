@@ -83,7 +83,7 @@ MeshPicture mesh(const StepOptions& options, std::vector<RankRecord>* records = 
 }
 
 TEST_CASE("mesh: rows are tp groups, columns dp groups, and each has its own collectives") {
-  StepOptions options{.tp = 2, .dp = 3, .batch = 3, .seq = 8};
+  StepOptions options{.parallelism = {.tp = 2, .dp = 3}, .batch = 3, .seq = 8};
   complete(options, kSmallModel);
   const MeshPicture picture = mesh(options);
   REQUIRE(picture.groups.size() == 3 + 2);
@@ -101,17 +101,17 @@ TEST_CASE("mesh: rows are tp groups, columns dp groups, and each has its own col
   const FlatLayout layout(ShardPlan(kSmallModel, 2), 0, 3);
   CHECK(of_replicas == layout.count() * 4 + 8);
   CHECK(sent == 2 * 2 * of_replicas);  // all-reduces: n - 1 times each number, twice
-  CHECK(mesh({.tp = 1, .dp = 1, .batch = 1, .seq = 8}).groups.empty());
+  CHECK(mesh({.batch = 1, .seq = 8}).groups.empty());
 }
 
 TEST_CASE("mesh: records of another mesh are refused") {
-  StepOptions options{.tp = 2, .dp = 2, .batch = 2, .seq = 8};
+  StepOptions options{.parallelism = {.tp = 2, .dp = 2}, .batch = 2, .seq = 8};
   std::vector<RankRecord> records;
   (void)mesh(options, &records);
   StepOptions other = options;
-  other.dp = 1;
+  other.parallelism.dp = 1;
   CHECK_THROWS_WITH(mesh_picture(records, other, "m"), Contains("and 4 ranks ran"));
-  other.tp = 4;
+  other.parallelism.tp = 4;
   CHECK_THROWS_WITH(mesh_picture(records, other, "m"), Contains("2 ranks took part"));
   records[1].ledger.clear();
   CHECK_THROWS_WITH(mesh_picture(records, options, "m"),

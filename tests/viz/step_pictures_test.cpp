@@ -29,13 +29,14 @@ struct Recorded {
   StepOnMeta run;
 };
 
-Recorded recorded(int tp, const StepOptions& step) {
+Recorded recorded(int tp, StepOptions step) {
+  step.parallelism.tp = tp;
   const auto source = initial_weights(kPictured, {.seed = 1});
   ShardPlan plan(kPictured, tp);
-  return {plan, step_on_meta(*source, plan, step)};
+  return {plan, step_on_meta(*source, step)};
 }
 const StepOptions kPlain{.batch = 1, .seq = 8};
-const StepOptions kSp{.batch = 1, .seq = 8, .trainer = {.sp = true}};
+const StepOptions kSp{.parallelism = {.sp = true}, .batch = 1, .seq = 8};
 
 // "linear -> varying"; collectives in capitals' stead with a star.
 Strings lines(const std::vector<BlockStep>& steps) {
@@ -126,11 +127,13 @@ TEST_CASE("block: ranks stand from left to right, whatever is drawn") {
     for (const bool sp : {false, true}) {
       for (const bool recompute : {false, true}) {
         const StepOptions step{
-            .batch = 1, .seq = 12, .trainer = {.sp = sp, .recompute = recompute}};
+            .parallelism = {.tp = tp, .sp = sp, .recompute = recompute, .uneven = true},
+            .batch = 1,
+            .seq = 12};
         GptConfig config = kPictured;
         config.block_size = 12;
         const ShardPlan plan(config, tp, true);
-        const StepOnMeta run = step_on_meta(*initial_weights(config, {.seed = 1}), plan, step);
+        const StepOnMeta run = step_on_meta(*initial_weights(config, {.seed = 1}), step);
         for (const auto& [forward, backward] :
              {std::pair{true, false}, {false, true}, {true, true}}) {
           const BlockOptions options{.model = "m", .forward = forward, .backward = backward};
@@ -159,7 +162,7 @@ TEST_CASE("block: a picture has a title of its lines") {
 
 TEST_CASE("block: what is recomputed is the forward pass again, and then the backward pass") {
   StepOptions options = kPlain;
-  options.trainer.recompute = true;
+  options.parallelism.recompute = true;
   const BlockOptions both{.model = "m", .layer = 1, .forward = true, .backward = true};
   const auto [plan, run] = recorded(2, options);
   const auto steps = block_steps(plan, run, both)[1];
@@ -184,7 +187,7 @@ TEST_CASE("block: of several micro-batches the first is drawn") {
   const BlockOptions both{.model = "m", .layer = 1, .forward = true, .backward = true};
   StepOptions two = kPlain;
   two.batch = 2;
-  two.trainer.accumulation = 2;
+  two.parallelism.accumulation = 2;
   const auto [plan, run] = recorded(2, two);
   const auto [one_plan, one] = recorded(2, kPlain);
   CHECK(lines(block_steps(plan, run, both)[0]) == lines(block_steps(one_plan, one, both)[0]));

@@ -21,17 +21,20 @@ struct Case {
 };
 
 std::vector<Case> cases() {
-  std::vector<Case> all = {
-      {"tp 2", {.tp = 2}},
-      {"tp 4, forward", {.tp = 4, .forward_only = true}},
+  return {
+      {"tp 2", {.parallelism = {.tp = 2}}},
+      {"tp 4, forward", {.parallelism = {.tp = 4}, .forward_only = true}},
       {"tp 2, dp 2, SP, ZeRO 2, recompute, 2 micro-batches",
-       {.tp = 2, .dp = 2, .algorithm = Algorithm::tree}},
-      {"dp 3", {.dp = 3}},
+       {.parallelism = {.tp = 2,
+                        .dp = 2,
+                        .sp = true,
+                        .recompute = true,
+                        .zero = Zero::gradients,
+                        .accumulation = 2},
+        .algorithm = Algorithm::tree}},
+      {"dp 3", {.parallelism = {.dp = 3}}},
       {"one rank", {}},
   };
-  all[2].options.trainer = {
-      .zero = Zero::gradients, .sp = true, .recompute = true, .accumulation = 2};
-  return all;
 }
 
 RecordedStep record(StepOptions options) {
@@ -76,7 +79,7 @@ TEST_CASE("trace: slices nest, flows pair up, totals are the ledger's, on every 
 }
 
 TEST_CASE("trace: phases hold modules, modules hold collectives, and ranks have names") {
-  const TraceCheck check(trace_text(record({.tp = 2}).run));
+  const TraceCheck check(trace_text(record({.parallelism = {.tp = 2}}).run));
   const std::vector<std::string> names = check.slice_names(1);
   REQUIRE(names.size() > 6);
   CHECK(names[0] == "phase forward");

@@ -62,9 +62,8 @@ Run run_of(const Recording& recording, const WeightSource& source, int tp, bool 
   WorldOptions world{.tp = tp, .threads_per_rank = 1};
   for (int r = 0; r < tp; ++r)
     world.recorders.push_back(watchers.emplace_back(std::make_unique<Watcher>()).get());
-  const ShardPlan plan(recording.architecture, tp);
   const auto [losses, records] = World(world).run([&](Rank& rank) {
-    const auto trainer = make_trainer(rank, source, plan, {.sp = sp});
+    const auto trainer = make_trainer(rank, source, {.parallelism = {.tp = tp, .sp = sp}});
     return trainer->gradients(recording.tokens, recording.targets);
   });
   run.loss = losses[0];

@@ -1,0 +1,49 @@
+// A rank's clock: what a run measures is read from it, whatever it says.
+
+#include "sim/clock.h"
+
+#include <catch2/catch.hpp>
+
+#include "ranks.h"
+
+namespace tplab {
+namespace {
+
+// Goes on by `step` each time it is asked.
+class CountingClock final : public Clock {
+ public:
+  explicit CountingClock(int64_t step) : step_(step) {}
+  int64_t now_ns() const override { return now_ += step_; }
+
+ private:
+  int64_t step_;
+  mutable int64_t now_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("clock: the ledger has the times of each rank's own") {
+  WorldOptions options{.tp = 2};
+  options.make_clock = [](int rank) { return std::make_unique<CountingClock>(rank + 1); };
+  const auto records = World(options).run([](Rank& rank) {
+    Array x = make_array(rank, DType::f32, 4, [](int64_t i) { return static_cast<double>(i); });
+    rank.comm().all_reduce(x);
+    rank.comm().all_reduce(x);
+  });
+  for (size_t r = 0; r < 2; ++r) {
+    const auto step = static_cast<int64_t>(r) + 1;
+    const std::vector<Event>& events = records[r].ledger.events();
+    REQUIRE(events.size() == 2);
+    CHECK(events[0].start_ns == step);
+    CHECK(events[0].end_ns == 2 * step);
+    CHECK(events[1].start_ns == 3 * step);
+    CHECK(events[1].end_ns == 4 * step);
+  }
+}
+
+TEST_CASE("clock: a world without one has the machine's") {
+  const int64_t before = now_ns();
+  World({}).run([&](Rank& rank) { CHECK(rank.clock().now_ns() >= before); });
+}
+
+}  // namespace tplab
