@@ -111,7 +111,7 @@ std::vector<TrainingBatch> VerifyCommand::batches(const Architecture& architectu
   std::vector<TrainingBatch> all;
   const int64_t B = batch ? batch : 4, T = seq ? seq : std::min<int64_t>(architecture.context, 64);
   check_sizes(B, T, architecture);
-  check_training_memory(architecture, meshes, Shape{B, T}, steps + 1);
+  check_training_memory(architecture, meshes, Shape{B, T}, steps + 1, dtype.empty() ? 2 : 1);
   for (int64_t i = 0; i <= steps; ++i) {
     VerifyOptions drawn;
     draw_tokens(drawn, architecture, B, T, seed + static_cast<uint64_t>(i));
@@ -153,7 +153,8 @@ void VerifyCommand::leave_out_what_does_not_divide(const WeightSource& source) {
 void VerifyCommand::run(int& exit_code) {
   output.open({model.checkpoint, against});
   // Zero biases would hide a misplaced one, so a preset's are drawn.
-  const std::unique_ptr<WeightSource> source = model.open(seed, true);
+  const std::unique_ptr<WeightSource> source = model.open(
+      {.seed = seed, .draw_biases = true, .remember = true});  // read for every run and draw
   leave_out_what_does_not_divide(*source);
   const auto finish = [&](const auto& report) {
     if (output.json()) {

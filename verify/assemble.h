@@ -4,10 +4,9 @@
 #include <vector>
 
 #include "model/flat_layout.h"
+#include "sim/array.h"
 
 namespace tplab {
-
-using Flat = std::vector<double>;  // a rank's flat list, on the host
 
 struct Assembled {
   std::vector<double> whole;       // in nanoGPT's layout; NaN where no rank has a number
@@ -18,11 +17,12 @@ class Assembler {
  public:
   Assembler(const ShardPlan& plan, int dp);
 
-  // ranks: by global index. `tensor` is of plan.tensors(). The numbers are replica 0's.
-  Assembled assemble(const NamedTensor& tensor, const std::vector<Flat>& ranks) const;
+  // ranks: their flat lists by global index, in host memory. `tensor` is of plan.tensors(). The
+  // numbers are replica 0's.
+  Assembled assemble(const NamedTensor& tensor, const std::vector<Array>& ranks) const;
 
  private:
-  void add_row(size_t row, const std::vector<Flat>& ranks, Assembled& result) const;
+  void add_row(size_t row, const std::vector<Array>& ranks, Assembled& result) const;
 
   const ShardPlan& plan_;
   std::vector<FlatLayout> layouts_;  // by tensor-parallel rank

@@ -170,11 +170,12 @@ std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>& c) {
 }
 
 template <class Real>
-std::vector<Real> embedding_backward(const Embedding<Real>& e, View<Real> dy) {
-  std::vector<Real> d = zeros<Real>(length(e.table));
-  for (int64_t i = 0; i < length(e.ids); ++i) {
-    Real* row = d.data() + e.ids.data()[i] * e.C;
-    for (int64_t j = 0; j < e.C; ++j) row[j] += dy.data()[i * e.C + j];
+std::vector<Real> embedding_backward(std::span<const int> ids, int64_t rows, int64_t C,
+                                     View<Real> dy) {
+  std::vector<Real> d = zeros<Real>(rows * C);
+  for (int64_t i = 0; i < length(ids); ++i) {
+    Real* row = d.data() + ids.data()[i] * C;
+    for (int64_t j = 0; j < C; ++j) row[j] += dy.data()[i * C + j];
   }
   return d;
 }
@@ -188,7 +189,7 @@ std::vector<Real> embedding_backward(const Embedding<Real>& e, View<Real> dy) {
   template std::vector<Real> softmax_backward(View<Real>, int64_t, View<Real>, View<Real>);  \
   template MixHeadsGradients<Real> mix_heads_backward(const MixHeads<Real>&, View<Real>);    \
   template std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>&);              \
-  template std::vector<Real> embedding_backward(const Embedding<Real>&, View<Real>);
+  template std::vector<Real> embedding_backward(std::span<const int>, int64_t, int64_t, View<Real>);
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)
 TPLAB_INSTANTIATE(Rough<DType::f64>)

@@ -67,8 +67,10 @@ MixHeadsGradients<Real> mix_heads_backward(const MixHeads<Real>& m, View<Real> d
 template <class Real>
 std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>& c);
 
-// A row of the table gets the sum over the places where it was looked up.   ->   [V, C]
+// A row of a table of so many rows gets the sum over the places where it was looked up.
+//   ->   [rows, C]
 template <class Real>
-std::vector<Real> embedding_backward(const Embedding<Real>& e, View<Real> dy);
+std::vector<Real> embedding_backward(std::span<const int> ids, int64_t rows, int64_t C,
+                                     View<Real> dy);
 
 }  // namespace tplab::dense

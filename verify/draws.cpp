@@ -2,12 +2,27 @@
 
 #include <fmt/format.h>
 
+#if !defined(__clang__)  // GCC 12 warns of its own AVX-512 header, inlined into Eigen (bug 105593)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <Eigen/Core>
+#if !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #include <algorithm>
 #include <cmath>
 
-#include "verify/compare.h"
+#include "verify/parallel.h"
 
 namespace tplab {
+
+namespace {
+
+// How many multiplications take as long as drawing a number, or comparing two.
+constexpr int64_t kNoise = 16, kCompare = 8;
+
+}  // namespace
 
 int draws_for(const Architecture& architecture, int64_t positions) {
   return static_cast<int>(std::clamp<int64_t>(256 / architecture.width, positions < 8 ? 4 : 2, 32));
@@ -23,11 +38,14 @@ std::function<std::vector<double>(const std::string&)> rough_weights(
     const double roundoff =
         dtype == DType::f32 ? Rough<DType::f32>::kRoundoff : Rough<DType::f64>::kRoundoff;
     std::vector<double> values = weights(name);
-    double place = draw + 1;
-    for (double& value : values) {
-      if (dtype == DType::f32) value = static_cast<float>(value);
-      value += 0x1p-8 * roundoff * value * noise_of(place += 64);
-    }
+    for_each_stretch(std::ssize(values), kNoise, [&](int64_t first, int64_t count) {
+      double place = static_cast<double>(draw + 1) + 64 * static_cast<double>(first);
+      for (double& value :
+           std::span(values).subspan(static_cast<size_t>(first), static_cast<size_t>(count))) {
+        if (dtype == DType::f32) value = static_cast<float>(value);
+        value += 0x1p-8 * roundoff * value * noise_of(place += 64);
+      }
+    });
     return values;
   };
 }
@@ -41,10 +59,29 @@ double relative(double error, double size) { return error == 0 ? 0 : error / siz
 
 void DrawnErrors::add(const std::string& name, std::span<const double> drawn,
                       std::span<const double> exact) {
-  const Difference d = compare(drawn, exact, {static_cast<int64_t>(exact.size())});
+  using Eigen::ArrayXd;
+  using Part = Eigen::Map<const ArrayXd>;
+  struct Sums {
+    double error2 = 0, exact2 = 0, largest = 0;
+  };
+  const auto count = std::ssize(exact);
+  std::vector<Sums> parts(static_cast<size_t>((count + kStretch - 1) / kStretch));
+  for_each_stretch(count, kCompare, [&](int64_t first, int64_t n) {
+    const Part a(drawn.data() + first, n), b(exact.data() + first, n);
+    const ArrayXd error = (a == b).select(0.0, (a - b).abs());  // equal infinities
+    parts[static_cast<size_t>(first / kStretch)] = {
+        error.square().sum(), b.isFinite().select(b, 0.0).square().sum(), error.maxCoeff()};
+  });
+  Sums all;
+  for (const Sums& part : parts) {
+    all.error2 += part.error2;
+    all.exact2 += part.exact2;
+    all.largest = std::max(all.largest, part.largest);
+  }
+  if (std::isnan(all.error2)) all.largest = all.error2;
   Squares& s = squares_[name];
-  s.rms += d.rms_rel * d.rms_rel;
-  s.max_abs += d.max_abs * d.max_abs;
+  s.rms += all.error2 == 0 ? 0 : all.error2 / all.exact2;
+  s.max_abs += all.largest * all.largest;
   ++s.draws;
 }
 

@@ -18,8 +18,8 @@ Shape without_leading_ones(const Shape& shape);
 // What another program holds for something that tplab computes.
 struct GoldenTensor {
   std::string name;  // in the file: "activation.ln1", "logits", "train.losses[2]"
-  // Ours: a site ("block 0/ln_1"), "loss", or a name of TrainingTruth's ("grad.<parameter>",
-  // "step 3/loss", "after.<parameter>").
+  // Ours: a site ("block 0/ln_1"), "loss", or a name of gradient_truth's or steps_truth's
+  // ("grad.<parameter>", "step 3/loss", "after.<parameter>").
   std::string site;
   Shape shape;  // in the file, but for columns past the vocabulary
   StoredType stored = StoredType::f64;

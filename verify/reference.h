@@ -19,8 +19,8 @@
 namespace tplab {
 
 // A whole parameter by nanoGPT's name, in nanoGPT's layout: linears [out, in], row-major. Called
-// for one layer at a time and not remembered, so that no more than a layer is in memory; a tied
-// head asks for transformer.wte.weight a second time, and so does the backward pass for everything.
+// for one layer at a time and not remembered, so that no more than a layer and the token table are
+// in memory; the backward pass asks for the layers a second time.
 using Weights = std::function<std::vector<double>(const std::string& name)>;
 
 // What the network holds at a site ("block 3/attn/proj"), as computed, converted to double.
@@ -53,9 +53,15 @@ struct ReferenceOutput {
   std::optional<double> loss;  // mean cross-entropy, where there are targets
 };
 
-struct ReferenceGradients {
+struct ReferenceLoss {
   double loss = 0;
   std::vector<double> logits;  // [B, T, V]
+};
+
+template <class Real>
+using TakeGradient = std::function<void(const std::string& name, std::vector<Real> gradient)>;
+
+struct ReferenceGradients : ReferenceLoss {
   // Of every parameter, whole, by nanoGPT's name and in its layout. A tied head's is in
   // transformer.wte.weight, together with the embedding's.
   std::map<std::string, std::vector<double>> parameters;
@@ -78,6 +84,9 @@ class Reference {
   // Every block's activations are in memory at once. Throws as forward does, and Error(usage) for
   // a batch without targets.
   ReferenceGradients backward(const TokenBatch& batch, const Visitor& visit = {}) const;
+  // The same, each parameter's gradient given to `take` as soon as it is whole, and not kept.
+  ReferenceLoss backward(const TokenBatch& batch, const TakeGradient<Real>& take,
+                         const Visitor& visit = {}) const;
 
   // The prompt and n_new more tokens, each the argmax of the last logits (the lowest index on
   // ties), all recomputed for every token from the last block_size tokens, as nanoGPT's generate.

@@ -83,96 +83,102 @@ BlockGradients<Real> block_backward(const GptConfig& config, const BlockWeights<
                       .mlp_proj = parameters(mlp_proj)}};
 }
 
-// Gradients by the names of their parameters.
 template <class Real>
-class Collected {
- public:
-  // A parameter used twice has its gradients added.
-  void add(const std::string& name, const std::vector<Real>& gradient) {
-    const auto [at, is_new] = gradients_.try_emplace(name, gradient);
-    if (!is_new) at->second = dense::add<Real>(at->second, gradient);
-  }
-  void add_affine(const std::string& name, const std::vector<Real>& weight,
-                  const std::vector<Real>& bias) {
-    add(name + ".weight", weight);
-    if (!bias.empty()) add(name + ".bias", bias);
-  }
-  void add_block(int64_t i, const BlockWeights<Real>& d) {
-    const auto part = [&](const char* name, const Affine<Real>& p) {
-      add_affine(fmt::format("transformer.h.{}.{}", i, name), p.weight, p.bias);
-    };
-    part("ln_1", d.ln_1);
-    part("attn.c_attn", d.c_attn);
-    part("attn.c_proj", d.attn_proj);
-    part("ln_2", d.ln_2);
-    part("mlp.c_fc", d.c_fc);
-    part("mlp.c_proj", d.mlp_proj);
-  }
-  std::map<std::string, std::vector<double>> take() {
-    if constexpr (std::is_same_v<Real, double>) return std::move(gradients_);
-    std::map<std::string, std::vector<double>> out;
-    for (const auto& [name, values] : gradients_) out[name] = doubles(values);
-    return out;
-  }
+void take_affine(const TakeGradient<Real>& take, const std::string& name, Affine<Real> d) {
+  take(name + ".weight", std::move(d.weight));
+  if (!d.bias.empty()) take(name + ".bias", std::move(d.bias));
+}
 
- private:
-  std::map<std::string, std::vector<Real>> gradients_;
-};
-
-// The gradients of the two tables, given that of their rows' sum.
 template <class Real>
-void embed_backward(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
-                    const std::vector<Real>& dx, Collected<Real>& gradients) {
-  const int64_t C = config.n_embd;
-  const auto table = [&](const char* name, int64_t rows, const std::vector<int>& ids) {
-    const auto values = load<Real>(weights, name, rows * C);
-    gradients.add(name, embedding_backward<Real>({.table = values, .ids = ids, .C = C}, dx));
+void take_block(const TakeGradient<Real>& take, int64_t i, BlockWeights<Real> d) {
+  const auto part = [&](const char* name, Affine<Real>& p) {
+    take_affine(take, fmt::format("transformer.h.{}.{}", i, name), std::move(p));
   };
-  table("transformer.wte.weight", config.vocab_size, batch.tokens);
-  table("transformer.wpe.weight", config.block_size, positions(batch));
+  part("mlp.c_proj", d.mlp_proj);
+  part("mlp.c_fc", d.c_fc);
+  part("ln_2", d.ln_2);
+  part("attn.c_proj", d.attn_proj);
+  part("attn.c_attn", d.c_attn);
+  part("ln_1", d.ln_1);
+}
+
+// The gradients of the two tables, given that of their rows' sum. A tied head's is the token
+// table's too: it was used twice, and its gradients are added.
+template <class Real>
+void embed_backward(const GptConfig& config, const TokenBatch& batch, const std::vector<Real>& dx,
+                    std::vector<Real> of_tied_head, const TakeGradient<Real>& take) {
+  const int64_t C = config.n_embd;
+  const auto table = [&](int64_t rows, const std::vector<int>& ids) {
+    return embedding_backward<Real>(ids, rows, C, dx);
+  };
+  auto wte = table(config.vocab_size, batch.tokens);
+  if (!of_tied_head.empty()) wte = add<Real>(of_tied_head, wte);
+  take(kTokenTable, std::move(wte));
+  take(kPositionTable, table(config.block_size, positions(batch)));
 }
 
 }  // namespace
 
 template <class Real>
-ReferenceGradients Reference<Real>::backward(const TokenBatch& batch, const Visitor& visit) const {
+ReferenceLoss Reference<Real>::backward(const TokenBatch& batch, const TakeGradient<Real>& take,
+                                        const Visitor& visit) const {
   if (batch.targets.empty())
     fail("a batch without targets has no loss and no gradients", "give a target for each token");
   auto a = network_forward<Real>(config_, weights_, batch, {}, true);
   const int64_t B = batch.B, T = batch.T, C = config_.n_embd, V = config_.vocab_size;
-  Collected<Real> gradients;
 
   const CrossEntropy<Real> loss{.logits = a.logits, .targets = batch.targets, .V = V};
-  std::vector<Real> dx;  // of the stream, [B, T, C]
+  std::vector<Real> dx, of_tied_head;  // of the stream, [B, T, C], and of the table
   {
-    const Affine<Real> head{load<Real>(weights_, head_name(config_), V * C), {}};
-    auto d = linear_backward<Real>(linear_of(a.ln_f, head, C, V), cross_entropy_backward(loss));
-    gradients.add(head_name(config_), d.weight);
+    auto d = linear_backward<Real>(linear_of(a.ln_f, a.head, C, V), cross_entropy_backward(loss));
+    a.head = {};
+    if (config_.tied_head)
+      of_tied_head = std::move(d.weight);
+    else
+      take(head_name(config_), std::move(d.weight));
     show(visit, "head/grad", {B, T, C}, d.x);
     const auto ln_f = load_affine<Real>(weights_, "transformer.ln_f", 1, C, config_.bias);
-    const auto d_ln_f = layer_norm_backward<Real>(norm_of(a.x, ln_f, config_), d.x);
-    gradients.add_affine("transformer.ln_f", d_ln_f.weight, d_ln_f.bias);
-    dx = d_ln_f.x;
+    auto d_ln_f = layer_norm_backward<Real>(norm_of(a.x, ln_f, config_), d.x);
+    take_affine<Real>(take, "transformer.ln_f", {std::move(d_ln_f.weight), std::move(d_ln_f.bias)});
+    dx = std::move(d_ln_f.x);
   }
   for (int64_t i = config_.n_layer - 1; i >= 0; --i) {
     const auto w = load_block<Real>(weights_, config_, i);
-    const auto d = block_backward(config_, w, a.blocks.back(), dx, B, T);
+    auto d = block_backward(config_, w, a.blocks.back(), dx, B, T);
     a.blocks.pop_back();
-    gradients.add_block(i, d.weights);
-    dx = d.x;
+    take_block(take, i, std::move(d.weights));
+    dx = std::move(d.x);
     show(visit, fmt::format("block {}/grad", i), {B, T, C}, dx);
   }
   show(visit, "embed/grad", {B, T, C}, dx);
-  embed_backward(config_, weights_, batch, dx, gradients);
-  return {.loss = static_cast<double>(cross_entropy(loss)),
-          .logits = doubles(a.logits),
-          .parameters = gradients.take()};
+  embed_backward(config_, batch, dx, std::move(of_tied_head), take);
+  return {.loss = static_cast<double>(cross_entropy(loss)), .logits = doubles(a.logits)};
 }
 
-template ReferenceGradients Reference<double>::backward(const TokenBatch&, const Visitor&) const;
-template ReferenceGradients Reference<Rough<DType::f32>>::backward(const TokenBatch&,
-                                                                   const Visitor&) const;
-template ReferenceGradients Reference<Rough<DType::f64>>::backward(const TokenBatch&,
-                                                                   const Visitor&) const;
+template <class Real>
+ReferenceGradients Reference<Real>::backward(const TokenBatch& batch, const Visitor& visit) const {
+  ReferenceGradients d;
+  static_cast<ReferenceLoss&>(d) = backward(
+      batch,
+      [&](const std::string& name, std::vector<Real> gradient) {
+        if constexpr (std::is_same_v<Real, double>)
+          d.parameters[name] = std::move(gradient);
+        else
+          d.parameters[name] = doubles(gradient);
+      },
+      visit);
+  return d;
+}
+
+// NOLINTBEGIN(bugprone-macro-parentheses): a type
+#define TPLAB_INSTANTIATE(Real)                                                                  \
+  template ReferenceLoss Reference<Real>::backward(const TokenBatch&, const TakeGradient<Real>&, \
+                                                   const Visitor&) const;                        \
+  template ReferenceGradients Reference<Real>::backward(const TokenBatch&, const Visitor&) const;
+// NOLINTEND(bugprone-macro-parentheses)
+TPLAB_INSTANTIATE(double)
+TPLAB_INSTANTIATE(Rough<DType::f32>)
+TPLAB_INSTANTIATE(Rough<DType::f64>)
+#undef TPLAB_INSTANTIATE
 
 }  // namespace tplab

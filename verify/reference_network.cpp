@@ -60,15 +60,11 @@ void show_block(const Visitor& visit, const GptConfig& config, const BlockActiva
 
 // x = wte[tokens] + wpe[0 .. T)   ->   [B, T, C]
 template <class Real>
-std::vector<Real> embed(const GptConfig& config, const Weights& weights, const TokenBatch& batch,
-                        const Visitor& visit) {
+std::vector<Real> embed(const GptConfig& config, View<Real> wte, View<Real> wpe,
+                        const TokenBatch& batch, const Visitor& visit) {
   const int64_t B = batch.B, T = batch.T, C = config.n_embd;
-  const auto row_of = [&](const char* name, int64_t rows, const std::vector<int>& ids) {
-    const auto table = load<Real>(weights, name, rows * C);
-    return embedding<Real>({.table = table, .ids = ids, .C = C});  // [B, T, C]
-  };
-  const auto tok = row_of("transformer.wte.weight", config.vocab_size, batch.tokens);
-  auto pos = row_of("transformer.wpe.weight", config.block_size, positions(batch));
+  const auto tok = embedding<Real>({.table = wte, .ids = batch.tokens, .C = C});  // [B, T, C]
+  auto pos = embedding<Real>({.table = wpe, .ids = positions(batch), .C = C});
   std::vector<Real> x = add<Real>(tok, pos);
   pos.resize(static_cast<size_t>(T * C));  // the same for each sequence
   show(visit, "embed/tok", {B, T, C}, tok);
@@ -124,7 +120,7 @@ BlockWeights<Real> load_block(const Weights& weights, const GptConfig& config, i
 }
 
 std::string head_name(const GptConfig& config) {
-  return config.tied_head ? "transformer.wte.weight" : "lm_head.weight";
+  return config.tied_head ? kTokenTable : "lm_head.weight";
 }
 
 std::vector<int> positions(const TokenBatch& batch) {
@@ -155,7 +151,12 @@ NetworkActivations<Real> network_forward(const GptConfig& config, const Weights&
   check_batch(batch, config);
   const int64_t B = batch.B, T = batch.T, C = config.n_embd, V = config.vocab_size;
   NetworkActivations<Real> a;
-  a.x = embed<Real>(config, weights, batch, visit);  // [B, T, C]
+  auto wte = load<Real>(weights, kTokenTable, V * C);
+  {
+    const auto wpe = load<Real>(weights, kPositionTable, config.block_size * C);
+    a.x = embed<Real>(config, wte, wpe, batch, visit);  // [B, T, C]
+  }
+  if (!config.tied_head) wte = std::vector<Real>();
   for (int64_t i = 0; i < config.n_layer; ++i) {
     const auto w = load_block<Real>(weights, config, i);
     BlockActivations<Real> block = block_forward(config, w, std::move(a.x), B, T);
@@ -166,8 +167,8 @@ NetworkActivations<Real> network_forward(const GptConfig& config, const Weights&
   const auto ln_f = load_affine<Real>(weights, "transformer.ln_f", 1, C, config.bias);
   a.ln_f = layer_norm(norm_of(a.x, ln_f, config));
   show(visit, "ln_f", {B, T, C}, a.ln_f);
-  const Affine<Real> head{.weight = load<Real>(weights, head_name(config), V * C), .bias = {}};
-  a.logits = linear(linear_of(a.ln_f, head, C, V));  // [B, T, V]
+  a.head.weight = config.tied_head ? std::move(wte) : load<Real>(weights, head_name(config), V * C);
+  a.logits = linear(linear_of(a.ln_f, a.head, C, V));  // [B, T, V]
   show(visit, "head/logits", {B, T, V}, a.logits);
   return a;
 }

@@ -37,6 +37,7 @@ struct NetworkActivations {
   std::vector<BlockActivations<Real>> blocks;  // empty unless kept; each y moved on
   std::vector<Real> x;                         // [B, T, C], what ln_f normalises
   std::vector<Real> ln_f, logits;              // [B, T, C], [B, T, V]
+  Affine<Real> head;                           // the parameter: a tied one is the token table
 };
 
 // A parameter of `count` numbers, rounded to Real. Throws Error(usage) if it has another number.
@@ -47,6 +48,8 @@ Affine<Real> load_affine(const Weights& weights, const std::string& name, int64_
                          bool bias);
 template <class Real>
 BlockWeights<Real> load_block(const Weights& weights, const GptConfig& config, int64_t i);
+inline constexpr const char* kTokenTable = "transformer.wte.weight";
+inline constexpr const char* kPositionTable = "transformer.wpe.weight";
 std::string head_name(const GptConfig& config);  // of the parameter
 
 // A layer's operands, as dense.h wants them.

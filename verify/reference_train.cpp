@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "sim/error.h"
+#include "verify/parallel.h"
 #include "verify/reference_network.h"
 
 namespace tplab {
@@ -26,7 +27,7 @@ struct Step {
 // One AdamW step of one parameter, given its clipped gradient's factor.
 template <class Real>
 void update_one(TrainedParameter<Real>& p, const std::vector<double>& gradient, Real clip,
-                const Step& step, const TrainRecipe& recipe) {
+                const Step& step, const TrainRecipe& recipe, std::vector<double>* divisors) {
   using std::sqrt;  // and Rough's
   const Real beta1 = recipe.beta1, beta2 = recipe.beta2, eps = recipe.eps;
   const Real keep = p.decays ? 1 - step.learning_rate * recipe.weight_decay : 1.0;
@@ -35,15 +36,18 @@ void update_one(TrainedParameter<Real>& p, const std::vector<double>& gradient, 
   const Real rest1 = 1 - recipe.beta1, rest2 = 1 - recipe.beta2;
   p.m.resize(p.value.size());
   p.v.resize(p.value.size());
-  p.divisor.resize(p.value.size());
-  for (size_t i = 0; i < p.value.size(); ++i) {
-    const Real g = gradient[i] * clip;
-    p.m[i] = beta1 * p.m[i] + rest1 * g;
-    p.v[i] = beta2 * p.v[i] + rest2 * g * g;
-    const Real divisor = sqrt(p.v[i]) / root + eps;
-    p.value[i] = p.value[i] * keep - size * p.m[i] / divisor;
-    p.divisor[i] = static_cast<double>(divisor);
-  }
+  if (divisors) divisors->resize(p.value.size());
+  constexpr int64_t kUpdate = 32;  // multiplications that take as long as one
+  for_each_stretch(std::ssize(p.value), kUpdate, [&](int64_t first, int64_t n) {
+    for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(first + n); ++i) {
+      const Real g = gradient[i] * clip;
+      p.m[i] = beta1 * p.m[i] + rest1 * g;
+      p.v[i] = beta2 * p.v[i] + rest2 * g * g;
+      const Real divisor = sqrt(p.v[i]) / root + eps;
+      p.value[i] = p.value[i] * keep - size * p.m[i] / divisor;
+      if (divisors) (*divisors)[i] = static_cast<double>(divisor);
+    }
+  });
 }
 
 }  // namespace
@@ -62,28 +66,31 @@ double global_norm(const ReferenceGradients& d) {
 template <class Real>
 ReferenceTrainer<Real>::ReferenceTrainer(const Architecture& architecture, Weights weights,
                                          TrainRecipe recipe, size_t steps)
-    : architecture_(architecture), weights_(std::move(weights)), recipe_(std::move(recipe)) {
+    : architecture_(architecture),
+      weights_(std::move(weights)),
+      recipe_(std::move(recipe)),
+      steps_(steps) {
   if (!recipe_.learning_rates.empty() && recipe_.learning_rates.size() != steps)
     fail(fmt::format("{} learning rates for {} steps", recipe_.learning_rates.size(), steps),
          "give one a step, or none");
 }
 
 template <class Real>
-TrainedParameter<Real>& ReferenceTrainer<Real>::find(const std::string& name) {
-  const auto at = parameters_.find(name);
-  if (at != parameters_.end()) return at->second;
-  const std::vector<double> whole = weights_(name);
-  return parameters_
-      .emplace(name, TrainedParameter<Real>{.value = {whole.begin(), whole.end()},
-                                            .decays = is_matrix(name)})
-      .first->second;
+Reference<Real> ReferenceTrainer<Real>::reference() const {
+  if (parameters_.empty()) return {architecture_, weights_};
+  return {architecture_,
+          [this](const std::string& name) { return dense::doubles(parameters_.at(name).value); }};
 }
 
 template <class Real>
-ReferenceGradients ReferenceTrainer<Real>::gradients(const TokenBatch& batch) {
-  const Reference<Real> reference(
-      architecture_, [&](const std::string& name) { return dense::doubles(find(name).value); });
-  return reference.backward(batch);
+ReferenceGradients ReferenceTrainer<Real>::gradients(const TokenBatch& batch) const {
+  return reference().backward(batch);
+}
+
+template <class Real>
+ReferenceLoss ReferenceTrainer<Real>::gradients(const TokenBatch& batch,
+                                                const TakeGradient<Real>& take) const {
+  return reference().backward(batch, take);
 }
 
 template <class Real>
@@ -94,14 +101,24 @@ double ReferenceTrainer<Real>::clip(double norm) const {
 }
 
 template <class Real>
-void ReferenceTrainer<Real>::update(const ReferenceGradients& d, size_t step) {
-  const Real factor = clip(global_norm(d));
+void ReferenceTrainer<Real>::update(const std::string& name, const std::vector<double>& gradient,
+                                    double norm, size_t step, std::vector<double>* divisors) {
+  const auto [at, is_new] = parameters_.try_emplace(name);
+  TrainedParameter<Real>& p = at->second;
+  if (is_new) {
+    const std::vector<double> whole = weights_(name);
+    p.value.assign(whole.begin(), whole.end());
+    p.decays = is_matrix(name);
+  }
+  const Real factor = clip(norm);
   const auto t = static_cast<double>(step + 1);
   const Step numbers = {.learning_rate = recipe_.learning_rate_at(step),
                         .bias_correction1 = 1 - std::pow(recipe_.beta1, t),
                         .bias_correction2 = 1 - std::pow(recipe_.beta2, t)};
-  for (auto& [name, p] : parameters_)
-    update_one(p, d.parameters.at(name), factor, numbers, recipe_);
+  update_one(p, gradient, factor, numbers, recipe_, divisors);
+  if (step + 1 < steps_) return;
+  p.m = std::vector<Real>();  // nobody asks for them again; {} would keep the memory
+  p.v = std::vector<Real>();
 }
 
 ReferenceTraining train_reference(const Architecture& architecture, const Weights& weights,
@@ -114,7 +131,8 @@ ReferenceTraining train_reference(const Architecture& architecture, const Weight
     const ReferenceGradients d = trainer.gradients(batches[i]);
     out.losses.push_back(d.loss);
     out.grad_norms.push_back(global_norm(d));
-    trainer.update(d, i);
+    for (const auto& [name, gradient] : d.parameters)
+      trainer.update(name, gradient, out.grad_norms.back(), i);
   }
   for (auto& [name, p] : trainer.parameters()) out.parameters[name] = std::move(p.value);
   return out;

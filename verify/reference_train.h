@@ -21,11 +21,11 @@ struct TrainRecipe {
   }
 };
 
-// A parameter in training, whole, with the optimizer's state, which is empty before the first step.
+// A parameter in training, whole, with the optimizer's state, which is empty before the first step
+// and after the last.
 template <class Real>
 struct TrainedParameter {
   std::vector<Real> value, m = {}, v = {};
-  std::vector<double> divisor = {};  // of the last step: sqrt(v̂) + eps
   bool decays = false;
 };
 
@@ -35,8 +35,9 @@ struct TrainedParameter {
 //   m = beta1 m + (1 - beta1) g     v = beta2 v + (1 - beta2) g^2
 //   p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)          t = 1, 2, ...
 // as torch.optim.AdamW and torch.nn.utils.clip_grad_norm_ compute them in nanoGPT's train.py. All
-// state is in Real: double is the truth; Rough a draw of what rounding may do to it. The whole
-// model is in memory six times: p, g, m, v, the divisors, and what the weights are read from.
+// state is in Real: double is the truth; Rough a draw of what rounding may do to it. Between steps
+// the model is in memory three times, p, m and v; before the first and for the last step's
+// gradients not once.
 template <class Real>
 class ReferenceTrainer {
  public:
@@ -45,21 +46,27 @@ class ReferenceTrainer {
                    size_t steps);
 
   // Of the loss with the parameters as they are. Throws as Reference::backward does.
-  ReferenceGradients gradients(const TokenBatch& batch);
+  ReferenceGradients gradients(const TokenBatch& batch) const;
+  // The same, handed over one by one.
+  ReferenceLoss gradients(const TokenBatch& batch, const TakeGradient<Real>& take) const;
   // What clipping multiplies gradients of this norm with.
   double clip(double norm) const;
-  // Step number `step`, from 0.
-  void update(const ReferenceGradients& d, size_t step);
+  // Step number `step`, from 0, of one parameter, given the norm of all gradients. divisors, unless
+  // null, gets each element's sqrt(v̂) + eps. Every parameter takes its step before the next
+  // gradients are asked for.
+  void update(const std::string& name, const std::vector<double>& gradient, double norm,
+              size_t step, std::vector<double>* divisors = nullptr);
 
-  // Those that were asked for so far: all, after gradients().
+  // Those that have taken a step.
   std::map<std::string, TrainedParameter<Real>>& parameters() { return parameters_; }
 
  private:
-  TrainedParameter<Real>& find(const std::string& name);  // reads it the first time
+  Reference<Real> reference() const;
 
   Architecture architecture_;
   Weights weights_;
   TrainRecipe recipe_;
+  size_t steps_;
   std::map<std::string, TrainedParameter<Real>> parameters_;
 };
 

@@ -16,6 +16,9 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <span>
+#include <type_traits>
+#include <vector>
 
 #include "sim/dtype.h"
 
@@ -35,6 +38,7 @@ inline double noise_of(double x) {
 template <DType dtype>
 class Rough {
  public:
+  static constexpr DType kDType = dtype;
   static constexpr double kRoundoff = dtype == DType::f32 ? 0x1p-24 : 0x1p-40;
   // Half the distance between the smallest numbers; of f64's nothing comes near it.
   static constexpr double kTiny = dtype == DType::f32 ? 0x1p-150 : 0;
@@ -79,6 +83,18 @@ class Rough {
 
   double value_ = 0;
 };
+
+// In memory a Rough is its double.
+template <class Real>
+auto as_doubles(Real* numbers) {
+  using Double = std::conditional_t<std::is_const_v<Real>, const double, double>;
+  static_assert(sizeof(Real) == sizeof(double) && std::is_standard_layout_v<Real>);
+  return reinterpret_cast<Double*>(numbers);
+}
+template <class Real>
+std::span<const double> as_doubles(const std::vector<Real>& numbers) {
+  return {as_doubles(numbers.data()), numbers.size()};
+}
 
 // c, the sum of n products added up in any order, rounded. terms2: the sum of their squares. Over
 // all orders the partial sums' squares add up to (n + 1) (2 c² + terms2) / 6 in the mean, which

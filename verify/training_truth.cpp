@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <utility>
 
-#include "verify/compare.h"
 #include "verify/draws.h"
+#include "verify/parallel.h"
 
 namespace tplab {
 
@@ -45,24 +46,6 @@ double norm_of(const Values& values) {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr Bound kNone = {kInfinity, kInfinity};
 
-Bound bound_of_number(double error, double value) {
-  return {relative(error, std::abs(value)), error};
-}
-
-template <class Real>
-Values gradients_of(const Architecture& architecture, const Weights& weights,
-                    const TokenBatch& batch) {
-  Values values;
-  const ReferenceGradients d =
-      Reference<Real>(architecture, weights).backward(batch, [&](const Activation& a) {
-        if (a.site.ends_with("grad")) values[a.site] = a.values;
-      });
-  values["loss"] = {d.loss};
-  values["logits"] = d.logits;
-  for (const auto& [name, numbers] : d.parameters) values["grad." + name] = numbers;
-  return values;
-}
-
 // (Σ a² / b)^½ of step number `step`, from 0: the most that |m̂ / √v̂| can be.
 double most_of_a_step(const TrainRecipe& r, size_t step) {
   const auto power = [](double beta, size_t n) { return std::pow(beta, static_cast<double>(n)); };
@@ -76,16 +59,18 @@ double most_of_a_step(const TrainRecipe& r, size_t step) {
   return std::sqrt(sum);
 }
 
+constexpr int64_t kLook = 8;  // multiplications that take as long as looking at a number
+
 // Adds each element's squared error.
-void add_squares(const Values& drawn, const Values& exact, Values& squares) {
-  for (const auto& [name, numbers] : exact) {
-    std::vector<double>& sum = squares[name];
-    sum.resize(numbers.size());
-    for (size_t i = 0; i < sum.size(); ++i) {
-      const double error = drawn.at(name)[i] - numbers[i];
-      sum[i] += error * error;
+void add_squares(std::span<const double> drawn, const std::vector<double>& exact,
+                 std::vector<double>& squares) {
+  squares.resize(exact.size());
+  for_each_stretch(std::ssize(exact), kLook, [&](int64_t first, int64_t n) {
+    for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(first + n); ++i) {
+      const double error = drawn[i] - exact[i];
+      squares[i] += error * error;
     }
-  }
+  });
 }
 
 // scale times the root of the mean over the draws of each element's squares, or of its row's if
@@ -109,70 +94,90 @@ struct StepErrors {
 };
 
 // ε and δ of one parameter's elements, given the errors of this step's gradients.
-void move(const TrainedParameter<double>& p, const std::vector<double>& gradient,
-          const std::vector<double>& errors, const StepErrors& step, std::vector<double>& epsilon,
-          std::vector<double>& delta) {
+void move(const std::vector<double>& value, const std::vector<double>& divisors,
+          const std::vector<double>& gradient, const std::vector<double>& errors,
+          const StepErrors& step, std::vector<double>& epsilon, std::vector<double>& delta) {
   epsilon.resize(errors.size());
   delta.resize(errors.size());
-  for (size_t i = 0; i < errors.size(); ++i) {
-    epsilon[i] = std::max(epsilon[i], errors[i] + step.clipping * std::abs(gradient[i]));
-    const double turned = relative(step.per_divisor * epsilon[i], p.divisor[i]);
-    delta[i] += std::min(turned, step.most) + step.roundings * (std::abs(p.value[i]) + step.most);
-  }
+  for_each_stretch(std::ssize(errors), kLook, [&](int64_t first, int64_t n) {
+    for (auto i = static_cast<size_t>(first); i < static_cast<size_t>(first + n); ++i) {
+      epsilon[i] = std::max(epsilon[i], errors[i] + step.clipping * std::abs(gradient[i]));
+      const double turned = relative(step.per_divisor * epsilon[i], divisors[i]);
+      delta[i] += std::min(turned, step.most) + step.roundings * (std::abs(value[i]) + step.most);
+    }
+  });
 }
 
-// What the draws say of one step's gradients: ε of each of its elements, and the bound of a logit.
+// What the draws of one dtype say of one step's gradients: ε of each of its elements, but for
+// clipping, and the bound of a logit.
 struct GradientErrors {
   Values elements;
   Bound logits;
 };
 
-// Draws in training, step by step beside the exact one.
-template <DType dtype>
-class TrainingDraws {
+// The steps as one dtype takes them: draws in training beside the exact one, and what they say of
+// every parameter so far.
+class StepsInDtype {
  public:
-  TrainingDraws(const Architecture& architecture, const Weights& weights, const TrainRecipe& recipe,
-                size_t steps, int draws)
+  virtual ~StepsInDtype() = default;
+  // Of step number `step`, whose exact gradients are d. Each draw then takes its own step, but for
+  // the last, which nobody looks at.
+  virtual GradientErrors draw(const TokenBatch& batch, const ReferenceGradients& d, size_t step,
+                              const TellProgress& progress) = 0;
+  // Moves each draw's parameter by up to half of its δ at random: by half of what its own roundoff
+  // would have made it, and no more than all steps turned round.
+  virtual void shake(const std::string& name) = 0;
+
+  Values epsilon, delta;
+  double most = 0;        // that all steps so far, turned round, may have made of an element
+  double delta_norm = 0;  // of all parameters
+  GradientErrors errors;  // of this step
+  StepErrors moves = {};  // of this step
+};
+
+template <DType dtype>
+class DrawnSteps final : public StepsInDtype {
+ public:
+  DrawnSteps(const Architecture& architecture, const Weights& weights, const TrainRecipe& recipe,
+             size_t steps, int draws)
       : steps_(steps) {
-    trainers_.reserve(static_cast<size_t>(draws));
     for (int i = 0; i < draws; ++i)
       trainers_.emplace_back(architecture, rough_weights(weights, dtype, i), recipe, steps);
     for (const NamedTensor& p : named_tensors(architecture))
       widths_[p.name] = static_cast<size_t>(p.shape[-1]);
   }
 
-  // Of step number `step`, whose exact gradients are d. Each draw then takes its own step; the last
-  // one nobody looks at, and the draws are gone.
-  GradientErrors step(const TokenBatch& batch, const ReferenceGradients& d, size_t step,
-                      const TellProgress& progress) {
+  GradientErrors draw(const TokenBatch& batch, const ReferenceGradients& d, size_t step,
+                      const TellProgress& progress) override {
     const bool is_last = step + 1 == steps_;
     const auto draws = static_cast<double>(trainers_.size());
     DrawnErrors logits(dtype);
-    Values errors;
+    Values elements;
     for (int i = 0; auto& trainer : trainers_) {
       progress(fmt::format("step {}, {}", step + 1,
                            drawing(dtype, i++, static_cast<int>(trainers_.size()))));
-      const ReferenceGradients drawn = trainer.gradients(batch);
+      ReferenceGradients drawn;
+      static_cast<ReferenceLoss&>(drawn) =
+          trainer.gradients(batch, [&](const std::string& name, std::vector<Rough<dtype>> g) {
+            add_squares(as_doubles(g), d.parameters.at(name), elements[name]);
+            const std::span<const double> numbers = as_doubles(g);
+            if (!is_last) drawn.parameters[name] = {numbers.begin(), numbers.end()};
+          });
       logits.add("logits", drawn.logits, d.logits);
-      add_squares(drawn.parameters, d.parameters, errors);
-      if (is_last) {
-        trainer.parameters().clear();  // one draw's weights at a time are large enough
-      } else {
-        trainer.update(drawn, step);
-      }
+      const double norm = global_norm(drawn);
+      for (const auto& [name, gradient] : drawn.parameters)
+        trainer.update(name, gradient, norm, step);
+      if (is_last) trainer.parameters().clear();
     }
-    if (is_last) trainers_.clear();
-    for (auto& [name, squares] : errors) take_roots(squares, widths_.at(name), draws, scale());
-    return {std::move(errors), logits.bound("logits")};
+    for (auto& [name, squares] : elements) take_roots(squares, widths_.at(name), draws, scale());
+    return {std::move(elements), logits.bound("logits")};
   }
 
-  // Moves each draw's parameter by up to half of δ at random: by half of what its own roundoff
-  // would have made it, and no more than all steps turned round, `most`.
-  void shake(const std::string& name, const std::vector<double>& delta, double most) {
+  void shake(const std::string& name) override {
     for (auto& trainer : trainers_) {
       auto& values = trainer.parameters().at(name).value;
       for (size_t i = 0; i < values.size(); ++i)
-        values[i] += std::min(3 / scale() * delta[i], most) * noise_of(++place_);
+        values[i] += std::min(3 / scale() * delta.at(name)[i], most) * noise_of(++place_);
     }
   }
 
@@ -193,117 +198,139 @@ size_t count_of(const Values& values) {
 
 }  // namespace
 
-TrainingTruth::TrainingTruth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
-                             const TrainRecipe& recipe, const std::vector<DType>& dtypes,
-                             const TellProgress& progress) {
+Truth gradient_truth(const WeightSource& source, const TrainingBatch& data,
+                     const std::vector<DType>& dtypes, const TellProgress& progress) {
   const Architecture& architecture = source.architecture();
   const Weights weights = whole_parameters(source);
+  const TokenBatch batch = as_reference(data);
+  const int64_t positions = batch.B * batch.T;
   progress("reference gradients, f64");
-  values_ = gradients_of<double>(architecture, weights, as_reference(batches[0]));
-  std::vector<TokenBatch> steps;
-  for (size_t i = 1; i < batches.size(); ++i) steps.push_back(as_reference(batches[i]));
+  std::vector<Activation> sites;
+  ReferenceGradients exact =
+      Reference<double>(architecture, weights).backward(batch, [&](Activation a) {
+        sites.push_back(std::move(a));
+      });
+  Truth truth;
+  truth.add("loss", {1}, {exact.loss});
+  for (Activation& site : sites) truth.add(site.site, site.shape, std::move(site.values));
+  for (const NamedTensor& p : named_tensors(architecture))
+    truth.add("grad." + p.name, p.shape, std::move(exact.parameters.at(p.name)));
+
   for (const DType dtype : dtypes) {
-    if (dtype == DType::f32) {
-      draw_gradients<DType::f32>(architecture, weights, as_reference(batches[0]), progress);
-      if (!steps.empty()) draw_steps<DType::f32>(architecture, weights, steps, recipe, progress);
-    } else {
-      draw_gradients<DType::f64>(architecture, weights, as_reference(batches[0]), progress);
-      if (!steps.empty()) draw_steps<DType::f64>(architecture, weights, steps, recipe, progress);
+    DrawnErrors errors(dtype);
+    const int draws = draws_for(architecture, positions);
+    for (int i = 0; i < draws; ++i) {
+      progress("gradients, " + drawing(dtype, i, draws));
+      with_rough(dtype, [&](auto rough) {
+        using Real = decltype(rough);
+        const ReferenceLoss drawn =
+            Reference<Real>(architecture, rough_weights(weights, dtype, i))
+                .backward(
+                    batch,
+                    [&](const std::string& parameter, std::vector<Real> gradient) {
+                      const std::string name = "grad." + parameter;
+                      errors.add(name, as_doubles(gradient), truth.values(name));
+                    },
+                    [&](const Activation& a) {
+                      errors.add(a.site, a.values, truth.values(a.site));
+                    });
+        errors.add("logits", drawn.logits, exact.logits);
+      });
     }
+    for (const std::string& name : truth.names())
+      if (errors.has(name)) truth.set_bound(name, dtype, errors.bound(name));
+    truth.set_bound(
+        "loss", dtype,
+        loss_bound(errors.bound("logits"), exact.loss, architecture.vocabulary, positions, dtype));
   }
-  list_names(architecture, steps.size());
+  return truth;
 }
 
-void TrainingTruth::list_names(const Architecture& architecture, size_t steps) {
-  const std::vector<NamedTensor> all = named_tensors(architecture);
-  names_ = {"loss", "head/grad"};
-  for (int64_t i = architecture.layers() - 1; i >= 0; --i)
-    names_.push_back(fmt::format("block {}/grad", i));
-  names_.emplace_back("embed/grad");
-  for (const NamedTensor& p : all) names_.push_back("grad." + p.name);
-  for (size_t i = 1; i <= steps; ++i) {
-    names_.push_back(fmt::format("step {}/loss", i));
-    names_.push_back(fmt::format("step {}/norm", i));
-  }
-  if (steps > 0)
-    for (const NamedTensor& p : all) names_.push_back("after." + p.name);
-}
-
-template <DType dtype>
-void TrainingTruth::draw_gradients(const Architecture& architecture, const Weights& weights,
-                                   const TokenBatch& batch, const TellProgress& progress) {
-  DrawnErrors errors(dtype);
-  const int draws = draws_for(architecture, batch.B * batch.T);
-  for (int i = 0; i < draws; ++i) {
-    progress("gradients, " + drawing(dtype, i, draws));
-    for (const auto& [name, drawn] :
-         gradients_of<Rough<dtype>>(architecture, rough_weights(weights, dtype, i), batch))
-      errors.add(name, drawn, values_.at(name));
-  }
-  std::map<std::string, Bound>& bounds = bounds_[dtype];
-  for (const auto& [name, exact] : values_)
-    if (errors.has(name)) bounds[name] = errors.bound(name);
-  const double loss = values_.at("loss")[0];
-  bounds["loss"] =
-      bound_of_number(2 * bounds.at("logits").max_abs +
-                          loss_rounding(loss, architecture.vocabulary, batch.B * batch.T, dtype),
-                      loss);
-}
-
-template <DType dtype>
-void TrainingTruth::draw_steps(const Architecture& architecture, const Weights& weights,
-                               const std::vector<TokenBatch>& batches, const TrainRecipe& recipe,
-                               const TellProgress& progress) {
-  std::map<std::string, Bound>& bounds = bounds_.at(dtype);
+Truth steps_truth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
+                  const TrainRecipe& recipe, const std::vector<DType>& dtypes,
+                  const TellProgress& progress) {
+  const Architecture& architecture = source.architecture();
+  const Weights weights = whole_parameters(source);
   ReferenceTrainer<double> exact(architecture, weights, recipe, batches.size());
-  TrainingDraws<dtype> draws(architecture, weights, recipe, batches.size(),
-                             draws_for(architecture, batches[0].B * batches[0].T));
-  Values epsilon, delta;
-  double most = 0;  // that all steps so far, turned round, may have made of an element
+  std::map<DType, std::unique_ptr<StepsInDtype>> drawn;
+  for (const DType dtype : dtypes)
+    with_rough(dtype, [&](auto rough) {
+      drawn[dtype] = std::make_unique<DrawnSteps<decltype(rough)::kDType>>(
+          architecture, weights, recipe, batches.size(),
+          draws_for(architecture, batches[0].tokens.batch * batches[0].tokens.length));
+    });
 
+  Truth truth;
+  std::map<std::string, std::map<DType, Bound>> after;
   for (size_t step = 0; step < batches.size(); ++step) {
-    const ReferenceGradients d = exact.gradients(batches[step]);
-    const GradientErrors errors = draws.step(batches[step], d, step, progress);
-    const double norm = global_norm(d);
-    const double of_norm = norm_of(errors.elements) +
-                           norm * static_cast<double>(count_of(errors.elements)) * kDoubleRoundoff;
-    const double of_loss =
-        2 * errors.logits.max_abs + norm * norm_of(delta) +
-        loss_rounding(d.loss, architecture.vocabulary, batches[step].B * batches[step].T, dtype);
-    const std::string prefix = fmt::format("step {}/", step + 1);
-    values_[prefix + "loss"] = {d.loss};
-    values_[prefix + "norm"] = {norm};
-    bounds[prefix + "loss"] = bound_of_number(of_loss, d.loss);
-    bounds[prefix + "norm"] = of_norm < norm ? bound_of_number(of_norm, norm) : kNone;
-
-    exact.update(d, step);
-    const double lr = recipe.learning_rate_at(step);
-    const StepErrors moves{.clipping = relative(of_norm, norm),
-                           .per_divisor = 2 * lr * exact.clip(norm),
-                           .most = 2 * lr * most_of_a_step(recipe, step),
-                           .roundings = (step == 0 ? 3 : 2) * unit_roundoff(dtype)};
-    most += moves.most;
-    for (const auto& [name, p] : exact.parameters()) {
-      move(p, d.parameters.at(name), errors.elements.at(name), moves, epsilon[name], delta[name]);
-      draws.shake(name, delta[name], most);
+    const bool is_last = step + 1 == batches.size();
+    const TokenBatch batch = as_reference(batches[step]);
+    ReferenceGradients d = exact.gradients(batch);
+    const double norm = global_norm(d), lr = recipe.learning_rate_at(step);
+    const std::string loss = fmt::format("step {}/loss", step + 1),
+                      grad_norm = fmt::format("step {}/norm", step + 1);
+    truth.add(loss, {1}, {d.loss});
+    truth.add(grad_norm, {1}, {norm});
+    for (auto& [dtype, s] : drawn) {
+      s->errors = s->draw(batch, d, step, progress);
+      const Values& elements = s->errors.elements;
+      const double of_norm =
+          norm_of(elements) + norm * static_cast<double>(count_of(elements)) * kDoubleRoundoff;
+      truth.set_bound(grad_norm, dtype, of_norm < norm ? bound_of_number(of_norm, norm) : kNone);
+      const Bound of_logits =
+          loss_bound(s->errors.logits, d.loss, architecture.vocabulary, batch.B * batch.T, dtype);
+      truth.set_bound(loss, dtype,
+                      bound_of_number(of_logits.max_abs + norm * s->delta_norm, d.loss));
+      s->moves = {.clipping = relative(of_norm, norm),
+                  .per_divisor = 2 * lr * exact.clip(norm),
+                  .most = 2 * lr * most_of_a_step(recipe, step),
+                  .roundings = (step == 0 ? 3 : 2) * unit_roundoff(dtype)};
+      s->most += s->moves.most;
+      s->delta_norm = 0;
     }
+    // Parameter by parameter, each one's gradient and errors let go: it is memory that is short.
+    while (!d.parameters.empty()) {
+      const auto gradient = d.parameters.extract(d.parameters.begin());
+      const std::string& name = gradient.key();
+      std::vector<double> divisors;
+      exact.update(name, gradient.mapped(), norm, step, &divisors);
+      const std::vector<double>& value = exact.parameters().at(name).value;
+      for (auto& [dtype, s] : drawn) {
+        std::vector<double>&epsilon = s->epsilon[name], &delta = s->delta[name];
+        const auto errors = s->errors.elements.extract(name);
+        move(value, divisors, gradient.mapped(), errors.mapped(), s->moves, epsilon, delta);
+        const double size = norm_of(delta);
+        s->delta_norm += size * size;
+        if (!is_last) {
+          s->shake(name);
+          continue;
+        }
+        after[name][dtype] = {relative(size, norm_of(value)),
+                              *std::max_element(delta.begin(), delta.end())};
+        epsilon = std::vector<double>();
+        delta = std::vector<double>();
+      }
+    }
+    for (auto& [dtype, s] : drawn) s->delta_norm = std::sqrt(s->delta_norm);
   }
-  for (auto& [name, p] : exact.parameters()) {
-    const double error = norm_of(delta.at(name));
-    bounds["after." + name] = {relative(error, norm_of(p.value)),
-                               *std::max_element(delta[name].begin(), delta[name].end())};
-    values_["after." + name] = std::move(p.value);
+  for (const NamedTensor& p : named_tensors(architecture)) {
+    const std::string name = "after." + p.name;
+    truth.add(name, p.shape, std::move(exact.parameters().at(p.name).value));
+    for (const auto& [dtype, bound] : after.at(p.name)) truth.set_bound(name, dtype, bound);
   }
+  return truth;
 }
 
-const std::vector<double>& TrainingTruth::values(const std::string& name) const {
-  return values_.at(name);
-}
+double numbers_of_gradient_truth() { return 1; }
 
-Bound TrainingTruth::bound(const std::string& name, DType dtype) const {
-  const auto drawn = bounds_.find(dtype);
-  if (drawn != bounds_.end()) return drawn->second.at(name);
-  return scaled(bounds_.begin()->second.at(name), bounds_.begin()->first, dtype);
+// Parameters after the steps and this step's gradients and their errors in each dtype; with steps
+// to come, moments too, what each dtype knows of parameters and their gradients, and its draws.
+double numbers_of_steps_truth(const Architecture& architecture, int64_t positions, int64_t steps,
+                              size_t dtypes) {
+  if (steps == 0) return 0;
+  const auto each = static_cast<double>(dtypes);
+  if (steps == 1) return 2 + each;
+  return 4 + each * (3 + 3 * draws_for(architecture, positions));
 }
 
 }  // namespace tplab

@@ -5,6 +5,9 @@
 #include <cmath>
 #include <utility>
 
+#include "verify/draws.h"
+#include "verify/parallel.h"
+
 namespace tplab {
 
 Weights whole_parameters(const WeightSource& source) {
@@ -14,10 +17,15 @@ Weights whole_parameters(const WeightSource& source) {
   return [&source, shapes = std::move(shapes)](const std::string& name) {
     const auto at = shapes.find(name);
     if (at == shapes.end()) return std::vector<double>();
-    const Shape& shape = at->second;
-    const Slice all{{{0, shape[0]}}, {0, cols_of(shape)}};
-    std::vector<double> values(static_cast<size_t>(all.count()));
-    source.read(name, all, {DType::f64, values.data(), all.count()});
+    const int64_t rows = at->second[0], cols = cols_of(at->second);
+    std::vector<double> values(static_cast<size_t>(rows * cols));
+    constexpr int64_t kNumbers = 1 << 16, kPerNumber = 4;  // multiplications that take as long
+    for_each_tile(
+        rows, std::max<int64_t>(1, kNumbers / cols), kPerNumber * rows * cols,
+        [&](int64_t first, int64_t count) {
+          const Slice part{{{first, first + count}}, {0, cols}};
+          source.read(name, part, {DType::f64, values.data() + first * cols, count * cols});
+        });
     return values;
   };
 }
@@ -29,57 +37,74 @@ double loss_rounding(double loss, int64_t vocab, int64_t positions, DType dtype)
          unit_roundoff(DType::f64) * (V + 2 * (n + kFunctions) * std::abs(loss));
 }
 
-Truth::Truth(const WeightSource& source, const Tokens& tokens, const std::vector<int32_t>& targets,
-             const std::vector<DType>& dtypes, const TellProgress& progress)
-    : vocab_(source.architecture().vocabulary), positions_(tokens.batch * tokens.length) {
+Bound loss_bound(const Bound& logits, double loss, int64_t vocab, int64_t positions, DType dtype) {
+  return bound_of_number(2 * logits.max_abs + loss_rounding(loss, vocab, positions, dtype), loss);
+}
+
+Bound bound_of_number(double error, double value) {
+  return {relative(error, std::abs(value)), error};
+}
+
+void Truth::add(const std::string& name, const Shape& shape, std::vector<double> values) {
+  all_[name] = {shape, std::move(values)};
+  names_.push_back(name);
+}
+
+void Truth::set_bound(const std::string& name, DType dtype, const Bound& bound) {
+  all_.at(name).bounds[dtype] = bound;
+}
+
+const Expected* Truth::find(const std::string& name) const {
+  const auto at = all_.find(name);
+  return at == all_.end() ? nullptr : &at->second;
+}
+
+Bound Truth::bound(const std::string& name, DType dtype) const {
+  const std::map<DType, Bound>& bounds = all_.at(name).bounds;
+  const auto drawn = bounds.find(dtype);
+  if (drawn != bounds.end()) return drawn->second;
+  return scaled(bounds.begin()->second, bounds.begin()->first, dtype);
+}
+
+Truth forward_truth(const WeightSource& source, const Tokens& tokens,
+                    const std::vector<int32_t>& targets, const std::vector<DType>& dtypes,
+                    const TellProgress& progress) {
+  const Architecture& architecture = source.architecture();
   const Weights weights = whole_parameters(source);
   const TokenBatch batch{tokens.batch,
                          tokens.length,
                          {tokens.ids.begin(), tokens.ids.end()},
                          {targets.begin(), targets.end()}};
+  const int64_t positions = batch.B * batch.T;
 
   progress("reference, f64");
-  const Reference<double> exact(source.architecture(), weights);
-  loss_ = exact
-              .forward(batch,
-                       [&](Activation a) {
-                         std::string site = a.site;
-                         activations_.emplace(std::move(site), std::move(a));
-                       })
-              .loss;
+  Truth truth;
+  const Reference<double> exact(architecture, weights);
+  const std::optional<double> loss =
+      exact.forward(batch, [&](Activation a) { truth.add(a.site, a.shape, std::move(a.values)); })
+          .loss;
+  if (loss) truth.add("loss", {1}, {*loss});
 
   for (const DType dtype : dtypes) {
-    errors_.try_emplace(dtype, dtype);
-    if (dtype == DType::f32) {
-      draw<DType::f32>(source.architecture(), weights, batch, progress);
-    } else {
-      draw<DType::f64>(source.architecture(), weights, batch, progress);
+    DrawnErrors errors(dtype);
+    const int draws = draws_for(architecture, positions);
+    for (int i = 0; i < draws; ++i) {
+      progress(drawing(dtype, i, draws));
+      with_rough(dtype, [&](auto rough) {
+        (void)Reference<decltype(rough)>(architecture, rough_weights(weights, dtype, i))
+            .forward(batch, [&](const Activation& a) {
+              errors.add(a.site, a.values, truth.values(a.site));
+            });
+      });
     }
+    for (const std::string& name : truth.names())
+      if (errors.has(name)) truth.set_bound(name, dtype, errors.bound(name));
+    if (loss)
+      truth.set_bound("loss", dtype,
+                      loss_bound(truth.bound("head/logits", dtype), *loss, architecture.vocabulary,
+                                 positions, dtype));
   }
-}
-
-template <DType dtype>
-void Truth::draw(const Architecture& architecture, const Weights& weights, const TokenBatch& batch,
-                 const TellProgress& progress) {
-  const int draws = draws_for(architecture, batch.B * batch.T);
-  for (int i = 0; i < draws; ++i) {
-    progress(drawing(dtype, i, draws));
-    const Reference<Rough<dtype>> rough(architecture, rough_weights(weights, dtype, i));
-    (void)rough.forward(batch, [&](const Activation& a) {
-      errors_.at(dtype).add(a.site, a.values, activations_.at(a.site).values);
-    });
-  }
-}
-
-const Activation* Truth::find(const std::string& site) const {
-  const auto it = activations_.find(site);
-  return it == activations_.end() ? nullptr : &it->second;
-}
-
-Bound Truth::bound(const std::string& site, DType dtype) const {
-  const auto drawn = errors_.find(dtype);
-  if (drawn != errors_.end()) return drawn->second.bound(site);
-  return scaled(errors_.begin()->second.bound(site), errors_.begin()->first, dtype);
+  return truth;
 }
 
 }  // namespace tplab

@@ -1,4 +1,5 @@
-// What a run is held against: the reference's activations, and how far off rounding may take one.
+// What a run is held against: named arrays of the reference, and how far off rounding may take
+// each.
 #pragma once
 
 #include <functional>
@@ -8,7 +9,6 @@
 
 #include "model/tokens.h"
 #include "model/weights.h"
-#include "verify/draws.h"
 #include "verify/reference.h"
 #include "verify/verify.h"
 
@@ -27,35 +27,51 @@ Weights whole_parameters(const WeightSource& source);
 //                    logarithm, a difference, the mean
 double loss_rounding(double loss, int64_t vocab, int64_t positions, DType dtype);
 
+// What rounding may do to a loss whose logits are off by as much as `logits` allows: |log sum
+// exp(a) - log sum exp(b)| <= max |a - b|, and the target's logit moves as far, so twice the
+// largest error of a logit; the mean over positions is no further off than its worst term.
+Bound loss_bound(const Bound& logits, double loss, int64_t vocab, int64_t positions, DType dtype);
+
+// error relative to value, and absolute.
+Bound bound_of_number(double error, double value);
+
 using TellProgress = std::function<void(const std::string& what)>;
+
+// One thing that is compared.
+struct Expected {
+  Shape shape;
+  std::vector<double> values;
+  std::map<DType, Bound> bounds = {};  // one dtype at least
+};
 
 class Truth {
  public:
-  // Runs the reference, and draws of it for the bounds of each dtype. REQUIRES: at least one dtype.
-  Truth(const WeightSource& source, const Tokens& tokens, const std::vector<int32_t>& targets,
-        const std::vector<DType>& dtypes, const TellProgress& progress);
+  void add(const std::string& name, const Shape& shape, std::vector<double> values);
+  void set_bound(const std::string& name, DType dtype, const Bound& bound);
 
-  // Null where the reference has no such site.
-  const Activation* find(const std::string& site) const;
+  // Null where the reference has no such thing.
+  const Expected* find(const std::string& name) const;
+  // REQUIRES: there is such a thing.
+  const std::vector<double>& values(const std::string& name) const { return all_.at(name).values; }
   // Of a dtype that was not drawn for: another's, times the ratio of their roundoffs.
-  Bound bound(const std::string& site, DType dtype) const;
-  std::optional<double> loss() const { return loss_; }
-  // |log sum exp(a) - log sum exp(b)| <= max |a - b|, and the target's logit moves as far: twice
-  // the largest error of a logit. The mean over positions is no further off than its worst term.
-  double loss_bound(DType dtype) const {
-    return 2 * bound("head/logits", dtype).max_abs +
-           loss_rounding(*loss_, vocab_, positions_, dtype);
-  }
+  Bound bound(const std::string& name, DType dtype) const;
+  const std::vector<std::string>& names() const { return names_; }  // in the order of add()
 
  private:
-  template <DType dtype>
-  void draw(const Architecture& architecture, const Weights& weights, const TokenBatch& batch,
-            const TellProgress& progress);
-
-  std::map<std::string, Activation> activations_;
-  std::map<DType, DrawnErrors> errors_;
-  std::optional<double> loss_;
-  int64_t vocab_, positions_;
+  std::map<std::string, Expected> all_;
+  std::vector<std::string> names_;
 };
+
+// A forward pass: the reference's sites, and with targets "loss". Runs the reference, and draws of
+// it for the bounds of each dtype. REQUIRES: at least one dtype.
+Truth forward_truth(const WeightSource& source, const Tokens& tokens,
+                    const std::vector<int32_t>& targets, const std::vector<DType>& dtypes,
+                    const TellProgress& progress);
+
+// f(Rough<dtype>()), for what a dtype that is known when it runs draws with.
+template <class F>
+auto with_rough(DType dtype, const F& f) {
+  return dtype == DType::f32 ? f(Rough<DType::f32>()) : f(Rough<DType::f64>());
+}
 
 }  // namespace tplab

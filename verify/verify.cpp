@@ -125,7 +125,7 @@ bool has(const std::vector<DType>& dtypes, DType dtype) {
   return std::find(dtypes.begin(), dtypes.end(), dtype) != dtypes.end();
 }
 
-SiteResult judge(const CapturedSite& site, const Activation& expected, const Bound& bound) {
+SiteResult judge(const CapturedSite& site, const Expected& expected, const Bound& bound) {
   SiteResult result{site.site, site.placement, 0, 0, bound};
   const std::vector<double> got = site.whole();
   const Difference d = compare(got, expected.values, expected.shape, bound.max_abs);
@@ -147,7 +147,7 @@ std::vector<double> bias_at(const WeightSource& source, const std::string& site)
   return {};
 }
 
-Finding explain(const WeightSource& source, const CapturedSite& site, const Activation& expected,
+Finding explain(const WeightSource& source, const CapturedSite& site, const Expected& expected,
                 const SiteResult& result) {
   const std::vector<double> got = site.whole(), bias = bias_at(source, site.site);
   Evidence evidence{.got = got,
@@ -166,7 +166,7 @@ Finding explain(const WeightSource& source, const CapturedSite& site, const Acti
 void compare_sites(const WeightSource& source, const Truth& truth, const Trace& trace,
                    RunResult& run) {
   for (const CapturedSite& site : trace.sites) {
-    const Activation* expected = truth.find(site.site);
+    const Expected* expected = truth.find(site.site);
     if (!expected || expected->shape != site.shape() ||
         static_cast<int>(site.per_rank.size()) != run.tp) {
       run.finding = {site.site, "the reference has no such tensor, or of another shape",
@@ -180,15 +180,16 @@ void compare_sites(const WeightSource& source, const Truth& truth, const Trace& 
 }
 
 void compare_loss(const Truth& truth, const Trace& trace, RunResult& run) {
-  if (!truth.loss()) return;
+  const Expected* expected = truth.find("loss");
+  if (!expected) return;
   run.loss = trace.losses[0];
-  run.reference_loss = truth.loss();
-  run.loss_bound = truth.loss_bound(run.dtype);
+  run.reference_loss = expected->values[0];
+  run.loss_bound = truth.bound("loss", run.dtype).max_abs;
   for (double loss : trace.losses) {
-    run.loss_error = std::abs(loss - *truth.loss());
+    run.loss_error = std::abs(loss - *run.reference_loss);
     if (run.loss_error <= run.loss_bound && loss == trace.losses[0]) continue;
     if (!run.finding)
-      run.finding = {"loss", fmt::format("{} where {} was expected", loss, *truth.loss()),
+      run.finding = {"loss", fmt::format("{} where {} was expected", loss, *run.reference_loss),
                      "the logits agree, so the loss itself is computed wrongly"};
     return;
   }
@@ -196,9 +197,9 @@ void compare_loss(const Truth& truth, const Trace& trace, RunResult& run) {
 
 void compare_decode(const WeightSource& source, const Truth& truth, const Tokens& tokens,
                     const Trace& trace, RunResult& run) {
-  const Activation& logits = *truth.find("head/logits");  // [B, T, V]
+  const Expected& logits = *truth.find("head/logits");  // [B, T, V]
   const int64_t n = decode_steps(tokens) + 1, V = logits.shape[2], T = tokens.length;
-  Activation last{"decode/logits", {tokens.batch, n, V}, {}};
+  Expected last{{tokens.batch, n, V}, {}};
   for (int64_t b = 0; b < tokens.batch; ++b) {
     const auto begin = logits.values.begin() + (b * T + T - n) * V;
     last.values.insert(last.values.end(), begin, begin + n * V);
@@ -217,11 +218,9 @@ std::vector<AgainstResult> compare_golden(const Golden& golden, const Truth& tru
   for (const GoldenTensor& tensor : golden.tensors) {
     const std::optional<Activation> got = ours(tensor.site);
     if (!got) continue;
-    const auto bound_of = [&](DType of) -> Bound {
-      if (tensor.site != "loss") return truth.bound(tensor.site, of);
-      return {truth.loss_bound(of) / std::abs(*truth.loss()), truth.loss_bound(of)};
-    };
-    results.push_back(judge_against(tensor, got->values, got->shape, bound_of, dtype));
+    results.push_back(judge_against(
+        tensor, got->values, got->shape, [&](DType of) { return truth.bound(tensor.site, of); },
+        dtype));
   }
   return results;
 }
@@ -234,9 +233,9 @@ std::optional<Activation> loss_as_activation(const std::optional<double>& loss) 
 std::vector<AgainstResult> compare_reference(const Golden& golden, const Truth& truth) {
   return compare_golden(golden, truth, DType::f64,
                         [&](const std::string& site) -> std::optional<Activation> {
-                          if (site == "loss") return loss_as_activation(truth.loss());
-                          const Activation* found = truth.find(site);
-                          return found ? std::optional(*found) : std::nullopt;
+                          const Expected* found = truth.find(site);
+                          if (!found) return {};
+                          return Activation{site, found->shape, found->values};
                         });
 }
 
@@ -363,7 +362,8 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
     tell(what);
     ++done;
   };
-  const Truth truth(source, options.tokens, options.targets, options.dtypes, progress);
+  const Truth truth =
+      forward_truth(source, options.tokens, options.targets, options.dtypes, progress);
   Report report{source.architecture(),
                 source.description(),
                 options.tokens.batch,

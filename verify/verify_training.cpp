@@ -1,6 +1,7 @@
 #include "verify/verify_training.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <bit>
@@ -16,34 +17,23 @@
 #include "verify/capture.h"
 #include "verify/compare.h"
 #include "verify/draws.h"
+#include "verify/parallel.h"
 
 namespace tplab {
 
 namespace {
 
-// What one run left, by global rank.
-struct TrainingTrace {
-  std::vector<CapturedSite> sites;
-  std::string stopped;  // why the steps could not be taken, or empty
-  std::vector<Flat> gradients, after;
-  std::vector<std::vector<StepResult>> steps;
-  std::vector<double> losses;
-  std::vector<std::vector<Event>> events;  // of the first step
-};
-
-// One rank's part of it.
-struct RankTraining {
-  Flat gradients, after;
-  std::vector<StepResult> steps;
+// What one rank computed of the first batch, and of the steps on the others. A list is a handle,
+// which keeps its memory and no other of the rank's: a copy would be the model once more.
+struct RankGradients {
   double loss = 0;
-  std::vector<Event> events;
+  Array gradients = {};
 };
-
-Flat on_host(Device& device, const Array& x) {
-  Flat values(static_cast<size_t>(x.count()));
-  to_host(device, x, values);
-  return values;
-}
+struct RankSteps {
+  std::vector<StepResult> steps;
+  std::vector<Event> events;  // of the first step
+  Array after;
+};
 
 TrainerOptions trainer_options(const Parallelism& mesh, DType dtype, const TrainRecipe& r) {
   return {.dtype = dtype,
@@ -55,70 +45,24 @@ TrainerOptions trainer_options(const Parallelism& mesh, DType dtype, const Train
           .parallelism = mesh};
 }
 
-// A step that met a NaN: what the gradients were may say why. Rethrows what is no such thing.
-std::string why_no_step(const std::exception_ptr& failed,
-                        const std::vector<RankTraining>& results) {
-  if (!failed) return "";
-  const bool in_a_step = std::none_of(results.begin(), results.end(),
-                                      [](const RankTraining& r) { return r.gradients.empty(); });
-  try {
-    std::rethrow_exception(failed);
-  } catch (const Error& error) {
-    if (!in_a_step || error.kind() == ErrorKind::unavailable) throw;
-    return error.problem();
-  }
+// A world of the run's mesh whose ranks have a trainer.
+World world_of(const TrainingRun& run, const TrainingVerifyOptions& options, Observer observer) {
+  return World({.tp = run.mesh.tp,
+                .dp = run.mesh.dp,
+                .algorithm = options.algorithm,
+                .observer = std::move(observer),
+                .comm_breakage = options.comm_breakage});
 }
 
-TrainingTrace run_training(const WeightSource& source, const TrainingVerifyOptions& options,
-                           TrainingRun& run) {
-  const Parallelism& mesh = run.mesh;
-  const WeightSource& weights = options.model_weights ? *options.model_weights : source;
+std::unique_ptr<Trainer> trainer_of(Rank& rank, const WeightSource& source, const TrainingRun& run,
+                                    const TrainingVerifyOptions& options) {
   const TrainerFactory make = options.make_trainer ? options.make_trainer : make_trainer;
-  Capture capture(mesh.tp);
-  World world({.tp = mesh.tp,
-               .dp = mesh.dp,
-               .algorithm = options.algorithm,
-               .observer = capture.observer(),
-               .comm_breakage = options.comm_breakage});
-  std::exception_ptr failed;
-  auto [results, records] = world.try_run<RankTraining>(
-      [&](Rank& rank, RankTraining& result) {
-        const auto trainer = make(rank, weights, trainer_options(mesh, run.dtype, options.recipe));
-        const TrainingBatch& first = options.batches[0];
-        result.loss = trainer->gradients(first.tokens, first.targets);
-        result.gradients = on_host(rank.device(), trainer->parameters().gradients);
-        auto unseen = rank.watched_by(nullptr);
-        for (size_t i = 1; i < options.batches.size(); ++i) {
-          rank.ledger().clear();
-          result.steps.push_back(
-              trainer->step(options.batches[i].tokens, options.batches[i].targets,
-                            static_cast<int64_t>(i) - 1, options.recipe.learning_rate_at(i - 1)));
-          if (i == 1) result.events = rank.ledger().events();
-        }
-        result.after = on_host(rank.device(), trainer->parameters().values);
-      },
-      failed);
-  run.ranks = std::move(records);
-  TrainingTrace trace;
-  trace.stopped = why_no_step(failed, results);
-  trace.sites = capture.sites();
-  for (RankTraining& result : results) {
-    if (!trace.stopped.empty()) {
-      result.steps.clear();
-      result.events.clear();  // their sites are gone
-    }
-    trace.gradients.push_back(std::move(result.gradients));
-    trace.after.push_back(std::move(result.after));
-    trace.steps.push_back(std::move(result.steps));
-    trace.losses.push_back(result.loss);
-    trace.events.push_back(std::move(result.events));
-  }
-  run.events = trace.events[0];
-  return trace;
+  return make(rank, options.model_weights ? *options.model_weights : source,
+              trainer_options(run.mesh, run.dtype, options.recipe));
 }
 
-// Ours of TrainingTruth's names against the golden file's, where it has them.
-std::vector<AgainstResult> compare_golden(const Golden& golden, const TrainingTruth& truth,
+// Ours of the truth's names against the golden file's, where it has them.
+std::vector<AgainstResult> compare_golden(const Golden& golden, const Truth& truth,
                                           const std::string& name, DType dtype,
                                           const std::vector<double>& got) {
   std::vector<AgainstResult> results;
@@ -135,19 +79,35 @@ std::vector<AgainstResult> compare_golden(const Golden& golden, const TrainingTr
 
 // What one run is judged by.
 struct Judge {
-  const TrainingTruth& truth;
+  const Truth& truth;
   const Golden* golden;
   TrainingRun& run;
 
+  // A result, compared.
+  struct Compared {
+    SiteResult result;
+    std::vector<AgainstResult> against = {};
+    std::string where = {}, cause = {};  // of a wrong one
+  };
+  Compared compare_one(const std::string& name, const std::vector<double>& got,
+                       bool replicas_identical) const;
+  void take(const Compared& compared) const;
+
   void operator()(const std::string& name, const std::vector<double>& got,
-                  bool replicas_identical) const;
+                  bool replicas_identical) const {
+    take(compare_one(name, got, replicas_identical));
+  }
+  // `prefix` and each of the plan's tensors, from the ranks' flat lists.
+  void tensors(const std::string& prefix, const ShardPlan& plan,
+               const std::vector<Array>& ranks) const;
 };
 
-void Judge::operator()(const std::string& name, const std::vector<double>& got,
-                       bool replicas_identical) const {
+Judge::Compared Judge::compare_one(const std::string& name, const std::vector<double>& got,
+                                   bool replicas_identical) const {
   const std::vector<double>& expected = truth.values(name);
   const Bound bound = truth.bound(name, run.dtype);
-  SiteResult result{name, "", std::nan(""), std::nan(""), bound, replicas_identical, false};
+  Compared compared{{name, "", std::nan(""), std::nan(""), bound, replicas_identical, false}};
+  SiteResult& result = compared.result;
   Difference d;
   if (got.size() == expected.size()) {
     d = compare(got, expected, {static_cast<int64_t>(got.size())}, bound.max_abs);
@@ -155,26 +115,43 @@ void Judge::operator()(const std::string& name, const std::vector<double>& got,
     result.max_abs = d.max_abs;
     result.good = within(d, bound) && replicas_identical;
   }
-  run.results.push_back(result);
-  if (golden) {
-    for (const AgainstResult& a : compare_golden(*golden, truth, name, run.dtype, got)) {
-      run.against.push_back(a);
-      if (result.good && !a.good && !run.golden_finding)
-        run.golden_finding = {a.tensor, a.difference, a.why};
-    }
-  }
-  if (result.good || run.finding) return;
+  if (golden) compared.against = compare_golden(*golden, truth, name, run.dtype, got);
+  if (result.good) return compared;
   if (!replicas_identical) {
-    run.finding = {name, "ranks that hold the same part hold different bits",
-                   "a gradient was not summed over all ranks, or ranks drew different numbers"};
-    return;
+    compared.where = "ranks that hold the same part hold different bits";
+    compared.cause = "a gradient was not summed over all ranks, or ranks drew different numbers";
+    return compared;
   }
-  const std::string cause = guess_cause({.got = got,
-                                         .expected = expected,
-                                         .shape = {static_cast<int64_t>(expected.size())},
-                                         .tp = run.mesh.tp,
-                                         .bound = bound.max_abs});
-  run.finding = {name, d.describe(), cause};
+  compared.where = d.describe();
+  compared.cause = guess_cause({.got = got,
+                                .expected = expected,
+                                .shape = {static_cast<int64_t>(expected.size())},
+                                .tp = run.mesh.tp,
+                                .bound = bound.max_abs});
+  return compared;
+}
+
+void Judge::take(const Compared& compared) const {
+  const SiteResult& result = run.results.emplace_back(compared.result);
+  for (const AgainstResult& a : compared.against) {
+    run.against.push_back(a);
+    if (result.good && !a.good && !run.golden_finding)
+      run.golden_finding = {a.tensor, a.difference, a.why};
+  }
+  if (!result.good && !run.finding) run.finding = {result.site, compared.where, compared.cause};
+}
+
+void Judge::tensors(const std::string& prefix, const ShardPlan& plan,
+                    const std::vector<Array>& ranks) const {
+  const Assembler assembler(plan, run.mesh.dp);
+  std::vector<Compared> all(plan.tensors().size());
+  for_each_of(std::ssize(all), parameter_count(plan.architecture()), [&](int64_t i) {
+    const NamedTensor& tensor = plan.tensors()[static_cast<size_t>(i)];
+    const Assembled made = assembler.assemble(tensor, ranks);
+    all[static_cast<size_t>(i)] =
+        compare_one(prefix + tensor.name, made.whole, made.replicas_identical);
+  });
+  for (const Compared& compared : all) take(compared);
 }
 
 // Whether every rank has this number, bit for bit.
@@ -184,39 +161,44 @@ bool all_equal(const std::vector<double>& values) {
   });
 }
 
-void compare_run(const ShardPlan& plan, const TrainingTrace& trace, const Judge& judge) {
-  const TrainingRun& run = judge.run;
-  judge("loss", {trace.losses[0]}, all_equal(trace.losses));
+// What one number of each rank's results is.
+template <class Result, class F>
+std::vector<double> of_each(const std::vector<Result>& results, const F& number) {
+  std::vector<double> numbers;
+  for (const Result& result : results) numbers.push_back(number(result));
+  return numbers;
+}
+
+// Moves each rank's list out.
+template <class Result>
+std::vector<Array> lists_of(std::vector<Result>& results, Array Result::*list) {
+  std::vector<Array> all;
+  for (Result& result : results) all.push_back(std::move(result.*list));
+  return all;
+}
+
+void compare_gradients(const WeightSource& source, const ShardPlan& plan,
+                       const TrainingVerifyOptions& options, const Judge& judge) {
+  TrainingRun& run = judge.run;
+  Capture capture(run.mesh.tp);
+  auto [results, records] = world_of(run, options, capture.observer()).run([&](Rank& rank) {
+    const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
+    const TrainingBatch& batch = options.batches[0];
+    const double loss = trainer->gradients(batch.tokens, batch.targets);
+    return RankGradients{loss, trainer->parameters().gradients};
+  });
+  const auto losses = of_each(results, [](const RankGradients& r) { return r.loss; });
+  judge("loss", {losses[0]}, all_equal(losses));
   // The stream's gradients are of this replica's sequences, the reference's of all of them.
   if (run.mesh.dp == 1)
-    for (const CapturedSite& site : trace.sites)
+    for (const CapturedSite& site : capture.sites())
       if (site.site.ends_with("grad")) judge(site.site, site.whole(), site.replicas_identical());
-  const Assembler assembler(plan, run.mesh.dp);
-  for (const NamedTensor& tensor : plan.tensors()) {
-    const Assembled gradient = assembler.assemble(tensor, trace.gradients);
-    judge("grad." + tensor.name, gradient.whole, gradient.replicas_identical);
-  }
-  for (size_t i = 0; i < trace.steps[0].size(); ++i) {
-    std::vector<double> losses, norms;
-    for (const auto& steps : trace.steps) {
-      losses.push_back(steps[i].loss);
-      norms.push_back(steps[i].grad_norm);
-    }
-    judge(fmt::format("step {}/loss", i + 1), {losses[0]}, all_equal(losses));
-    judge(fmt::format("step {}/norm", i + 1), {norms[0]}, all_equal(norms));
-  }
-  if (!trace.stopped.empty() && !run.finding)
-    judge.run.finding = {"step", trace.stopped, "the gradients of the first batch are right"};
-  if (trace.steps[0].empty()) return;
-  for (const NamedTensor& tensor : plan.tensors()) {
-    const Assembled after = assembler.assemble(tensor, trace.after);
-    judge("after." + tensor.name, after.whole, after.replicas_identical);
-  }
+  judge.tensors("grad.", plan, lists_of(results, &RankGradients::gradients));
+  run.ranks = std::move(records);
 }
 
 void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options,
-                  const TrainingTrace& trace, TrainingRun& run) {
-  if (options.batches.size() < 2 || !trace.stopped.empty()) return;
+                  const std::vector<RankSteps>& ranks, TrainingRun& run) {
   const Tokens& tokens = options.batches[1].tokens;
   const StepShape shape{.batch = run.mesh.micro_batch(tokens.batch),
                         .length = tokens.length,
@@ -224,25 +206,71 @@ void check_counts(const ShardPlan& plan, const TrainingVerifyOptions& options,
                         .algorithm = options.algorithm};
   for (int g = 0; g < run.mesh.mesh().ranks() && run.disagreement.empty(); ++g) {
     const std::string difference = first_disagreement(predict_step(plan, run.mesh, shape, g),
-                                                      trace.events[static_cast<size_t>(g)]);
+                                                      ranks[static_cast<size_t>(g)].events);
     if (!difference.empty()) run.disagreement = fmt::format("rank {}, {}", g, difference);
   }
   if (!run.disagreement.empty() && !run.finding)
     run.finding = {"ledger", run.disagreement, "a collective was added, dropped or resized"};
 }
 
+// A step that met a NaN is a finding; what is no such thing is rethrown.
+void take_failure(const std::exception_ptr& failed, TrainingRun& run) {
+  try {
+    std::rethrow_exception(failed);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::unavailable) throw;
+    if (!run.finding)
+      run.finding = {"step", error.problem(), "the gradients of the first batch are right"};
+  }
+}
+
+void compare_steps(const WeightSource& source, const ShardPlan& plan,
+                   const TrainingVerifyOptions& options, const Judge& judge) {
+  TrainingRun& run = judge.run;
+  std::exception_ptr failed;
+  auto [results, records] =
+      world_of(run, options, {})
+          .try_run<RankSteps>(
+              [&](Rank& rank, RankSteps& result) {
+                const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
+                for (size_t i = 1; i < options.batches.size(); ++i) {
+                  rank.ledger().clear();
+                  result.steps.push_back(trainer->step(
+                      options.batches[i].tokens, options.batches[i].targets,
+                      static_cast<int64_t>(i) - 1, options.recipe.learning_rate_at(i - 1)));
+                  if (i == 1) result.events = rank.ledger().events();
+                }
+                result.after = trainer->parameters().values;
+              },
+              failed);
+  if (failed) return take_failure(failed, run);
+  run.ranks = std::move(records);
+  run.events = results[0].events;
+  for (size_t i = 0; i < results[0].steps.size(); ++i) {
+    const auto losses = of_each(results, [&](const RankSteps& r) { return r.steps[i].loss; });
+    const auto norms = of_each(results, [&](const RankSteps& r) { return r.steps[i].grad_norm; });
+    judge(fmt::format("step {}/loss", i + 1), {losses[0]}, all_equal(losses));
+    judge(fmt::format("step {}/norm", i + 1), {norms[0]}, all_equal(norms));
+  }
+  judge.tensors("after.", plan, lists_of(results, &RankSteps::after));
+  check_counts(plan, options, results, run);
+}
+
 }  // namespace
 
-// In numbers of 8 bytes a parameter: the reference trains with 5 (4 of them ReferenceTrainer's),
-// each draw of it with 4 between two steps, errors and bounds are 3, and 2 stay; a replica trains
-// with 4 and shows 2. Of activations, the reference keeps all of a batch, and after it the ranks
-// together do.
+// In numbers of 8 bytes a parameter: first the truth of the gradients, and each replica's
+// parameters and gradients; when that is gone the truth of the steps, and then the parameters after
+// them, and a replica's with moments. What is compared is in memory once more, a replica's moments
+// then are not. Of activations, the reference keeps all of a batch, and after it the ranks together
+// do.
 void check_training_memory(const Architecture& architecture, const std::vector<Parallelism>& meshes,
-                           const Shape& batch, int64_t batches) {
+                           const Shape& batch, int64_t batches, size_t dtypes) {
   int dp = 1;
   for (const Parallelism& mesh : meshes) dp = std::max(dp, mesh.dp);
-  const double draws = batches > 2 ? draws_for(architecture, batch[0] * batch[1]) : 0;
-  const double numbers = std::max(5 + 4 * draws + 3 + 2, 2.0 + 6 * dp);
+  const double numbers =
+      std::max({numbers_of_gradient_truth() + 2.0 * dp + 1,
+                numbers_of_steps_truth(architecture, batch[0] * batch[1], batches - 1, dtypes),
+                batches > 1 ? 1 + 4.0 * dp : 0});
   require_memory(
       fmt::format("verifying the training of {} parameters at dp {}", parameter_count(architecture),
                   dp),
@@ -317,40 +345,53 @@ TrainingReport verify_training(const WeightSource& source, const TrainingVerifyO
   report.source = source.description();
   const std::vector<Parallelism> meshes = meshes_that_fit(source, options, report.left_out);
   const Tokens& tokens = options.batches[0].tokens;
-  check_training_memory(source.architecture(), meshes, tokens.shape(), std::ssize(options.batches));
+  check_training_memory(source.architecture(), meshes, tokens.shape(), std::ssize(options.batches),
+                        options.dtypes.size());
   if (options.golden) require_compared(*options.golden, {.training = true});
   const bool in_f32 =
       std::find(options.dtypes.begin(), options.dtypes.end(), DType::f32) != options.dtypes.end();
   require_finite(source, in_f32 ? DType::f32 : DType::f64);
-  const double stages = 1 + static_cast<double>((meshes.size() + 1) * options.dtypes.size());
+  const TrainingBatch& first = options.batches[0];
+  const bool steps = options.batches.size() > 1;
+  const int draws = draws_for(source.architecture(), tokens.batch * tokens.length);
+  const double stages =
+      1 + static_cast<double>((steps ? 2 : 1) * (meshes.size() + static_cast<size_t>(draws)) *
+                              options.dtypes.size());
   double done = 0;
   const auto progress = [&](const std::string& what) {
-    if (options.progress) options.progress(what, done++ / stages);
+    if (options.progress) options.progress(what, std::min(1.0, done++ / stages));
   };
-  const TrainingTruth truth(source, options.batches, options.recipe, options.dtypes, progress);
   report.batch = tokens.batch;
   report.length = tokens.length;
   report.steps = std::ssize(options.batches) - 1;
   report.algorithm = options.algorithm;
-  if (options.golden) {
-    report.not_compared = not_compared(*options.golden, {.training = true});
-    for (const std::string& name : truth.names())
-      for (const AgainstResult& a :
-           compare_golden(*options.golden, truth, name, DType::f64, truth.values(name)))
-        report.reference_against.push_back(a);
-  }
-  for (DType dtype : options.dtypes) {
+  if (options.golden) report.not_compared = not_compared(*options.golden, {.training = true});
+  for (DType dtype : options.dtypes)
     for (const Parallelism& mesh : meshes) {
-      progress(fmt::format("{}, {}", mesh.text(), name(dtype)));
       TrainingRun& run = report.runs.emplace_back();
       run.mesh = mesh;
       run.dtype = dtype;
-      const ShardPlan plan(source.architecture(), mesh.tp, mesh.uneven);
-      const TrainingTrace trace = run_training(source, options, run);
-      compare_run(plan, trace, {truth, options.golden, run});
-      check_counts(plan, options, trace, run);
     }
-  }
+  // Two passes over the runs, so that what the first is held against is gone in the second.
+  const auto compare_all = [&](const Truth& truth, const std::string& what, const auto& compare) {
+    if (options.golden)
+      for (const std::string& name : truth.names())
+        for (const AgainstResult& a :
+             compare_golden(*options.golden, truth, name, DType::f64, truth.values(name)))
+          report.reference_against.push_back(a);
+    for (TrainingRun& run : report.runs) {
+      progress(fmt::format("{}, {}, {}", what, run.mesh.text(), name(run.dtype)));
+      const ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
+      malloc_trim(0);  // the heap would keep what was freed beside what the ranks take
+      compare(source, plan, options, Judge{truth, options.golden, run});
+    }
+  };
+  compare_all(gradient_truth(source, first, options.dtypes, progress), "gradients",
+              compare_gradients);
+  if (steps)
+    compare_all(steps_truth(source, {options.batches.begin() + 1, options.batches.end()},
+                            options.recipe, options.dtypes, progress),
+                "steps", compare_steps);
   return report;
 }
 

@@ -24,7 +24,8 @@ std::vector<Parallelism> training_meshes(const std::vector<int>& tps, const std:
 struct TrainingRun {
   Parallelism mesh;
   DType dtype = DType::f64;
-  // Under the names of TrainingTruth. `replicas_identical`: over all ranks that hold the same part.
+  // Under the names of gradient_truth and steps_truth. `replicas_identical`: over all ranks that
+  // hold the same part.
   std::vector<SiteResult> results;
   std::vector<AgainstResult> against;  // the golden file
   std::string disagreement;            // between counted and predicted collectives of a step
@@ -76,7 +77,7 @@ struct TrainingVerifyOptions {
 // `batches`, are more than this machine's memory. verify_training() calls it; so may whoever draws
 // the batches.
 void check_training_memory(const Architecture& architecture, const std::vector<Parallelism>& meshes,
-                           const Shape& batch, int64_t batches);
+                           const Shape& batch, int64_t batches, size_t dtypes);
 
 // Runs the reference once and the model on every mesh in every dtype. A difference is a result, not
 // an exception. A mesh over whose ranks or replicas the batches do not divide is left out. Throws

@@ -14,6 +14,9 @@ namespace tplab {
 class CpuDevice final : public Device {
  public:
   explicit CpuDevice(Crew& crew) : crew_(crew), memory_(CpuMemory::make()) {}
+  ~CpuDevice() override { memory_->close(); }
+  CpuDevice(const CpuDevice&) = delete;
+  CpuDevice& operator=(const CpuDevice&) = delete;
   std::string_view name() const override { return "cpu"; }
 
   Array allocate(DType dtype, const Shape& shape) override {

@@ -66,8 +66,12 @@ void to_system(void* data, int64_t size) {
 
 }  // namespace
 
-CpuMemory::~CpuMemory() {
-  for (const auto& [size, block] : kept_) to_system(block.data, size);
+CpuMemory::~CpuMemory() { release_kept(); }
+
+void CpuMemory::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+  release_kept();
 }
 
 std::shared_ptr<void> CpuMemory::allocate(DType dtype, const Shape& shape) {
@@ -121,6 +125,13 @@ void CpuMemory::give_back(Blocks::iterator block) noexcept {
   kept_bytes_ += block->first;
   block->second.freed_as = freed_++;
   kept_.insert(used_.extract(block));
+  if (closed_) release_kept();
+}
+
+void CpuMemory::release_kept() {
+  for (const auto& [size, block] : kept_) to_system(block.data, size);
+  kept_.clear();
+  kept_bytes_ = 0;
 }
 
 void CpuMemory::release_oldest() {

@@ -32,6 +32,10 @@ class CpuMemory : public std::enable_shared_from_this<CpuMemory> {
   // for.
   std::shared_ptr<void> allocate(DType dtype, const Shape& shape);
 
+  // The device is gone, and nobody will ask for memory: gives back what is kept, and from now on
+  // every block as soon as its array, which may be a rank's result, is gone too.
+  void close();
+
   MemoryUse use() const;       // what arrays hold, in the bytes they asked for
   int64_t kept_bytes() const;  // freed blocks that wait for reuse
 
@@ -47,11 +51,13 @@ class CpuMemory : public std::enable_shared_from_this<CpuMemory> {
   Blocks::iterator take(int64_t bytes);
   void give_back(Blocks::iterator block) noexcept;
   void release_oldest();
+  void release_kept();
 
   mutable std::mutex mutex_;
   MemoryUse use_;
   int64_t used_rounded_ = 0, kept_bytes_ = 0;
   uint64_t freed_ = 0;
+  bool closed_ = false;
   // A block's node moves between these: giving back needs no memory, for it may be because there is
   // none.
   Blocks used_, kept_;

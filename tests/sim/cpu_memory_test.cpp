@@ -57,6 +57,20 @@ TEST_CASE("CpuMemory: what is kept and what is used together stay near the peak 
   CHECK(memory->kept_bytes() <= use.peak_bytes + use.peak_bytes / 16 + 16 * kMiB);
 }
 
+TEST_CASE("CpuMemory: when its device is gone nothing is kept, and what a rank returned stays") {
+  const auto memory = CpuMemory::make();
+  auto result = memory->allocate(DType::f64, Shape{1 << 20});
+  static_cast<double*>(result.get())[(1 << 20) - 1] = 7;
+  memory->allocate(DType::f64, Shape{1 << 21}).reset();
+  CHECK(memory->kept_bytes() > 0);
+  memory->close();
+  CHECK(memory->kept_bytes() == 0);
+  CHECK(static_cast<double*>(result.get())[(1 << 20) - 1] == 7);
+  result.reset();
+  CHECK(memory->kept_bytes() == 0);
+  CHECK(memory->use().current_bytes == 0);
+}
+
 TEST_CASE("CpuMemory: what no machine has is refused, with the size") {
   const auto memory = CpuMemory::make();
   for (const Shape& shape : {Shape{int64_t{1} << 45}, Shape{int64_t{1} << 62, int64_t{1} << 62},

@@ -73,7 +73,7 @@ Tokens tokens() {
 
 struct Backward {
   double loss = 0;
-  std::vector<Flat> gradients;  // by rank
+  std::vector<Array> gradients;  // by rank
   std::vector<RankRecord> records;
 };
 
@@ -84,9 +84,7 @@ Backward backward(const WeightSource& source, const Parallelism& how) {
   result.records = World({.tp = tp}).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, source, {.dtype = DType::f64, .parallelism = how});
     const double loss = trainer->gradients(tokens(), tokens().ids);
-    const Array& gradients = trainer->parameters().gradients;
-    Flat& own = result.gradients[static_cast<size_t>(rank.index())];
-    own.assign(gradients.as<double>(), gradients.as<double>() + gradients.count());
+    result.gradients[static_cast<size_t>(rank.index())] = trainer->parameters().gradients;
     if (rank.index() == 0) result.loss = loss;
   });
   return result;

@@ -167,7 +167,8 @@ TEST_CASE("reference training: a draw differs from double by rounding: not by no
     CHECK(d.loss != truth.losses[step]);
     CHECK(std::abs(d.loss / truth.losses[step] - 1) < 100 * 0x1p-24);
     CHECK(std::abs(global_norm(d) / truth.grad_norms[step] - 1) < 100 * 0x1p-24);
-    rough.update(d, step);
+    const double norm = global_norm(d);
+    for (const auto& [name, gradient] : d.parameters) rough.update(name, gradient, norm, step);
   }
   // A parameter's own rounding is 2^-25 of about 1 at the least. A gradient of at most 0.1 is off
   // by some 100 roundings, and lr / eps = 10 times that goes to the parameter, each step.
