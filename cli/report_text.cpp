@@ -32,17 +32,17 @@ Table run_table(const Report& report) {
                {"verdict"}},
               2);
   for (const RunResult& run : report.runs) {
-    const bool complete = !run.sites.empty();
-    const bool identical = std::all_of(run.sites.begin(), run.sites.end(),
+    const bool complete = !run.results.empty();
+    const bool identical = std::all_of(run.results.begin(), run.results.end(),
                                        [](const SiteResult& s) { return s.replicas_identical; });
-    table.row({{fmt::format("{}", run.tp)},
+    table.row({{fmt::format("{}", run.mesh.tp)},
                {std::string(name(run.dtype))},
-               {complete ? error_text(run.sites.back().rms) : "-"},
-               {complete ? error_text(run.sites.back().bound.rms) : "-", Ink::dim},
+               {complete ? error_text(run.results.back().rms) : "-"},
+               {complete ? error_text(run.results.back().bound.rms) : "-", Ink::dim},
                {error_text(run.decode.rms)},
                {run.loss ? fmt::format("{:.6f}", *run.loss) : "-"},
                agreement(identical, "same"),
-               agreement(run.disagreement.empty(), fmt::format("{}", run.forward[0].size())),
+               agreement(run.disagreement.empty(), fmt::format("{}", run.events[0].size())),
                verdict(!run.finding)});
   }
   return table;
@@ -51,7 +51,7 @@ Table run_table(const Report& report) {
 // What the columns mean.
 std::string legend(const Report& report) {
   size_t sites = 0;
-  for (const RunResult& run : report.runs) sites = std::max(sites, run.sites.size());
+  for (const RunResult& run : report.runs) sites = std::max(sites, run.results.size());
   return fmt::format(
       "sites        places in the network: {} compared (see --sites)\n"
       "error        of the logits, over their size\n"
@@ -105,7 +105,7 @@ Table against_table(const Report& report) {
         : *run.greedy_good
             ? fmt::format("{} same{}", run.greedy_tokens, run.greedy_tie ? ", then a tie" : "")
             : "DIFFER";
-    row(fmt::format("{}", run.tp), name(run.dtype), run.against, greedy, !run.finding);
+    row(fmt::format("{}", run.mesh.tp), name(run.dtype), run.against, greedy, !run.finding);
   }
   return table;
 }
@@ -116,7 +116,7 @@ std::string golden_findings(const Report& report, bool colour) {
   std::string text;
   for (const RunResult& run : report.runs) {
     if (!run.golden_finding || runs++ > 0) continue;
-    text = golden_finding_text(fmt::format("tp {}, {}", run.tp, name(run.dtype)),
+    text = golden_finding_text(fmt::format("tp {}, {}", run.mesh.tp, name(run.dtype)),
                                *run.golden_finding, colour);
   }
   if (runs > 1) text += fmt::format("  (so it does in {} runs)\n", runs);
@@ -131,7 +131,7 @@ Table site_table(const RunResult& run) {
                {"largest", Align::right},
                {"its bound", Align::right},
                {"verdict"}});
-  for (const SiteResult& s : run.sites) {
+  for (const SiteResult& s : run.results) {
     table.row({{s.site},
                {s.placement},
                {error_text(s.rms)},
@@ -150,12 +150,12 @@ std::string machine_text(const Report& report, bool colour, int columns) {
     const RunResult& run = report.runs[i];
     const bool last_of_tp =
         std::none_of(report.runs.begin() + static_cast<std::ptrdiff_t>(i) + 1, report.runs.end(),
-                     [&](const RunResult& later) { return later.tp == run.tp; });
-    if (!last_of_tp || run.forward[0].empty()) continue;
+                     [&](const RunResult& later) { return later.mesh.tp == run.mesh.tp; });
+    if (!last_of_tp || run.events[0].empty()) continue;
     const std::string heading = fmt::format("what crossed between ranks: forward, tp {}, {}, {}",
-                                            run.tp, name(run.dtype), name(report.algorithm));
+                                            run.mesh.tp, name(run.dtype), name(report.algorithm));
     text += fmt::format("\n{}\n{}", ink(heading, Ink::bold, colour),
-                        ledger_table(run.forward[0]).text(colour, columns));
+                        ledger_table(run.events[0]).text(colour, columns));
   }
   if (!text.empty())
     text +=
@@ -163,7 +163,7 @@ std::string machine_text(const Report& report, bool colour, int columns) {
         "sent by rank 0  its part in the algorithm\n";
   std::vector<ShardPlan> plans;
   for (const RunResult& run : report.runs)
-    plans.emplace_back(report.architecture, run.tp, report.uneven);
+    plans.emplace_back(report.architecture, run.mesh.tp, run.mesh.uneven);
   std::vector<MemoryOfRun> memory;
   for (size_t i = 0; i < plans.size(); ++i)
     memory.push_back({plans[i], report.runs[i].dtype, report.runs[i].ranks});
@@ -175,7 +175,7 @@ std::string machine_text(const Report& report, bool colour, int columns) {
 
 }  // namespace
 
-std::string report_text(const Report& report, bool all_sites, bool colour, int columns) {
+std::string forward_report_text(const Report& report, bool all_sites, bool colour, int columns) {
   const Architecture& c = report.architecture;
   std::string text = fmt::format(
       "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens against the dense float64 "
@@ -191,7 +191,7 @@ std::string report_text(const Report& report, bool all_sites, bool colour, int c
             against_table(report).text(colour, columns) +
             golden_notes_text(report.reference_against, report.not_compared);
   for (const RunResult& run : report.runs) {
-    const std::string which = fmt::format("tp {}, {}", run.tp, name(run.dtype));
+    const std::string which = fmt::format("tp {}, {}", run.mesh.tp, name(run.dtype));
     if (all_sites) text += fmt::format("\n{}\n{}", which, site_table(run).text(colour, columns));
     if (run.finding) text += finding_text(which, *run.finding, colour);
   }

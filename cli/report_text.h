@@ -1,4 +1,4 @@
-// A verification report as a person reads it.
+// The report of a forward verification as a person reads it.
 #pragma once
 
 #include <string>
@@ -9,6 +9,6 @@ namespace tplab::cli {
 
 // The verification table, what is wrong if anything is, the collectives of a layer and the memory
 // of each rank. all_sites: every compared site of every run as well.
-std::string report_text(const Report& report, bool all_sites, bool colour, int columns);
+std::string forward_report_text(const Report& report, bool all_sites, bool colour, int columns);
 
 }  // namespace tplab::cli

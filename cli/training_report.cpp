@@ -36,7 +36,7 @@ bool is_gradient(const std::string& name) {
   return name.starts_with("grad.") || name.ends_with("/grad");
 }
 
-Table run_table(const TrainingReport& report) {
+Table run_table(const Report& report) {
   Table table({{"mesh"},
                {"dtype"},
                {"gradients", Align::right},
@@ -48,7 +48,7 @@ Table run_table(const TrainingReport& report) {
                {"collectives", Align::right},
                {"verdict"}},
               2);
-  for (const TrainingRun& run : report.runs) {
+  for (const RunResult& run : report.runs) {
     const auto error_of = [&](auto&& wanted) -> std::string {
       const SiteResult* w = worst(run.results, wanted);
       return w ? error_text(w->rms) : "-";
@@ -68,14 +68,15 @@ Table run_table(const TrainingReport& report) {
                {error_of([](const SiteResult& r) { return r.site.ends_with("/norm"); })},
                {error_of([](const SiteResult& r) { return r.site.starts_with("after."); })},
                agreement(identical, "same"),
-               agreement(run.disagreement.empty(), fmt::format("{}", run.events.size())),
+               agreement(run.disagreement.empty(),
+                         fmt::format("{}", run.events.empty() ? 0 : run.events[0].size())),
                verdict(!run.finding)});
   }
   return table;
 }
 
 // What the columns mean.
-std::string legend(const TrainingReport& report) {
+std::string legend(const Report& report) {
   std::string text =
       "gradients    the worst parameter's error, over its size\n"
       "bound        the most that rounding may make of that error (of others: --sites)\n"
@@ -91,7 +92,7 @@ std::string legend(const TrainingReport& report) {
 }
 
 // The meshes that could not run, those with one reason together.
-std::string left_out_text(const TrainingReport& report) {
+std::string left_out_text(const Report& report) {
   std::vector<std::pair<std::string, std::string>> meshes_by_why;
   for (const LeftOut& left_out : report.left_out) {
     const auto known = std::find_if(meshes_by_why.begin(), meshes_by_why.end(),
@@ -109,9 +110,9 @@ std::string left_out_text(const TrainingReport& report) {
 }
 
 // What rounding may make anything of, so that no error of it is wrong.
-std::string not_judged_text(const TrainingReport& report) {
+std::string not_judged_text(const Report& report) {
   std::set<std::string> sites;
-  for (const TrainingRun& run : report.runs)
+  for (const RunResult& run : report.runs)
     for (const SiteResult& r : run.results)
       if (std::isinf(r.bound.max_abs))
         sites.insert(fmt::format("{} ({})", r.site, name(run.dtype)));
@@ -120,7 +121,7 @@ std::string not_judged_text(const TrainingReport& report) {
                      fmt::join(sites, "\n  "));
 }
 
-Table against_table(const TrainingReport& report) {
+Table against_table(const Report& report) {
   Table table({{"mesh"},
                {"dtype"},
                {"tensors", Align::right},
@@ -147,13 +148,13 @@ Table against_table(const TrainingReport& report) {
                                                  [](const AgainstResult& a) { return a.good; }))});
   };
   row("the reference", DType::f64, report.reference_against, true);
-  for (const TrainingRun& run : report.runs)
+  for (const RunResult& run : report.runs)
     row(run.mesh.text(), run.dtype, run.against, !run.finding);
   return table;
 }
 
 // Rank 0's collectives of a step: how many and how many bytes, by phase, axis and operation.
-Table step_table(const std::vector<const TrainingRun*>& runs) {
+Table step_table(const std::vector<const RunResult*>& runs) {
   Table table({{"mesh"},
                {"phase"},
                {"over"},
@@ -162,13 +163,13 @@ Table step_table(const std::vector<const TrainingRun*>& runs) {
                {"payload", Align::right},
                {"rank 0 sends", Align::right}},
               4);
-  for (const TrainingRun* run : runs) {
+  for (const RunResult* run : runs) {
     struct Sum {
       int calls = 0;
       int64_t payload = 0, wire = 0;
     };
     std::map<std::tuple<Phase, Axis, Op>, Sum> sums;
-    for (const Event& e : run->events) {
+    for (const Event& e : run->events[0]) {
       Sum& sum = sums[{e.phase, e.axis, e.op}];
       ++sum.calls;
       sum.payload += e.payload_bytes;
@@ -188,7 +189,7 @@ Table step_table(const std::vector<const TrainingRun*>& runs) {
   return table;
 }
 
-Table result_table(const TrainingRun& run) {
+Table result_table(const RunResult& run) {
   Table table({{"what"},
                {"error", Align::right},
                {"bound", Align::right},
@@ -206,10 +207,10 @@ Table result_table(const TrainingRun& run) {
 }
 
 // What the golden file has otherwise than tplab: the first run that finds it says it for all.
-std::string golden_findings(const TrainingReport& report, bool colour) {
+std::string golden_findings(const Report& report, bool colour) {
   size_t runs = 0;
   std::string text;
-  for (const TrainingRun& run : report.runs) {
+  for (const RunResult& run : report.runs) {
     if (!run.golden_finding || runs++ > 0) continue;
     text = golden_finding_text(fmt::format("{}, {}", run.mesh.text(), name(run.dtype)),
                                *run.golden_finding, colour);
@@ -229,7 +230,7 @@ Json mesh_json(const Parallelism& mesh) {
 
 }  // namespace
 
-std::string report_text(const TrainingReport& report, bool all, bool colour, int columns) {
+std::string training_report_text(const Report& report, bool all, bool colour, int columns) {
   const Architecture& c = report.architecture;
   std::string text = fmt::format(
       "{}\n{} layers, {} heads, {} wide, vocabulary {}; {} x {} tokens and {} against the "
@@ -241,15 +242,16 @@ std::string report_text(const TrainingReport& report, bool all, bool colour, int
   if (!report.reference_against.empty() || !report.not_compared.empty())
     text += "\nagainst the golden file\n" + against_table(report).text(colour, columns) +
             golden_notes_text(report.reference_against, report.not_compared);
-  for (const TrainingRun& run : report.runs) {
+  for (const RunResult& run : report.runs) {
     const std::string which = fmt::format("{}, {}", run.mesh.text(), name(run.dtype));
     if (all) text += fmt::format("\n{}\n{}", which, result_table(run).text(colour, columns));
     if (run.finding) text += finding_text(which, *run.finding, colour);
   }
   text += golden_findings(report, colour);
-  std::vector<const TrainingRun*> communicating;
-  for (const TrainingRun& run : report.runs)
-    if (run.dtype == report.runs.back().dtype && !run.events.empty()) communicating.push_back(&run);
+  std::vector<const RunResult*> communicating;
+  for (const RunResult& run : report.runs)
+    if (run.dtype == report.runs.back().dtype && !run.events.empty() && !run.events[0].empty())
+      communicating.push_back(&run);
   if (!communicating.empty())
     text += fmt::format("\n{}\n{}",
                         ink(fmt::format("what crossed between ranks in a step, {}, {}",
@@ -259,11 +261,11 @@ std::string report_text(const TrainingReport& report, bool all, bool colour, int
             "payload       of the tensors, whatever way they went\n"
             "rank 0 sends  its part in the algorithm; of a single number maybe none\n";
   const bool right = std::none_of(report.runs.begin(), report.runs.end(),
-                                  [](const TrainingRun& run) { return run.finding.has_value(); });
+                                  [](const RunResult& run) { return run.finding.has_value(); });
   return text + "\n" + verdict_line(right, report.good(), report.left_out.size(), colour);
 }
 
-nlohmann::ordered_json to_json(const TrainingReport& report) {
+nlohmann::ordered_json training_report_json(const Report& report) {
   const auto result = [](const std::string& name, const auto& r) {
     return Json{{"name", name},
                 {"rms", r.rms},
@@ -288,20 +290,21 @@ nlohmann::ordered_json to_json(const TrainingReport& report) {
     doc["left_out"].push_back(mesh_json(left_out.mesh));
     doc["left_out"].back()["why"] = left_out.why;
   }
-  for (const TrainingRun& run : report.runs) {
+  for (const RunResult& run : report.runs) {
     Json results = Json::array(), collectives = Json::array();
     for (const SiteResult& r : run.results) {
       results.push_back(result(r.site, r));
       results.back()["replicas_identical"] = r.replicas_identical;
     }
-    for (const Event& e : run.events)
-      collectives.push_back({{"site", e.site->path()},
-                             {"phase", name(e.phase)},
-                             {"axis", name(e.axis)},
-                             {"op", name(e.op)},
-                             {"elements", e.elements},
-                             {"payload_bytes", e.payload_bytes},
-                             {"wire_bytes", e.wire_bytes}});
+    if (!run.events.empty())
+      for (const Event& e : run.events[0])
+        collectives.push_back({{"site", e.site->path()},
+                               {"phase", name(e.phase)},
+                               {"axis", name(e.axis)},
+                               {"op", name(e.op)},
+                               {"elements", e.elements},
+                               {"payload_bytes", e.payload_bytes},
+                               {"wire_bytes", e.wire_bytes}});
     Json json = mesh_json(run.mesh);
     json.update(Json{{"dtype", name(run.dtype)},
                      {"good", run.good()},

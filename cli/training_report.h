@@ -4,13 +4,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "verify/verify_training.h"
+#include "verify/verify.h"
 
 namespace tplab::cli {
 
 // A row a mesh, what is wrong if anything is, and what crossed between the ranks of a step.
 // all: every gradient and parameter of every run as well.
-std::string report_text(const TrainingReport& report, bool all, bool colour, int columns);
+std::string training_report_text(const Report& report, bool all, bool colour, int columns);
 
 // {"schema": 1, "good", "source", "config", "batch", "seq", "steps", "algorithm",
 //  "reference_against", "not_compared", "left_out": [{"tp", "dp", "sp", "regather", "recompute",
@@ -20,6 +20,6 @@ std::string report_text(const TrainingReport& report, bool all, bool colour, int
 //  "payload_bytes", "wire_bytes"}], "disagreement", "finding", "golden_finding"}]}
 // What a golden file was compared with is as in a forward verification (verify/report_json.h).
 // Collectives are rank 0's in one step. A number that is not finite is null.
-nlohmann::ordered_json to_json(const TrainingReport& report);
+nlohmann::ordered_json training_report_json(const Report& report);
 
 }  // namespace tplab::cli

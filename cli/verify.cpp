@@ -12,7 +12,6 @@
 #include "sim/error.h"
 #include "sim/random.h"
 #include "verify/report_json.h"
-#include "verify/verify_training.h"
 
 namespace tplab::cli {
 
@@ -33,107 +32,66 @@ struct VerifyCommand {
 
   void run(int& exit_code);
   void leave_out_what_does_not_divide(const WeightSource& source);
-  Report verify_forward(const WeightSource& source) const;
-  TrainingReport verify_backward(const WeightSource& source) const;
   VerifyOptions options(const Architecture& architecture) const;
-  std::vector<TrainingBatch> batches(const Architecture& architecture,
-                                     const std::vector<Parallelism>& meshes) const;
-  std::optional<Golden> golden(const Architecture& architecture) const;
-  void check_sizes(int64_t B, int64_t T, const Architecture& architecture) const;
+  std::vector<TrainingBatch> batches(const VerifyOptions& options,
+                                     const Architecture& architecture) const;
 };
 
 // B sequences of T tokens, and the token after each as its target.
-void draw_tokens(VerifyOptions& options, const Architecture& architecture, int64_t B, int64_t T,
-                 uint64_t seed) {
+TrainingBatch drawn_batch(const Architecture& architecture, int64_t B, int64_t T, uint64_t seed) {
   const RandomStream stream(seed, "verify tokens");
-  options.tokens = {B, T, {}};
+  TrainingBatch batch{{B, T, {}}, {}};
   const auto draw = [&](int64_t i) {
     const double u = stream.uniform(static_cast<uint64_t>(i));
     return static_cast<int32_t>(u * static_cast<double>(architecture.vocabulary));
   };
-  for (int64_t i = 0; i < B * T; ++i) options.tokens.ids.push_back(draw(i));
-  for (int64_t i = 0; i < B * T; ++i) options.targets.push_back(draw(i + 1));
+  for (int64_t i = 0; i < B * T; ++i) batch.tokens.ids.push_back(draw(i));
+  for (int64_t i = 0; i < B * T; ++i) batch.targets.push_back(draw(i + 1));
+  return batch;
 }
 
-VerifyOptions VerifyCommand::options(const Architecture& architecture) const {
-  VerifyOptions options;
-  options.tps = tps;
-  options.algorithm = parse_algorithm(algorithm);
-  options.uneven = model.uneven;
-  options.device = machine.device;
-  options.comm = machine.comm;
-  if (!dtype.empty()) options.dtypes = {parse_dtype(dtype)};
-  options.golden = golden(architecture);
-  if (options.golden) {
-    options.tokens = options.golden->tokens;
-    options.targets = options.golden->targets;
-    return options;
-  }
-  const int64_t B = batch ? batch : 2, T = seq ? seq : std::min<int64_t>(architecture.context, 64);
-  check_sizes(B, T, architecture);
-  check_memory(architecture, B, T, tps, model.uneven);
-  draw_tokens(options, architecture, B, T, seed);
-  return options;
-}
-
-std::optional<Golden> VerifyCommand::golden(const Architecture& architecture) const {
-  if (against.empty()) return {};
-  return read_golden(against, architecture);
-}
-
-void VerifyCommand::check_sizes(int64_t B, int64_t T, const Architecture& architecture) const {
-  if (B < 1 || T < 1 || T > architecture.context)
-    fail(fmt::format("--batch {} --seq {} is not possible", B, T),
-         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", architecture.context));
-}
-
-Report VerifyCommand::verify_forward(const WeightSource& source) const {
-  VerifyOptions chosen = options(source.architecture());
-  Progress progress;
-  chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
-  Report report = verify(source, chosen);
-  report.source = model.describe(source);
-  return report;
-}
-
-std::vector<TrainingBatch> batches_of(const Golden& golden) {
+std::vector<TrainingBatch> batches_of(const Golden& golden, bool backward) {
+  std::vector<TrainingBatch> all = {{golden.tokens, golden.targets}};
+  if (!backward) return all;
   if (golden.targets.empty())
     fail_file(golden.path, "has no targets y", "training needs them: save y beside x");
-  std::vector<TrainingBatch> all = {{golden.tokens, golden.targets}};
   for (size_t i = 0; i < static_cast<size_t>(golden.steps); ++i)
     all.push_back({golden.train_tokens[i], golden.train_targets[i]});
   return all;
 }
 
-// The first for the gradients, then one a step.
-std::vector<TrainingBatch> VerifyCommand::batches(const Architecture& architecture,
-                                                  const std::vector<Parallelism>& meshes) const {
+// The first to look at, and with --backward one a step.
+std::vector<TrainingBatch> VerifyCommand::batches(const VerifyOptions& options,
+                                                  const Architecture& architecture) const {
+  const int64_t B = batch      ? batch
+                    : backward ? 4
+                               : 2,
+                T = seq ? seq : std::min<int64_t>(architecture.context, 64);
+  if (B < 1 || T < 1 || T > architecture.context)
+    fail(fmt::format("--batch {} --seq {} is not possible", B, T),
+         fmt::format("use a batch of at least 1 and a sequence of 1 to {}", architecture.context));
+  const int64_t count = backward ? steps + 1 : 1;
+  check_memory(architecture, options, {B, T, count});
   std::vector<TrainingBatch> all;
-  const int64_t B = batch ? batch : 4, T = seq ? seq : std::min<int64_t>(architecture.context, 64);
-  check_sizes(B, T, architecture);
-  check_training_memory(architecture, meshes, Shape{B, T}, steps + 1, dtype.empty() ? 2 : 1);
-  for (int64_t i = 0; i <= steps; ++i) {
-    VerifyOptions drawn;
-    draw_tokens(drawn, architecture, B, T, seed + static_cast<uint64_t>(i));
-    all.push_back({drawn.tokens, drawn.targets});
-  }
+  for (int64_t i = 0; i < count; ++i)
+    all.push_back(drawn_batch(architecture, B, T, seed + static_cast<uint64_t>(i)));
   return all;
 }
 
-TrainingReport VerifyCommand::verify_backward(const WeightSource& source) const {
-  TrainingVerifyOptions chosen;
-  chosen.meshes = training_meshes(tps, dps, model.uneven);
-  chosen.algorithm = parse_algorithm(algorithm);
-  if (!dtype.empty()) chosen.dtypes = {parse_dtype(dtype)};
+VerifyOptions VerifyCommand::options(const Architecture& architecture) const {
+  VerifyOptions options;
+  options.backward = backward;
+  options.meshes =
+      backward ? training_meshes(tps, dps, model.uneven) : forward_meshes(tps, model.uneven);
+  options.algorithm = parse_algorithm(algorithm);
+  options.device = machine.device;
+  options.comm = machine.comm;
   check_world({.device = machine.device, .comm = machine.comm});
-  const std::optional<Golden> read = golden(source.architecture());
-  if (read) chosen.golden = &*read;
-  chosen.batches = read ? batches_of(*read) : batches(source.architecture(), chosen.meshes);
-  Progress progress;
-  chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
-  TrainingReport report = verify_training(source, chosen);
-  report.source = model.describe(source);
-  return report;
+  if (!dtype.empty()) options.dtypes = {parse_dtype(dtype)};
+  if (!against.empty()) options.golden = read_golden(against, architecture);
+  options.batches =
+      options.golden ? batches_of(*options.golden, backward) : batches(options, architecture);
+  return options;
 }
 
 // Of tp that nobody asked for.
@@ -156,20 +114,20 @@ void VerifyCommand::run(int& exit_code) {
   const std::unique_ptr<WeightSource> source = model.open(
       {.seed = seed, .draw_biases = true, .remember = true});  // read for every run and draw
   leave_out_what_does_not_divide(*source);
-  const auto finish = [&](const auto& report) {
-    if (output.json()) {
-      output.document(to_json(report));
-    } else {
-      output.lines(report_text(report, sites, output.colour(), output.columns()));
-    }
-    output.close();
-    if (!report.good()) exit_code = static_cast<int>(ErrorKind::run);
-  };
-  if (backward) {
-    finish(verify_backward(*source));
+  VerifyOptions chosen = options(source->architecture());
+  Progress progress;
+  chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
+  Report report = verify(*source, chosen);
+  report.source = model.describe(*source);
+  progress.erase();
+  if (output.json()) {
+    output.document(backward ? training_report_json(report) : to_json(report));
   } else {
-    finish(verify_forward(*source));
+    const auto text = backward ? training_report_text : forward_report_text;
+    output.lines(text(report, sites, output.colour(), output.columns()));
   }
+  output.close();
+  if (!report.good()) exit_code = static_cast<int>(ErrorKind::run);
 }
 
 }  // namespace

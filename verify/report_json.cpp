@@ -26,8 +26,8 @@ Json site(const SiteResult& s) {
 
 Json collectives(const RunResult& run) {
   Json list = Json::array();
-  for (size_t rank = 0; rank < run.forward.size(); ++rank) {
-    for (const Event& e : run.forward[rank]) {
+  for (size_t rank = 0; rank < run.events.size(); ++rank) {
+    for (const Event& e : run.events[rank]) {
       list.push_back({{"rank", rank},
                       {"site", e.site->path()},
                       {"phase", name(e.phase)},
@@ -45,7 +45,7 @@ Json collectives(const RunResult& run) {
 }
 
 Json run_json(const RunResult& run, const Report& report) {
-  Json json = {{"tp", run.tp},
+  Json json = {{"tp", run.mesh.tp},
                {"dtype", name(run.dtype)},
                {"good", run.good()},
                {"loss", or_null(run.loss)},
@@ -63,8 +63,8 @@ Json run_json(const RunResult& run, const Report& report) {
                {"ranks", Json::array()},
                {"finding", to_json(run.finding)},
                {"golden_finding", to_json(run.golden_finding)}};
-  for (const SiteResult& s : run.sites) json["sites"].push_back(site(s));
-  const ShardPlan plan(report.architecture, run.tp, report.uneven);
+  for (const SiteResult& s : run.results) json["sites"].push_back(site(s));
+  const ShardPlan plan(report.architecture, run.mesh.tp, run.mesh.uneven);
   for (size_t r = 0; r < run.ranks.size(); ++r)
     json["ranks"].push_back(
         {{"weights_bytes", plan.local_count(static_cast<int>(r)) * size_bytes(run.dtype)},

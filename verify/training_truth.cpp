@@ -19,13 +19,6 @@ using Values = std::map<std::string, std::vector<double>>;
 
 constexpr double kDoubleRoundoff = unit_roundoff(DType::f64);
 
-TokenBatch as_reference(const TrainingBatch& batch) {
-  return {batch.tokens.batch,
-          batch.tokens.length,
-          {batch.tokens.ids.begin(), batch.tokens.ids.end()},
-          {batch.targets.begin(), batch.targets.end()}};
-}
-
 double norm_of(const std::vector<double>& values) {
   double squares = 0;
   for (double v : values) squares += v * v;

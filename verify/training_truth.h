@@ -11,12 +11,6 @@
 
 namespace tplab {
 
-// One step's data: inputs and targets, [B, T] each.
-struct TrainingBatch {
-  Tokens tokens;
-  std::vector<int32_t> targets;
-};
-
 // Of one batch: "loss", "head/grad", "block i/grad" and "embed/grad", [B, T, C] each, and
 // "grad.<parameter>". Bounds are drawn, as a forward pass's are; that of the loss is loss_bound().
 // REQUIRES: at least one dtype.

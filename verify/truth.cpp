@@ -66,15 +66,18 @@ Bound Truth::bound(const std::string& name, DType dtype) const {
   return scaled(bounds.begin()->second, bounds.begin()->first, dtype);
 }
 
-Truth forward_truth(const WeightSource& source, const Tokens& tokens,
-                    const std::vector<int32_t>& targets, const std::vector<DType>& dtypes,
-                    const TellProgress& progress) {
+TokenBatch as_reference(const TrainingBatch& batch) {
+  return {batch.tokens.batch,
+          batch.tokens.length,
+          {batch.tokens.ids.begin(), batch.tokens.ids.end()},
+          {batch.targets.begin(), batch.targets.end()}};
+}
+
+Truth forward_truth(const WeightSource& source, const TrainingBatch& data,
+                    const std::vector<DType>& dtypes, const TellProgress& progress) {
   const Architecture& architecture = source.architecture();
   const Weights weights = whole_parameters(source);
-  const TokenBatch batch{tokens.batch,
-                         tokens.length,
-                         {tokens.ids.begin(), tokens.ids.end()},
-                         {targets.begin(), targets.end()}};
+  const TokenBatch batch = as_reference(data);
   const int64_t positions = batch.B * batch.T;
 
   progress("reference, f64");

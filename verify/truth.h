@@ -64,9 +64,10 @@ class Truth {
 
 // A forward pass: the reference's sites, and with targets "loss". Runs the reference, and draws of
 // it for the bounds of each dtype. REQUIRES: at least one dtype.
-Truth forward_truth(const WeightSource& source, const Tokens& tokens,
-                    const std::vector<int32_t>& targets, const std::vector<DType>& dtypes,
-                    const TellProgress& progress);
+Truth forward_truth(const WeightSource& source, const TrainingBatch& batch,
+                    const std::vector<DType>& dtypes, const TellProgress& progress);
+
+TokenBatch as_reference(const TrainingBatch& batch);
 
 // f(Rough<dtype>()), for what a dtype that is known when it runs draws with.
 template <class F>

@@ -1,4 +1,7 @@
-// The verifier: a tensor-parallel run held against the dense reference, site by site.
+// The verifier: tensor-parallel runs held against the dense reference, name by name.
+//
+// A forward pass is held against it site by site; with `backward` so are the gradients of a batch
+// and the optimizer steps on the batches after it.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +10,14 @@
 #include <string>
 #include <vector>
 
-#include "model/shard_plan.h"
+#include "model/parallelism.h"
 #include "model/tokens.h"
 #include "model/weights.h"
 #include "sim/world.h"
+#include "verify/breakage.h"
 #include "verify/compare.h"
 #include "verify/golden.h"
+#include "verify/reference_train.h"
 
 namespace tplab {
 
@@ -68,69 +73,98 @@ struct AgainstResult {
   std::string why = {};         // a guess; empty if good
 };
 
+// One way to spread the work over ranks, in one dtype.
 struct RunResult {
-  int tp = 1;
+  Parallelism mesh;
   DType dtype = DType::f64;
-  std::vector<SiteResult> sites;  // in the order of the network; logits last
+  // Of a forward pass its sites in the order of the network, logits last; else the names of
+  // gradient_truth and steps_truth. `replicas_identical`: over all ranks that hold the same part.
+  std::vector<SiteResult> results;
+  std::vector<AgainstResult> against;  // the golden file
+  std::string disagreement;            // between counted and predicted collectives; empty if none
+  // Each rank's collectives in the forward pass, or in the first step; none where none ended.
+  std::vector<std::vector<Event>> events;
+  std::vector<RankRecord> ranks;   // memory; owns the sites of the events
+  std::optional<Finding> finding;  // the first thing that is wrong
+  // The first thing that the golden file has otherwise, though tplab and its reference agree.
+  std::optional<Finding> golden_finding;
+
+  // Of a forward pass:
   std::optional<double> loss, reference_loss;
   double loss_error = 0, loss_bound = 0;  // absolute
-  SiteResult decode;  // logits of the last positions, one token at a time with a cache
-  std::vector<AgainstResult> against;
+  SiteResult decode = {};  // logits of the last positions, one token at a time with a cache
   // The golden file's greedy tokens, reproduced: how many. In f64 only: in f32 two logits closer
   // than rounding may rightly swap. Where the golden file took the other of two such, that is a
   // tie, and the tokens after it are not compared.
-  std::optional<bool> greedy_good;
+  std::optional<bool> greedy_good = {};
   bool greedy_tie = false;
   int64_t greedy_tokens = 0;
-  std::string disagreement;  // between counted and predicted collectives; empty if none
-  std::vector<std::vector<Event>> forward;  // each rank's collectives in the forward pass
-  std::vector<RankRecord> ranks;            // memory; owns the sites of the events
-  std::optional<Finding> finding;           // the first thing that is wrong
-  // The first thing that the golden file has otherwise, though tplab and its reference agree.
-  std::optional<Finding> golden_finding;
+
   bool good() const { return !finding && !golden_finding; }
 };
 
+// A mesh that could not run, and why.
+struct LeftOut {
+  Parallelism mesh;
+  std::string why;
+};
+
 struct Report {
+  bool backward = false;
   Architecture architecture;
   std::string source;
-  int64_t batch = 0, length = 0;
+  int64_t batch = 0, length = 0, steps = 0;
   Algorithm algorithm = Algorithm::direct;
-  bool uneven = false;
   std::vector<RunResult> runs;
+  std::vector<LeftOut> left_out;
   std::vector<AgainstResult> reference_against;  // the reference itself, against the golden file
   std::vector<NotCompared> not_compared;         // the golden file's other tensors
   bool good() const;
 };
 
-struct VerifyOptions {
-  std::vector<int> tps = {1, 2, 4};
-  std::vector<DType> dtypes = {DType::f64, DType::f32};
-  Tokens tokens;                      // [B, T]
-  std::vector<int32_t> targets = {};  // [B, T] or empty: no loss
-  std::optional<Golden> golden = {};
-  std::string device = "cpu", comm = "threads";
-  Algorithm algorithm = Algorithm::direct;
-  bool uneven = false;  // of what does not divide by tp, some ranks have more
-  // Told what is about to be done, and which part of the whole, 0 to 1, is done.
-  std::function<void(const std::string& what, double done)> progress = {};
-  // Seams for tests: break the plan, the model's weights or the collectives, and not the model.
-  const WeightSource* model_weights = nullptr;  // if not those of the reference
-  std::function<void(ShardPlan&)> edit_plan = {};
-  CommBreakage comm_breakage = {};
+// Inputs and targets, [B, T] each.
+struct TrainingBatch {
+  Tokens tokens;
+  std::vector<int32_t> targets;  // or none, for a forward pass: no loss
 };
 
-// Throws Error(unavailable) if what is held at once, every site of the reference and of each rank's
-// run in f64, is more than this machine's memory. verify() calls it; so may whoever draws tokens.
-void check_memory(const Architecture& architecture, int64_t batch, int64_t length,
-                  const std::vector<int>& tps, bool uneven = false);
-// The numbers at all sites of one token, in a sequence of `length`.
-double numbers_at_sites(const Architecture& architecture, int64_t length);
+struct VerifyOptions {
+  bool backward = false;            // gradients and steps; else a forward pass
+  std::vector<Parallelism> meshes;  // of a forward pass their tp and whether it is uneven
+  std::vector<DType> dtypes = {DType::f64, DType::f32};
+  std::vector<TrainingBatch>
+      batches;  // the first for the forward pass or gradients, then one a step
+  std::optional<Golden> golden = {};  // whose batches these are
+  TrainRecipe recipe = {1e-3, 0.9, 0.99, 1e-8, 0.1, 1.0};
+  std::string device = "cpu", comm = "threads";
+  Algorithm algorithm = Algorithm::direct;
+  // Told what is about to be done, and which part of the whole, 0 to 1, is done.
+  std::function<void(const std::string& what, double done)> progress = {};
+  Breakage breakage = {};
+};
 
-// Runs the reference once and the model at every tp and dtype. A difference is a result, not an
-// exception; throws Error for a tp that does not divide or input that cannot be read, and
+// A forward pass on so many ranks each.
+std::vector<Parallelism> forward_meshes(const std::vector<int>& tps, bool uneven = false);
+// Every sensible combination: SP off, on and gathering again where tp > 1; ZeRO where dp > 1.
+std::vector<Parallelism> training_meshes(const std::vector<int>& tps, const std::vector<int>& dps,
+                                         bool uneven = false);
+
+// What is looked at: so many batches of B sequences of T tokens.
+struct VerifySizes {
+  int64_t B = 1, T = 1, batches = 1;
+};
+// Throws Error(unavailable) if what is held at once is more than this machine's memory: every site
+// of the reference and of each rank's run in f64; of training the parameters, so often as the truth
+// and the ranks have them. And Error(usage) for no mesh or a tp that does not divide. verify()
+// calls it; so may whoever draws tokens.
+void check_memory(const Architecture& architecture, const VerifyOptions& options,
+                  const VerifySizes& sizes);
+
+// Runs the reference once and the model on every mesh in every dtype. A difference is a result, not
+// an exception. A mesh over whose ranks or replicas the batches do not divide is left out. Throws
+// Error(usage) for a tp that does not divide the model, or if every mesh would be left out, and
 // Error(bad_file) for weights that are not finite or a golden file of which nothing is compared.
-// Whole parameters are in memory one at a time.
+// Of a forward pass, whole parameters are in memory one at a time.
 Report verify(const WeightSource& source, const VerifyOptions& options);
 
 }  // namespace tplab

@@ -51,12 +51,12 @@ int run(uint64_t models, uint64_t first) {
   for (uint64_t seed = first; seed < first + models; ++seed) {
     const RandomModel model(seed);
     const Report forward = model.verify_forward();
-    const TrainingReport training = model.verify_training();
+    const Report training = model.verify_training();
     for (const DType dtype : {DType::f64, DType::f32}) {
       const size_t i = dtype == DType::f64 ? 0 : 1;
-      kinds[i].add(closest(forward, dtype), model.text());
-      kinds[2 + i].add(closest(training, dtype, false), model.text());
-      kinds[4 + i].add(closest(training, dtype, true), model.text());
+      kinds[i].add(closest_forward(forward, dtype), model.text());
+      kinds[2 + i].add(closest_training(training, dtype, false), model.text());
+      kinds[4 + i].add(closest_training(training, dtype, true), model.text());
     }
     for (const Distribution& kind : kinds)
       if (!(kind.ratios.back().first <= 1))

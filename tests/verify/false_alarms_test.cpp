@@ -15,12 +15,12 @@ TEST_CASE("verify: random right models are far within their bounds, NaN nowhere"
     const RandomModel model(seed);
     INFO(model.text());
     const Report forward = model.verify_forward();
-    const TrainingReport training = model.verify_training();
+    const Report training = model.verify_training();
     CHECK(forward.good());
     CHECK(training.good());
     for (const DType dtype : {DType::f64, DType::f32}) {
-      const Closest activations = closest(forward, dtype);
-      const Closest gradients = closest(training, dtype, false);
+      const Closest activations = closest_forward(forward, dtype);
+      const Closest gradients = closest_training(training, dtype, false);
       INFO(activations.where << "; " << gradients.where);
       CHECK(activations.ratio < 0.6);  // of 10,000 models 3 were beyond, none of these
       CHECK(gradients.ratio < 0.6);
@@ -29,10 +29,10 @@ TEST_CASE("verify: random right models are far within their bounds, NaN nowhere"
 }
 
 TEST_CASE("verify_training: a norm that rounding may double has no bound, and must be a number") {
-  const TrainingReport report = RandomModel(283).verify_training();
+  const Report report = RandomModel(283).verify_training();
   CHECK(report.good());
   int not_judged = 0;
-  for (const TrainingRun& run : report.runs)
+  for (const RunResult& run : report.runs)
     for (const SiteResult& r : run.results)
       not_judged += r.site == "step 1/norm" && std::isinf(r.bound.max_abs);
   CHECK(not_judged > 0);  // where g++ compiled the model it was off by 1.2 times itself
@@ -52,16 +52,17 @@ TEST_CASE("verify_training: a norm that rounding may double has no bound, and mu
 TEST_CASE("verify: a narrow model whose sums are nearly their biases is far within f64's bounds") {
   const Report report = RandomModel(4802).verify_forward();
   CHECK(report.good());
-  CHECK(closest(report, DType::f64).ratio < 0.6);
+  CHECK(closest_forward(report, DType::f64).ratio < 0.6);
 }
 
 TEST_CASE("verify_training: one token, whose gradients of q and k are exactly 0, is right") {
   for (const double learning_rate : {1e-3, 1e-1}) {
-    TrainingVerifyOptions options;
+    VerifyOptions options;
+    options.backward = true;
     options.meshes = {{.tp = 1}, {.tp = 2}, {.tp = 1, .recompute = true}};
     for (int32_t i = 0; i < 3; ++i) options.batches.push_back({{1, 1, {i + 3}}, {i + 5}});
     options.recipe.learning_rate = learning_rate;
-    check_good(verify_training(*small_weights(), options));
+    check_good(verify(*small_weights(), options));
   }
 }
 
@@ -80,14 +81,12 @@ TEST_CASE("verify_training: a model of zeros, and a vocabulary of one, are right
   Zeros zeros;
   for (const int64_t vocab : {2, 1}) {
     zeros.architecture_.vocabulary = vocab;
-    TrainingVerifyOptions options;
+    VerifyOptions options;
     options.meshes = {{.tp = 1}};
-    options.batches = {{{1, 2, {0, 0}}, {0, 0}}, {{1, 2, {0, 0}}, {0, 0}}};
-    check_good(verify_training(zeros, options));
-    VerifyOptions forward;
-    forward.tps = {1};
-    forward.tokens = {1, 2, {0, 0}};
-    forward.targets = {0, 0};
-    CHECK(verify(zeros, forward).good());
+    options.batches = {{{1, 2, {0, 0}}, {0, 0}}};
+    CHECK(verify(zeros, options).good());
+    options.backward = true;
+    options.batches.push_back(options.batches[0]);
+    check_good(verify(zeros, options));
   }
 }

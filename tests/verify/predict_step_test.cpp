@@ -148,12 +148,12 @@ TEST_CASE("predict_step: each micro-batch communicates for itself, gradients onc
 
 TEST_CASE("first_disagreement: a prediction that is off by one in anything is refuted") {
   const Parallelism mesh{.tp = 2, .dp = 2, .sp = true, .zero = Zero::gradients};
-  TrainingVerifyOptions options = small_options({mesh});
+  VerifyOptions options = small_options({mesh});
   options.dtypes = {DType::f32};
   options.algorithm = Algorithm::ring;
-  const TrainingReport report = verify_training(*small_weights(), options);
+  const Report report = verify(*small_weights(), options);
   REQUIRE(report.good());
-  const std::vector<Event>& counted = report.runs[0].events;
+  const std::vector<Event>& counted = report.runs[0].events[0];
   const Events right = step(mesh);
   REQUIRE(counted.size() > 20);
   REQUIRE(first_disagreement(right, counted) == "");
@@ -182,10 +182,10 @@ TEST_CASE("first_disagreement: a prediction that is off by one in anything is re
 
 TEST_CASE(
     "verify_training: a step that gathers again where it was to keep is caught by the ledger") {
-  TrainingVerifyOptions options = small_options({{.tp = 2, .sp = true}});
-  options.make_trainer = [](Rank& rank, const WeightSource& source, TrainerOptions how) {
+  VerifyOptions options = small_options({{.tp = 2, .sp = true}});
+  options.breakage.trainer = [](Rank& rank, const WeightSource& source, TrainerOptions how) {
     how.parallelism.regather = true;  // the same numbers, five gathers more
     return make_trainer(rank, source, how);
   };
-  check_caught(verify_training(*small_weights(), options), "ledger");
+  check_caught(verify(*small_weights(), options), "ledger");
 }

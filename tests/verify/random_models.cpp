@@ -146,30 +146,32 @@ std::string RandomModel::text() const {
 Report RandomModel::verify_forward() const {
   Engine engine(seed_ * 31 + 5);
   VerifyOptions options;
-  options.tps = tps_;
-  options.tokens = draw_tokens(engine, batch_, length_, config_.vocab_size);
-  options.targets = draw_tokens(engine, batch_, length_, config_.vocab_size).ids;
+  options.meshes = forward_meshes(tps_);
+  TrainingBatch& batch = options.batches.emplace_back();
+  batch.tokens = draw_tokens(engine, batch_, length_, config_.vocab_size);
+  batch.targets = draw_tokens(engine, batch_, length_, config_.vocab_size).ids;
   return verify(*weights_, options);
 }
 
-TrainingReport RandomModel::verify_training() const {
+Report RandomModel::verify_training() const {
   Engine engine(seed_ * 37 + 7);
-  TrainingVerifyOptions options;
+  VerifyOptions options;
+  options.backward = true;
   options.meshes = meshes_;
   for (int i = 0; i <= steps_; ++i)
     options.batches.push_back({draw_tokens(engine, batch_, length_, config_.vocab_size),
                                draw_tokens(engine, batch_, length_, config_.vocab_size).ids});
   options.recipe.learning_rate = learning_rate_;
   if (seed_ % 4 != 0) options.dtypes = {DType::f32};
-  return tplab::verify_training(*weights_, options);
+  return tplab::verify(*weights_, options);
 }
 
-Closest closest(const Report& report, DType dtype) {
+Closest closest_forward(const Report& report, DType dtype) {
   Closest closest;
   for (const RunResult& run : report.runs) {
     if (run.dtype != dtype) continue;
-    const std::string text = fmt::format("tp {}, {}", run.tp, name(dtype));
-    for (const SiteResult& site : run.sites) take(site, text, closest);
+    const std::string text = fmt::format("tp {}, {}", run.mesh.tp, name(dtype));
+    for (const SiteResult& site : run.results) take(site, text, closest);
     take(run.decode, text, closest);
     take({"loss", "", 0, run.loss_error, {0, run.loss_bound}, true, true}, text, closest);
     if (run.finding && closest.ratio <= 1) closest = {2, text + ", " + run.finding->site};
@@ -177,9 +179,9 @@ Closest closest(const Report& report, DType dtype) {
   return closest;
 }
 
-Closest closest(const TrainingReport& report, DType dtype, bool after) {
+Closest closest_training(const Report& report, DType dtype, bool after) {
   Closest closest;
-  for (const TrainingRun& run : report.runs) {
+  for (const RunResult& run : report.runs) {
     if (run.dtype != dtype) continue;
     const std::string text = fmt::format("{}, {}", run.mesh.text(), name(dtype));
     for (const SiteResult& result : run.results)

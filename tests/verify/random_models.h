@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "verify/verify.h"
-#include "verify/verify_training.h"
 
 namespace tplab::testing {
 
@@ -27,7 +26,7 @@ class RandomModel {
   // Forward at each tp of 1, 2 and 4 that divides, in both dtypes.
   Report verify_forward() const;
   // Gradients and up to two steps on two meshes, in f32, and of every fourth model in f64 too.
-  TrainingReport verify_training() const;
+  Report verify_training() const;
 
  private:
   uint64_t seed_;
@@ -41,8 +40,8 @@ class RandomModel {
 };
 
 // Of all runs of that dtype: the number that came closest to its bound.
-Closest closest(const Report& report, DType dtype);
+Closest closest_forward(const Report& report, DType dtype);
 // Of what the steps left in the parameters, or of all else.
-Closest closest(const TrainingReport& report, DType dtype, bool after);
+Closest closest_training(const Report& report, DType dtype, bool after);
 
 }  // namespace tplab::testing

@@ -15,7 +15,7 @@
 #include "sim/comm_breakage.h"
 #include "sim/rank.h"
 #include "tests/model/small_gpt.h"
-#include "verify/verify_training.h"
+#include "verify/verify.h"
 
 namespace tplab::testing {
 
@@ -31,8 +31,9 @@ inline TrainingBatch small_batch(int32_t which) {
   return batch;
 }
 
-inline TrainingVerifyOptions small_options(std::vector<Parallelism> meshes, int32_t steps = 1) {
-  TrainingVerifyOptions options;
+inline VerifyOptions small_options(std::vector<Parallelism> meshes, int32_t steps = 1) {
+  VerifyOptions options;
+  options.backward = true;
   options.meshes = std::move(meshes);
   for (int32_t i = 0; i <= steps; ++i) options.batches.push_back(small_batch(i));
   return options;
@@ -101,8 +102,8 @@ inline std::function<void(Rank&, Array&)> times(std::function<double(double tp)>
 }
 
 // Every run must pass; the message says where one did not.
-inline void check_good(const TrainingReport& report) {
-  for (const TrainingRun& run : report.runs) {
+inline void check_good(const Report& report) {
+  for (const RunResult& run : report.runs) {
     INFO(run.mesh.text() << ", " << name(run.dtype) << ", " << name(report.algorithm));
     INFO((run.finding ? run.finding->site + ": " + run.finding->where : ""));
     CHECK(run.good());
@@ -124,10 +125,10 @@ inline double over_bound(const std::vector<SiteResult>& results, const std::stri
 inline constexpr double kCaughtBy = 100;
 
 // Every run must fail, and first at this site.
-inline void check_caught(const TrainingReport& report, const std::string& site,
+inline void check_caught(const Report& report, const std::string& site,
                          const std::string& cause = "") {
   CHECK_FALSE(report.good());
-  for (const TrainingRun& run : report.runs) {
+  for (const RunResult& run : report.runs) {
     INFO(run.mesh.text() << ", " << name(run.dtype));
     REQUIRE(run.finding);
     INFO(run.finding->where);

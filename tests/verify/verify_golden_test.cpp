@@ -17,13 +17,6 @@ namespace {
 
 constexpr const char* kTypes[] = {"F64", "F32", "BF16", "F16"};
 
-TokenBatch as_reference(const TrainingBatch& batch) {
-  return {batch.tokens.batch,
-          batch.tokens.length,
-          {batch.tokens.ids.begin(), batch.tokens.ids.end()},
-          {batch.targets.begin(), batch.targets.end()}};
-}
-
 Ids as_ids(const std::vector<int32_t>& ids) { return {ids.begin(), ids.end()}; }
 
 // What a right program saves of small_batch(0): logits, the loss, some activations and 20 greedy
@@ -45,12 +38,11 @@ Parts right_forward(const WeightSource& source, const std::string& type) {
   return parts;
 }
 
-Report verified(const WeightSource& source, const Parts& parts, std::vector<int> tps = {2}) {
+Report verified(const WeightSource& source, const Parts& parts, const std::vector<int>& tps = {2}) {
   VerifyOptions options;
-  options.tps = std::move(tps);
+  options.meshes = forward_meshes(tps);
   options.golden = read(parts, source.architecture());
-  options.tokens = options.golden->tokens;
-  options.targets = options.golden->targets;
+  options.batches = {{options.golden->tokens, options.golden->targets}};
   return verify(source, options);
 }
 
@@ -65,7 +57,7 @@ std::string note_of(const Report& report, const std::string& tensor) {
 void check_golden_differs(const Report& report, const std::string& tensor) {
   CHECK_FALSE(report.good());
   for (const RunResult& run : report.runs) {
-    INFO("tp " << run.tp << ", " << name(run.dtype));
+    INFO("tp " << run.mesh.tp << ", " << name(run.dtype));
     CHECK_FALSE(run.finding);
     REQUIRE(run.golden_finding);
     CHECK(run.golden_finding->site == tensor);
@@ -86,7 +78,7 @@ TEST_CASE("verify golden: a right file agrees in f64, f32, bf16 and f16, with al
       CHECK(a.good);
     }
     for (const RunResult& run : report.runs) {
-      INFO("tp " << run.tp << ", " << name(run.dtype));
+      INFO("tp " << run.mesh.tp << ", " << name(run.dtype));
       INFO((run.golden_finding ? run.golden_finding->where : ""));
       CHECK(run.good());
       CHECK(run.against.size() == 4);
@@ -139,12 +131,11 @@ TEST_CASE("verify golden: greedy tokens that differ are named with their place")
 TEST_CASE("verify golden: what is wrong here is not laid at the golden file's door") {
   const auto source = small_weights();
   VerifyOptions options;
-  options.tps = {2};
+  options.meshes = forward_meshes({2});
   options.golden = read(right_forward(*source, "F64"), kSmall);
-  options.tokens = options.golden->tokens;
-  options.targets = options.golden->targets;
+  options.batches = {{options.golden->tokens, options.golden->targets}};
   const auto other = initial_weights(kSmall, {.seed = 12, .draw_biases = true});
-  options.model_weights = other.get();
+  options.breakage.weights = other.get();
   const Report report = verify(*source, options);
   for (const AgainstResult& a : report.reference_against) CHECK(a.good);
   for (const RunResult& run : report.runs) {
@@ -223,7 +214,7 @@ Parts right_training(const WeightSource& source, const std::string& type) {
   const Weights weights = whole_parameters(source);
   const auto gradients = Reference<double>(source.architecture(), weights).backward(batches[0]);
   const auto trained = train_reference(source.architecture(), weights, {batches[1], batches[2]},
-                                       TrainingVerifyOptions{}.recipe);
+                                       VerifyOptions{}.recipe);
   Parts parts = {ids("x", {3, 4, 8}, x), ids("y", {3, 4, 8}, y),
                  stored("loss", type, {1}, {gradients.loss}),
                  stored("train.losses", type, {2}, trained.losses),
@@ -235,11 +226,11 @@ Parts right_training(const WeightSource& source, const std::string& type) {
   return parts;
 }
 
-TrainingReport trained(const WeightSource& source, const Parts& parts) {
+Report trained(const WeightSource& source, const Parts& parts) {
   const Golden golden = read(parts, source.architecture());
-  TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::states}}, 2);
-  options.golden = &golden;
-  return verify_training(source, options);
+  VerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::states}}, 2);
+  options.golden = golden;
+  return verify(source, options);
 }
 
 }  // namespace
@@ -248,11 +239,11 @@ TEST_CASE("verify golden: right gradients and steps agree in f64, f32, bf16 and 
   const auto source = small_weights();
   for (const char* type : kTypes) {
     INFO(type);
-    const TrainingReport report = trained(*source, right_training(*source, type));
+    const Report report = trained(*source, right_training(*source, type));
     CHECK(report.not_compared.empty());
     const size_t tensors = 1 + 2 + 2 + 2 * named_tensors(kSmall).size();
     CHECK(report.reference_against.size() == tensors);
-    for (const TrainingRun& run : report.runs) {
+    for (const RunResult& run : report.runs) {
       INFO(name(run.dtype));
       INFO((run.golden_finding ? run.golden_finding->site + run.golden_finding->where : ""));
       CHECK(run.against.size() == tensors);
@@ -283,9 +274,9 @@ TEST_CASE("verify golden: a wrong gradient, loss, norm or parameter is named as 
         values.insert(values.begin(), golden.find("step 1" + site.substr(6))->values[0]);
       Part& wrong = part(parts, name);
       wrong = stored(wrong.name, type, wrong.shape, values);
-      const TrainingReport report = trained(*source, parts);
+      const Report report = trained(*source, parts);
       CHECK_FALSE(report.good());
-      for (const TrainingRun& run : report.runs) {
+      for (const RunResult& run : report.runs) {
         CHECK_FALSE(run.finding);
         REQUIRE(run.golden_finding);
         CHECK(run.golden_finding->site == shown);
@@ -296,10 +287,10 @@ TEST_CASE("verify golden: a wrong gradient, loss, norm or parameter is named as 
 }
 
 TEST_CASE("verify_training: a mesh over which the batch does not divide is left out, by name") {
-  TrainingVerifyOptions options = small_options(training_meshes({1, 2, 3}, {1, 3}), 1);
+  VerifyOptions options = small_options(training_meshes({1, 2, 3}, {1, 3}), 1);
   for (Parallelism& mesh : options.meshes) mesh.uneven = true;
   options.dtypes = {DType::f64};
-  const TrainingReport report = verify_training(*small_weights(kUneven), options);
+  const Report report = verify(*small_weights(kUneven), options);
   check_good(report);
   // 4 sequences over 3 replicas, at each tp, with or without SP; 8 positions over 3 ranks under SP.
   CHECK(report.runs.size() + report.left_out.size() == options.meshes.size());
@@ -312,6 +303,6 @@ TEST_CASE("verify_training: a mesh over which the batch does not divide is left 
       CHECK_THAT(left_out.why, Contains("sequence parallelism splits 8 positions over 3 ranks"));
     }
   }
-  for (const TrainingRun& run : report.runs)
+  for (const RunResult& run : report.runs)
     CHECK((run.mesh.dp == 1 && !(run.mesh.tp == 3 && run.mesh.sp)));
 }

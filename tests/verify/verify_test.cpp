@@ -24,13 +24,14 @@ std::unique_ptr<WeightSource> weights(const GptConfig& config = kConfig) {
   return small_weights(config);
 }
 
-VerifyOptions options_for(std::vector<int> tps) {
+VerifyOptions options_for(const std::vector<int>& tps) {
   VerifyOptions options;
-  options.tps = std::move(tps);
-  options.tokens = {2, 12, {}};
+  options.meshes = forward_meshes(tps);
+  auto& [tokens, targets] = options.batches.emplace_back();
+  tokens = {2, 12, {}};
   for (int32_t i = 0; i < 24; ++i) {
-    options.tokens.ids.push_back((i * 29 + 7) % 67);
-    options.targets.push_back((i * 31 + 5) % 67);
+    tokens.ids.push_back((i * 29 + 7) % 67);
+    targets.push_back((i * 31 + 5) % 67);
   }
   return options;
 }
@@ -75,18 +76,6 @@ CommBreakage broken_sum(const std::string& site, const Change& change = {}) {
   }};
 }
 
-// Every run must fail, and first at this site.
-void check_caught(const Report& report, const std::string& site, const std::string& cause = "") {
-  CHECK_FALSE(report.good());
-  for (const RunResult& run : report.runs) {
-    INFO("tp " << run.tp << " " << name(run.dtype));
-    REQUIRE(run.finding);
-    CHECK(run.finding->site == site);
-    CHECK(over_bound(run.sites, run.finding->site) > kCaughtBy);
-    CHECK_THAT(run.finding->cause, Catch::Contains(cause));
-  }
-}
-
 }  // namespace
 
 TEST_CASE("verify: the model is right at every tp, in both dtypes, for every architecture") {
@@ -100,7 +89,7 @@ TEST_CASE("verify: the model is right at every tp, in both dtypes, for every arc
         const Report report = verify(*weights(config), options_for({1, 2, 4}));
         for (const RunResult& run : report.runs) {
           INFO(
-              "tp " << run.tp << " " << name(run.dtype) << " bias " << bias << " tied " << tied
+              "tp " << run.mesh.tp << " " << name(run.dtype) << " bias " << bias << " tied " << tied
                     << (run.finding ? " at " + run.finding->site + ": " + run.finding->where : ""));
           CHECK(run.good());
         }
@@ -124,13 +113,13 @@ TEST_CASE("verify: every algorithm gives the right result and sends what it shou
 TEST_CASE("verify: counts are two all-reduces a block, one for the embedding, and the gather") {
   const Report report = verify(*weights(), options_for({1, 2, 4}));
   for (const RunResult& run : report.runs) {
-    const size_t expected = run.tp == 1 ? 0 : static_cast<size_t>(2 * 3 + 1 + 1);
-    for (const auto& events : run.forward) {
+    const size_t expected = run.mesh.tp == 1 ? 0 : static_cast<size_t>(2 * 3 + 1 + 1);
+    for (const auto& events : run.events) {
       CHECK(events.size() == expected);
       // FACTS: an all-reduce sends 2 (t-1)/t S a rank, S being the stream's bytes.
       for (const Event& e : events) {
         const int64_t bytes = e.elements * size_bytes(run.dtype);
-        const int64_t t = run.tp;
+        const int64_t t = run.mesh.tp;
         if (e.op == Op::all_reduce) {
           CHECK(e.elements == 2 * 12 * 32);
           CHECK(e.wire_bytes == 2 * (t - 1) * bytes / t);
@@ -145,10 +134,10 @@ TEST_CASE("verify: counts are two all-reduces a block, one for the embedding, an
 
 TEST_CASE("verify: the model is right where ranks hold unequal parts") {
   VerifyOptions options = options_for({4, 5, 6});
-  options.uneven = true;
+  for (Parallelism& mesh : options.meshes) mesh.uneven = true;
   const Report report = verify(*small_weights(kUneven), options);
   for (const RunResult& run : report.runs) {
-    INFO("tp " << run.tp << " " << name(run.dtype)
+    INFO("tp " << run.mesh.tp << " " << name(run.dtype)
                << (run.finding ? " at " + run.finding->site + ": " + run.finding->where : ""));
     CHECK(run.good());
   }
@@ -156,8 +145,8 @@ TEST_CASE("verify: the model is right where ranks hold unequal parts") {
 
 TEST_CASE("verify: a plan that cuts a head in two does not run") {
   VerifyOptions options = options_for({4});
-  options.uneven = true;
-  options.edit_plan = [](ShardPlan& plan) {
+  for (Parallelism& mesh : options.meshes) mesh.uneven = true;
+  options.breakage.plan = [](ShardPlan& plan) {
     for (ParameterRow& row : plan.rows()) row.unit = 1;
   };
   CHECK_THROWS_WITH(verify(*small_weights(kUneven), options),
@@ -187,13 +176,13 @@ TEST_CASE("verify: a contiguous split of the fused QKV is caught where it happen
   const auto source = weights();
   const ContiguousQkv mutant(*source);
   VerifyOptions options = options_for({2, 4});
-  options.model_weights = &mutant;
+  options.breakage.weights = &mutant;
   check_caught(verify(*source, options), "block 0/attn/qkv");
 }
 
 TEST_CASE("verify: a dropped all-reduce is caught at its site") {
   VerifyOptions options = options_for({2, 4});
-  options.comm_breakage = broken_sum("block 1/mlp");
+  options.breakage.comm = broken_sum("block 1/mlp");
   check_caught(verify(*weights(), options), "block 1/mlp/proj", "all-reduce is missing");
 }
 
@@ -203,7 +192,7 @@ TEST_CASE("verify: a bias added on every rank is caught, and its multiple named"
   VerifyOptions options = options_for({2, 4});
   // With the bias inside the row-parallel product, every rank's term of the sum holds it; one is
   // the model's own, added after the sum.
-  options.comm_breakage = broken_sum("block 2/attn", [&](Rank& rank, Array& sum) {
+  options.breakage.comm = broken_sum("block 2/attn", [&](Rank& rank, Array& sum) {
     dispatch(sum.dtype(), [&](auto zero) {
       auto* values = sum.as<decltype(zero)>();
       for (int64_t i = 0; i < sum.count(); ++i)
@@ -226,7 +215,7 @@ TEST_CASE("verify: swapped shards are caught at the layer that holds them") {
                      {DType::f64, values.data(), slice.count()});
       });
   VerifyOptions options = options_for({2, 4});
-  options.model_weights = &mutant;
+  options.breakage.weights = &mutant;
   check_caught(verify(*source, options), "block 1/mlp/fc");
 }
 
@@ -236,7 +225,7 @@ TEST_CASE("verify: one NaN in one weight of the model is caught at the first sit
       *source, "transformer.h.1.ln_2.weight",
       [](const Slice&, auto& values) { values[5] = std::numeric_limits<double>::quiet_NaN(); });
   VerifyOptions options = options_for({1, 2, 4});
-  options.model_weights = &mutant;
+  options.breakage.weights = &mutant;
   check_caught(verify(*source, options), "block 1/ln_2", "NaN");
 }
 
@@ -257,7 +246,7 @@ TEST_CASE("verify: an error of one part in a thousand in one weight shows in f32
                                if (slice.cols.begin == 0) values[0] *= 1.001;
                              });
   VerifyOptions options = options_for({1, 2});
-  options.model_weights = &mutant;
+  options.breakage.weights = &mutant;
   options.dtypes = {DType::f64};
   check_caught(verify(*source, options), "block 0/attn/proj");
 }
@@ -267,18 +256,18 @@ TEST_CASE("verify: a rank whose copy differs by one bit is caught") {
   config.bias = false;  // adding one could round the difference away
   VerifyOptions options = options_for({2});
   options.dtypes = {DType::f64};
-  options.comm_breakage = broken_sum("block 0/mlp", [](Rank& rank, Array& sum) {
+  options.breakage.comm = broken_sum("block 0/mlp", [](Rank& rank, Array& sum) {
     if (rank.index() == 1) *static_cast<uint64_t*>(sum.data()) ^= 1;
   });
   const Report report = verify(*weights(config), options);
   check_caught(report, "block 0/mlp/proj");
-  CHECK(report.runs[0].sites.size() > 5);
+  CHECK(report.runs[0].results.size() > 5);
 }
 
 TEST_CASE("verify: a collective more than predicted is caught by the ledger") {
   VerifyOptions options = options_for({2});
   options.dtypes = {DType::f64};
-  options.comm_breakage.move = [](Transport& honest, Rank&, const Post& call, const Array& in,
+  options.breakage.comm.move = [](Transport& honest, Rank&, const Post& call, const Array& in,
                                   Array& out) {
     return honest.move(call, in, out) * (call.site->path() == "block 2/mlp" ? 2 : 1);
   };
@@ -295,7 +284,7 @@ TEST_CASE("verify: bounds leave room for rounding and none for bugs") {
   // In f64 a bound is a bug's size times 1e-10 or less: the mutants above differ by 1e-4 and more.
   const Report report = verify(*weights(), options_for({4}));
   for (const RunResult& run : report.runs) {
-    for (const SiteResult& s : run.sites) {
+    for (const SiteResult& s : run.results) {
       INFO(s.site);
       if (run.dtype == DType::f64) CHECK(s.bound.rms < 1e-13);
       CHECK(s.bound.rms < 1e-4);

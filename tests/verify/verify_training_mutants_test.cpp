@@ -20,10 +20,10 @@ const std::vector<Parallelism> kTp = {{.tp = 2}, {.tp = 4}, {.tp = 2, .recompute
 // The first small gradient that is held against the reference.
 const std::string kFirstSmall = "grad.transformer.h.0.ln_1.weight";
 
-TrainingReport verify_tampered(const std::vector<Parallelism>& meshes, const Tampering& tampering) {
-  TrainingVerifyOptions options = small_options(meshes);
-  options.comm_breakage = tampered(tampering);
-  return verify_training(*small_weights(), options);
+Report verify_tampered(const std::vector<Parallelism>& meshes, const Tampering& tampering) {
+  VerifyOptions options = small_options(meshes);
+  options.breakage.comm = tampered(tampering);
+  return verify(*small_weights(), options);
 }
 
 // A trainer that behaves as another, but for what derives from it.
@@ -133,14 +133,14 @@ TEST_CASE("verify_training: a norm that counts what all ranks hold once a rank i
   const auto source = small_weights();
   const double extra = squares_of_replicated(*source);
   REQUIRE(extra > 0);
-  TrainingVerifyOptions options = small_options({kTp[0], kTp[1], kSp[0], kSp[1], kSp[2]});
-  options.comm_breakage = tampered({.site = "norm", .before = [=](Rank& rank, const Post& call) {
+  VerifyOptions options = small_options({kTp[0], kTp[1], kSp[0], kSp[1], kSp[2]});
+  options.breakage.comm = tampered({.site = "norm", .before = [=](Rank& rank, const Post& call) {
                                       // Under ZeRO 2 only on one replica, so that it is counted
                                       // once.
                                       if (rank.index() > 0 && rank.dp_index() == 0)
                                         *static_cast<double*>(call.out) += extra;
                                     }});
-  check_caught(verify_training(*source, options), "step 1/norm");
+  check_caught(verify(*source, options), "step 1/norm");
 }
 
 TEST_CASE("verify_training: replicas whose gradients are not summed are caught") {
@@ -152,18 +152,18 @@ TEST_CASE("verify_training: replicas whose gradients are not summed are caught")
 
 TEST_CASE("verify_training: a ZeRO 2 step that does not sum its part of the gradients is caught") {
   // Optimizer steps alone: without a gradient held against the reference before.
-  TrainingVerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::gradients}});
-  options.comm_breakage =
+  VerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::gradients}});
+  options.breakage.comm =
       tampered_but(Op::all_reduce, {.site = "replicas", .axis = Axis::dp, .drop = true});
-  check_caught(verify_training(*small_weights(), options), "step 1/norm");
+  check_caught(verify(*small_weights(), options), "step 1/norm");
 }
 
 TEST_CASE("verify_training: shards that all ranks drew from one seed are caught") {
   const auto source = small_weights();
   const IdenticalShards mutant(*source);
-  TrainingVerifyOptions options = small_options({kTp[0], kTp[1], kSp[0]});
-  options.model_weights = &mutant;
-  check_caught(verify_training(*source, options), "loss");
+  VerifyOptions options = small_options({kTp[0], kTp[1], kSp[0]});
+  options.breakage.weights = &mutant;
+  check_caught(verify(*source, options), "loss");
 }
 
 TEST_CASE("verify_training: a tied head that is stepped a second time is caught") {
@@ -196,25 +196,25 @@ TEST_CASE("verify_training: a tied head that is stepped a second time is caught"
     Rank& rank_;
     OptimizerOptions options_;
   };
-  TrainingVerifyOptions options = small_options({{.tp = 1}, kTp[0], kSp[0], {.tp = 2, .dp = 2}});
-  options.make_trainer = [](Rank& rank, const WeightSource& source, const TrainerOptions& how) {
+  VerifyOptions options = small_options({{.tp = 1}, kTp[0], kSp[0], {.tp = 2, .dp = 2}});
+  options.breakage.trainer = [](Rank& rank, const WeightSource& source, const TrainerOptions& how) {
     return std::make_unique<StepsTwice>(make_trainer(rank, source, how), rank, how.optimizer);
   };
-  check_caught(verify_training(*small_weights(), options), "after.transformer.wte.weight");
+  check_caught(verify(*small_weights(), options), "after.transformer.wte.weight");
 }
 
 TEST_CASE("verify_training: dropout that drifts between ranks shows as replicas that differ") {
   const auto replicas_of = [](const std::vector<Parallelism>& meshes, bool drifting) {
-    TrainingVerifyOptions options = small_options(meshes);
-    options.make_trainer = [=](Rank& rank, const WeightSource& source, TrainerOptions how) {
+    VerifyOptions options = small_options(meshes);
+    options.breakage.trainer = [=](Rank& rank, const WeightSource& source, TrainerOptions how) {
       how.dropout = 0.2;
       if (drifting) how.seed += static_cast<uint64_t>(rank.index());
       return make_trainer(rank, source, how);
     };
-    const TrainingReport report = verify_training(*small_weights(), options);
+    const Report report = verify(*small_weights(), options);
     CHECK_FALSE(report.good());  // the reference has no dropout
     std::vector<int> differing;
-    for (const TrainingRun& run : report.runs)
+    for (const RunResult& run : report.runs)
       differing.push_back(static_cast<int>(
           std::count_if(run.results.begin(), run.results.end(),
                         [](const SiteResult& r) { return !r.replicas_identical; })));
@@ -240,13 +240,13 @@ TEST_CASE("verify_training: one NaN in one gradient is caught, and the step that
 }
 
 TEST_CASE("verify_training: a step that fails where its gradients were right is a finding") {
-  const TrainingReport report = verify_tampered(
-      {{.tp = 2}, {.tp = 2, .dp = 2}}, {.site = "norm", .after = [](Rank&, Array& squares) {
-                                          *squares.as<double>() =
-                                              std::numeric_limits<double>::quiet_NaN();
-                                        }});
+  const Report report = verify_tampered({{.tp = 2}, {.tp = 2, .dp = 2}},
+                                        {.site = "norm", .after = [](Rank&, Array& squares) {
+                                           *squares.as<double>() =
+                                               std::numeric_limits<double>::quiet_NaN();
+                                         }});
   check_caught(report, "step");
-  for (const TrainingRun& run : report.runs)
+  for (const RunResult& run : report.runs)
     CHECK_THAT(run.finding->where, Catch::Contains("not a finite number"));
 }
 
@@ -264,23 +264,22 @@ TEST_CASE("verify_training: a rank whose copy of a gradient differs by one bit i
 }
 
 TEST_CASE("verify_training: an error before the gradients is an error, not a finding") {
-  TrainingVerifyOptions options = small_options({{.tp = 2}});
-  options.make_trainer = [](auto&&...) -> std::unique_ptr<Trainer> {
+  VerifyOptions options = small_options({{.tp = 2}});
+  options.breakage.trainer = [](auto&&...) -> std::unique_ptr<Trainer> {
     fail("there is no trainer", "come back later");
   };
-  CHECK_THROWS_WITH(verify_training(*small_weights(), options),
-                    Catch::Contains("there is no trainer"));
+  CHECK_THROWS_WITH(verify(*small_weights(), options), Catch::Contains("there is no trainer"));
 }
 
 TEST_CASE("verify_training: one byte more than predicted is caught by the ledger") {
-  TrainingVerifyOptions options = small_options({kTp[0], kSp[0], {.tp = 2, .dp = 2}});
-  options.comm_breakage.move = [](Transport& honest, Rank&, const Post& call, const Array& in,
+  VerifyOptions options = small_options({kTp[0], kSp[0], {.tp = 2, .dp = 2}});
+  options.breakage.comm.move = [](Transport& honest, Rank&, const Post& call, const Array& in,
                                   Array& out) {
     return honest.move(call, in, out) + (call.site->path() == "norm" ? 1 : 0);
   };
-  const TrainingReport report = verify_training(*small_weights(), options);
+  const Report report = verify(*small_weights(), options);
   check_caught(report, "ledger");
-  for (const TrainingRun& run : report.runs)
+  for (const RunResult& run : report.runs)
     CHECK_THAT(run.disagreement, Catch::Contains("norm (optimizer"));
 }
 
@@ -290,9 +289,9 @@ TEST_CASE("verify_training: bounds leave room for rounding and none for bugs") {
   // AdamW makes steps of its rounding errors, in f32 whole ones. In f64 each of two steps of 2 lr
   // may be off by 6 times some 10 roundings of the values' gradients, 0.1, over eps, 1e-8: 2.6e-10
   // where the biases are 0.02.
-  const TrainingReport report =
-      verify_training(*small_weights(), small_options({{.tp = 4, .dp = 2, .sp = true}}, 2));
-  for (const TrainingRun& run : report.runs)
+  const Report report =
+      verify(*small_weights(), small_options({{.tp = 4, .dp = 2, .sp = true}}, 2));
+  for (const RunResult& run : report.runs)
     for (const SiteResult& r : run.results) {
       INFO(r.site << ", " << name(run.dtype));
       const bool keys = r.site.ends_with("attn.c_attn.bias") && r.site.starts_with("after");

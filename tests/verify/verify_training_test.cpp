@@ -10,18 +10,16 @@ using namespace tplab;
 using namespace tplab::testing;
 
 TEST_CASE("verify_training: the model is right on every mesh, in both dtypes") {
-  check_good(
-      verify_training(*small_weights(), small_options(training_meshes({1, 2, 4}, {1, 2}), 2)));
+  check_good(verify(*small_weights(), small_options(training_meshes({1, 2, 4}, {1, 2}), 2)));
 }
 
 TEST_CASE("verify_training: every algorithm gives the right result and sends what it should") {
   for (Algorithm a : {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather}) {
-    TrainingVerifyOptions options =
-        small_options({{.tp = 2, .dp = 2, .zero = Zero::gradients},
-                       {.tp = 4, .dp = 2, .sp = true, .zero = Zero::states},
-                       {.tp = 4, .sp = true, .regather = true}});
+    VerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::gradients},
+                                           {.tp = 4, .dp = 2, .sp = true, .zero = Zero::states},
+                                           {.tp = 4, .sp = true, .regather = true}});
     options.algorithm = a;
-    check_good(verify_training(*small_weights(), options));
+    check_good(verify(*small_weights(), options));
   }
 }
 
@@ -34,7 +32,7 @@ TEST_CASE("verify_training: the model is right for every architecture") {
         config.tied_head = tied;
         config.gelu = kind;
         INFO("bias " << bias << ", tied " << tied << ", tanh " << (kind == Gelu::tanh));
-        check_good(verify_training(
+        check_good(verify(
             *small_weights(config),
             small_options(
                 {{.tp = 1}, {.tp = 2, .dp = 2, .zero = Zero::gradients}, {.tp = 4, .sp = true}})));
@@ -48,18 +46,17 @@ TEST_CASE("verify_training: the reference's dimensions need not be multiples of 
   GptConfig config = kSmall;
   config.n_embd = 12;
   config.n_inner = 20;
-  check_good(
-      verify_training(*small_weights(config),
-                      small_options({{.tp = 2, .dp = 2, .zero = Zero::states},
-                                     {.tp = 4, .dp = 2, .sp = true, .zero = Zero::gradients}})));
+  check_good(verify(*small_weights(config),
+                    small_options({{.tp = 2, .dp = 2, .zero = Zero::states},
+                                   {.tp = 4, .dp = 2, .sp = true, .zero = Zero::gradients}})));
 }
 
 TEST_CASE("verify_training: the model is right where ranks hold unequal parts") {
   std::vector<Parallelism> meshes = training_meshes({4}, {1, 2});
   meshes.push_back({.tp = 5, .dp = 2, .zero = Zero::gradients});
-  TrainingVerifyOptions options = small_options(meshes, 2);
+  VerifyOptions options = small_options(meshes, 2);
   for (Parallelism& mesh : options.meshes) mesh.uneven = true;
-  check_good(verify_training(*small_weights(kUneven), options));
+  check_good(verify(*small_weights(kUneven), options));
 }
 
 TEST_CASE("verify_training: training_meshes has every sensible combination once") {
@@ -75,15 +72,13 @@ TEST_CASE("verify_training: training_meshes has every sensible combination once"
 
 TEST_CASE("verify_training: what does not fit is refused before anything runs") {
   const auto source = small_weights();
-  const auto verify = [&](const TrainingVerifyOptions& options) {
-    return verify_training(*source, options);
-  };
+  const auto verify = [&](const VerifyOptions& options) { return tplab::verify(*source, options); };
   CHECK_THROWS_WITH(verify(small_options({{.tp = 1}, {.tp = 3}})), Catch::Contains("tp 3"));
   CHECK_THROWS_WITH(verify(small_options({{.tp = 1, .dp = 3}})), Catch::Contains("4 sequences"));
-  TrainingVerifyOptions odd = small_options({{.tp = 2, .sp = true}});
+  VerifyOptions odd = small_options({{.tp = 2, .sp = true}});
   odd.batches.back().tokens.length = 5;
   CHECK_THROWS_WITH(verify(odd), Catch::Contains("5 positions"));
-  TrainingVerifyOptions none = small_options({{.tp = 1}});
+  VerifyOptions none = small_options({{.tp = 1}});
   none.batches.clear();
   CHECK_THROWS_AS(verify(none), Error);
 }
@@ -98,18 +93,19 @@ TEST_CASE("verify_training: nanoGPT's own gradients and five steps, to 1e-9 on e
   }
   const auto source = open_checkpoint(folder);
   const Golden golden = read_golden(folder + "/golden.safetensors", source->architecture());
-  TrainingVerifyOptions options;
+  VerifyOptions options;
+  options.backward = true;
   options.meshes = training_meshes({1, 2, 4}, {1, 2});
   options.dtypes = {DType::f64};
   options.batches = {{golden.tokens, golden.targets}};
   for (size_t i = 0; i < golden.train_tokens.size(); ++i)
     options.batches.push_back({golden.train_tokens[i], golden.train_targets[i]});
-  options.golden = &golden;
-  const TrainingReport report = verify_training(*source, options);
+  options.golden = golden;
+  const Report report = verify(*source, options);
   check_good(report);
   // The loss, five losses, five norms, and every parameter's gradient and value after five steps.
   const size_t tensors = 1 + 5 + 5 + 2 * named_tensors(source->architecture()).size();
-  for (const TrainingRun& run : report.runs) {
+  for (const RunResult& run : report.runs) {
     INFO(run.mesh.text());
     CHECK(run.against.size() == tensors);
     for (const AgainstResult& a : run.against) {

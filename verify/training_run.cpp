@@ -1,0 +1,187 @@
+#include "verify/training_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "model/costs.h"
+#include "model/training/trainer.h"
+#include "sim/error.h"
+#include "verify/assemble.h"
+#include "verify/capture.h"
+#include "verify/judge.h"
+#include "verify/parallel.h"
+#include "verify/predict.h"
+
+namespace tplab {
+
+namespace {
+
+// What one rank computed of the first batch, and of the steps on the others. A list is a handle,
+// which keeps its memory and no other of the rank's: a copy would be the model once more.
+struct RankGradients {
+  double loss = 0;
+  Array gradients = {};
+};
+struct RankSteps {
+  std::vector<StepResult> steps;
+  std::vector<Event> events;  // of the first step
+  Array after;
+};
+
+TrainerOptions trainer_options(const Parallelism& mesh, DType dtype, const TrainRecipe& r) {
+  return {.dtype = dtype,
+          .optimizer = {.beta1 = r.beta1,
+                        .beta2 = r.beta2,
+                        .eps = r.eps,
+                        .weight_decay = r.weight_decay,
+                        .grad_clip = r.grad_clip},
+          .parallelism = mesh};
+}
+
+World world_of(const RunResult& run, const VerifyOptions& options, Observer observer) {
+  return World({.tp = run.mesh.tp,
+                .dp = run.mesh.dp,
+                .device = options.device,
+                .comm = options.comm,
+                .algorithm = options.algorithm,
+                .observer = std::move(observer),
+                .comm_breakage = options.breakage.comm});
+}
+
+std::unique_ptr<Trainer> trainer_of(Rank& rank, const WeightSource& source, const RunResult& run,
+                                    const VerifyOptions& options) {
+  const Breakage& broken = options.breakage;
+  const WeightSource& weights = broken.weights ? *broken.weights : source;
+  const TrainerOptions how = trainer_options(run.mesh, run.dtype, options.recipe);
+  return broken.trainer ? broken.trainer(rank, weights, how) : make_trainer(rank, weights, how);
+}
+
+// Whether every rank has this number, bit for bit.
+bool all_equal(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [&](double v) {
+    return std::bit_cast<uint64_t>(v) == std::bit_cast<uint64_t>(values[0]);
+  });
+}
+
+// What one number of each rank's results is.
+template <class Result, class F>
+std::vector<double> of_each(const std::vector<Result>& results, const F& number) {
+  std::vector<double> numbers;
+  for (const Result& result : results) numbers.push_back(number(result));
+  return numbers;
+}
+
+// Moves each rank's list out.
+template <class Result>
+std::vector<Array> lists_of(std::vector<Result>& results, Array Result::*list) {
+  std::vector<Array> all;
+  for (Result& result : results) all.push_back(std::move(result.*list));
+  return all;
+}
+
+// `prefix` and the name of each of the plan's tensors, from the ranks' lists.
+void compare_tensors(const std::string& prefix, const ShardPlan& plan,
+                     const std::vector<Array>& ranks, const Judge& judge) {
+  const Assembler assembler(plan, judge.run().mesh.dp);
+  std::vector<Judge::Compared> all(plan.tensors().size());
+  for_each_of(std::ssize(all), parameter_count(plan.architecture()), [&](int64_t i) {
+    const NamedTensor& tensor = plan.tensors()[static_cast<size_t>(i)];
+    Assembled made = assembler.assemble(tensor, ranks);
+    all[static_cast<size_t>(i)] = judge.compare({.name = prefix + tensor.name,
+                                                 .values = std::move(made.whole),
+                                                 .replicas_identical = made.replicas_identical});
+  });
+  for (Judge::Compared& compared : all) judge.take(std::move(compared));
+}
+
+void check_counts(const ShardPlan& plan, const VerifyOptions& options, RunResult& run) {
+  const Tokens& tokens = options.batches[1].tokens;
+  const StepShape shape{.batch = run.mesh.micro_batch(tokens.batch),
+                        .length = tokens.length,
+                        .dtype = run.dtype,
+                        .algorithm = options.algorithm};
+  for (int g = 0; g < run.mesh.mesh().ranks() && run.disagreement.empty(); ++g) {
+    const std::string difference = first_disagreement(predict_step(plan, run.mesh, shape, g),
+                                                      run.events[static_cast<size_t>(g)]);
+    if (!difference.empty()) run.disagreement = fmt::format("rank {}, {}", g, difference);
+  }
+  if (!run.disagreement.empty() && !run.finding)
+    run.finding = {"ledger", run.disagreement, "a collective was added, dropped or resized"};
+}
+
+// A step that met a NaN is a finding; what is no such thing is rethrown.
+void take_failure(const std::exception_ptr& failed, RunResult& run) {
+  try {
+    std::rethrow_exception(failed);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::unavailable) throw;
+    if (!run.finding)
+      run.finding = {"step", error.problem(), "the gradients of the first batch are right"};
+  }
+}
+
+}  // namespace
+
+void run_gradients(const WeightSource& source, const VerifyOptions& options, const Truth& truth,
+                   RunResult& run) {
+  const Judge judge(truth, options.golden ? &*options.golden : nullptr, run);
+  const ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
+  Capture capture(run.mesh.tp);
+  auto [results, records] = world_of(run, options, capture.observer()).run([&](Rank& rank) {
+    const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
+    const TrainingBatch& batch = options.batches[0];
+    const double loss = trainer->gradients(batch.tokens, batch.targets);
+    return RankGradients{loss, trainer->parameters().gradients};
+  });
+  const auto losses = of_each(results, [](const RankGradients& r) { return r.loss; });
+  judge({.name = "loss", .values = {losses[0]}, .replicas_identical = all_equal(losses)});
+  // The stream's gradients are of this replica's sequences, the reference's of all of them.
+  if (run.mesh.dp == 1)
+    for (const CapturedSite& site : capture.sites())
+      if (site.site.ends_with("grad"))
+        judge({.name = site.site,
+               .values = site.whole(),
+               .replicas_identical = site.replicas_identical()});
+  compare_tensors("grad.", plan, lists_of(results, &RankGradients::gradients), judge);
+  run.ranks = std::move(records);
+}
+
+void run_steps(const WeightSource& source, const VerifyOptions& options, const Truth& truth,
+               RunResult& run) {
+  const Judge judge(truth, options.golden ? &*options.golden : nullptr, run);
+  const ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
+  std::exception_ptr failed;
+  auto [results, records] =
+      world_of(run, options, {})
+          .try_run<RankSteps>(
+              [&](Rank& rank, RankSteps& result) {
+                const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
+                for (size_t i = 1; i < options.batches.size(); ++i) {
+                  rank.ledger().clear();
+                  result.steps.push_back(trainer->step(
+                      options.batches[i].tokens, options.batches[i].targets,
+                      static_cast<int64_t>(i) - 1, options.recipe.learning_rate_at(i - 1)));
+                  if (i == 1) result.events = rank.ledger().events();
+                }
+                result.after = trainer->parameters().values;
+              },
+              failed);
+  if (failed) return take_failure(failed, run);
+  run.ranks = std::move(records);
+  for (size_t i = 0; i < results[0].steps.size(); ++i) {
+    const auto losses = of_each(results, [&](const RankSteps& r) { return r.steps[i].loss; });
+    const auto norms = of_each(results, [&](const RankSteps& r) { return r.steps[i].grad_norm; });
+    for (const auto& [what, numbers] : {std::pair("loss", losses), {"norm", norms}})
+      judge({.name = fmt::format("step {}/{}", i + 1, what),
+             .values = {numbers[0]},
+             .replicas_identical = all_equal(numbers)});
+  }
+  compare_tensors("after.", plan, lists_of(results, &RankSteps::after), judge);
+  for (RankSteps& result : results) run.events.push_back(std::move(result.events));
+  check_counts(plan, options, run);
+}
+
+}  // namespace tplab
