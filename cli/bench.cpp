@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/watched_source.h"
+#include "cli/counted_source.h"
 #include "sim/error.h"
 #include "sim/measure.h"
 #include "sim/random.h"
@@ -222,7 +222,7 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
   constexpr int64_t kMostTimes = 1000;
   const size_t n = bench.tps.size();
   std::vector<int64_t> times(n, 1);
-  std::vector<std::unique_ptr<WatchedSource>> weights(n);
+  std::vector<std::unique_ptr<CountedSource>> weights(n);
   WorldsInTurn worlds(bench.worlds(), [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
     const ShardPlan plan(source.architecture(), bench.tps[w], bench.model.uneven);
     auto network =
@@ -235,7 +235,7 @@ void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& ma
   // Load and warm up.
   for (size_t w = 0; w < n; ++w) {
     const ShardPlan plan(source.architecture(), bench.tps[w], bench.model.uneven);
-    weights[w] = std::make_unique<WatchedSource>(source, plan.total_count(), bench.progress);
+    weights[w] = std::make_unique<CountedSource>(source, plan.total_count(), bench.progress);
     worlds.run(w);
     times[w] = std::clamp(static_cast<int64_t>(std::ceil(kTurnSeconds / turn_seconds(w))),
                           int64_t{1}, kMostTimes);

@@ -21,6 +21,7 @@
 #include "model/checkpoints/tplab_checkpoint.h"
 #include "model/files/bytes.h"
 #include "model/files/json.h"
+#include "model/init.h"
 #include "model/training/results.h"
 #include "sim/bytes_text.h"
 #include "sim/error.h"
@@ -194,19 +195,19 @@ void ModelChoice::add_uneven(CLI::App& app) {
   app.add_flag("--uneven", uneven, "for a tp that does not divide the model: some ranks have more");
 }
 
-std::unique_ptr<WeightSource> ModelChoice::open(const InitOptions& initial) const {
-  std::unique_ptr<WeightSource> source = find(initial);
+std::unique_ptr<WeightSource> ModelChoice::open(uint64_t seed, bool draw_biases) const {
+  std::unique_ptr<WeightSource> source = find(seed, draw_biases);
   for (const std::string& note : source->notes()) to_stderr("tplab: note: {}\n", note);
   return source;
 }
 
-std::unique_ptr<WeightSource> ModelChoice::find(const InitOptions& initial) const {
+std::unique_ptr<WeightSource> ModelChoice::find(uint64_t seed, bool draw_biases) const {
   if (!checkpoint.empty() && !preset.empty())
     fail("both --preset and --checkpoint name a model", "drop one of them");
   if (!checkpoint.empty()) return open_weights(checkpoint);
   if (preset.empty())
     fail("no model was named", "give --preset NAME, as in --preset nano-cpu, or --checkpoint PATH");
-  return initial_weights(find_preset(preset).config, initial);
+  return initial_weights(find_preset(preset).config, {.seed = seed, .draw_biases = draw_biases});
 }
 
 std::string ModelChoice::describe(const WeightSource& source) const {

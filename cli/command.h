@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "cli/terminal.h"
-#include "model/init.h"
 #include "model/weights.h"
 #include "sim/dtype.h"
 #include "sim/ledger.h"
@@ -82,15 +81,12 @@ struct ModelChoice {
   void add_uneven(CLI::App& app);  // for commands that split the model
   // The checkpoint, whose notes go to stderr, or the preset's initial weights. draw_biases: see
   // model/init.h.
-  std::unique_ptr<WeightSource> open(uint64_t seed, bool draw_biases = false) const {
-    return open(InitOptions{.seed = seed, .draw_biases = draw_biases});
-  }
-  std::unique_ptr<WeightSource> open(const InitOptions& initial) const;
+  std::unique_ptr<WeightSource> open(uint64_t seed, bool draw_biases = false) const;
   // For people: "preset gpt2, initial weights, seed 1337".
   std::string describe(const WeightSource& source) const;
 
  private:
-  std::unique_ptr<WeightSource> find(const InitOptions& initial) const;
+  std::unique_ptr<WeightSource> find(uint64_t seed, bool draw_biases) const;
 };
 
 // Refuses what is not a whole number from `least` to `most`, which is by itself 2^31 - 1, so that

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "cli/command.h"
-#include "cli/watched_source.h"
+#include "cli/counted_source.h"
 #include "model/checkpoints/export_huggingface.h"
 #include "model/checkpoints/own_tokenizer.h"
 #include "model/costs.h"
@@ -46,7 +46,7 @@ void ExportCommand::run() {
   }
   const std::unique_ptr<Tokenizer> known = find();
   Progress progress;
-  const WatchedSource watched(*source, parameter_count(source->architecture()), progress);
+  const CountedSource watched(*source, parameter_count(source->architecture()), progress);
   const ExportReport report = export_huggingface(watched, known.get(), folder);
   progress.erase();
   if (output.json()) {

@@ -8,7 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/utf8_stream.h"
-#include "cli/watched_source.h"
+#include "cli/counted_source.h"
 #include "model/checkpoints/own_tokenizer.h"
 #include "model/finite.h"
 #include "sim/error.h"
@@ -172,7 +172,7 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
   const ShardPlan plan(source.architecture(), tp, model.uneven);
   const DType type = parse_dtype(dtype);
   Progress progress;
-  WatchedSource weights(source, plan.total_count(), progress);
+  CountedSource weights(source, plan.total_count(), progress);
   const int64_t start_ns = now_ns();
   // Every rank gets the same tokens; the first one says so.
   auto [results, records] = world.run([&](Rank& rank) {

@@ -11,6 +11,7 @@
 #include "cli/training_report.h"
 #include "sim/error.h"
 #include "sim/random.h"
+#include "verify/remembered_weights.h"
 #include "verify/report_json.h"
 
 namespace tplab::cli {
@@ -71,7 +72,7 @@ std::vector<TrainingBatch> VerifyCommand::batches(const VerifyOptions& options,
     fail(fmt::format("--batch {} --seq {} is not possible", B, T),
          fmt::format("use a batch of at least 1 and a sequence of 1 to {}", architecture.context));
   const int64_t count = backward ? steps + 1 : 1;
-  check_memory(architecture, options, {B, T, count});
+  check_memory(architecture, options, options.meshes, {B, T, count});
   std::vector<TrainingBatch> all;
   for (int64_t i = 0; i < count; ++i)
     all.push_back(drawn_batch(architecture, B, T, seed + static_cast<uint64_t>(i)));
@@ -111,13 +112,15 @@ void VerifyCommand::leave_out_what_does_not_divide(const WeightSource& source) {
 void VerifyCommand::run(int& exit_code) {
   output.open({model.checkpoint, against});
   // Zero biases would hide a misplaced one, so a preset's are drawn.
-  const std::unique_ptr<WeightSource> source = model.open(
-      {.seed = seed, .draw_biases = true, .remember = true});  // read for every run and draw
+  const std::unique_ptr<WeightSource> source = model.open(seed, true);
   leave_out_what_does_not_divide(*source);
   VerifyOptions chosen = options(source->architecture());
   Progress progress;
   chosen.progress = [&](const std::string& what, double done) { progress.show(what, done); };
-  Report report = verify(*source, chosen);
+  // Training reads a preset's weights, which are drawn, some 40 times.
+  std::optional<RememberedWeights> remembered;
+  if (backward && model.checkpoint.empty()) remembered.emplace(*source);
+  Report report = verify(remembered ? *remembered : *source, chosen);
   report.source = model.describe(*source);
   progress.erase();
   if (output.json()) {

@@ -2,14 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "sim/error.h"
 #include "sim/random.h"
@@ -26,10 +22,7 @@ class InitialWeights : public WeightSource {
     for (NamedTensor& tensor : named_tensors(rows)) {
       Distribution values = rows[tensor.first_row].initial;  // those below are drawn alike
       if (options.draw_biases) values.deviation += values.drawn;
-      Drawn& of = tensors_[std::move(tensor.name)];
-      of.count = tensor.shape.count();
-      of.cols = cols_of(tensor.shape);
-      of.values = values;
+      tensors_.emplace(std::move(tensor.name), Drawn{cols_of(tensor.shape), values});
     }
   }
   const Architecture& architecture() const override { return architecture_; }
@@ -41,36 +34,21 @@ class InitialWeights : public WeightSource {
   void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
     const Drawn& of = find(parameter);
     const RandomStream stream(options_.seed, parameter);
-    if (options_.remember) {
-      std::call_once(of.once, [&] {
-        of.drawn.resize(static_cast<size_t>(of.count));
-        draw(stream, of.values, 0, of.count, of.drawn.data());
-      });
-    }
-    const int64_t count = slice.cols.size();
-    std::vector<float> row_of_slice(static_cast<size_t>(count));
-    const auto drawn = [&](int64_t first) -> const float* {
-      if (options_.remember) return of.drawn.data() + first;
-      draw(stream, of.values, first, count, row_of_slice.data());
-      return row_of_slice.data();
-    };
     dispatch(out.dtype, [&](auto zero) {
       using Real = decltype(zero);
       auto* to = static_cast<Real*>(out.data);
-      for (const Range& rows : slice.rows)
+      for (const Range& rows : slice.rows) {
         for (int64_t row = rows.begin; row < rows.end; ++row) {
-          const float* from = drawn(row * of.cols + slice.cols.begin);
-          to = std::transform(from, from + count, to, [](float x) { return static_cast<Real>(x); });
+          to = fill(stream, of.values, row * of.cols + slice.cols.begin, slice.cols.size(), to);
         }
+      }
     });
   }
 
  private:
   struct Drawn {
-    int64_t count = 0, cols = 0;
+    int64_t cols;
     Distribution values;
-    mutable std::once_flag once;
-    mutable std::vector<float> drawn;  // all of them, if they are remembered
   };
   const Drawn& find(std::string_view parameter) const {
     const auto at = tensors_.find(parameter);
@@ -79,14 +57,21 @@ class InitialWeights : public WeightSource {
   }
 
   // The values at global indices first .. first + count - 1.
-  static void draw(const RandomStream& stream, Distribution d, int64_t first, int64_t count,
-                   float* to) {
+  template <class Real>
+  static Real* fill(const RandomStream& stream, Distribution d, int64_t first, int64_t count,
+                    Real* to) {
     int64_t i = first;
     while (i < first + count) {
       const std::array<float, 4> four = stream.normals(static_cast<uint64_t>(i / 4));
-      do *to++ = d.mean + d.deviation * four[static_cast<size_t>(i % 4)];
-      while (++i < first + count && i % 4 != 0);
+      for (; i < first + count; ++i) {
+        *to++ = static_cast<Real>(d.mean + d.deviation * four[static_cast<size_t>(i % 4)]);
+        if (i % 4 == 3) {
+          ++i;
+          break;
+        }
+      }
     }
+    return to;
   }
 
   Architecture architecture_;

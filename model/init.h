@@ -12,8 +12,6 @@ struct InitOptions {
   // nanoGPT starts biases at 0 and norm weights at 1. Zero biases hide every bug about biases, so
   // the verifier has them drawn: biases N(0, 0.02), norm weights 1 + N(0, 0.02).
   bool draw_biases = false;
-  // Keeps what was drawn of a parameter, 4 bytes a number, for whoever reads it many times.
-  bool remember = false;
 };
 
 // Weights of embeddings and linears N(0, 0.02); those that write to the residual stream,

@@ -77,7 +77,7 @@ Tensor<Residual> BasicNetwork<Residual>::stream(const Tokens& tokens, const Pass
   for (size_t i = 0; i < blocks_.size(); ++i)
     x = blocks_[i].forward(rank_, std::move(x), pass, tape ? &tape->blocks[i] : nullptr);
   if (tape) tape->last = x;
-  return watch("ln_f", final_norm_.forward(x));
+  return show("ln_f", final_norm_.forward(x));
 }
 
 template <class Residual>

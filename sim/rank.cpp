@@ -3,11 +3,10 @@
 namespace tplab {
 
 Rank::Rank(const Mesh& mesh, int global_index, std::unique_ptr<Device> device,
-           const Observer* observer, Recorder* recorder, std::unique_ptr<const Clock> clock)
+           Recorder* recorder, std::unique_ptr<const Clock> clock)
     : mesh_(mesh),
       global_index_(global_index),
       device_(std::move(device)),
-      observer_(observer),
       recorder_(recorder),
       site_(ledger_.root()),
       clock_(clock ? std::move(clock) : std::make_unique<const SteadyClock>()) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <string_view>
 #include <utility>
@@ -16,27 +15,13 @@
 
 namespace tplab {
 
-// A tensor of a running model, shown to whoever watches the run. `placement` is placement_name()'s;
-// a "varying" array is this rank's part of the last dimension, which is `fused` blocks, each split
-// over the ranks (3 for [q|k|v]), a "varying over T" one its part of T in [B, T, C].
-struct Sighting {
-  int rank;  // within its tensor-parallel group
-  int dp;    // which replica
-  std::string site;
-  std::string_view placement;
-  const Array& array;
-  int fused = 1;
-};
-// Called on the rank's own thread, by all ranks at once.
-using Observer = std::function<void(const Sighting&, Device&)>;
-
 // index(), size() and comm() are those of the tensor-parallel group, so that a model does not see
 // replicas; what trains with several asks for dp_comm().
 class Rank {
  public:
-  // clock: null for the machine's.
-  Rank(const Mesh& mesh, int global_index, std::unique_ptr<Device> device, const Observer* observer,
-       Recorder* recorder = nullptr, std::unique_ptr<const Clock> clock = nullptr);
+  // recorder: may be null. clock: null for the machine's.
+  Rank(const Mesh& mesh, int global_index, std::unique_ptr<Device> device, Recorder* recorder,
+       std::unique_ptr<const Clock> clock);
 
   int index() const { return mesh_.tp_index(global_index_); }
   int size() const { return mesh_.tp; }
@@ -50,14 +35,11 @@ class Rank {
   Ledger& ledger() { return ledger_; }
   const Clock& clock() const { return *clock_; }
 
-  // Shows a tensor at <current site>/<name> to the run's observer; costs nothing without one.
+  // Shows a tensor at <current site>/<name> to the run's recorder; costs nothing without one.
   void show(std::string_view name, std::string_view placement, const Array& array, int fused) {
-    const bool observed = observer_ && *observer_;
-    if (!observed && !recorder_) return;
+    if (!recorder_) return;
     const Site* here = ledger_.site(site(), name);
-    const Sighting tensor{index(), dp_index(), here->path(), placement, array, fused};
-    if (observed) (*observer_)(tensor, *device_);
-    if (recorder_) recorder_->shown(tensor, *device_);
+    recorder_->shown({index(), dp_index(), here->path(), placement, array, fused}, *device_);
   }
   // States how an array is placed from here on, for the run's recorder.
   void note_placed(const Array& array, std::string_view placement) {
@@ -99,8 +81,8 @@ class Rank {
   };
   // Collectives are recorded as of this phase.
   Change<Phase> during(Phase phase) { return {phase_, phase}; }
-  // Tensors are shown to this observer, or with null to nobody.
-  Change<const Observer*> watched_by(const Observer* observer) { return {observer_, observer}; }
+  // What happens is told to this recorder instead, or with null to none.
+  Change<Recorder*> recorded_by(Recorder* recorder) { return {recorder_, recorder}; }
 
  private:
   friend class World;
@@ -109,8 +91,7 @@ class Rank {
   std::unique_ptr<Device> device_;
   std::unique_ptr<Comm> comm_, dp_comm_;  // set by World before the body runs
   Ledger ledger_;
-  const Observer* observer_;
-  Recorder* const recorder_;
+  Recorder* recorder_;
   Phase phase_ = Phase::forward;
   std::atomic<const Site*> site_;
   std::unique_ptr<const Clock> clock_;

@@ -1,7 +1,8 @@
-// What a rank tells, step by step, to whoever records its run: for traces and pictures.
+// The one seam to watch a run: what a rank tells, step by step, to whoever records it.
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "sim/array.h"
@@ -12,16 +13,28 @@ class Device;
 class Rank;
 struct Event;
 struct Post;
-struct Sighting;
 
-// An operation of the meta device, by its name in device.h: arrays that it read, and arrays that it
+// A tensor of a running model that a layer shows. `placement` is placement_name()'s; a "varying"
+// array is this rank's part of the last dimension, which is `fused` blocks, each split over the
+// ranks (3 for [q|k|v]), a "varying over T" one its part of T in [B, T, C].
+struct Shown {
+  int rank;  // within its tensor-parallel group
+  int dp;    // which replica
+  std::string site;
+  std::string_view placement;
+  const Array& array;
+  int fused = 1;
+};
+
+// An operation of the meta device, by its kName (ops/): arrays that it read, and arrays that it
 // wrote or added to.
 struct Computation {
   std::string_view operation;
   std::span<const Array*const> reads, writes;
 };
 
-// One for each rank (WorldOptions::recorders), called on that rank's thread only. Arrays may be
+// One for each rank (WorldOptions::recorders), called on that rank's thread only: the verifier's
+// Capture, traces, pictures and the explorer are recorders. Arrays may be
 // kept: a handle keeps the memory. A recorder takes what it is interested in.
 class Recorder {
  public:
@@ -34,7 +47,7 @@ class Recorder {
   virtual void left() {}     //   and is so still
   // A tensor was made, or stated anew to be placed like this: enter() is such a statement.
   virtual void placed(const Array& /*array*/, std::string_view /*placement*/) {}
-  virtual void shown(const Sighting& /*tensor*/, Device& /*device*/) {}
+  virtual void shown(const Shown& /*tensor*/, Device& /*device*/) {}
   virtual void computed(const Computation& /*computation*/) {}  // the meta device alone tells this
   // Around a collective: what this rank gives, and what it holds afterwards (absent for a barrier
   // and a split; of send and recv, the one that there is).

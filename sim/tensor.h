@@ -47,10 +47,10 @@ Tensor<P> assume_placement(const Tensor<Q>& t) {
   return assume_placement<P>(t.rank(), t.array());
 }
 
-// Shows a tensor to whoever watches the run, under <current site>/<name>, and returns it. `fused`
+// Shows a tensor to whoever records the run, under <current site>/<name>, and returns it. `fused`
 // is how many blocks the last dimension holds that are each split over the ranks: 3 for [q|k|v].
 template <class P>
-Tensor<P> watch(std::string_view name, Tensor<P> t, int fused = 1) {
+Tensor<P> show(std::string_view name, Tensor<P> t, int fused = 1) {
   t.rank().show(name, placement_name<P>(), t.array(), fused);
   return t;
 }

@@ -9,7 +9,7 @@
 namespace tplab {
 
 // A recorder that is one of these too is told when each operation of a device with numbers begins
-// and ends, by its name in device.h. Moving data and what collectives are made of are not told:
+// and ends, by its kName (ops/). Moving data and what collectives are made of are not told:
 // their times are the collectives' own.
 class OperationTimes {
  public:

@@ -97,7 +97,6 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
   std::vector<std::unique_ptr<Rank>> ranks;
   for (int r = 0; r < count; ++r) {
     crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
-    const Observer* observer = options_.observer ? &options_.observer : nullptr;
     Recorder* const recorder =
         options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(r)];
     std::unique_ptr<Device> device =
@@ -106,7 +105,7 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
       device = make_timed_device(std::move(device), *times);
     std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(r) : nullptr;
     ranks.push_back(
-        std::make_unique<Rank>(mesh, r, std::move(device), observer, recorder, std::move(clock)));
+        std::make_unique<Rank>(mesh, r, std::move(device), recorder, std::move(clock)));
     Rank& rank = *ranks.back();
     rank.comm_ = make_comm(replicas[static_cast<size_t>(mesh.dp_index(r))], rank);
     rank.dp_comm_ = make_comm(columns[static_cast<size_t>(mesh.tp_index(r))], rank);

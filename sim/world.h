@@ -23,8 +23,7 @@ struct WorldOptions {
   Algorithm algorithm = Algorithm::direct;
   int threads_per_rank = 0;               // 0: cores / (dp * tp), at least 1
   double timeout_s = 300;                 // a rank that keeps its peers waiting longer is an error
-  Observer observer = {};                 // shown every watched tensor
-  std::vector<Recorder*> recorders = {};  // one a rank, by global index; or none
+  std::vector<Recorder*> recorders = {};  // one a rank, by global index, or null; or none at all
   // Makes the clock of the rank with this global index; empty for the machine's.
   std::function<std::unique_ptr<const Clock>(int rank)> make_clock = {};
   CommBreakage comm_breakage = {};  // none

@@ -69,28 +69,33 @@ bool CapturedSite::replicas_identical() const {
   return true;
 }
 
-Observer Capture::observer() {
-  return [this](const Sighting& s, Device& device) {
-    if (s.dp > 0) return;
-    List& list = lists_[static_cast<size_t>(s.rank)];
-    if (!list.on) return;
-    Shown shown{s.site, std::string(s.placement), s.fused, s.array.shape(), {}};
-    shown.values.resize(static_cast<size_t>(s.array.count()));
-    to_host(device, s.array, shown.values);
-    list.shown.push_back(std::move(shown));
-  };
+Capture::Capture(const Mesh& mesh) : mesh_(mesh), of_ranks_(static_cast<size_t>(mesh.tp)) {}
+
+std::vector<Recorder*> Capture::recorders() {
+  std::vector<Recorder*> all(static_cast<size_t>(mesh_.ranks()));
+  for (int t = 0; t < mesh_.tp; ++t)
+    all[static_cast<size_t>(mesh_.rank(0, t))] = &of_ranks_[static_cast<size_t>(t)];
+  return all;
+}
+
+void Capture::OfRank::shown(const Shown& tensor, Device& device) {
+  if (!on || !names.insert(tensor.site).second) return;
+  Kept& mine = kept.emplace_back(
+      Kept{tensor.site, std::string(tensor.placement), tensor.fused, tensor.array.shape(), {}});
+  mine.values.resize(static_cast<size_t>(tensor.array.count()));
+  to_host(device, tensor.array, mine.values);
 }
 
 std::vector<CapturedSite> Capture::sites() const {
   std::vector<CapturedSite> sites;
-  for (size_t i = 0; i < lists_[0].shown.size(); ++i) {
-    const Shown& first = lists_[0].shown[i];
+  for (size_t i = 0; i < of_ranks_[0].kept.size(); ++i) {
+    const Kept& first = of_ranks_[0].kept[i];
     CapturedSite site{first.site, first.placement, first.fused, {}, {}};
-    for (const List& list : lists_) {
+    for (const OfRank& rank : of_ranks_) {
       // Ranks run one program, so they show the same sites in the same order.
-      if (i >= list.shown.size() || list.shown[i].site != first.site) continue;
-      site.per_rank.push_back(list.shown[i].values);
-      site.local_shapes.push_back(list.shown[i].shape);
+      if (i >= rank.kept.size() || rank.kept[i].site != first.site) continue;
+      site.per_rank.push_back(rank.kept[i].values);
+      site.local_shapes.push_back(rank.kept[i].shape);
     }
     sites.push_back(std::move(site));
   }

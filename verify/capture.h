@@ -1,6 +1,7 @@
 // Collects what a run's ranks show, and puts shards back together.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,29 +28,35 @@ struct CapturedSite {
   bool is_replicated() const { return placement == "invariant" || placement == "replicated"; }
 };
 
-// Of the first replica. Safe to be shown things by all ranks at once: each has a list of its own.
+// Records what the ranks of the first replica show, each site once: what is shown again, as when a
+// block is run again in the backward pass, is not new.
 class Capture {
  public:
-  explicit Capture(int ranks) : lists_(static_cast<size_t>(ranks)) {}
+  explicit Capture(const Mesh& mesh);
 
-  Observer observer();
-  void stop(int rank) { lists_[static_cast<size_t>(rank)].on = false; }
+  // For WorldOptions: by global index.
+  std::vector<Recorder*> recorders();
+  void stop(int rank) { of_ranks_[static_cast<size_t>(rank)].on = false; }
 
   // The sites in the order in which the ranks showed them.
   std::vector<CapturedSite> sites() const;
 
  private:
-  struct Shown {
+  struct Kept {
     std::string site, placement;
     int fused;
     Shape shape;
     std::vector<double> values;
   };
-  struct alignas(64) List {
+  struct alignas(64) OfRank final : public Recorder {
+    void shown(const Shown& tensor, Device& device) override;
+
     bool on = true;
-    std::vector<Shown> shown;
+    std::vector<Kept> kept;
+    std::set<std::string> names;
   };
-  std::vector<List> lists_;
+  Mesh mesh_;
+  std::vector<OfRank> of_ranks_;  // by tp index
 };
 
 }  // namespace tplab

@@ -74,12 +74,12 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
   const bool greedy =
       options.golden && !options.golden->greedy_new.empty() && run.dtype == DType::f64;
 
-  Capture capture(run.mesh.tp);
+  Capture capture({.tp = run.mesh.tp});
   World world({.tp = run.mesh.tp,
                .device = options.device,
                .comm = options.comm,
                .algorithm = options.algorithm,
-               .observer = capture.observer(),
+               .recorders = capture.recorders(),
                .comm_breakage = options.breakage.comm});
   auto [results, records] = world.run([&](Rank& rank) {
     RankTrace result;
@@ -140,7 +140,7 @@ Made made_of(const WeightSource& source, const CapturedSite& site) {
           }};
 }
 
-// Compares every watched site.
+// Compares every site that the ranks showed.
 void compare_sites(const WeightSource& source, const Trace& trace, const Judge& judge) {
   for (const CapturedSite& site : trace.sites) {
     const Expected* expected = judge.truth().find(site.site);
@@ -245,23 +245,6 @@ void compare_run(const Golden& golden, const Truth& truth, const Trace& trace, R
   if (first) run.golden_finding = {first->tensor, first->difference, first->why};
 }
 
-void check_counts(const ShardPlan& plan, const VerifyOptions& options, RunResult& run) {
-  const Tokens& tokens = options.batches[0].tokens;
-  for (int rank = 0; rank < run.mesh.tp && run.disagreement.empty(); ++rank) {
-    const std::string difference =
-        first_disagreement(predict_forward(plan,
-                                           {.batch = tokens.batch,
-                                            .length = tokens.length,
-                                            .dtype = run.dtype,
-                                            .algorithm = options.algorithm},
-                                           rank),
-                           run.events[static_cast<size_t>(rank)]);
-    if (!difference.empty()) run.disagreement = fmt::format("rank {}, {}", rank, difference);
-  }
-  if (!run.disagreement.empty() && !run.finding)
-    run.finding = {"ledger", run.disagreement, "a collective was added, dropped or resized"};
-}
-
 }  // namespace
 
 void add_decode(Truth& truth, const Tokens& tokens) {
@@ -291,14 +274,20 @@ void run_forward(const WeightSource& source, const VerifyOptions& options, const
   const Trace trace = run_model(source, options, run, tell);
   compare_sites(source, trace, judge);
   compare_loss(truth, trace, run);
-  const Judge::Compared decoded = judge.compare(made_of(source, trace.decode));
-  run.decode = decoded.result;
-  if (!run.decode.good) judge.blame(decoded.finding);
+  const Made decoded = made_of(source, trace.decode);
+  run.decode = judge.compare(decoded).result;
+  if (!run.decode.good && !run.finding) run.finding = judge.explain(decoded);
   if (options.golden) {
     compare_run(*options.golden, truth, trace, run);
     if (!trace.greedy.empty()) compare_greedy(source, *options.golden, truth, trace, run);
   }
-  check_counts(ShardPlan(source.architecture(), run.mesh.tp, run.mesh.uneven), options, run);
+  const ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
+  const Tokens& tokens = options.batches[0].tokens;
+  const StepShape shape{.batch = tokens.batch,
+                        .length = tokens.length,
+                        .dtype = run.dtype,
+                        .algorithm = options.algorithm};
+  judge.counts([&](int rank) { return predict_forward(plan, shape, rank); });
 }
 
 }  // namespace tplab

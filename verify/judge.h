@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "verify/predict.h"
 #include "verify/truth.h"
 #include "verify/verify.h"
 
@@ -34,17 +35,17 @@ class Judge {
   struct Compared {
     SiteResult result;
     std::vector<AgainstResult> against = {};
-    Finding finding = {};  // of a wrong one
   };
   // May be called for several at once.   REQUIRES: the truth has the name
   Compared compare(const Made& made) const;
+  // Where a wrong one is wrong, and a guess why: of the first only, since it takes its time.
+  Finding explain(const Made& made) const;
   // Adds it to the run's results.
   void take(Compared compared) const;
-  void operator()(const Made& made) const { take(compare(made)); }
-  // The first wrong thing is the run's finding.
-  void blame(const Finding& finding) const {
-    if (!run_.finding) run_.finding = finding;
-  }
+  void operator()(const Made& made) const;
+
+  // The rank's collectives, which are in the run's events, against what they must be.
+  void counts(const std::function<std::vector<PredictedEvent>(int rank)>& predicted) const;
 
  private:
   const Truth& truth_;

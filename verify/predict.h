@@ -35,7 +35,8 @@ struct StepShape {
 std::vector<PredictedEvent> predict_forward(const ShardPlan& plan, const StepShape& shape,
                                             int tp_index);
 
-// One optimizer step, in order, of the rank with this global index. With S = B T C and L layers:
+// One optimizer step, in order, of the rank with this global index.   REQUIRES: plan is how's
+// With S = B T C and L layers:
 //   forward   TP: 1 + 2 L all-reduces of S.   SP: 1 all-reduce of S (the embedding, which is then
 //             split), 2 L + 1 all-gathers and 2 L reduce-scatters of S.   Both: 3 all-reduces of
 //             B T for the loss

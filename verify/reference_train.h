@@ -35,9 +35,8 @@ struct TrainedParameter {
 //   m = beta1 m + (1 - beta1) g     v = beta2 v + (1 - beta2) g^2
 //   p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)          t = 1, 2, ...
 // as torch.optim.AdamW and torch.nn.utils.clip_grad_norm_ compute them in nanoGPT's train.py. All
-// state is in Real: double is the truth; Rough a draw of what rounding may do to it. Between steps
-// the model is in memory three times, p, m and v; before the first and for the last step's
-// gradients not once.
+// state is in Real: double is the truth; Rough a draw of what rounding may do to it. The
+// trainer holds nothing before the first step, p, m and v between steps, and p after the last one.
 template <class Real>
 class ReferenceTrainer {
  public:
@@ -57,7 +56,7 @@ class ReferenceTrainer {
   void update(const std::string& name, const std::vector<double>& gradient, double norm,
               size_t step, std::vector<double>* divisors = nullptr);
 
-  // Those that have taken a step.
+  // Those that have taken a step. While there are none, gradients are those of the first weights.
   std::map<std::string, TrainedParameter<Real>>& parameters() { return parameters_; }
 
  private:

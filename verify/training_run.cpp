@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <utility>
 
 #include "model/costs.h"
@@ -26,6 +27,7 @@ struct RankGradients {
   Array gradients = {};
 };
 struct RankSteps {
+  bool begun = false;  // its trainer is made
   std::vector<StepResult> steps;
   std::vector<Event> events;  // of the first step
   Array after;
@@ -41,13 +43,14 @@ TrainerOptions trainer_options(const Parallelism& mesh, DType dtype, const Train
           .parallelism = mesh};
 }
 
-World world_of(const RunResult& run, const VerifyOptions& options, Observer observer) {
+World world_of(const RunResult& run, const VerifyOptions& options,
+               std::vector<Recorder*> recorders) {
   return World({.tp = run.mesh.tp,
                 .dp = run.mesh.dp,
                 .device = options.device,
                 .comm = options.comm,
                 .algorithm = options.algorithm,
-                .observer = std::move(observer),
+                .recorders = std::move(recorders),
                 .comm_breakage = options.breakage.comm});
 }
 
@@ -86,38 +89,34 @@ std::vector<Array> lists_of(std::vector<Result>& results, Array Result::*list) {
 void compare_tensors(const std::string& prefix, const ShardPlan& plan,
                      const std::vector<Array>& ranks, const Judge& judge) {
   const Assembler assembler(plan, judge.run().mesh.dp);
-  std::vector<Judge::Compared> all(plan.tensors().size());
-  for_each_of(std::ssize(all), parameter_count(plan.architecture()), [&](int64_t i) {
-    const NamedTensor& tensor = plan.tensors()[static_cast<size_t>(i)];
-    Assembled made = assembler.assemble(tensor, ranks);
-    all[static_cast<size_t>(i)] = judge.compare({.name = prefix + tensor.name,
-                                                 .values = std::move(made.whole),
-                                                 .replicas_identical = made.replicas_identical});
+  const auto made = [&](size_t i) -> Made {
+    const NamedTensor& tensor = plan.tensors()[i];
+    Assembled all = assembler.assemble(tensor, ranks);
+    return {.name = prefix + tensor.name,
+            .values = std::move(all.whole),
+            .replicas_identical = all.replicas_identical};
+  };
+  std::vector<Judge::Compared> compared(plan.tensors().size());
+  for_each_of(std::ssize(compared), parameter_count(plan.architecture()), [&](int64_t i) {
+    compared[static_cast<size_t>(i)] = judge.compare(made(static_cast<size_t>(i)));
   });
-  for (Judge::Compared& compared : all) judge.take(std::move(compared));
-}
-
-void check_counts(const ShardPlan& plan, const VerifyOptions& options, RunResult& run) {
-  const Tokens& tokens = options.batches[1].tokens;
-  const StepShape shape{.batch = run.mesh.micro_batch(tokens.batch),
-                        .length = tokens.length,
-                        .dtype = run.dtype,
-                        .algorithm = options.algorithm};
-  for (int g = 0; g < run.mesh.mesh().ranks() && run.disagreement.empty(); ++g) {
-    const std::string difference = first_disagreement(predict_step(plan, run.mesh, shape, g),
-                                                      run.events[static_cast<size_t>(g)]);
-    if (!difference.empty()) run.disagreement = fmt::format("rank {}, {}", g, difference);
+  std::optional<Finding>& finding = judge.run().finding;
+  for (size_t i = 0; i < compared.size(); ++i) {
+    if (!compared[i].result.good && !finding) finding = judge.explain(made(i));
+    judge.take(std::move(compared[i]));
   }
-  if (!run.disagreement.empty() && !run.finding)
-    run.finding = {"ledger", run.disagreement, "a collective was added, dropped or resized"};
 }
 
-// A step that met a NaN is a finding; what is no such thing is rethrown.
-void take_failure(const std::exception_ptr& failed, RunResult& run) {
+// A step that failed on ranks that all had begun, as one that met a NaN, is a finding. What is no
+// such thing is rethrown.
+void take_failure(const std::exception_ptr& failed, const std::vector<RankSteps>& ranks,
+                  RunResult& run) {
+  const bool in_a_step =
+      std::all_of(ranks.begin(), ranks.end(), [](const RankSteps& r) { return r.begun; });
   try {
     std::rethrow_exception(failed);
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::unavailable) throw;
+    if (!in_a_step || error.kind() == ErrorKind::unavailable) throw;
     if (!run.finding)
       run.finding = {"step", error.problem(), "the gradients of the first batch are right"};
   }
@@ -129,8 +128,8 @@ void run_gradients(const WeightSource& source, const VerifyOptions& options, con
                    RunResult& run) {
   const Judge judge(truth, options.golden ? &*options.golden : nullptr, run);
   const ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
-  Capture capture(run.mesh.tp);
-  auto [results, records] = world_of(run, options, capture.observer()).run([&](Rank& rank) {
+  Capture capture(run.mesh.mesh());
+  auto [results, records] = world_of(run, options, capture.recorders()).run([&](Rank& rank) {
     const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
     const TrainingBatch& batch = options.batches[0];
     const double loss = trainer->gradients(batch.tokens, batch.targets);
@@ -159,6 +158,7 @@ void run_steps(const WeightSource& source, const VerifyOptions& options, const T
           .try_run<RankSteps>(
               [&](Rank& rank, RankSteps& result) {
                 const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
+                result.begun = true;
                 for (size_t i = 1; i < options.batches.size(); ++i) {
                   rank.ledger().clear();
                   result.steps.push_back(trainer->step(
@@ -169,7 +169,7 @@ void run_steps(const WeightSource& source, const VerifyOptions& options, const T
                 result.after = trainer->parameters().values;
               },
               failed);
-  if (failed) return take_failure(failed, run);
+  if (failed) return take_failure(failed, results, run);
   run.ranks = std::move(records);
   for (size_t i = 0; i < results[0].steps.size(); ++i) {
     const auto losses = of_each(results, [&](const RankSteps& r) { return r.steps[i].loss; });
@@ -181,7 +181,12 @@ void run_steps(const WeightSource& source, const VerifyOptions& options, const T
   }
   compare_tensors("after.", plan, lists_of(results, &RankSteps::after), judge);
   for (RankSteps& result : results) run.events.push_back(std::move(result.events));
-  check_counts(plan, options, run);
+  const Tokens& tokens = options.batches[1].tokens;
+  const StepShape shape{.batch = run.mesh.micro_batch(tokens.batch),
+                        .length = tokens.length,
+                        .dtype = run.dtype,
+                        .algorithm = options.algorithm};
+  judge.counts([&](int rank) { return predict_step(plan, run.mesh, shape, rank); });
 }
 
 }  // namespace tplab

@@ -78,7 +78,7 @@ void take_roots(std::vector<double>& squares, size_t width, double draws, double
   }
 }
 
-// What one step does to every element's error: see TrainingTruth::bound.
+// What one step does to every element's error: see steps_truth.
 struct StepErrors {
   double clipping;     // of the clipping's factor, relative
   double per_divisor;  // 2 lr clip
@@ -101,38 +101,19 @@ void move(const std::vector<double>& value, const std::vector<double>& divisors,
   });
 }
 
-// What the draws of one dtype say of one step's gradients: ε of each of its elements, but for
-// clipping, and the bound of a logit.
+// What the draws say of one step's gradients: ε of each of its elements, but for clipping, and the
+// bound of a logit.
 struct GradientErrors {
   Values elements;
   Bound logits;
 };
 
-// The steps as one dtype takes them: draws in training beside the exact one, and what they say of
-// every parameter so far.
-class StepsInDtype {
- public:
-  virtual ~StepsInDtype() = default;
-  // Of step number `step`, whose exact gradients are d. Each draw then takes its own step, but for
-  // the last, which nobody looks at.
-  virtual GradientErrors draw(const TokenBatch& batch, const ReferenceGradients& d, size_t step,
-                              const TellProgress& progress) = 0;
-  // Moves each draw's parameter by up to half of its δ at random: by half of what its own roundoff
-  // would have made it, and no more than all steps turned round.
-  virtual void shake(const std::string& name) = 0;
-
-  Values epsilon, delta;
-  double most = 0;        // that all steps so far, turned round, may have made of an element
-  double delta_norm = 0;  // of all parameters
-  GradientErrors errors;  // of this step
-  StepErrors moves = {};  // of this step
-};
-
+// Draws in training, step by step beside the exact one.
 template <DType dtype>
-class DrawnSteps final : public StepsInDtype {
+class TrainingDraws {
  public:
-  DrawnSteps(const Architecture& architecture, const Weights& weights, const TrainRecipe& recipe,
-             size_t steps, int draws)
+  TrainingDraws(const Architecture& architecture, const Weights& weights, const TrainRecipe& recipe,
+                size_t steps, int draws)
       : steps_(steps) {
     for (int i = 0; i < draws; ++i)
       trainers_.emplace_back(architecture, rough_weights(weights, dtype, i), recipe, steps);
@@ -140,8 +121,10 @@ class DrawnSteps final : public StepsInDtype {
       widths_[p.name] = static_cast<size_t>(p.shape[-1]);
   }
 
-  GradientErrors draw(const TokenBatch& batch, const ReferenceGradients& d, size_t step,
-                      const TellProgress& progress) override {
+  // Of step number `step`, whose exact gradients are d. Each draw then takes its own step, but for
+  // the last, which nobody looks at: each is gone when it has said what it knows.
+  GradientErrors step(const TokenBatch& batch, const ReferenceGradients& d, size_t step,
+                      const TellProgress& progress) {
     const bool is_last = step + 1 == steps_;
     const auto draws = static_cast<double>(trainers_.size());
     DrawnErrors logits(dtype);
@@ -152,25 +135,30 @@ class DrawnSteps final : public StepsInDtype {
       ReferenceGradients drawn;
       static_cast<ReferenceLoss&>(drawn) =
           trainer.gradients(batch, [&](const std::string& name, std::vector<Rough<dtype>> g) {
-            add_squares(as_doubles(g), d.parameters.at(name), elements[name]);
             const std::span<const double> numbers = as_doubles(g);
+            add_squares(numbers, d.parameters.at(name), elements[name]);
             if (!is_last) drawn.parameters[name] = {numbers.begin(), numbers.end()};
           });
       logits.add("logits", drawn.logits, d.logits);
+      if (is_last) {
+        trainer.parameters().clear();
+        continue;
+      }
       const double norm = global_norm(drawn);
       for (const auto& [name, gradient] : drawn.parameters)
         trainer.update(name, gradient, norm, step);
-      if (is_last) trainer.parameters().clear();
     }
     for (auto& [name, squares] : elements) take_roots(squares, widths_.at(name), draws, scale());
     return {std::move(elements), logits.bound("logits")};
   }
 
-  void shake(const std::string& name) override {
+  // Moves each draw's parameter by up to half of δ at random: by half of what its own roundoff
+  // would have made it, and no more than all steps turned round, `most`.
+  void shake(const std::string& name, const std::vector<double>& delta, double most) {
     for (auto& trainer : trainers_) {
       auto& values = trainer.parameters().at(name).value;
       for (size_t i = 0; i < values.size(); ++i)
-        values[i] += std::min(3 / scale() * delta.at(name)[i], most) * noise_of(++place_);
+        values[i] += std::min(3 / scale() * delta[i], most) * noise_of(++place_);
     }
   }
 
@@ -239,91 +227,112 @@ Truth gradient_truth(const WeightSource& source, const TrainingBatch& data,
   return truth;
 }
 
-Truth steps_truth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
-                  const TrainRecipe& recipe, const std::vector<DType>& dtypes,
-                  const TellProgress& progress) {
-  const Architecture& architecture = source.architecture();
-  const Weights weights = whole_parameters(source);
-  ReferenceTrainer<double> exact(architecture, weights, recipe, batches.size());
-  std::map<DType, std::unique_ptr<StepsInDtype>> drawn;
-  for (const DType dtype : dtypes)
-    with_rough(dtype, [&](auto rough) {
-      drawn[dtype] = std::make_unique<DrawnSteps<decltype(rough)::kDType>>(
-          architecture, weights, recipe, batches.size(),
-          draws_for(architecture, batches[0].tokens.batch * batches[0].tokens.length));
-    });
+namespace {
 
-  Truth truth;
-  std::map<std::string, std::map<DType, Bound>> after;
-  for (size_t step = 0; step < batches.size(); ++step) {
-    const bool is_last = step + 1 == batches.size();
-    const TokenBatch batch = as_reference(batches[step]);
+// What training is and what it is drawn for.
+struct Training {
+  const Architecture& architecture;
+  const Weights& weights;
+  const std::vector<TrainingBatch>& batches;
+  const TrainRecipe& recipe;
+  const TellProgress& progress;
+};
+
+// Trains, exactly and in draws of one dtype, and sets its bounds; the first dtype adds what they
+// are of. Dtypes come one after the other, for it is memory that is short: so is all that follows
+// let go parameter by parameter.
+template <DType dtype>
+void add_steps(const Training& t, Truth& truth) {
+  const bool is_new = truth.names().empty();
+  const size_t steps = t.batches.size();
+  ReferenceTrainer<double> exact(t.architecture, t.weights, t.recipe, steps);
+  TrainingDraws<dtype> draws(
+      t.architecture, t.weights, t.recipe, steps,
+      draws_for(t.architecture, t.batches[0].tokens.batch * t.batches[0].tokens.length));
+  Values epsilon, delta;
+  double most = 0;        // that all steps so far, turned round, may have made of an element
+  double delta_norm = 0;  // of all parameters
+  std::map<std::string, Bound> after;
+
+  for (size_t step = 0; step < steps; ++step) {
+    const bool is_last = step + 1 == steps;
+    const TokenBatch batch = as_reference(t.batches[step]);
     ReferenceGradients d = exact.gradients(batch);
-    const double norm = global_norm(d), lr = recipe.learning_rate_at(step);
+    GradientErrors errors = draws.step(batch, d, step, t.progress);
+    const double norm = global_norm(d), lr = t.recipe.learning_rate_at(step);
+    const double of_norm = norm_of(errors.elements) +
+                           norm * static_cast<double>(count_of(errors.elements)) * kDoubleRoundoff;
+    const Bound of_logits =
+        loss_bound(errors.logits, d.loss, t.architecture.vocabulary, batch.B * batch.T, dtype);
     const std::string loss = fmt::format("step {}/loss", step + 1),
                       grad_norm = fmt::format("step {}/norm", step + 1);
-    truth.add(loss, {1}, {d.loss});
-    truth.add(grad_norm, {1}, {norm});
-    for (auto& [dtype, s] : drawn) {
-      s->errors = s->draw(batch, d, step, progress);
-      const Values& elements = s->errors.elements;
-      const double of_norm =
-          norm_of(elements) + norm * static_cast<double>(count_of(elements)) * kDoubleRoundoff;
-      truth.set_bound(grad_norm, dtype, of_norm < norm ? bound_of_number(of_norm, norm) : kNone);
-      const Bound of_logits =
-          loss_bound(s->errors.logits, d.loss, architecture.vocabulary, batch.B * batch.T, dtype);
-      truth.set_bound(loss, dtype,
-                      bound_of_number(of_logits.max_abs + norm * s->delta_norm, d.loss));
-      s->moves = {.clipping = relative(of_norm, norm),
-                  .per_divisor = 2 * lr * exact.clip(norm),
-                  .most = 2 * lr * most_of_a_step(recipe, step),
-                  .roundings = (step == 0 ? 3 : 2) * unit_roundoff(dtype)};
-      s->most += s->moves.most;
-      s->delta_norm = 0;
+    if (is_new) {
+      truth.add(loss, {1}, {d.loss});
+      truth.add(grad_norm, {1}, {norm});
     }
-    // Parameter by parameter, each one's gradient and errors let go: it is memory that is short.
+    truth.set_bound(loss, dtype, bound_of_number(of_logits.max_abs + norm * delta_norm, d.loss));
+    truth.set_bound(grad_norm, dtype, of_norm < norm ? bound_of_number(of_norm, norm) : kNone);
+
+    const StepErrors moves{.clipping = relative(of_norm, norm),
+                           .per_divisor = 2 * lr * exact.clip(norm),
+                           .most = 2 * lr * most_of_a_step(t.recipe, step),
+                           .roundings = (step == 0 ? 3 : 2) * unit_roundoff(dtype)};
+    most += moves.most;
+    double squares = 0;
     while (!d.parameters.empty()) {
       const auto gradient = d.parameters.extract(d.parameters.begin());
       const std::string& name = gradient.key();
       std::vector<double> divisors;
       exact.update(name, gradient.mapped(), norm, step, &divisors);
       const std::vector<double>& value = exact.parameters().at(name).value;
-      for (auto& [dtype, s] : drawn) {
-        std::vector<double>&epsilon = s->epsilon[name], &delta = s->delta[name];
-        const auto errors = s->errors.elements.extract(name);
-        move(value, divisors, gradient.mapped(), errors.mapped(), s->moves, epsilon, delta);
-        const double size = norm_of(delta);
-        s->delta_norm += size * size;
-        if (!is_last) {
-          s->shake(name);
-          continue;
-        }
-        after[name][dtype] = {relative(size, norm_of(value)),
-                              *std::max_element(delta.begin(), delta.end())};
-        epsilon = std::vector<double>();
-        delta = std::vector<double>();
+      move(value, divisors, gradient.mapped(), errors.elements.extract(name).mapped(), moves,
+           epsilon[name], delta[name]);
+      const double size = norm_of(delta[name]);
+      squares += size * size;
+      if (!is_last) {
+        draws.shake(name, delta[name], most);
+        continue;
       }
+      after[name] = {relative(size, norm_of(value)),
+                     *std::max_element(delta[name].begin(), delta[name].end())};
+      epsilon.erase(name);
+      delta.erase(name);
     }
-    for (auto& [dtype, s] : drawn) s->delta_norm = std::sqrt(s->delta_norm);
+    delta_norm = std::sqrt(squares);
   }
-  for (const NamedTensor& p : named_tensors(architecture)) {
+  for (const NamedTensor& p : named_tensors(t.architecture)) {
     const std::string name = "after." + p.name;
-    truth.add(name, p.shape, std::move(exact.parameters().at(p.name).value));
-    for (const auto& [dtype, bound] : after.at(p.name)) truth.set_bound(name, dtype, bound);
+    if (is_new) truth.add(name, p.shape, std::move(exact.parameters().at(p.name).value));
+    truth.set_bound(name, dtype, after.at(p.name));
   }
+}
+
+}  // namespace
+
+Truth steps_truth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
+                  const TrainRecipe& recipe, const std::vector<DType>& dtypes,
+                  const TellProgress& progress) {
+  const Weights weights = whole_parameters(source);
+  Truth truth;
+  for (const DType dtype : dtypes)
+    with_rough(dtype, [&](auto rough) {
+      add_steps<decltype(rough)::kDType>(
+          {source.architecture(), weights, batches, recipe, progress}, truth);
+    });
   return truth;
 }
 
 double numbers_of_gradient_truth() { return 1; }
 
-// Parameters after the steps and this step's gradients and their errors in each dtype; with steps
-// to come, moments too, what each dtype knows of parameters and their gradients, and its draws.
+// Of a last step the parameters after it, the gradients, their errors, and what of a dtype before
+// is kept; with steps to come also both moments, ε and δ, a draw's gradients, and each draw's
+// parameters and moments.
 double numbers_of_steps_truth(const Architecture& architecture, int64_t positions, int64_t steps,
                               size_t dtypes) {
   if (steps == 0) return 0;
-  const auto each = static_cast<double>(dtypes);
-  if (steps == 1) return 2 + each;
-  return 4 + each * (3 + 3 * draws_for(architecture, positions));
+  const double kept = dtypes > 1 ? 1 : 0;
+  if (steps == 1) return 3 + kept;
+  return 3 + kept + 2 + 2 + 1 + 3 * draws_for(architecture, positions);
 }
 
 }  // namespace tplab

@@ -64,17 +64,17 @@ double numbers_at_sites(const Architecture& c, int64_t length) {
   return static_cast<double>(c.layers() * layer + 3 * c.width + c.vocabulary);
 }
 
-// In numbers of 8 bytes a parameter: first the truth of the gradients, and each replica's
-// parameters and gradients; when that is gone the truth of the steps, and then the parameters after
-// them, and a replica's with moments.
+// In numbers of 8 bytes a parameter: what a preset's weights are remembered in; and what the truth
+// of the steps takes while it is worked out, or the truth of one pass and what each replica then
+// trains with: parameters, gradients and two moments.
 void check_memory_of_parameters(const Architecture& architecture, const VerifyOptions& options,
-                                const VerifySizes& sizes) {
+                                const std::vector<Parallelism>& meshes, const VerifySizes& sizes) {
   int dp = 1;
-  for (const Parallelism& mesh : options.meshes) dp = std::max(dp, mesh.dp);
-  const double numbers = std::max({numbers_of_gradient_truth() + 2.0 * dp + 1,
-                                   numbers_of_steps_truth(architecture, sizes.B * sizes.T,
-                                                          sizes.batches - 1, options.dtypes.size()),
-                                   sizes.batches > 1 ? 1 + 4.0 * dp : 0});
+  for (const Parallelism& mesh : meshes) dp = std::max(dp, mesh.dp);
+  constexpr double kRemembered = 0.5, kReplica = 4;
+  const double truth = numbers_of_steps_truth(architecture, sizes.B * sizes.T, sizes.batches - 1,
+                                              options.dtypes.size());
+  const double numbers = kRemembered + std::max(truth, numbers_of_gradient_truth() + kReplica * dp);
   require_memory(
       fmt::format("verifying the training of {} parameters at dp {}", parameter_count(architecture),
                   dp),
@@ -86,6 +86,7 @@ void check_memory_of_parameters(const Architecture& architecture, const VerifyOp
 // Those over whose ranks and replicas every batch divides; the others are left out.
 std::vector<Parallelism> meshes_that_fit(const VerifyOptions& options,
                                          std::vector<LeftOut>& left_out) {
+  if (!options.backward) return options.meshes;
   std::vector<Parallelism> fit;
   std::optional<Error> refusal;
   for (const Parallelism& mesh : options.meshes) {
@@ -151,20 +152,25 @@ class Verification {
   }
 
  private:
-  // In each pass the reference runs, then its draws, then every run.
+  // The reference runs, then its draws in each dtype, a round for each of the steps too, and in
+  // each pass every run.
   void begin(size_t passes) {
     const Tokens& tokens = options_.batches[0].tokens;
     const auto draws =
         static_cast<size_t>(draws_for(source_.architecture(), tokens.batch * tokens.length));
-    stages_ =
-        static_cast<double>(passes * (1 + options_.dtypes.size() * draws + report_.runs.size()));
+    const size_t rounds = options_.backward ? options_.batches.size() : 1;
+    stages_ = static_cast<double>(1 + rounds * options_.dtypes.size() * draws +
+                                  passes * report_.runs.size());
   }
 
   template <class Run>
   void each_run(const std::string& what, const Run& run) {
     for (RunResult& result : report_.runs) {
       malloc_trim(0);  // the heap would keep what was freed beside what the ranks take
-      progress_(fmt::format("{}{}, {}", what, result.mesh.text(), name(result.dtype)));
+      const Parallelism& mesh = result.mesh;
+      progress_(fmt::format("{}{}, {}", what,
+                            options_.backward ? mesh.text() : fmt::format("tp {}", mesh.tp),
+                            name(result.dtype)));
       run(result);
     }
   }
@@ -194,17 +200,17 @@ class Verification {
 
 }  // namespace
 
-void check_memory(const Architecture& c, const VerifyOptions& options, const VerifySizes& sizes) {
-  if (options.meshes.empty()) fail("there is no tp to verify", "give at least one");
+void check_memory(const Architecture& c, const VerifyOptions& options,
+                  const std::vector<Parallelism>& meshes, const VerifySizes& sizes) {
+  if (meshes.empty()) fail("there is no tp to verify", "give at least one");
   int most_ranks = 1;
-  for (const Parallelism& mesh : options.meshes) {
+  for (const Parallelism& mesh : meshes) {
     check_shares(c, mesh.tp, mesh.uneven);  // a tp that cannot be is no matter of size
     most_ranks = std::max(most_ranks, mesh.tp);
   }
-  if (options.backward) check_memory_of_parameters(c, options, sizes);
+  if (options.backward) check_memory_of_parameters(c, options, meshes, sizes);
   const double tokens = static_cast<double>(sizes.B) * static_cast<double>(sizes.T);
-  constexpr double kIds =
-      16;  // bytes: a token and its target, here and as the reference wants them
+  constexpr double kIds = 16;  // bytes of a token and its target, here and in the reference
   const double ids = kIds * tokens * static_cast<double>(sizes.batches);
   const double sites = 8 * tokens * numbers_at_sites(c, sizes.T);
   if (options.backward)
@@ -219,7 +225,6 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
   // Refuse what cannot work before computing anything.
   if (options.batches.empty()) fail("there is no batch to verify on", "give at least one");
   const Tokens& tokens = options.batches[0].tokens;
-  VerifyOptions chosen = options;
   Report report{.backward = options.backward,
                 .architecture = source.architecture(),
                 .source = source.description(),
@@ -231,21 +236,23 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
                 .left_out = {},
                 .reference_against = {},
                 .not_compared = {}};
-  check_memory(source.architecture(), options,
+  for (const Parallelism& mesh : options.meshes)
+    check_shares(source.architecture(), mesh.tp, mesh.uneven);
+  const std::vector<Parallelism> meshes = meshes_that_fit(options, report.left_out);
+  check_memory(source.architecture(), options, meshes,
                {tokens.batch, tokens.length, std::ssize(options.batches)});
-  if (options.backward) chosen.meshes = meshes_that_fit(options, report.left_out);
   const GoldenUse use{.training = options.backward,
                       .f64 = options.backward || has(options.dtypes, DType::f64)};
   if (options.golden) require_compared(*options.golden, use);
   require_finite(source, has(options.dtypes, DType::f32) ? DType::f32 : DType::f64);
   if (options.golden) report.not_compared = not_compared(*options.golden, use);
-  for (DType dtype : chosen.dtypes)
-    for (const Parallelism& mesh : chosen.meshes) {
+  for (DType dtype : options.dtypes)
+    for (const Parallelism& mesh : meshes) {
       RunResult& run = report.runs.emplace_back();
       run.mesh = mesh;
       run.dtype = dtype;
     }
-  Verification verification(source, chosen, report);
+  Verification verification(source, options, report);
   if (options.backward) {
     verification.training();
   } else {

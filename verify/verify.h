@@ -132,8 +132,8 @@ struct VerifyOptions {
   bool backward = false;            // gradients and steps; else a forward pass
   std::vector<Parallelism> meshes;  // of a forward pass their tp and whether it is uneven
   std::vector<DType> dtypes = {DType::f64, DType::f32};
-  std::vector<TrainingBatch>
-      batches;  // the first for the forward pass or gradients, then one a step
+  // The first for the forward pass or the gradients, then one a step.
+  std::vector<TrainingBatch> batches;
   std::optional<Golden> golden = {};  // whose batches these are
   TrainRecipe recipe = {1e-3, 0.9, 0.99, 1e-8, 0.1, 1.0};
   std::string device = "cpu", comm = "threads";
@@ -158,7 +158,7 @@ struct VerifySizes {
 // and the ranks have them. And Error(usage) for no mesh or a tp that does not divide. verify()
 // calls it; so may whoever draws tokens.
 void check_memory(const Architecture& architecture, const VerifyOptions& options,
-                  const VerifySizes& sizes);
+                  const std::vector<Parallelism>& meshes, const VerifySizes& sizes);
 
 // Runs the reference once and the model on every mesh in every dtype. A difference is a result, not
 // an exception. A mesh over whose ranks or replicas the batches do not divide is left out. Throws

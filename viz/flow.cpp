@@ -112,7 +112,7 @@ void FlowRecorder::placed(const Array& array, std::string_view placement) {
   value.shape = array.shape();
 }
 
-void FlowRecorder::shown(const Sighting& tensor, Device&) {
+void FlowRecorder::shown(const Shown& tensor, Device&) {
   if (const Memory* memory = memory_at(tensor.array))
     flow_.values[static_cast<size_t>(memory->value)].name =
         tensor.site.substr(tensor.site.rfind('/') + 1);

@@ -67,7 +67,7 @@ class FlowRecorder final : public Recorder {
 
   void begin(const Rank& rank) override { rank_ = &rank; }
   void placed(const Array& array, std::string_view placement) override;
-  void shown(const Sighting& tensor, Device& device) override;
+  void shown(const Shown& tensor, Device& device) override;
   void computed(const Computation& computation) override;
   void before(const Post& call, const Array& in) override;
   void after(const Event& event, const Array& out) override;

@@ -74,11 +74,11 @@ void complete(StepOptions& options, const Architecture& architecture) {
   check_world(world(options, "cpu"));
   const Parallelism& how = options.parallelism;
   check_shares(architecture, how.tp, how.uneven);
-  how.check();
   if (options.forward_only &&
-      (how.sp || how.recompute || how.accumulation > 1 || how.zero != Zero::none))
+      (how.sp || how.regather || how.recompute || how.accumulation > 1 || how.zero != Zero::none))
     fail("a forward pass alone has no --sp, --zero, --recompute or --accumulate",
          "drop them, or --forward");
+  how.check();
   if (options.batch == 0) options.batch = int64_t{2} * how.dp * how.accumulation;
   if (options.seq == 0) options.seq = std::min<int64_t>(architecture.context, 64);
   if (options.batch < 1 || options.seq < 1 || options.seq > architecture.context)

@@ -12,7 +12,7 @@ Attention::Attention(Loader& loader, const AttentionSpec& spec, Place at)
 
 Tensor<Partial> Attention::forward(const Tensor<Replicated>& x, const Pass& pass,
                                    Saved* saved) const {
-  Tensor<Varying> qkv = watch("qkv", linear(x, qkv_.value, qkv_bias_.value), 3);  // [B, T, 3C/tp]
+  Tensor<Varying> qkv = show("qkv", linear(x, qkv_.value, qkv_bias_.value), 3);  // [B, T, 3C/tp]
   Attended<Varying> heads;                                                        // [B, T, C/tp]
   if (pass.cache) {
     KvPair past = pass.cache->layer(at_.block);
@@ -20,7 +20,7 @@ Tensor<Partial> Attention::forward(const Tensor<Replicated>& x, const Pass& pass
   } else {
     heads = causal_attention(qkv, heads_.size(), mask(pass, qkv.shape()[1]));
   }
-  (void)watch("heads", heads.y);
+  (void)show("heads", heads.y);
   if (saved) *saved = {qkv, heads};
   return matmul(heads.y, out_.value);  // [B, T, C]
 }

@@ -32,7 +32,6 @@ template <class Residual>
 Grad<Residual> Block<Residual>::backward(Rank& rank, Grad<Residual> dy, const Pass& pass,
                                          Saved saved) const {
   if (pass.recompute) {
-    auto unseen = rank.watched_by(nullptr);
     Pass again = pass;
     again.recompute = false;
     (void)forward(rank, std::move(saved.x), again, &saved);
@@ -43,7 +42,7 @@ Grad<Residual> Block<Residual>::backward(Rank& rank, Grad<Residual> dy, const Pa
     dy = join.backward(rank, std::move(dy), pass, std::move(saved.joins.back()));
     saved.joins.pop_back();
   }
-  return watch("grad", std::move(dy));
+  return show("grad", std::move(dy));
 }
 
 template class Block<Invariant>;

@@ -29,10 +29,10 @@ Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,
                                               int64_t first_position, const Pass& pass) const {
   auto scope = rank.at("embed");
   Tensor<Partial> mine = embedding(tokens.ids, tokens.shape(), wte_.value, first_row_);
-  Tensor<Invariant> tok = watch("tok", leave(std::move(mine)));  // [B, T, C], as all here
+  Tensor<Invariant> tok = show("tok", leave(std::move(mine)));  // [B, T, C], as all here
   Tensor<Invariant> pos =
       embedding(positions_of(tokens, first_position), tokens.shape(), wpe_.value);
-  Tensor<Invariant> x = watch("out", add(std::move(tok), std::move(pos)));
+  Tensor<Invariant> x = show("out", add(std::move(tok), std::move(pos)));
   return pass.drop(S::begin(std::move(x)), kKey);
 }
 
@@ -41,7 +41,7 @@ void Embedding<Residual>::backward(Rank& rank, Grad<Residual> dy, const Tokens& 
                                    const Pass& pass) const {
   auto scope = rank.at("embed");
   const Grad<Invariant> dx =  // [B, T, C]
-      watch("grad", S::begin_backward(pass.drop(std::move(dy), kKey)));
+      show("grad", S::begin_backward(pass.drop(std::move(dy), kKey)));
   embedding_backward(tokens.ids, leave_backward(dx), wte_.value, wte_.grad, first_row_);
   embedding_backward(positions_of(tokens, 0), dx, wpe_.value, wpe_.grad);
 }

@@ -27,12 +27,12 @@ template <class Residual>
 Tensor<Residual> Join<Residual>::forward(Rank& rank, Tensor<Residual> x, const Pass& pass,
                                          Saved* saved) const {
   if (saved) saved->x = x;
-  Tensor<Residual> y = branches(rank, watch(norm_name_, before_.forward(x)), pass, saved);
+  Tensor<Residual> y = branches(rank, show(norm_name_, before_.forward(x)), pass, saved);
   if (after_) {
     if (saved) saved->sum = y;
-    y = watch(norm_name_ + "_after", after_->forward(y));
+    y = show(norm_name_ + "_after", after_->forward(y));
   }
-  return watch(result_name_, add(std::move(y), std::move(x)));
+  return show(result_name_, add(std::move(y), std::move(x)));
 }
 
 template <class Residual>
@@ -51,7 +51,7 @@ Tensor<Residual> Join<Residual>::branches(Rank& rank, const Tensor<Residual>& x,
   }
   Tensor<Residual> y = S::write(std::move(sum));  // [B, T, C]
   for (const SmallParameter<Residual>& bias : biases_) y = add(std::move(y), S::param(bias.value));
-  return watch("proj", pass.drop(std::move(y), key_));
+  return show("proj", pass.drop(std::move(y), key_));
 }
 
 template <class Residual>

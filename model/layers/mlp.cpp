@@ -20,9 +20,9 @@ Mlp::Mlp(Loader& loader, const MlpSpec& spec, Place at)
       gelu_(gelu_of(spec)) {}
 
 Tensor<Partial> Mlp::forward(const Tensor<Replicated>& x, const Pass&, Saved* saved) const {
-  Tensor<Varying> h = watch("fc", linear(x, up_.value, up_bias_.value));  // [B, T, F/tp]
+  Tensor<Varying> h = show("fc", linear(x, up_.value, up_bias_.value));  // [B, T, F/tp]
   if (saved) saved->h = h;
-  Tensor<Varying> a = watch("gelu", gelu(gelu_, std::move(h)));  // [B, T, F/tp]
+  Tensor<Varying> a = show("gelu", gelu(gelu_, std::move(h)));  // [B, T, F/tp]
   if (saved) saved->a = a;
   return matmul(a, down_.value);  // [B, T, C]
 }

@@ -17,13 +17,11 @@ Optimizer::Optimizer(Rank& rank, const FlatParameters& parameters, const Optimiz
       options_(options),
       zero_(zero),
       part_(zero == Zero::none ? Range{0, parameters.layout.count()}
-                               : parameters.layout.part(rank.dp_index())) {}
-
-Array& Optimizer::made(Array& moment) {
-  if (moment.present()) return moment;
-  moment = rank_.device().allocate(parameters_.values.dtype(), Shape{part_.size()});
-  rank_.device().zero(moment);
-  return moment;
+                               : parameters.layout.part(rank.dp_index())) {
+  for (Array* moment : {&m_, &v_}) {
+    *moment = rank.device().allocate(parameters.values.dtype(), Shape{part_.size()});
+    rank.device().zero(*moment);
+  }
 }
 
 double Optimizer::norm(const MeshGradients& gradients) const {
@@ -61,11 +59,10 @@ void Optimizer::step(const MeshGradients& gradients, double norm, double learnin
                       .weight_decay = decays(region) ? options_.weight_decay : 0,
                       .grad_scale = scale,
                       .step = step};
-    const int64_t first = r.begin - part_.begin;
-    Array m1 = m().part(first, shape), m2 = v().part(first, shape);
+    Array m = m_.part(r.begin - part_.begin, shape), v = v_.part(r.begin - part_.begin, shape);
     Array p = parameters_.values.part(r.begin, shape);
     rank_.device().run(
-        op::AdamW{adamw, gradients.numbers.part(r.begin - gradients.part.begin, shape), m1, m2, p});
+        op::AdamW{adamw, gradients.numbers.part(r.begin - gradients.part.begin, shape), m, v, p});
   }
   if (zero_ != Zero::none) gather_parts(rank_, parameters_);
 }

@@ -11,9 +11,7 @@ struct OptimizerOptions {
   double grad_clip = 1.0;     // largest global norm of the gradients; 0 never clips
 };
 
-// Adam's moments of the parameters this rank updates: all of them, or under ZeRO its part. They are
-// made when they are first asked for, by a step or a checkpoint: who takes gradients alone has
-// none.
+// Adam's moments of the parameters this rank updates: all of them, or under ZeRO its part.
 class Optimizer {
  public:
   Optimizer(Rank& rank, const FlatParameters& parameters, const OptimizerOptions& options,
@@ -31,8 +29,8 @@ class Optimizer {
 
   // The moments, [part().size()], of part() of the flat list: read and written by checkpoints.
   Range part() const { return part_; }
-  Array& m() { return made(m_); }
-  Array& v() { return made(v_); }
+  Array& m() { return m_; }
+  Array& v() { return v_; }
 
  private:
   Rank& rank_;
@@ -41,8 +39,6 @@ class Optimizer {
   Zero zero_;
   Range part_;
   Array m_, v_;
-
-  Array& made(Array& moment);
 };
 
 }  // namespace tplab

@@ -28,6 +28,22 @@ MicroBatch sequences(const Tokens& tokens, const std::vector<int32_t>& targets, 
   return part;
 }
 
+// The sites that a rank shows, up to the first with a number that is not finite.
+class FirstNotFinite final : public Recorder {
+ public:
+  void shown(const Shown& tensor, Device& device) override {
+    if (std::isfinite(bad)) return;
+    sites.push_back(tensor.site);
+    std::vector<double> values(static_cast<size_t>(tensor.array.count()));
+    to_host(device, tensor.array, values);
+    if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
+      bad = static_cast<double>(sites.size() - 1);
+  }
+
+  std::vector<std::string> sites;
+  double bad = std::numeric_limits<double>::infinity();  // the last of them, if it is such a one
+};
+
 template <class Residual>
 class TrainerOf final : public Trainer {
  public:
@@ -81,24 +97,15 @@ class TrainerOf final : public Trainer {
   // Runs the forward pass once more, looking at every site. Ranks see the same sites in the same
   // order, each its own part of them: the first of all ranks is what they agree on.
   std::string first_not_finite(const Tokens& tokens, const std::vector<int32_t>& targets) override {
-    std::vector<std::string> sites;  // up to this rank's first
-    double bad = std::numeric_limits<double>::infinity();
-    const Observer look = [&](const Sighting& s, Device& device) {
-      if (std::isfinite(bad)) return;
-      sites.push_back(s.site);
-      std::vector<double> values(static_cast<size_t>(s.array.count()));
-      to_host(device, s.array, values);
-      if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }))
-        bad = static_cast<double>(sites.size() - 1);
-    };
+    FirstNotFinite look;
     {
-      auto watching = rank_.watched_by(&look);
+      auto recording = rank_.recorded_by(&look);
       (void)evaluate(tokens, targets);
     }
-    const double first = least_of_all_ranks(bad);
+    const double first = least_of_all_ranks(look.bad);
     if (std::isinf(first)) return "no site of the forward pass: the loss or the backward pass";
-    if (first >= static_cast<double>(sites.size())) return "a site of another replica";
-    return sites[static_cast<size_t>(first)];
+    if (first >= static_cast<double>(look.sites.size())) return "a site of another replica";
+    return look.sites[static_cast<size_t>(first)];
   }
 
   const ShardPlan& plan() const override { return network_.plan(); }

@@ -1,4 +1,4 @@
-// The CPU device's arithmetic, on plain pointers: formulas and shapes are those of device.h.
+// The CPU device's arithmetic, on plain pointers: formulas and shapes are those of ops/.
 //
 // Every result has the same bits whatever the number of lanes: work is cut into tasks by the
 // operation's sizes alone, and a task is done by one lane in a fixed order.

@@ -1,5 +1,5 @@
 // The CPU's arithmetic of a training step, on plain pointers: formulas and shapes are those of
-// device.h. Like kernels.h: the same bits whatever the number of lanes.
+// ops/. Like kernels.h: the same bits whatever the number of lanes.
 //
 // Where a kernel needs scratch memory, a function says how many numbers (count them before the
 // device allocates them; contents need not be set).

@@ -52,8 +52,7 @@ TEST_CASE("meta device: its memory is what the sizes predict, of a model that fi
   const Tokens tokens{1, 2048, std::vector<int32_t>(2048)};
   const auto ranks = World({.tp = 8, .device = "meta"}).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, *source, options);
-    for (int64_t i : {0, 1})  // the first makes the moments
-      (void)trainer->step(tokens, tokens.ids, i, 1e-3);
+    (void)trainer->step(tokens, tokens.ids, 0, 1e-3);
   });
   const auto predicted = static_cast<double>(training_memory(config, options, 1, 2048).total());
   CHECK(predicted > 300e9);

@@ -185,6 +185,24 @@ TEST_CASE("trainer: an evaluation is the loss without dropout, shared out over r
   }
 }
 
+TEST_CASE("trainer: gradients that were taken before a step leave no trace in it") {
+  const auto losses = [](bool gradients_before) {
+    std::vector<double> all;
+    on_mesh(*small_weights(), {"", {.dtype = DType::f64}}, [&](Rank&, Trainer& trainer) {
+      const StepBatch other = batch_of_step(7);
+      if (gradients_before) (void)trainer.gradients(other.tokens, other.targets);
+      for (int64_t i : {0, 1}) {
+        const StepBatch batch = batch_of_step(i);
+        const StepResult step = trainer.step(batch.tokens, batch.targets, i, 1e-3);
+        all.push_back(step.loss);
+        all.push_back(step.grad_norm);
+      }
+    });
+    return all;
+  };
+  CHECK(losses(true) == losses(false));
+}
+
 TEST_CASE("trainer: a step checks its batch") {
   const auto source = small_weights();
   const StepBatch batch = batch_of_step(0);

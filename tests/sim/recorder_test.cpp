@@ -25,7 +25,7 @@ class Lines final : public Recorder {
   void entered() override { note("enter " + rank_->site()->path()); }
   void left() override { note("leave " + rank_->site()->path()); }
   void placed(const Array&, std::string_view placement) override { note(std::string(placement)); }
-  void shown(const Sighting& s, Device&) override { note("show " + s.site); }
+  void shown(const Shown& s, Device&) override { note("show " + s.site); }
   void computed(const Computation& c) override {
     note(std::string(c.operation) + " " + std::to_string(c.reads.size()) + " -> " +
          std::to_string(c.writes.size()));
@@ -51,7 +51,7 @@ TEST_CASE("recorder: told of scopes, placements, tensors, and a collective's bef
     Array x = rank.device().allocate(DType::f64, Shape{2});
     x.as<double>()[0] = 3 + rank.index();
     x.as<double>()[1] = 5 * rank.index();
-    (void)watch("sum", leave(assume_placement<Partial>(rank, x)));
+    (void)show("sum", leave(assume_placement<Partial>(rank, x)));
   });
   CHECK(ranks[1].lines() == std::vector<std::string>{"enter mlp", "partial", "all_reduce of 4 5",
                                                      "all_reduce gave 7 5", "invariant",

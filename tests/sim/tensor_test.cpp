@@ -192,15 +192,17 @@ TEST_CASE("operations: a result takes over memory that nobody else reads, and on
   });
 }
 
-TEST_CASE("watch: shows the tensor and its site to the observer, and returns it") {
-  std::vector<std::string> seen;
-  Observer observer = [&](const Sighting& s, Device&) {
-    seen.push_back(s.site + " " + std::string(s.placement) + " " + s.array.shape().text());
-  };
-  World({.tp = 1, .observer = observer}).run([](Rank& rank) {
+TEST_CASE("show: tells the recorder of the tensor and its site, and returns it") {
+  struct Seen : Recorder {
+    void shown(const Shown& s, Device&) override {
+      all.push_back(s.site + " " + std::string(s.placement) + " " + s.array.shape().text());
+    }
+    std::vector<std::string> all;
+  } seen;
+  World({.tp = 1, .recorders = {&seen}}).run([](Rank& rank) {
     auto scope = rank.at("block 0");
-    const Tensor<Varying> x = watch("fc", matrix<Varying>(rank, 2, 0, 3));
+    const Tensor<Varying> x = show("fc", matrix<Varying>(rank, 2, 0, 3));
     if (x.shape() != Shape{2, 3}) throw std::logic_error("changed");
   });
-  CHECK(seen == std::vector<std::string>{"block 0/fc varying [2, 3]"});
+  CHECK(seen.all == std::vector<std::string>{"block 0/fc varying [2, 3]"});
 }

@@ -22,11 +22,12 @@ Array named(Rank& rank, int64_t count) {
 TEST_CASE(
     "a capture shows the first replica, whatever the others hold, and its tp ranks in order") {
   for (const int dp : {1, 2, 3}) {
-    Capture capture(2);
-    World({.tp = 2, .dp = dp, .observer = capture.observer()}).run([](Rank& rank) {
+    Capture capture({.tp = 2, .dp = dp});
+    World({.tp = 2, .dp = dp, .recorders = capture.recorders()}).run([](Rank& rank) {
       const auto site = rank.at("mlp");
       rank.show("out", "varying", named(rank, 3), 1);
       rank.show("bias", "invariant", named(rank, 1), 1);
+      rank.show("out", "varying", named(rank, 2), 1);  // again: not new
     });
     const std::vector<CapturedSite> sites = capture.sites();
     INFO("dp " << dp);
@@ -39,8 +40,8 @@ TEST_CASE(
 }
 
 TEST_CASE("a capture joins the ranks' parts block by block, however wide each is") {
-  Capture capture(2);
-  World({.tp = 2, .observer = capture.observer()}).run([](Rank& rank) {
+  Capture capture({.tp = 2});
+  World({.tp = 2, .recorders = capture.recorders()}).run([](Rank& rank) {
     const auto site = rank.at("attn");
     rank.show("qkv", "varying", named(rank, rank.index() == 0 ? 6 : 3), 3);
   });

@@ -28,7 +28,7 @@ TEST_CASE("verify: random right models are far within their bounds, NaN nowhere"
   }
 }
 
-TEST_CASE("verify_training: a norm that rounding may double has no bound, and must be a number") {
+TEST_CASE("verify --backward: a norm that rounding may double has no bound, and must be a number") {
   const Report report = RandomModel(283).verify_training();
   CHECK(report.good());
   int not_judged = 0;
@@ -55,7 +55,7 @@ TEST_CASE("verify: a narrow model whose sums are nearly their biases is far with
   CHECK(closest_forward(report, DType::f64).ratio < 0.6);
 }
 
-TEST_CASE("verify_training: one token, whose gradients of q and k are exactly 0, is right") {
+TEST_CASE("verify --backward: one token, whose gradients of q and k are exactly 0, is right") {
   for (const double learning_rate : {1e-3, 1e-1}) {
     VerifyOptions options;
     options.backward = true;
@@ -66,7 +66,7 @@ TEST_CASE("verify_training: one token, whose gradients of q and k are exactly 0,
   }
 }
 
-TEST_CASE("verify_training: a model of zeros, and a vocabulary of one, are right") {
+TEST_CASE("verify --backward: a model of zeros, and a vocabulary of one, are right") {
   class Zeros : public WeightSource {
    public:
     const Architecture& architecture() const override { return architecture_; }

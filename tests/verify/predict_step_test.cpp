@@ -181,7 +181,7 @@ TEST_CASE("first_disagreement: a prediction that is off by one in anything is re
 }
 
 TEST_CASE(
-    "verify_training: a step that gathers again where it was to keep is caught by the ledger") {
+    "verify --backward: a step that gathers again where it was to keep is caught by the ledger") {
   VerifyOptions options = small_options({{.tp = 2, .sp = true}});
   options.breakage.trainer = [](Rank& rank, const WeightSource& source, TrainerOptions how) {
     how.parallelism.regather = true;  // the same numbers, five gathers more

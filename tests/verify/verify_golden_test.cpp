@@ -1,5 +1,5 @@
-// verify and verify_training beside a golden file: what is right passes in every number format, and
-// what is not is laid at the right door.
+// verify, forward and backward, beside a golden file: what is right passes in every number format,
+// and what is not is laid at the right door.
 #include <functional>
 
 #include "model/checkpoints/checkpoint.h"
@@ -286,7 +286,7 @@ TEST_CASE("verify golden: a wrong gradient, loss, norm or parameter is named as 
   }
 }
 
-TEST_CASE("verify_training: a mesh over which the batch does not divide is left out, by name") {
+TEST_CASE("verify --backward: a mesh over which the batch does not divide is left out, by name") {
   VerifyOptions options = small_options(training_meshes({1, 2, 3}, {1, 3}), 1);
   for (Parallelism& mesh : options.meshes) mesh.uneven = true;
   options.dtypes = {DType::f64};

@@ -86,24 +86,24 @@ double squares_of_replicated(const WeightSource& source) {
 
 }  // namespace
 
-TEST_CASE("verify_training: small gradients that are not summed under SP are caught") {
+TEST_CASE("verify --backward: small gradients that are not summed under SP are caught") {
   check_caught(verify_tampered(kSp, {.site = "small gradients", .drop = true}), kFirstSmall,
                "not summed over all ranks");
 }
 
-TEST_CASE("verify_training: small gradients averaged instead of summed are caught") {
+TEST_CASE("verify --backward: small gradients averaged instead of summed are caught") {
   check_caught(verify_tampered(kSp, {.site = "small gradients",
                                      .after = times([](double tp) { return 1 / tp; })}),
                kFirstSmall, "1/tp");
 }
 
-TEST_CASE("verify_training: small gradients summed twice are caught") {
+TEST_CASE("verify --backward: small gradients summed twice are caught") {
   check_caught(verify_tampered(
                    kSp, {.site = "small gradients", .after = times([](double tp) { return tp; })}),
                kFirstSmall, "tp");
 }
 
-TEST_CASE("verify_training: a block's input gradient summed twice is caught at that block") {
+TEST_CASE("verify --backward: a block's input gradient summed twice is caught at that block") {
   check_caught(verify_tampered(kTp, {.site = "block 1/mlp",
                                      .phase = Phase::backward,
                                      .after = times([](double tp) { return tp; })}),
@@ -114,13 +114,14 @@ TEST_CASE("verify_training: a block's input gradient summed twice is caught at t
                "block 0/grad");
 }
 
-TEST_CASE("verify_training: a block's input gradient that is not summed is caught at that block") {
+TEST_CASE(
+    "verify --backward: a block's input gradient that is not summed is caught at that block") {
   check_caught(
       verify_tampered(kTp, {.site = "block 1/attn", .phase = Phase::backward, .drop = true}),
       "block 1/grad", "not summed over all ranks");
 }
 
-TEST_CASE("verify_training: the same cotangent on every rank, 1/tp of a gradient, is caught") {
+TEST_CASE("verify --backward: the same cotangent on every rank, 1/tp of a gradient, is caught") {
   // nanotron#46: the forward pass is right, and so is the loss.
   for (const auto& meshes : {kTp, std::vector<Parallelism>{kSp[0], kSp[1]}})
     check_caught(verify_tampered(meshes, {.site = "head",
@@ -129,7 +130,7 @@ TEST_CASE("verify_training: the same cotangent on every rank, 1/tp of a gradient
                  "head/grad", "1/tp");
 }
 
-TEST_CASE("verify_training: a norm that counts what all ranks hold once a rank is caught") {
+TEST_CASE("verify --backward: a norm that counts what all ranks hold once a rank is caught") {
   const auto source = small_weights();
   const double extra = squares_of_replicated(*source);
   REQUIRE(extra > 0);
@@ -143,14 +144,15 @@ TEST_CASE("verify_training: a norm that counts what all ranks hold once a rank i
   check_caught(verify(*source, options), "step 1/norm");
 }
 
-TEST_CASE("verify_training: replicas whose gradients are not summed are caught") {
+TEST_CASE("verify --backward: replicas whose gradients are not summed are caught") {
   const std::vector<Parallelism> meshes = {
       {.tp = 1, .dp = 2}, {.tp = 2, .dp = 2, .zero = Zero::states}, {.tp = 2, .dp = 2, .sp = true}};
   check_caught(verify_tampered(meshes, {.site = "replicas", .axis = Axis::dp, .drop = true}),
                "grad.transformer.wte.weight", "not summed over all ranks");
 }
 
-TEST_CASE("verify_training: a ZeRO 2 step that does not sum its part of the gradients is caught") {
+TEST_CASE(
+    "verify --backward: a ZeRO 2 step that does not sum its part of the gradients is caught") {
   // Optimizer steps alone: without a gradient held against the reference before.
   VerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::gradients}});
   options.breakage.comm =
@@ -158,7 +160,7 @@ TEST_CASE("verify_training: a ZeRO 2 step that does not sum its part of the grad
   check_caught(verify(*small_weights(), options), "step 1/norm");
 }
 
-TEST_CASE("verify_training: shards that all ranks drew from one seed are caught") {
+TEST_CASE("verify --backward: shards that all ranks drew from one seed are caught") {
   const auto source = small_weights();
   const IdenticalShards mutant(*source);
   VerifyOptions options = small_options({kTp[0], kTp[1], kSp[0]});
@@ -166,7 +168,7 @@ TEST_CASE("verify_training: shards that all ranks drew from one seed are caught"
   check_caught(verify(*source, options), "loss");
 }
 
-TEST_CASE("verify_training: a tied head that is stepped a second time is caught") {
+TEST_CASE("verify --backward: a tied head that is stepped a second time is caught") {
   class StepsTwice : public WrappedTrainer {
    public:
     StepsTwice(std::unique_ptr<Trainer> inner, Rank& rank, const OptimizerOptions& options)
@@ -203,7 +205,7 @@ TEST_CASE("verify_training: a tied head that is stepped a second time is caught"
   check_caught(verify(*small_weights(), options), "after.transformer.wte.weight");
 }
 
-TEST_CASE("verify_training: dropout that drifts between ranks shows as replicas that differ") {
+TEST_CASE("verify --backward: dropout that drifts between ranks shows as replicas that differ") {
   const auto replicas_of = [](const std::vector<Parallelism>& meshes, bool drifting) {
     VerifyOptions options = small_options(meshes);
     options.breakage.trainer = [=](Rank& rank, const WeightSource& source, TrainerOptions how) {
@@ -225,7 +227,7 @@ TEST_CASE("verify_training: dropout that drifts between ranks shows as replicas 
   for (int differing : replicas_of(kSp, false)) CHECK(differing == 0);
 }
 
-TEST_CASE("verify_training: one NaN in one gradient is caught, and the step that it stops") {
+TEST_CASE("verify --backward: one NaN in one gradient is caught, and the step that it stops") {
   check_caught(verify_tampered(kTp, {.site = "block 1/mlp",
                                      .phase = Phase::backward,
                                      .after =
@@ -239,7 +241,7 @@ TEST_CASE("verify_training: one NaN in one gradient is caught, and the step that
                "block 1/grad", "NaN");
 }
 
-TEST_CASE("verify_training: a step that fails where its gradients were right is a finding") {
+TEST_CASE("verify --backward: a step that fails where its gradients were right is a finding") {
   const Report report = verify_tampered({{.tp = 2}, {.tp = 2, .dp = 2}},
                                         {.site = "norm", .after = [](Rank&, Array& squares) {
                                            *squares.as<double>() =
@@ -250,7 +252,7 @@ TEST_CASE("verify_training: a step that fails where its gradients were right is 
     CHECK_THAT(run.finding->where, Catch::Contains("not a finite number"));
 }
 
-TEST_CASE("verify_training: a rank whose copy of a gradient differs by one bit is caught") {
+TEST_CASE("verify --backward: a rank whose copy of a gradient differs by one bit is caught") {
   check_caught(verify_tampered({{.tp = 2}}, {.site = "head",
                                              .phase = Phase::backward,
                                              .after =
@@ -263,7 +265,7 @@ TEST_CASE("verify_training: a rank whose copy of a gradient differs by one bit i
                "head/grad", "not summed over all ranks");
 }
 
-TEST_CASE("verify_training: an error before the gradients is an error, not a finding") {
+TEST_CASE("verify --backward: an error before the gradients is an error, not a finding") {
   VerifyOptions options = small_options({{.tp = 2}});
   options.breakage.trainer = [](auto&&...) -> std::unique_ptr<Trainer> {
     fail("there is no trainer", "come back later");
@@ -271,7 +273,21 @@ TEST_CASE("verify_training: an error before the gradients is an error, not a fin
   CHECK_THROWS_WITH(verify(*small_weights(), options), Catch::Contains("there is no trainer"));
 }
 
-TEST_CASE("verify_training: one byte more than predicted is caught by the ledger") {
+TEST_CASE(
+    "verify --backward: an error before the steps is an error, though the gradients were right") {
+  VerifyOptions options = small_options({{.tp = 1}});
+  options.dtypes = {DType::f64};
+  const auto made = std::make_shared<int>(0);
+  options.breakage.trainer = [=](Rank& rank, const WeightSource& source,
+                                 const TrainerOptions& how) {
+    if (++*made == 2) fail("there is no second trainer", "come back later");
+    return make_trainer(rank, source, how);
+  };
+  CHECK_THROWS_WITH(verify(*small_weights(), options),
+                    Catch::Contains("there is no second trainer"));
+}
+
+TEST_CASE("verify --backward: one byte more than predicted is caught by the ledger") {
   VerifyOptions options = small_options({kTp[0], kSp[0], {.tp = 2, .dp = 2}});
   options.breakage.comm.move = [](Transport& honest, Rank&, const Post& call, const Array& in,
                                   Array& out) {
@@ -283,7 +299,7 @@ TEST_CASE("verify_training: one byte more than predicted is caught by the ledger
     CHECK_THAT(run.disagreement, Catch::Contains("norm (optimizer"));
 }
 
-TEST_CASE("verify_training: bounds leave room for rounding and none for bugs") {
+TEST_CASE("verify --backward: bounds leave room for rounding and none for bugs") {
   // The mutants differ by 1e-2 and more, seven orders above nearly all bounds in f64. The gradient
   // of the keys' biases is mathematically 0, as softmax does not see what is added to all scores:
   // AdamW makes steps of its rounding errors, in f32 whole ones. In f64 each of two steps of 2 lr

@@ -9,11 +9,11 @@
 using namespace tplab;
 using namespace tplab::testing;
 
-TEST_CASE("verify_training: the model is right on every mesh, in both dtypes") {
+TEST_CASE("verify --backward: the model is right on every mesh, in both dtypes") {
   check_good(verify(*small_weights(), small_options(training_meshes({1, 2, 4}, {1, 2}), 2)));
 }
 
-TEST_CASE("verify_training: every algorithm gives the right result and sends what it should") {
+TEST_CASE("verify --backward: every algorithm gives the right result and sends what it should") {
   for (Algorithm a : {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather}) {
     VerifyOptions options = small_options({{.tp = 2, .dp = 2, .zero = Zero::gradients},
                                            {.tp = 4, .dp = 2, .sp = true, .zero = Zero::states},
@@ -23,7 +23,7 @@ TEST_CASE("verify_training: every algorithm gives the right result and sends wha
   }
 }
 
-TEST_CASE("verify_training: the model is right for every architecture") {
+TEST_CASE("verify --backward: the model is right for every architecture") {
   for (bool bias : {true, false}) {
     for (bool tied : {true, false}) {
       for (Gelu kind : {Gelu::erf, Gelu::tanh}) {
@@ -41,7 +41,7 @@ TEST_CASE("verify_training: the model is right for every architecture") {
   }
 }
 
-TEST_CASE("verify_training: the reference's dimensions need not be multiples of a cache line") {
+TEST_CASE("verify --backward: the reference's dimensions need not be multiples of a cache line") {
   // 12 numbers a row: the flat list has gaps between its entries, which hold zeros.
   GptConfig config = kSmall;
   config.n_embd = 12;
@@ -51,7 +51,7 @@ TEST_CASE("verify_training: the reference's dimensions need not be multiples of 
                                    {.tp = 4, .dp = 2, .sp = true, .zero = Zero::gradients}})));
 }
 
-TEST_CASE("verify_training: the model is right where ranks hold unequal parts") {
+TEST_CASE("verify --backward: the model is right where ranks hold unequal parts") {
   std::vector<Parallelism> meshes = training_meshes({4}, {1, 2});
   meshes.push_back({.tp = 5, .dp = 2, .zero = Zero::gradients});
   VerifyOptions options = small_options(meshes, 2);
@@ -59,7 +59,7 @@ TEST_CASE("verify_training: the model is right where ranks hold unequal parts") 
   check_good(verify(*small_weights(kUneven), options));
 }
 
-TEST_CASE("verify_training: training_meshes has every sensible combination once") {
+TEST_CASE("verify --backward: training_meshes has every sensible combination once") {
   const std::vector<Parallelism> meshes = training_meshes({1, 2}, {1, 2});
   // tp 1: plain, dp 2 with ZeRO 0 to 2, recompute. tp 2: each of the four with SP in three ways.
   CHECK(meshes.size() == 5 + 13);
@@ -70,7 +70,7 @@ TEST_CASE("verify_training: training_meshes has every sensible combination once"
   CHECK(std::binary_search(texts.begin(), texts.end(), "tp 2, dp 2, SP, gathered again, ZeRO 2"));
 }
 
-TEST_CASE("verify_training: what does not fit is refused before anything runs") {
+TEST_CASE("verify --backward: what does not fit is refused before anything runs") {
   const auto source = small_weights();
   const auto verify = [&](const VerifyOptions& options) { return tplab::verify(*source, options); };
   CHECK_THROWS_WITH(verify(small_options({{.tp = 1}, {.tp = 3}})), Catch::Contains("tp 3"));
@@ -83,7 +83,7 @@ TEST_CASE("verify_training: what does not fit is refused before anything runs") 
   CHECK_THROWS_AS(verify(none), Error);
 }
 
-TEST_CASE("verify_training: nanoGPT's own gradients and five steps, to 1e-9 on every mesh",
+TEST_CASE("verify --backward: nanoGPT's own gradients and five steps, to 1e-9 on every mesh",
           "[slow]") {
   const std::string folder =
       std::string(TPLAB_SOURCE_DIR) + "/../shared/data/nanogpt-shakespeare-char";

@@ -12,7 +12,7 @@
 #include "sim/error.h"
 #include "viz/explore/page.h"
 #include "viz/explore/sources.h"
-#include "viz/explore/watcher.h"
+#include "viz/explore/step_recorder.h"
 
 using namespace tplab;
 using namespace tplab::explore;
@@ -166,10 +166,10 @@ TEST_CASE("explore: a page is refused when a step's line is gone, is there twice
     CHECK_THROWS_WITH(page_data(small(), changed(from, to)), Contains(what));
   };
   CHECK_NOTHROW(page_data(small(), changed("not there", "")));
-  refused("watch(\"qkv\"", "show(\"qkv\"",
-          "'watch(\"qkv\"' is in model/layers/attention.cpp 0 times");
+  refused("show(\"qkv\"", "tell(\"qkv\"",
+          "'show(\"qkv\"' is in model/layers/attention.cpp 0 times");
   refused("S::write(", "leave(", "'S::write(' is in");
-  refused("(void)watch(\"heads\"", "(void)watch(\"heads\", x);\n(void)watch(\"heads\"",
+  refused("(void)show(\"heads\"", "(void)show(\"heads\", x);\n(void)show(\"heads\"",
           "attention.cpp 2 times");
 }
 

@@ -96,6 +96,8 @@ TEST_CASE("a step that is not possible is refused before anything runs") {
   refused({.parallelism = {.dp = 2}, .batch = 3}, "does not divide");
   refused({.seq = 17}, "use a batch of at least 1 and a sequence of 1 to 16");
   refused({.parallelism = {.tp = 2, .sp = true}, .forward_only = true}, "a forward pass alone");
+  refused({.parallelism = {.tp = 2, .regather = true}, .forward_only = true},
+          "a forward pass alone");
 }
 
 }  // namespace

@@ -34,23 +34,23 @@ const std::vector<Anchor>& anchors() {
       {"embed", kForward, "all_reduce", 0, kEmbedding, kEmbed, "leave(std::move(mine))",
        "Each rank has the rows of its part of the vocabulary, and zeros for the tokens that are "
        "not its own. The sum over the ranks is every token's row, and every rank needs it."},
-      {"embed", kForward, "tok", 0, kEmbedding, kEmbed, "watch(\"tok\"",
+      {"embed", kForward, "tok", 0, kEmbedding, kEmbed, "show(\"tok\"",
        "The tokens' rows of the embedding table, whole: the same on every rank."},
-      {"embed", kForward, "out", 0, kEmbedding, kEmbed, "watch(\"out\"",
+      {"embed", kForward, "out", 0, kEmbedding, kEmbed, "show(\"out\"",
        "Plus the positions' rows. That table is small, so every rank has all of it and nothing is "
        "sent. Sequence parallelism then lets each rank keep only its own positions: a local "
        "slice."},
-      {"block", kForward, "ln_1", 0, kJoin, kAdd, "watch(norm_name_, ",
+      {"block", kForward, "ln_1", 0, kJoin, kAdd, "show(norm_name_, ",
        "A layer norm needs all features of a position and nothing of other positions. So it works "
        "on a whole stream and on one split by positions, but not on one split by features."},
       {"attn", kForward, "all_gather", 0, kJoin, kBranches, "S::read(x)",
        "Each rank has its own positions, but its heads attend to all of them: every rank collects "
        "the others' positions. Together with the reduce-scatter below it costs what one "
        "all-reduce does."},
-      {"attn", kForward, "qkv", 0, kAttention, kAttend, "watch(\"qkv\"",
+      {"attn", kForward, "qkv", 0, kAttention, kAttend, "show(\"qkv\"",
        "The weights are split by output features, head by head: each rank computes the queries, "
        "keys and values of its own heads from the whole input. Nothing is sent."},
-      {"attn", kForward, "heads", 0, kAttention, kAttend, "watch(\"heads\"",
+      {"attn", kForward, "heads", 0, kAttention, kAttend, "show(\"heads\"",
        "Heads do not look at one another, so each rank attends with its own heads alone."},
       {"attn", kForward, "all_reduce", 0, kJoin, kBranches, "S::write(",
        "The projection's weights are split by input features: each rank multiplies the features "
@@ -60,20 +60,20 @@ const std::vector<Anchor>& anchors() {
       {"attn", kForward, "reduce_scatter", 0, kJoin, kBranches, "S::write(",
        "The projection gives each rank one term of a sum. The ranks add the terms up, and each "
        "keeps only its own positions of the sum: half of an all-reduce, for half its bytes."},
-      {"attn", kForward, "proj", 0, kJoin, kBranches, "watch(\"proj\"",
+      {"attn", kForward, "proj", 0, kJoin, kBranches, "show(\"proj\"",
        "The sum, plus the bias once."},
-      {"block", kForward, "mid", 0, kJoin, kAdd, "watch(result_name_, ",
+      {"block", kForward, "mid", 0, kJoin, kAdd, "show(result_name_, ",
        "Attention's result is added to the residual stream. Both are placed alike, so each rank "
        "adds what it has."},
-      {"block", kForward, "ln_2", 0, kJoin, kAdd, "watch(norm_name_, ",
+      {"block", kForward, "ln_2", 0, kJoin, kAdd, "show(norm_name_, ",
        "The second norm, as the first: position by position."},
       {"mlp", kForward, "all_gather", 0, kJoin, kBranches, "S::read(x)",
        "The perceptron's weights are split by features, so each rank needs every position of its "
        "input: the ranks collect one another's positions."},
-      {"mlp", kForward, "fc", 0, kMlp, kMlpForward, "watch(\"fc\"",
+      {"mlp", kForward, "fc", 0, kMlp, kMlpForward, "show(\"fc\"",
        "The first matrix is split by output features: each rank computes its own part of the wide "
        "hidden layer, from the whole input."},
-      {"mlp", kForward, "gelu", 0, kMlp, kMlpForward, "watch(\"gelu\"",
+      {"mlp", kForward, "gelu", 0, kMlp, kMlpForward, "show(\"gelu\"",
        "gelu acts on one number at a time, so each rank does its own features. This is why the "
        "first matrix is split by outputs: the sum comes after what is not linear."},
       {"mlp", kForward, "all_reduce", 0, kJoin, kBranches, "S::write(",
@@ -81,11 +81,11 @@ const std::vector<Anchor>& anchors() {
        "the sum a rank, added up over the ranks."},
       {"mlp", kForward, "reduce_scatter", 0, kJoin, kBranches, "S::write(",
        "One term of the sum a rank. The ranks add them up, and each keeps its own positions."},
-      {"mlp", kForward, "proj", 0, kJoin, kBranches, "watch(\"proj\"",
+      {"mlp", kForward, "proj", 0, kJoin, kBranches, "show(\"proj\"",
        "The sum, plus the bias once."},
-      {"block", kForward, "out", 0, kJoin, kAdd, "watch(result_name_, ",
+      {"block", kForward, "out", 0, kJoin, kAdd, "show(result_name_, ",
        "The perceptron's result is added to the residual stream: the block is done."},
-      {"", kForward, "ln_f", 0, kNetwork, kStream, "watch(\"ln_f\"",
+      {"", kForward, "ln_f", 0, kNetwork, kStream, "show(\"ln_f\"",
        "The last norm, before the stream meets the vocabulary."},
       {"head", kForward, "all_gather", 0, kHead, kHeadLoss, "S::read(x)",
        "Each rank has its part of the vocabulary and computes the logits of every position for it: "
@@ -106,7 +106,7 @@ const std::vector<Anchor>& anchors() {
       {"head", kBackward, "reduce_scatter", 0, kHead, kHeadBack, "S::read_backward(",
        "Forward an all-gather, backward a reduce-scatter: the terms are added up, and each rank "
        "keeps the gradient of its own positions."},
-      {"head", kBackward, "grad", 0, kHead, kHeadBack, "watch(\"grad\"",
+      {"head", kBackward, "grad", 0, kHead, kHeadBack, "show(\"grad\"",
        "The gradient of the loss by what the head read."},
       {"mlp", kBackward, "all_gather", 0, kJoin, kBranchesBack, "S::write_backward(dout)",
        "Forward a reduce-scatter, backward an all-gather: the weights' gradients need every "
@@ -124,13 +124,13 @@ const std::vector<Anchor>& anchors() {
       {"attn", kBackward, "reduce_scatter", 0, kJoin, kBranchesBack, "S::read_backward(",
        "Each rank's heads give one term of the input's gradient; added up, and each rank keeps its "
        "own positions."},
-      {"block", kBackward, "grad", 0, kBlock, kBlockBack, "watch(\"grad\"",
+      {"block", kBackward, "grad", 0, kBlock, kBlockBack, "show(\"grad\"",
        "The gradient of what the block was given: through attention, and past it on the residual "
        "stream."},
       {"embed", kBackward, "all_gather", 0, kEmbedding, kEmbedBack, "S::begin_backward(",
        "Each rank holds other rows of the embedding table, and any position may have used them: "
        "the ranks collect the gradient of all positions."},
-      {"embed", kBackward, "grad", 0, kEmbedding, kEmbedBack, "watch(\"grad\"",
+      {"embed", kBackward, "grad", 0, kEmbedding, kEmbedBack, "show(\"grad\"",
        "The gradient at the embedding. Each rank adds it to the rows of the tokens that are its "
        "own; nothing is sent."},
       {"small gradients", kBackward, "all_reduce", 0, kNetwork, kFinish, "S::param_backward(terms)",

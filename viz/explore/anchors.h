@@ -1,6 +1,6 @@
 // Which line of the model each step of a recording comes from, and why it is there.
 //
-// A line is found by the call that makes the step (watch("qkv", ..), S::read(x)) in the function
+// A line is found by the call that makes the step (show("qkv", ..), S::read(x)) in the function
 // that makes it, in the source as it was compiled. A call that is gone, or there twice, is an
 // error: the page never shows a line that does something else.
 #pragma once

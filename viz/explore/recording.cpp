@@ -10,7 +10,7 @@
 #include "sim/error.h"
 #include "sim/random.h"
 #include "sim/world.h"
-#include "viz/explore/watcher.h"
+#include "viz/explore/step_recorder.h"
 
 namespace tplab::explore {
 
@@ -58,18 +58,18 @@ std::vector<NamedRange> small_gradients(const Architecture& architecture) {
 
 Run run_of(const Recording& recording, const WeightSource& source, int tp, bool sp) {
   Run run{.tp = tp, .sp = sp};
-  std::vector<std::unique_ptr<Watcher>> watchers;
+  std::vector<std::unique_ptr<StepRecorder>> recorders;
   WorldOptions world{.tp = tp, .threads_per_rank = 1};
   for (int r = 0; r < tp; ++r)
-    world.recorders.push_back(watchers.emplace_back(std::make_unique<Watcher>()).get());
+    world.recorders.push_back(recorders.emplace_back(std::make_unique<StepRecorder>()).get());
   const auto [losses, records] = World(world).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, source, {.parallelism = {.tp = tp, .sp = sp}});
     return trainer->gradients(recording.tokens, recording.targets);
   });
   run.loss = losses[0];
   std::vector<std::vector<RankStep>> steps;
-  steps.reserve(watchers.size());
-  for (const auto& watcher : watchers) steps.push_back(watcher->steps());
+  steps.reserve(recorders.size());
+  for (const auto& recorder : recorders) steps.push_back(recorder->steps());
   run.steps = put_together(steps);
   for (const RankRecord& record : records) {
     Total& total = run.totals.emplace_back();

@@ -30,11 +30,11 @@ struct RankStep {
 };
 
 // Keeps every shown tensor and every collective's numbers before and after it.
-class Watcher final : public Recorder {
+class StepRecorder final : public Recorder {
  public:
   void begin(const Rank& rank) override { rank_ = &rank; }
   void placed(const Array& array, std::string_view placement) override;
-  void shown(const Sighting& tensor, Device& device) override;
+  void shown(const Shown& tensor, Device& device) override;
   void before(const Post& call, const Array& in) override;
   void after(const Event& event, const Array& out) override;
 

@@ -1,4 +1,4 @@
-#include "viz/explore/watcher.h"
+#include "viz/explore/step_recorder.h"
 
 #include <fmt/format.h>
 
@@ -41,7 +41,7 @@ std::string text(const RankStep& step) {
 
 }  // namespace
 
-void Watcher::placed(const Array& array, std::string_view placement) {
+void StepRecorder::placed(const Array& array, std::string_view placement) {
   if (!array.present()) return;
   last_ = {std::string(placement), array.shape()};
   placed_[array.data()] = last_;
@@ -54,14 +54,14 @@ void Watcher::placed(const Array& array, std::string_view placement) {
   result.shape = array.shape();
 }
 
-void Watcher::shown(const Sighting& tensor, Device&) {
+void StepRecorder::shown(const Shown& tensor, Device&) {
   steps_.push_back({.site = tensor.site,
                     .phase = rank_->phase(),
                     .after = {std::string(tensor.placement), tensor.array.shape(), tensor.fused,
                               numbers(tensor.array)}});
 }
 
-void Watcher::before(const Post& call, const Array& in) {
+void StepRecorder::before(const Post& call, const Array& in) {
   // An all-reduce may be of a copy, made just after the statement about the original.
   const auto found = placed_.find(in.data());
   const bool is_reduced = call.op == Op::all_reduce;
@@ -75,7 +75,7 @@ void Watcher::before(const Post& call, const Array& in) {
     broken("nothing was said of where the input of " + text(steps_.back()) + " lives");
 }
 
-void Watcher::after(const Event& event, const Array& out) {
+void StepRecorder::after(const Event& event, const Array& out) {
   steps_.back().wire_bytes = event.wire_bytes;
   steps_.back().after.values = numbers(out);
   awaits_placement_ = true;

@@ -12,9 +12,9 @@
 namespace tplab::cli {
 
 // Passes reads on to another source and draws how much of `expected` numbers they have asked for.
-class WatchedSource final : public WeightSource {
+class CountedSource final : public WeightSource {
  public:
-  WatchedSource(const WeightSource& source, int64_t expected, Progress& progress)
+  CountedSource(const WeightSource& source, int64_t expected, Progress& progress)
       : source_(source), expected_(expected), progress_(progress) {}
 
   const Architecture& architecture() const override { return source_.architecture(); }
