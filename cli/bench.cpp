@@ -8,10 +8,10 @@
 
 #include "cli/counted_source.h"
 #include "sim/error.h"
-#include "sim/measure.h"
+#include "sim/machine/measure.h"
 #include "sim/random.h"
 #include "verify/report_json.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -11,8 +11,8 @@
 #include "cli/worlds_in_turn.h"
 #include "model/network.h"
 #include "model/tokens.h"
-#include "sim/measure.h"
-#include "sim/world.h"
+#include "sim/machine/measure.h"
+#include "sim/machine/world.h"
 
 namespace tplab::cli {
 
@@ -40,8 +40,8 @@ struct Paired {
   void clear() { *this = {}; }
 };
 
-// Times a product of all ranks (sim/measure.h) beside the work of a rank, every fiftieth of a
-// second or so.
+// Times a product of all ranks (sim/machine/measure.h) beside the work of a rank, every fiftieth of
+// a second or so.
 class ProductBeside {
  public:
   ProductBeside(Rank& rank, DType dtype, double work_flops)

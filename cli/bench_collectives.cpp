@@ -8,7 +8,7 @@
 #include "sim/algorithms.h"
 #include "sim/bytes_text.h"
 #include "sim/error.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -5,7 +5,7 @@
 #include "model/costs.h"
 #include "sim/bytes_text.h"
 #include "sim/error.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -8,12 +8,12 @@
 #include "cli/bench.h"
 #include "cli/parallelism_options.h"
 #include "model/costs.h"
-#include "model/training/memory.h"
+#include "model/plan/training_memory.h"
 #include "model/training/results.h"
 #include "model/training/trainer.h"
 #include "sim/bytes_text.h"
 #include "sim/error.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -25,7 +25,7 @@
 #include "model/training/results.h"
 #include "sim/bytes_text.h"
 #include "sim/error.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab::cli {
 

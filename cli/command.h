@@ -15,9 +15,9 @@
 #include "cli/terminal.h"
 #include "model/weights.h"
 #include "sim/dtype.h"
-#include "sim/ledger.h"
+#include "sim/machine/ledger.h"
 #include "sim/utf8.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab {
 class Tokenizer;

@@ -4,9 +4,9 @@
 #include <exception>
 #include <optional>
 
+#include "sim/machine/world.h"
 #include "sim/threads/crew.h"
 #include "sim/threads/run_on_threads.h"
-#include "sim/world.h"
 
 namespace tplab::cli {
 

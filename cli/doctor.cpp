@@ -8,8 +8,8 @@
 #include "cli/crew_of.h"
 #include "cli/machine_facts.h"
 #include "sim/bytes_text.h"
-#include "sim/measure.h"
-#include "viz/table.h"
+#include "sim/machine/measure.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -15,7 +15,7 @@
 #include "cli/parallelism_options.h"
 #include "model/files/bytes.h"
 #include "sim/error.h"
-#include "viz/graphviz.h"
+#include "viz/drawing/graphviz.h"
 
 namespace tplab::cli {
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "cli/command.h"
-#include "viz/picture.h"
-#include "viz/recorded_step.h"
+#include "viz/drawing/picture.h"
+#include "viz/recording/recorded_step.h"
 
 namespace tplab::cli {
 

@@ -3,7 +3,7 @@
 
 #include "cli/draw.h"
 #include "sim/error.h"
-#include "viz/collective_picture.h"
+#include "viz/pictures/collective_picture.h"
 
 namespace tplab::cli {
 

@@ -1,6 +1,6 @@
 // tplab draw compare.
 #include "cli/draw.h"
-#include "viz/compare_picture.h"
+#include "viz/pictures/compare_picture.h"
 
 namespace tplab::cli {
 

@@ -1,6 +1,6 @@
 // tplab draw mesh.
 #include "cli/draw.h"
-#include "viz/mesh_picture.h"
+#include "viz/pictures/mesh_picture.h"
 
 namespace tplab::cli {
 

@@ -1,7 +1,7 @@
 // tplab draw shards.
 #include "cli/draw.h"
-#include "viz/shards_picture.h"
-#include "viz/step_on_meta.h"
+#include "viz/pictures/shards_picture.h"
+#include "viz/recording/step_on_meta.h"
 
 namespace tplab::cli {
 

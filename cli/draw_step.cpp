@@ -4,9 +4,9 @@
 #include "cli/draw.h"
 #include "cli/step_settings.h"
 #include "sim/error.h"
-#include "viz/block_picture.h"
-#include "viz/model_picture.h"
-#include "viz/timeline.h"
+#include "viz/pictures/block_picture.h"
+#include "viz/pictures/model_picture.h"
+#include "viz/pictures/timeline.h"
 
 namespace tplab::cli {
 
@@ -131,7 +131,7 @@ Drawing draw_timeline(const DrawSettings& settings) {
   const std::unique_ptr<WeightSource> source = settings.open();
   StepOptions step = settings.step;
   complete(step, source->architecture());
-  require_step_memory(step, source->architecture());
+  require_step_memory(*source, step);
   const RecordedStep recorded = record_step(*source, step, name_of(settings, *source));
   const auto picture = std::make_shared<const Timeline>(timeline(recorded.run));
   return {[picture] { return timeline_graph(*picture); },

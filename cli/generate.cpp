@@ -7,13 +7,13 @@
 #include <optional>
 
 #include "cli/command.h"
-#include "cli/utf8_stream.h"
 #include "cli/counted_source.h"
+#include "cli/utf8_stream.h"
 #include "model/checkpoints/own_tokenizer.h"
 #include "model/finite.h"
 #include "sim/error.h"
+#include "sim/machine/world.h"
 #include "sim/utf8.h"
-#include "sim/world.h"
 
 namespace tplab::cli {
 

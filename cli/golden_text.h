@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "verify/verify.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

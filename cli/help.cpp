@@ -9,7 +9,7 @@
 #include "cli/called.h"
 #include "cli/command.h"
 #include "cli/nearest.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -5,13 +5,13 @@
 #include "cli/parallelism_options.h"
 #include "model/costs.h"
 #include "model/files/stored.h"
+#include "model/plan/training_memory.h"
 #include "model/shard_plan.h"
-#include "model/training/memory.h"
 #include "sim/bytes_text.h"
 #include "sim/error.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 #include "verify/report_json.h"
-#include "viz/tables.h"
+#include "viz/drawing/tables.h"
 
 namespace tplab::cli {
 

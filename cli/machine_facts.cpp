@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "sim/error.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab::cli {
 

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "cli/golden_text.h"
-#include "viz/tables.h"
+#include "viz/drawing/tables.h"
 
 namespace tplab::cli {
 

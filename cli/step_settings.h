@@ -7,7 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/trace_table.h"
-#include "viz/recorded_step.h"
+#include "viz/recording/recorded_step.h"
 
 namespace tplab::cli {
 

@@ -10,8 +10,8 @@
 #include <cstring>
 #include <string_view>
 
-#include "viz/picture.h"
-#include "viz/table.h"
+#include "viz/drawing/picture.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -5,9 +5,9 @@
 #include "cli/step_settings.h"
 #include "cli/trace_table.h"
 #include "sim/error.h"
-#include "viz/picture.h"
-#include "viz/table.h"
-#include "viz/trace_events.h"
+#include "viz/drawing/picture.h"
+#include "viz/drawing/table.h"
+#include "viz/recording/trace_events.h"
 
 namespace tplab::cli {
 
@@ -31,7 +31,7 @@ void TraceCommand::write_trace(const WeightSource& source) {
   if (output.terminal())
     fail("a trace is for a program to read, not for the terminal",
          "give -o FILE.json, or --table for what a person reads");
-  require_step_memory(settings.step, source.architecture());
+  require_step_memory(source, settings.step);
   const RecordedStep step = record_step(source, settings.step, settings.model.describe(source));
   output.text(trace_text(step.run));
   output.close("open it in https://ui.perfetto.dev");

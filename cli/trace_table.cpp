@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "sim/bytes_text.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "sim/error.h"
-#include "sim/ledger.h"
+#include "sim/machine/ledger.h"
 #include "verify/predict.h"
-#include "viz/module_traffic.h"
+#include "viz/recording/module_traffic.h"
 
 namespace tplab::cli {
 

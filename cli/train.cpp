@@ -22,7 +22,7 @@
 #include "model/training/checkpointing.h"
 #include "model/training/loop.h"
 #include "sim/error.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab::cli {
 

@@ -7,7 +7,7 @@
 
 #include "model/checkpoints/tplab_checkpoint.h"
 #include "sim/bytes_text.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab::cli {
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "model/plan/training_memory.h"
 #include "model/training/loop.h"
-#include "model/training/memory.h"
 #include "model/training/results.h"
 
 namespace tplab::cli {
@@ -48,7 +48,7 @@ class TrainOutcome {
   // "evaluations": [{"step", "train_loss", "val_loss"}],
   // "checkpoints": {"best", "last"}, each {"file", "step", "val_loss"} or null, and
   // "activations": {"measured_bytes", "predicted_bytes", "kept_whole_bytes", "paper_bytes"}: of the
-  //   rank that has most, null if no step was taken, and model/training/memory.h's.
+  //   rank that has most, null if no step was taken, and model/plan/training_memory.h's.
   nlohmann::ordered_json document() const;
   std::string text() const;  // a summary for people
 

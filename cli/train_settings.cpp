@@ -10,7 +10,7 @@
 #include "cli/parallelism_options.h"
 #include "model/files/moved_file.h"
 #include "sim/error.h"
-#include "sim/measure.h"
+#include "sim/machine/measure.h"
 
 namespace tplab::cli {
 

@@ -8,10 +8,10 @@
 
 #include "cli/settings.h"
 #include "model/checkpoints/tplab_checkpoint.h"
+#include "model/plan/training_memory.h"
 #include "model/training/loop.h"
-#include "model/training/memory.h"
 #include "model/training/trainer.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab::cli {
 

@@ -11,7 +11,7 @@
 #include "cli/golden_text.h"
 #include "sim/bytes_text.h"
 #include "verify/report_json.h"
-#include "viz/tables.h"
+#include "viz/drawing/tables.h"
 
 namespace tplab::cli {
 

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab::cli {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "sim/mesh.h"
+#include "sim/machine/mesh.h"
 
 namespace tplab {
 

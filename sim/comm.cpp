@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "sim/error.h"
-#include "sim/rank.h"
+#include "sim/machine/rank.h"
 
 namespace tplab {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/ledger.h"
+#include "sim/machine/ledger.h"
 
 namespace tplab {
 

@@ -4,8 +4,8 @@
 #include <span>
 #include <utility>
 
+#include "sim/machine/rank.h"
 #include "sim/placement.h"
-#include "sim/rank.h"
 
 namespace tplab {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/rank.h"
+#include "sim/machine/rank.h"
 
 namespace tplab {
 

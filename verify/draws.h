@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "verify/rough.h"
+#include "verify/reference/rough.h"
 #include "verify/verify.h"
 
 namespace tplab {

@@ -148,7 +148,7 @@ void compare_sites(const WeightSource& source, const Trace& trace, const Judge& 
         std::ssize(site.per_rank) != judge.run().mesh.tp) {
       judge.run().finding = {
           site.site, "the reference has no such tensor, or of another shape",
-          "model/ and verify/reference.cpp disagree about what is computed here"};
+          "model/ and verify/reference/reference.cpp disagree about what is computed here"};
       return;
     }
     judge(made_of(source, site));

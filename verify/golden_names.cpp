@@ -7,7 +7,7 @@
 
 #include "model/files/bytes.h"
 #include "sim/nearest.h"
-#include "verify/reference.h"
+#include "verify/reference/reference.h"
 
 namespace tplab {
 

@@ -8,7 +8,7 @@
 #include <system_error>
 #include <vector>
 
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab {
 

@@ -8,7 +8,7 @@
 
 #include "model/parallelism.h"
 #include "model/shard_plan.h"
-#include "sim/ledger.h"
+#include "sim/machine/ledger.h"
 
 namespace tplab {
 

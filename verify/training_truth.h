@@ -6,7 +6,7 @@
 
 #include "model/tokens.h"
 #include "model/weights.h"
-#include "verify/reference_train.h"
+#include "verify/reference/reference_train.h"
 #include "verify/truth.h"
 
 namespace tplab {

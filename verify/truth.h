@@ -9,7 +9,7 @@
 
 #include "model/tokens.h"
 #include "model/weights.h"
-#include "verify/reference.h"
+#include "verify/reference/reference.h"
 #include "verify/verify.h"
 
 namespace tplab {

@@ -9,7 +9,7 @@
 #include "model/costs.h"
 #include "model/finite.h"
 #include "sim/error.h"
-#include "sim/measure.h"
+#include "sim/machine/measure.h"
 #include "verify/draws.h"
 #include "verify/forward_run.h"
 #include "verify/judge.h"
@@ -71,10 +71,10 @@ void check_memory_of_parameters(const Architecture& architecture, const VerifyOp
                                 const std::vector<Parallelism>& meshes, const VerifySizes& sizes) {
   int dp = 1;
   for (const Parallelism& mesh : meshes) dp = std::max(dp, mesh.dp);
-  constexpr double kRemembered = 0.5, kReplica = 4;
+  constexpr double kBesides = 1, kReplica = 4;
   const double truth = numbers_of_steps_truth(architecture, sizes.B * sizes.T, sizes.batches - 1,
                                               options.dtypes.size());
-  const double numbers = kRemembered + std::max(truth, numbers_of_gradient_truth() + kReplica * dp);
+  const double numbers = kBesides + std::max(truth, numbers_of_gradient_truth() + kReplica * dp);
   require_memory(
       fmt::format("verifying the training of {} parameters at dp {}", parameter_count(architecture),
                   dp),

@@ -13,11 +13,11 @@
 #include "model/parallelism.h"
 #include "model/tokens.h"
 #include "model/weights.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 #include "verify/breakage.h"
 #include "verify/compare.h"
 #include "verify/golden.h"
-#include "verify/reference_train.h"
+#include "verify/reference/reference_train.h"
 
 namespace tplab {
 

@@ -13,7 +13,7 @@ Attention::Attention(Loader& loader, const AttentionSpec& spec, Place at)
 Tensor<Partial> Attention::forward(const Tensor<Replicated>& x, const Pass& pass,
                                    Saved* saved) const {
   Tensor<Varying> qkv = show("qkv", linear(x, qkv_.value, qkv_bias_.value), 3);  // [B, T, 3C/tp]
-  Attended<Varying> heads;                                                        // [B, T, C/tp]
+  Attended<Varying> heads;                                                       // [B, T, C/tp]
   if (pass.cache) {
     KvPair past = pass.cache->layer(at_.block);
     heads.y = cached_attention(qkv, heads_.size(), pass.cache->length(), past.keys, past.values);

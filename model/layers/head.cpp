@@ -29,7 +29,7 @@ template <class Residual>
 Tensor<Replicated> Head<Residual>::logits(Rank& rank, const Tensor<Residual>& x) const {
   auto scope = rank.at("head");
   Tensor<Varying> logits = matmul(S::read(x), table_.value);  // [B, T, V/tp]
-  return show("logits", gather(logits, vocabulary_));        // [B, T, V]
+  return show("logits", gather(logits, vocabulary_));         // [B, T, V]
 }
 
 template <class Residual>
@@ -48,7 +48,7 @@ Grad<Residual> Head<Residual>::backward(Rank& rank, const Targets& targets, Save
   auto scope = rank.at("head");
   const Grad<Varying> dlogits = std::move(*saved.loss).backward(part_, targets);  // [B, T, V/tp]
   return show("grad", S::read_backward(matmul_backward(dlogits, saved.input.read(), table_.value,
-                                                        table_.grad)));  // [B, T, C]
+                                                       table_.grad)));  // [B, T, C]
 }
 
 template class Head<Invariant>;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/config.h"
-#include "sim/ledger.h"
+#include "sim/machine/ledger.h"
 
 namespace tplab {
 

@@ -6,7 +6,7 @@
 #include <array>
 
 #include "sim/algorithms.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab {
 namespace {

@@ -7,7 +7,7 @@
 #include <new>
 #include <utility>
 
-#include "sim/ledger.h"
+#include "sim/machine/ledger.h"
 
 namespace tplab {
 namespace {

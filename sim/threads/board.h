@@ -15,9 +15,9 @@
 #include <string>
 
 #include "sim/error.h"
+#include "sim/machine/world.h"
 #include "sim/post.h"
 #include "sim/rank_set.h"
-#include "sim/world.h"
 
 namespace tplab {
 

@@ -5,7 +5,7 @@
 
 #include "cli/terminal.h"
 #include "run_tplab.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 namespace tplab {
 namespace {

@@ -56,9 +56,7 @@ for folder in sim model verify viz cli; do
 done
 
 # The reference checks the others, so it may share nothing with them but the config and errors.
-for file in verify/reference* verify/dense*; do
-  forbid "$file" "$(includes '(sim|model)/')" 'the reference shares no code with what it checks' \
-    "$(includes '(model/config|sim/error)\.h')"
-done
+forbid verify/reference "$(includes '(sim|model)/')" 'the reference shares no code with what it checks' \
+  "$(includes '(model/config|sim/error|sim/dtype)\.h')"
 
 exit "$found"

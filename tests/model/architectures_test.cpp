@@ -10,7 +10,7 @@
 #include "model/files/safetensors.h"
 #include "model/network.h"
 #include "model/shard_plan.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 using namespace tplab;
 using namespace tplab::testing;

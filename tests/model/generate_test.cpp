@@ -8,7 +8,7 @@
 
 #include "model/init.h"
 #include "sim/error.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 using namespace tplab;
 

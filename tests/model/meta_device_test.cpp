@@ -1,7 +1,7 @@
 // A training step on the meta device: without numbers, and in all else the step on the CPU.
 #include <catch2/catch.hpp>
 
-#include "model/training/memory.h"
+#include "tests/model/training_memory_formula.h"
 #include "tests/model/training_runs.h"
 
 using namespace tplab;
@@ -54,7 +54,7 @@ TEST_CASE("meta device: its memory is what the sizes predict, of a model that fi
     const auto trainer = make_trainer(rank, *source, options);
     (void)trainer->step(tokens, tokens.ids, 0, 1e-3);
   });
-  const auto predicted = static_cast<double>(training_memory(config, options, 1, 2048).total());
+  const auto predicted = static_cast<double>(memory_by_formula(config, options, 1, 2048).total());
   CHECK(predicted > 300e9);
   for (const RankRecord& rank : ranks)
     CHECK(static_cast<double>(rank.memory.peak_bytes) == Approx(predicted).epsilon(0.05));

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/training/trainer.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 #include "tests/model/small_gpt.h"
 
 namespace tplab::testing {

@@ -4,7 +4,7 @@
 #include <iterator>
 #include <string>
 
-#include "viz/terminal_picture.h"
+#include "viz/drawing/terminal_picture.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) {

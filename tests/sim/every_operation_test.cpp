@@ -8,9 +8,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "sim/machine/timed_device.h"
 #include "sim/meta/meta_device.h"
 #include "sim/recorder.h"
-#include "sim/timed_device.h"
 #include "tests/sim/numbers.h"
 
 namespace tplab {

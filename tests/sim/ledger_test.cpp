@@ -1,5 +1,5 @@
 // A ledger's sites: one a place, however many there are.
-#include "sim/ledger.h"
+#include "sim/machine/ledger.h"
 
 #include <catch2/catch.hpp>
 #include <set>

@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "sim/error.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 #include "tests/sim/numbers.h"
 
 namespace {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "sim/error.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab {
 

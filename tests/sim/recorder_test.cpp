@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "sim/collectives.h"
+#include "sim/machine/world.h"
 #include "sim/ops.h"
-#include "sim/world.h"
 
 using namespace tplab;
 

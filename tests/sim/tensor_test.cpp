@@ -8,8 +8,8 @@
 
 #include "sim/collectives.h"
 #include "sim/error.h"
+#include "sim/machine/world.h"
 #include "sim/ops.h"
-#include "sim/world.h"
 
 using namespace tplab;
 

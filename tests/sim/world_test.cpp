@@ -1,6 +1,6 @@
 // World: as many ranks as asked for, and what happens when one of them throws.
 
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 #include <atomic>
 #include <catch2/catch.hpp>

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "verify/reference.h"
+#include "verify/reference/reference.h"
 
 namespace tplab::testing {
 

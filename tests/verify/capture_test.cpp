@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "sim/world.h"
+#include "sim/machine/world.h"
 
 namespace tplab {
 namespace {

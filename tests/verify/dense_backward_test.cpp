@@ -1,6 +1,6 @@
 // Each dense layer's backward against central differences of its forward, and against mutants of
 // itself, in which a term is left out.
-#include "verify/dense_backward.h"
+#include "verify/reference/dense_backward.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,5 +1,5 @@
 // The dense layers against values worked out by hand.
-#include "verify/dense.h"
+#include "verify/reference/dense.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

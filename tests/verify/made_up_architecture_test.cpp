@@ -6,8 +6,8 @@
 
 #include "model/init.h"
 #include "model/training/trainer.h"
+#include "sim/machine/world.h"
 #include "sim/random.h"
-#include "sim/world.h"
 #include "verify/assemble.h"
 
 using namespace tplab;

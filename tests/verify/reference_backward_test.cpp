@@ -9,7 +9,7 @@
 #include "model/parameters.h"
 #include "sim/error.h"
 #include "verify/compare.h"
-#include "verify/reference.h"
+#include "verify/reference/reference.h"
 
 using namespace tplab;
 using tplab::testing::agrees;

@@ -9,8 +9,8 @@
 #include "model/files/safetensors.h"
 #include "verify/compare.h"
 #include "verify/golden.h"
-#include "verify/reference.h"
-#include "verify/reference_train.h"
+#include "verify/reference/reference.h"
+#include "verify/reference/reference_train.h"
 #include "verify/truth.h"
 
 using namespace tplab;

@@ -1,5 +1,5 @@
 // The dense reference: a model worked out by hand, and what a result must and must not depend on.
-#include "verify/reference.h"
+#include "verify/reference/reference.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

@@ -1,5 +1,5 @@
 // The reference's AdamW and clipping against steps worked out in the test.
-#include "verify/reference_train.h"
+#include "verify/reference/reference_train.h"
 
 #include <catch2/catch.hpp>
 #include <cmath>

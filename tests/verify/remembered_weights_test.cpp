@@ -5,7 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "model/shard_plan.h"
-#include "sim/world.h"
+#include "sim/machine/world.h"
 #include "tests/model/small_gpt.h"
 
 using namespace tplab;

@@ -1,5 +1,5 @@
 // Rough numbers err as a computer's do, and no less.
-#include "verify/rough.h"
+#include "verify/reference/rough.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -7,8 +7,8 @@
 #include <random>
 #include <vector>
 
-#include "verify/dense_product.h"
 #include "verify/draws.h"
+#include "verify/reference/dense_product.h"
 
 using namespace tplab;
 

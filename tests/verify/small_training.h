@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "sim/comm_breakage.h"
-#include "sim/rank.h"
+#include "sim/machine/rank.h"
 #include "tests/model/small_gpt.h"
 #include "verify/verify.h"
 

@@ -6,7 +6,7 @@
 #include "model/finite.h"
 #include "tests/verify/golden_files.h"
 #include "tests/verify/small_training.h"
-#include "verify/reference_train.h"
+#include "verify/reference/reference_train.h"
 #include "verify/truth.h"
 
 using namespace tplab;

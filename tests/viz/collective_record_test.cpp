@@ -1,5 +1,5 @@
 // Collectives recorded step by step: each row of the algorithm table, and records that lie.
-#include "viz/collective_record.h"
+#include "viz/recording/collective_record.h"
 
 #include <catch2/catch.hpp>
 

@@ -2,7 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "model/init.h"
-#include "viz/compare_picture.h"
+#include "viz/pictures/compare_picture.h"
 
 using namespace tplab;
 using Catch::Contains;

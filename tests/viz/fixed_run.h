@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "viz/run_recording.h"
+#include "viz/recording/run_recording.h"
 
 namespace tplab::testing {
 

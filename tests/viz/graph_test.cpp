@@ -3,7 +3,7 @@
 
 #include "sim/error.h"
 #include "small_model.h"
-#include "viz/graphviz.h"
+#include "viz/drawing/graphviz.h"
 
 using namespace tplab;
 using namespace tplab::testing;

@@ -1,5 +1,5 @@
 // The tree of what modules communicate, exactly.
-#include "viz/module_traffic.h"
+#include "viz/recording/module_traffic.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>

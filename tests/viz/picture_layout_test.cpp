@@ -5,13 +5,13 @@
 #include "sim/error.h"
 #include "small_model.h"
 #include "svg_check.h"
-#include "viz/block_picture.h"
-#include "viz/collective_picture.h"
-#include "viz/compare_picture.h"
-#include "viz/graphviz.h"
-#include "viz/mesh_picture.h"
-#include "viz/model_picture.h"
-#include "viz/shards_picture.h"
+#include "viz/drawing/graphviz.h"
+#include "viz/pictures/block_picture.h"
+#include "viz/pictures/collective_picture.h"
+#include "viz/pictures/compare_picture.h"
+#include "viz/pictures/mesh_picture.h"
+#include "viz/pictures/model_picture.h"
+#include "viz/pictures/shards_picture.h"
 
 using namespace tplab;
 using namespace tplab::testing;

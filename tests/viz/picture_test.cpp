@@ -1,5 +1,5 @@
 // Text that comes from outside, made fit for a terminal.
-#include "viz/picture.h"
+#include "viz/drawing/picture.h"
 
 #include <catch2/catch.hpp>
 

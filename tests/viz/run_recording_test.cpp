@@ -1,12 +1,12 @@
 // What a run's recorders keep of it, and how the ranks of a collective are joined.
-#include "viz/run_recording.h"
+#include "viz/recording/run_recording.h"
 
 #include <catch2/catch.hpp>
 
 #include "sim/error.h"
 #include "tests/model/training_runs.h"
 #include "tests/viz/fixed_run.h"
-#include "viz/recorded_step.h"
+#include "viz/recording/recorded_step.h"
 
 using namespace tplab;
 using namespace tplab::testing;

@@ -4,8 +4,8 @@
 #include "model/init.h"
 #include "sim/error.h"
 #include "small_model.h"
-#include "viz/mesh_picture.h"
-#include "viz/shards_picture.h"
+#include "viz/pictures/mesh_picture.h"
+#include "viz/pictures/shards_picture.h"
 
 using namespace tplab;
 using namespace tplab::testing;

@@ -3,8 +3,8 @@
 #include <catch2/catch.hpp>
 
 #include "small_model.h"
-#include "viz/shards_picture.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
+#include "viz/pictures/shards_picture.h"
 
 using namespace tplab;
 using namespace tplab::testing;

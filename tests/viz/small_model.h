@@ -6,7 +6,7 @@
 
 #include "model/config.h"
 #include "sim/error.h"
-#include "viz/graphviz.h"
+#include "viz/drawing/graphviz.h"
 
 namespace tplab::testing {
 

@@ -5,8 +5,8 @@
 #include "model/init.h"
 #include "sim/error.h"
 #include "small_model.h"
-#include "viz/block_picture.h"
-#include "viz/model_picture.h"
+#include "viz/pictures/block_picture.h"
+#include "viz/pictures/model_picture.h"
 
 using namespace tplab;
 using namespace tplab::testing;

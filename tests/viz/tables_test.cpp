@@ -1,12 +1,12 @@
 // Tables show what was counted and planned, exactly.
-#include "viz/tables.h"
+#include "viz/drawing/tables.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <sstream>
 
 #include "sim/bytes_text.h"
-#include "viz/terminal_picture.h"
+#include "viz/drawing/terminal_picture.h"
 
 using namespace tplab;
 

@@ -1,5 +1,5 @@
 // Timelines of a fixed run, exactly.
-#include "viz/timeline.h"
+#include "viz/pictures/timeline.h"
 
 #include <catch2/catch.hpp>
 #include <regex>
@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "tests/viz/fixed_run.h"
-#include "viz/table.h"
+#include "viz/drawing/table.h"
 
 using namespace tplab;
 using namespace tplab::testing;

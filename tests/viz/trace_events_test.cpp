@@ -1,13 +1,13 @@
 // A trace says what the ledger says, in slices that nest and arrows that pair up; and what finds
 // that out has been seen to find faults.
-#include "viz/trace_events.h"
+#include "viz/recording/trace_events.h"
 
 #include <catch2/catch.hpp>
 
 #include "tests/model/training_runs.h"
 #include "tests/viz/fixed_run.h"
 #include "tests/viz/trace_check.h"
-#include "viz/recorded_step.h"
+#include "viz/recording/recorded_step.h"
 
 using namespace tplab;
 using namespace tplab::testing;

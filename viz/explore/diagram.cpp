@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "viz/palette.h"
+#include "viz/drawing/palette.h"
 
 namespace tplab::explore {
 

@@ -2,8 +2,8 @@
 // on the right, a box a step.
 #pragma once
 
+#include "viz/drawing/graph.h"
 #include "viz/explore/recording.h"
-#include "viz/graph.h"
 
 namespace tplab::explore {
 

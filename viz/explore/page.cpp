@@ -8,10 +8,10 @@
 
 #include "model/files/json.h"
 #include "sim/error.h"
+#include "viz/drawing/graphviz.h"
+#include "viz/drawing/palette.h"
 #include "viz/explore/diagram.h"
 #include "viz/explore/sources.h"
-#include "viz/graphviz.h"
-#include "viz/palette.h"
 
 namespace tplab::explore {
 

@@ -8,8 +8,8 @@
 #include "model/init.h"
 #include "model/training/trainer.h"
 #include "sim/error.h"
+#include "sim/machine/world.h"
 #include "sim/random.h"
-#include "sim/world.h"
 #include "viz/explore/step_recorder.h"
 
 namespace tplab::explore {

@@ -9,7 +9,7 @@
 
 #include "model/config.h"
 #include "model/tokens.h"
-#include "sim/ledger.h"
+#include "sim/machine/ledger.h"
 
 namespace tplab::explore {
 

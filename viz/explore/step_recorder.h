@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/rank.h"
+#include "sim/machine/rank.h"
 #include "viz/explore/recording.h"
 
 namespace tplab::explore {

@@ -1,0 +1,109 @@
+// Runs one program on every rank of a mesh and gathers what the ranks return:
+//   const auto [losses, records] = World({.tp = 4, .dp = 2}).run([&](Rank& rank) { return ...; });
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "sim/comm_breakage.h"
+#include "sim/machine/rank.h"
+
+namespace tplab {
+
+inline constexpr int kMaxRanks = 64;
+
+struct WorldOptions {
+  int tp = 1;  // ranks that share one model
+  int dp = 1;  // replicas of it; dp * tp is 1 to kMaxRanks, and may exceed the cores
+  std::string device = "cpu";  // or "meta": shapes only (meta/meta_device.h)
+  std::string comm = "threads";
+  Algorithm algorithm = Algorithm::direct;
+  int threads_per_rank = 0;               // 0: cores / (dp * tp), at least 1
+  double timeout_s = 300;                 // a rank that keeps its peers waiting longer is an error
+  std::vector<Recorder*> recorders = {};  // one a rank, by global index, or null; or none at all
+  // Makes the clock of the rank with this global index; empty for the machine's.
+  std::function<std::unique_ptr<const Clock>(int rank)> make_clock = {};
+  CommBreakage comm_breakage = {};  // none
+
+  Mesh mesh() const { return {.tp = tp, .dp = dp}; }
+};
+
+// What one rank left behind.
+struct RankRecord {
+  Ledger ledger;
+  MemoryUse memory;  // peak over the run
+};
+
+// What all ranks left behind, by global index. An Event in a result has its site in the records,
+// and nowhere where the run failed.
+template <class Result>
+struct Returned {
+  std::vector<Result> results;      // what each rank's body returned
+  std::vector<RankRecord> records;  // none where the run failed
+};
+
+// Throws Error(usage) for options out of range, Error(unavailable) for a device or comm that is not
+// in this build.
+void check_world(const WorldOptions& options);
+
+class World {
+ public:
+  // Throws what check_world throws.
+  explicit World(WorldOptions options);
+
+  // Calls body once per rank, each on its own thread, and returns when all have returned: the
+  // ranks' records, by global index, with what the bodies returned if they return something. What a
+  // body has to say it should return, and not write to what it captured: the other ranks may be in
+  // other processes one day. (Training, benchmarks and recorders still share memory.)
+  // If ranks throw, the peers are released from whatever they wait for, and the first exception is
+  // rethrown with the rank's name in front (its kind is that of as_error). Nothing hangs.
+  // Throws Error(unavailable), before any body runs, where the system gives too few threads.
+  template <class Body>
+  auto run(const Body& body) {
+    static_assert(std::is_invocable_v<const Body&, Rank&>,
+                  "a body takes a Rank&, and is not mutable: all ranks call the same one at once");
+    using Result = std::invoke_result_t<const Body&, Rank&>;
+    static_assert(!std::is_same_v<Result, bool>,
+                  "ranks would write bits of one word of a vector<bool>: return an int");
+    if constexpr (std::is_void_v<Result>) {
+      return run_ranks(body);
+    } else {
+      Returned<Result> ran;
+      ran.results.resize(static_cast<size_t>(ranks()));
+      ran.records = run_ranks(
+          [&](Rank& rank) { ran.results[static_cast<size_t>(rank.global_index())] = body(rank); });
+      return ran;
+    }
+  }
+
+  // The same for a body that fills in its result as it goes. Where ranks throw, `failed` gets what
+  // run would have thrown, and the results are what each had filled in by then.
+  template <class Result, class Body>
+  Returned<Result> try_run(const Body& body, std::exception_ptr& failed) {
+    Returned<Result> ran;
+    ran.results.resize(static_cast<size_t>(ranks()));
+    try {
+      ran.records = run_ranks(
+          [&](Rank& rank) { body(rank, ran.results[static_cast<size_t>(rank.global_index())]); });
+    } catch (...) {
+      failed = std::current_exception();
+    }
+    return ran;
+  }
+
+  int ranks() const { return options_.mesh().ranks(); }
+  int threads_per_rank() const;
+
+ private:
+  std::vector<RankRecord> run_ranks(const std::function<void(Rank&)>& body);
+
+  WorldOptions options_;
+};
+
+// Cores this process may run on, and that its control group lets it keep busy.
+int available_cores();
+
+}  // namespace tplab
