@@ -73,6 +73,7 @@ bool all_equal(const std::vector<double>& values) {
 template <class Result, class F>
 std::vector<double> of_each(const std::vector<Result>& results, const F& number) {
   std::vector<double> numbers;
+  numbers.reserve(results.size());
   for (const Result& result : results) numbers.push_back(number(result));
   return numbers;
 }
@@ -81,6 +82,7 @@ std::vector<double> of_each(const std::vector<Result>& results, const F& number)
 template <class Result>
 std::vector<Array> lists_of(std::vector<Result>& results, Array Result::*list) {
   std::vector<Array> all;
+  all.reserve(results.size());
   for (Result& result : results) all.push_back(std::move(result.*list));
   return all;
 }

@@ -20,6 +20,7 @@ namespace tplab {
 
 std::vector<Parallelism> forward_meshes(const std::vector<int>& tps, bool uneven) {
   std::vector<Parallelism> meshes;
+  meshes.reserve(tps.size());
   for (int tp : tps) meshes.push_back({.tp = tp, .uneven = uneven});
   return meshes;
 }

@@ -31,13 +31,12 @@ TrainingMemory run_step(const Architecture& architecture, const TrainerOptions& 
 
 }  // namespace
 
-int64_t bytes_at(int64_t n, int64_t most, const std::function<int64_t(int64_t n)>& bytes) {
-  if (n <= most) return bytes(n);
-  const auto at_most = static_cast<double>(bytes(most)),
-             at_half = static_cast<double>(bytes(most / 2));
-  const double each = (at_most - at_half) / static_cast<double>(most - most / 2);
+int64_t grown(int64_t at_half, int64_t at_most, int64_t most, int64_t n) {
+  const int64_t half = most / 2;
+  const double each = static_cast<double>(at_most - at_half) / static_cast<double>(most - half);
   constexpr double kMany = 4e18;  // bytes: below what an int64_t holds
-  return static_cast<int64_t>(std::min(kMany, at_most + each * static_cast<double>(n - most)));
+  return static_cast<int64_t>(
+      std::min(kMany, static_cast<double>(at_most) + each * static_cast<double>(n - most)));
 }
 
 TrainingMemory training_memory(const Architecture& architecture, const TrainerOptions& options,
@@ -45,14 +44,11 @@ TrainingMemory training_memory(const Architecture& architecture, const TrainerOp
   TrainerOptions once = options;
   once.parallelism.accumulation = 1;  // the others come after it, in the same memory
   const int64_t most = most_sequences(length);
-  const auto at = [&](int64_t TrainingMemory::*part) {
-    return bytes_at(sequences, most,
-                    [&](int64_t n) { return run_step(architecture, once, n, length).*part; });
-  };
   TrainingMemory memory = run_step(architecture, once, std::min(sequences, most), length);
   if (sequences <= most) return memory;
-  memory.activations = at(&TrainingMemory::activations);
-  memory.working = at(&TrainingMemory::working);
+  const TrainingMemory half = run_step(architecture, once, most / 2, length);
+  for (const auto part : {&TrainingMemory::activations, &TrainingMemory::working})
+    memory.*part = grown(half.*part, memory.*part, most, sequences);
   return memory;
 }
 
@@ -77,11 +73,14 @@ int64_t activations_of_the_paper(const Architecture& architecture, const Trainer
 
 MemoryForecast forecast_memory(const Architecture& architecture, const TrainerOptions& options,
                                int64_t sequences, int64_t length) {
-  TrainerOptions keeping = options;
-  keeping.parallelism.recompute = false;
-  return {training_memory(architecture, options, sequences, length),
-          training_memory(architecture, keeping, sequences, length).activations,
-          activations_of_the_paper(architecture, options, sequences, length)};
+  const TrainingMemory memory = training_memory(architecture, options, sequences, length);
+  int64_t kept_whole = memory.activations;
+  if (options.parallelism.recompute) {
+    TrainerOptions keeping = options;
+    keeping.parallelism.recompute = false;
+    kept_whole = training_memory(architecture, keeping, sequences, length).activations;
+  }
+  return {memory, kept_whole, activations_of_the_paper(architecture, options, sequences, length)};
 }
 
 }  // namespace tplab

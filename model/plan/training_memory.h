@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 
 #include "model/training/trainer.h"
 
@@ -25,12 +24,13 @@ struct MemoryForecast {
   int64_t activations_of_the_paper;  // layers that keep attention's probabilities and masks too
 };
 
-// bytes(n) for any n: of more than `most`, which would take its time to run, from what it is at
-// `most` and at half of that, for every array of a step grows as its sequences do.
-int64_t bytes_at(int64_t n, int64_t most, const std::function<int64_t(int64_t n)>& bytes);
+// The bytes of a step with n sequences, of which there are more than `most`, which would take their
+// time to run: from what they are at `most` and at half of that, for every array of a step grows as
+// its sequences do.
+int64_t grown(int64_t at_half, int64_t at_most, int64_t most, int64_t n);
 
 // How many sequences of `length` tokens run in no time without numbers.
-inline int64_t most_sequences(int64_t length) { return std::max<int64_t>(2, (1 << 18) / length); }
+inline int64_t most_sequences(int64_t length) { return std::max<int64_t>(2, (1 << 16) / length); }
 
 // Of the first rank: where parts are unequal, it has the largest. sequences: of one micro-batch of
 // one replica. Collectives are the direct ones: ring, tree and gather-and-sum keep copies of what

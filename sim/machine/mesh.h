@@ -1,6 +1,7 @@
 // The ranks as a mesh: dp replicas of a model, each shared out over tp ranks.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 namespace tplab {
@@ -20,14 +21,14 @@ struct Mesh {
 };
 
 inline std::vector<int> Mesh::tp_group(int dp_index) const {
-  std::vector<int> ranks;
-  for (int t = 0; t < tp; ++t) ranks.push_back(rank(dp_index, t));
+  std::vector<int> ranks(static_cast<size_t>(tp));
+  for (int t = 0; t < tp; ++t) ranks[static_cast<size_t>(t)] = rank(dp_index, t);
   return ranks;
 }
 
 inline std::vector<int> Mesh::dp_group(int tp_index) const {
-  std::vector<int> ranks;
-  for (int d = 0; d < dp; ++d) ranks.push_back(rank(d, tp_index));
+  std::vector<int> ranks(static_cast<size_t>(dp));
+  for (int d = 0; d < dp; ++d) ranks[static_cast<size_t>(d)] = rank(d, tp_index);
   return ranks;
 }
 

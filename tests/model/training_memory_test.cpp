@@ -121,8 +121,7 @@ TEST_CASE("training_memory: of more sequences than are run it goes on as they gr
         static_cast<double>(memory_by_formula(kMiddle, options, sequences, length).total());
     CHECK(want == Approx(formula).epsilon(0.01));
   }
-  CHECK(bytes_at(1'000'000'000'000, 2, [](int64_t n) { return n << 40; }) ==
-        4'000'000'000'000'000'000);
+  CHECK(grown(1, int64_t{1} << 60, 2, int64_t{1} << 40) == 4'000'000'000'000'000'000);
 }
 
 TEST_CASE("training_memory: recomputing keeps a block's input alone, as measured") {

@@ -101,12 +101,13 @@ void require_step_memory(const WeightSource& source, const StepOptions& options)
     for (const RankRecord& rank : count_step(source, some)) bytes += rank.memory.peak_bytes;
     return bytes;
   };
+  const int64_t n = options.micro_batch(), most = most_sequences(options.seq);
+  const int64_t some = of_all_ranks(std::min(n, most));
+  const int64_t bytes = n <= most ? some : grown(of_all_ranks(most / 2), some, most, n);
   require_memory(fmt::format("running it at tp {}, dp {}", how.tp, how.dp),
-                 static_cast<double>(
-                     bytes_at(options.micro_batch(), most_sequences(options.seq), of_all_ranks)),
+                 static_cast<double>(bytes),
                  "use a smaller model or batch, or look at its collectives alone: tplab trace "
-                 "--table needs no "
-                 "memory");
+                 "--table needs no memory");
 }
 
 std::string describe(const StepOptions& options) {
