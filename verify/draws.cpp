@@ -2,18 +2,11 @@
 
 #include <fmt/format.h>
 
-#if !defined(__clang__)  // GCC 12 warns of its own AVX-512 header, inlined into Eigen (bug 105593)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <Eigen/Core>
-#if !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 #include <algorithm>
 #include <cmath>
 
 #include "verify/parallel.h"
+#include "verify/reference/eigen.h"
 
 namespace tplab {
 

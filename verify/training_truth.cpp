@@ -181,49 +181,30 @@ size_t count_of(const Values& values) {
 
 Truth gradient_truth(const WeightSource& source, const TrainingBatch& data,
                      const std::vector<DType>& dtypes, const TellProgress& progress) {
-  const Architecture& architecture = source.architecture();
-  const Weights weights = whole_parameters(source);
-  const TokenBatch batch = as_reference(data);
-  const int64_t positions = batch.B * batch.T;
+  const ReferenceInput input(source, data);
   progress("reference gradients, f64");
   std::vector<Activation> sites;
   ReferenceGradients exact =
-      Reference<double>(architecture, weights).backward(batch, [&](Activation a) {
+      Reference<double>(input.architecture, input.weights).backward(input.batch, [&](Activation a) {
         sites.push_back(std::move(a));
       });
   Truth truth;
   truth.add("loss", {1}, {exact.loss});
   for (Activation& site : sites) truth.add(site.site, site.shape, std::move(site.values));
-  for (const NamedTensor& p : named_tensors(architecture))
+  for (const NamedTensor& p : named_tensors(input.architecture))
     truth.add("grad." + p.name, p.shape, std::move(exact.parameters.at(p.name)));
 
-  for (const DType dtype : dtypes) {
-    DrawnErrors errors(dtype);
-    const int draws = draws_for(architecture, positions);
-    for (int i = 0; i < draws; ++i) {
-      progress("gradients, " + drawing(dtype, i, draws));
-      with_rough(dtype, [&](auto rough) {
-        using Real = decltype(rough);
-        const ReferenceLoss drawn =
-            Reference<Real>(architecture, rough_weights(weights, dtype, i))
-                .backward(
-                    batch,
-                    [&](const std::string& parameter, std::vector<Real> gradient) {
-                      const std::string name = "grad." + parameter;
-                      errors.add(name, as_doubles(gradient), truth.values(name));
-                    },
-                    [&](const Activation& a) {
-                      errors.add(a.site, a.values, truth.values(a.site));
-                    });
-        errors.add("logits", drawn.logits, exact.logits);
-      });
-    }
-    for (const std::string& name : truth.names())
-      if (errors.has(name)) truth.set_bound(name, dtype, errors.bound(name));
-    truth.set_bound(
-        "loss", dtype,
-        loss_bound(errors.bound("logits"), exact.loss, architecture.vocabulary, positions, dtype));
-  }
+  const auto tell = [&](const std::string& what) { progress("gradients, " + what); };
+  draw_bounds(input, dtypes, tell, truth, [&](const auto& rough, DrawnErrors& errors) {
+    const ReferenceLoss drawn = rough.backward(
+        input.batch,
+        [&](const std::string& parameter, const auto& gradient) {
+          const std::string name = "grad." + parameter;
+          errors.add(name, as_doubles(gradient), truth.values(name));
+        },
+        [&](const Activation& a) { errors.add(a.site, a.values, truth.values(a.site)); });
+    errors.add("head/logits", drawn.logits, exact.logits);
+  });
   return truth;
 }
 
@@ -321,8 +302,6 @@ Truth steps_truth(const WeightSource& source, const std::vector<TrainingBatch>& 
     });
   return truth;
 }
-
-double numbers_of_gradient_truth() { return 1; }
 
 // Of a last step the parameters after it, the gradients, their errors, and what of a dtype before
 // is kept; with steps to come also both moments, ε and δ, a draw's gradients, and each draw's

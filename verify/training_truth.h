@@ -41,8 +41,7 @@ Truth steps_truth(const WeightSource& source, const std::vector<TrainingBatch>& 
                   const TellProgress& progress);
 
 // How many numbers of 8 bytes are in memory at once for each parameter of the model, besides the
-// weights that are read, in the first and in the second of these.
-double numbers_of_gradient_truth();
+// weights that are read, while the truth of steps is worked out.
 double numbers_of_steps_truth(const Architecture& architecture, int64_t positions, int64_t steps,
                               size_t dtypes);
 

@@ -1,11 +1,8 @@
 #include "verify/truth.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <utility>
 
-#include "verify/draws.h"
 #include "verify/parallel.h"
 
 namespace tplab {
@@ -73,40 +70,24 @@ TokenBatch as_reference(const TrainingBatch& batch) {
           {batch.targets.begin(), batch.targets.end()}};
 }
 
+ReferenceInput::ReferenceInput(const WeightSource& source, const TrainingBatch& data)
+    : architecture(source.architecture()),
+      weights(whole_parameters(source)),
+      batch(as_reference(data)) {}
+
 Truth forward_truth(const WeightSource& source, const TrainingBatch& data,
                     const std::vector<DType>& dtypes, const TellProgress& progress) {
-  const Architecture& architecture = source.architecture();
-  const Weights weights = whole_parameters(source);
-  const TokenBatch batch = as_reference(data);
-  const int64_t positions = batch.B * batch.T;
-
+  const ReferenceInput input(source, data);
   progress("reference, f64");
   Truth truth;
-  const Reference<double> exact(architecture, weights);
-  const std::optional<double> loss =
-      exact.forward(batch, [&](Activation a) { truth.add(a.site, a.shape, std::move(a.values)); })
-          .loss;
-  if (loss) truth.add("loss", {1}, {*loss});
-
-  for (const DType dtype : dtypes) {
-    DrawnErrors errors(dtype);
-    const int draws = draws_for(architecture, positions);
-    for (int i = 0; i < draws; ++i) {
-      progress(drawing(dtype, i, draws));
-      with_rough(dtype, [&](auto rough) {
-        (void)Reference<decltype(rough)>(architecture, rough_weights(weights, dtype, i))
-            .forward(batch, [&](const Activation& a) {
-              errors.add(a.site, a.values, truth.values(a.site));
-            });
-      });
-    }
-    for (const std::string& name : truth.names())
-      if (errors.has(name)) truth.set_bound(name, dtype, errors.bound(name));
-    if (loss)
-      truth.set_bound("loss", dtype,
-                      loss_bound(truth.bound("head/logits", dtype), *loss, architecture.vocabulary,
-                                 positions, dtype));
-  }
+  const Reference<double> exact(input.architecture, input.weights);
+  const auto add = [&](Activation a) { truth.add(a.site, a.shape, std::move(a.values)); };
+  if (const auto loss = exact.forward(input.batch, add).loss) truth.add("loss", {1}, {*loss});
+  draw_bounds(input, dtypes, progress, truth, [&](const auto& rough, DrawnErrors& errors) {
+    (void)rough.forward(input.batch, [&](const Activation& a) {
+      errors.add(a.site, a.values, truth.values(a.site));
+    });
+  });
   return truth;
 }
 

@@ -9,6 +9,7 @@
 
 #include "model/tokens.h"
 #include "model/weights.h"
+#include "verify/draws.h"
 #include "verify/reference/reference.h"
 #include "verify/verify.h"
 
@@ -62,17 +63,52 @@ class Truth {
   std::vector<std::string> names_;
 };
 
-// A forward pass: the reference's sites, and with targets "loss". Runs the reference, and draws of
-// it for the bounds of each dtype. REQUIRES: at least one dtype.
-Truth forward_truth(const WeightSource& source, const TrainingBatch& batch,
-                    const std::vector<DType>& dtypes, const TellProgress& progress);
-
-TokenBatch as_reference(const TrainingBatch& batch);
-
 // f(Rough<dtype>()), for what a dtype that is known when it runs draws with.
 template <class F>
 auto with_rough(DType dtype, const F& f) {
   return dtype == DType::f32 ? f(Rough<DType::f32>()) : f(Rough<DType::f64>());
 }
+
+// What the reference is run on.
+struct ReferenceInput {
+  // REQUIRES: the source outlives it.
+  ReferenceInput(const WeightSource& source, const TrainingBatch& batch);
+
+  const Architecture& architecture;
+  Weights weights;
+  TokenBatch batch;
+};
+TokenBatch as_reference(const TrainingBatch& batch);
+
+// The bounds of all that the truth has, from draws in each dtype. run(reference, errors) computes
+// one with Reference<Rough>, and adds its errors by their names; those of logits, which bound the
+// truth's loss if it has one, as "head/logits".
+template <class Run>
+void draw_bounds(const ReferenceInput& input, const std::vector<DType>& dtypes,
+                 const TellProgress& progress, Truth& truth, const Run& run) {
+  const int64_t positions = input.batch.B * input.batch.T;
+  const int draws = draws_for(input.architecture, positions);
+  for (const DType dtype : dtypes) {
+    DrawnErrors errors(dtype);
+    for (int i = 0; i < draws; ++i) {
+      progress(drawing(dtype, i, draws));
+      with_rough(dtype, [&](auto rough) {
+        run(Reference<decltype(rough)>(input.architecture, rough_weights(input.weights, dtype, i)),
+            errors);
+      });
+    }
+    for (const std::string& name : truth.names())
+      if (errors.has(name)) truth.set_bound(name, dtype, errors.bound(name));
+    if (truth.find("loss"))
+      truth.set_bound("loss", dtype,
+                      loss_bound(errors.bound("head/logits"), truth.values("loss")[0],
+                                 input.architecture.vocabulary, positions, dtype));
+  }
+}
+
+// A forward pass: the reference's sites, and with targets "loss". Runs the reference, and draws of
+// it for the bounds of each dtype. REQUIRES: at least one dtype.
+Truth forward_truth(const WeightSource& source, const TrainingBatch& batch,
+                    const std::vector<DType>& dtypes, const TellProgress& progress);
 
 }  // namespace tplab

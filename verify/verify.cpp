@@ -72,10 +72,10 @@ void check_memory_of_parameters(const Architecture& architecture, const VerifyOp
                                 const std::vector<Parallelism>& meshes, const VerifySizes& sizes) {
   int dp = 1;
   for (const Parallelism& mesh : meshes) dp = std::max(dp, mesh.dp);
-  constexpr double kBesides = 1, kReplica = 4;
-  const double truth = numbers_of_steps_truth(architecture, sizes.B * sizes.T, sizes.batches - 1,
-                                              options.dtypes.size());
-  const double numbers = kBesides + std::max(truth, numbers_of_gradient_truth() + kReplica * dp);
+  constexpr double kBesides = 1, kTruth = 1, kReplica = 4;
+  const double drawing = numbers_of_steps_truth(architecture, sizes.B * sizes.T, sizes.batches - 1,
+                                                options.dtypes.size());
+  const double numbers = kBesides + std::max(drawing, kTruth + kReplica * dp);
   require_memory(
       fmt::format("verifying the training of {} parameters at dp {}", parameter_count(architecture),
                   dp),

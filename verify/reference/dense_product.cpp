@@ -1,20 +1,13 @@
 // The dense layers' matrix products.
 #include "verify/reference/dense_product.h"
 
-#if !defined(__clang__)  // GCC 12 warns of its own AVX-512 header, inlined into Eigen (bug 105593)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <Eigen/Core>
-#if !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 #include <algorithm>
 #include <cmath>
 #include <optional>
 #include <type_traits>
 
 #include "verify/parallel.h"
+#include "verify/reference/eigen.h"
 #include "verify/reference/rough.h"
 
 namespace tplab::dense {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace tplab {
 
@@ -151,6 +152,17 @@ std::string cluster_lines(const GraphCluster& cluster) {
 }
 
 }  // namespace
+
+GraphNode text_node(std::string id, const std::string& text, const Box& at, double font_size,
+                    bool bold) {
+  return {.id = std::move(id),
+          .rows = {{{text, "", bold, true}}},
+          .tooltip = text,
+          .border = "#ffffff",
+          .outline = GraphNode::Outline::none,
+          .font_size = font_size,
+          .at = at};
+}
 
 std::string escaped_markup(std::string_view text) {
   std::string out;

@@ -39,6 +39,10 @@ struct GraphNode {
   std::optional<Box> at = {};  // in a graph to scale: every node has it
 };
 
+// Text from the left, without a box around it.
+GraphNode text_node(std::string id, const std::string& text, const Box& at, double font_size,
+                    bool bold);
+
 struct GraphEdge {
   std::string from, to;  // node ids
   std::string label = {}, tooltip = {};

@@ -162,13 +162,7 @@ void CollectiveDrawing::make_cells(const std::vector<std::vector<Arrival>>& step
 
 void CollectiveDrawing::write(std::string id, const std::string& text, double x, double y) {
   const double width = kLetter * static_cast<double>(text.size()) * 1.1;
-  graph_.add({.id = std::move(id),
-              .rows = {{{text, "", true, true}}},
-              .tooltip = text,
-              .border = "#ffffff",
-              .outline = GraphNode::Outline::none,
-              .font_size = kFont,
-              .at = Box{x, y, width, kLine}});
+  graph_.add(text_node(std::move(id), text, Box{x, y, width, kLine}, kFont, true));
 }
 
 // Where a message leaves or reaches a rank's line, between the boxes.
@@ -214,14 +208,12 @@ CollectiveDrawing::CollectiveDrawing(const CollectiveRecord& record) : record_(r
 
   const std::string about =
       fmt::format("{}\n{}\n{} Green: complete.", title(record), costs(record), legend(record));
-  graph_.add(
-      {.id = "about",
-       .rows = {{{about, "", true, true}}},
-       .tooltip = title(record),
-       .border = "#ffffff",
-       .outline = GraphNode::Outline::none,
-       .font_size = kFont,
-       .at = Box{0, 0, 1.1 * kLetter * static_cast<double>(costs(record).size()), 3 * kLine + 4}});
+  GraphNode heading =
+      text_node("about", about,
+                Box{0, 0, 1.1 * kLetter * static_cast<double>(costs(record).size()), 3 * kLine + 4},
+                kFont, true);
+  heading.tooltip = title(record);
+  graph_.add(std::move(heading));
   double y = 3 * kLine + 12;
   for (size_t level = 0; level < cells_.size(); ++level) {
     size_t lines = 1;

@@ -52,13 +52,7 @@ double text_width(const std::string& text) {
 
 void ComparisonDrawing::text(std::string id, const std::string& text, double x, double width,
                              bool bold) {
-  graph_.add({.id = std::move(id),
-              .rows = {{{text, "", bold, true}}},
-              .tooltip = text,
-              .border = "#ffffff",
-              .outline = GraphNode::Outline::none,
-              .font_size = kFont,
-              .at = Box{x, y_, width, kBar}});
+  graph_.add(text_node(std::move(id), text, Box{x, y_, width, kBar}, kFont, bold));
 }
 
 void ComparisonDrawing::box(std::string id, const std::string& label, const std::string& tooltip,

@@ -130,13 +130,7 @@ class MeshDrawing {
 
 void MeshDrawing::text(std::string id, const std::string& text, double x, double y, bool bold) {
   const double width = 0.7 * kFont * static_cast<double>(display_width(text)) + 4;
-  graph_.add({.id = std::move(id),
-              .rows = {{{text, "", bold, true}}},
-              .tooltip = text,
-              .border = "#ffffff",
-              .outline = GraphNode::Outline::none,
-              .font_size = kFont,
-              .at = Box{x, y, width, kLine}});
+  graph_.add(text_node(std::move(id), text, Box{x, y, width, kLine}, kFont, bold));
 }
 
 // Around the boxes of its ranks, which lie in one row or one column.
