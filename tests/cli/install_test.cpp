@@ -96,9 +96,15 @@ TEST_CASE("installed: zsh and fish take their files, and complete where they are
   }
   const std::string fish = prefix() + "/share/fish/vendor_completions.d/tplab.fish";
   if (is_here("fish")) {
+    // In an empty home and folder: nothing of the user's takes part, and no file is offered. What
+    // the command complains of, which completion hides, is seen.
+    fs::create_directories(prefix() + "/empty");
     const Ran asked =
-        shell("PATH='" + prefix() + "/bin:'$PATH; fish -N -c \"source '" + fish +
-              "'; complete -C 'tplab bench de'; complete -C 'tplab info --preset gpt2-x'\"");
+        shell("cd '" + prefix() + "/empty' && HOME=$PWD PATH='" + prefix() +
+              "/bin:'$PATH fish -N -c \"source '" + fish +
+              "'; functions __tplab_complete | string replace '2>/dev/null' '' | source; "
+              "complete -C 'tplab bench de'; complete -C 'tplab info --preset gpt2-x'\"");
+    CHECK(asked.err == "");
     CHECK(asked.out == "decode\ngpt2-xl\n");
   }
 }
