@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/counted_source.h"
 #include "sim/error.h"
 #include "sim/machine/measure.h"
 #include "sim/random.h"
@@ -34,21 +33,24 @@ int64_t times_between_products(double work_seconds) {
                     int64_t{10000});
 }
 
+int64_t times_of_a_turn(double work_seconds, int64_t most) {
+  constexpr double kTurnSeconds = 0.2;
+  return std::clamp(static_cast<int64_t>(std::ceil(kTurnSeconds / work_seconds)), int64_t{1}, most);
+}
+
 void ProductBeside::after_work(double seconds, int64_t every, Paired& timing) {
   since_.add(seconds);
   if (++done_ % every != 0) return;
   rank_.comm().barrier();
   rank_.dp_comm().barrier();
-  const int64_t start = now_ns();
+  const int64_t start = rank_.clock().now_ns();
   probe_.run();
   rank_.comm().barrier();
   rank_.dp_comm().barrier();
-  const double product = static_cast<double>(now_ns() - start) * 1e-9;
-  if (rank_.global_index() == 0) {
-    timing.limit.add(product);
-    timing.parts.push_back(work_flops_ / since_.median() /
-                           (MatmulProbe::flops(rank_.mesh().ranks()) / product));
-  }
+  const double product = static_cast<double>(rank_.clock().now_ns() - start) * 1e-9;
+  timing.limit.add(product);
+  timing.parts.push_back(work_flops_ / since_.median() /
+                         (MatmulProbe::flops(rank_.mesh().ranks()) / product));
   since_.clear();
 }
 
@@ -213,46 +215,6 @@ nlohmann::ordered_json ModelBench::header(const std::string& bench,
           {"algorithm", algorithm},
           {"batch", batch},
           {"repeat", repeat}};
-}
-
-void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& make_turn,
-               const std::function<double(size_t)>& turn_seconds,
-               const std::function<void()>& warmed_up) {
-  constexpr double kTurnSeconds = 0.2;
-  constexpr int64_t kMostTimes = 1000;
-  const size_t n = bench.tps.size();
-  std::vector<int64_t> times(n, 1);
-  std::vector<std::unique_ptr<CountedSource>> weights(n);
-  WorldsInTurn worlds(bench.worlds(), [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
-    const ShardPlan plan(source.architecture(), bench.tps[w], bench.model.uneven);
-    auto network =
-        std::make_shared<const Network>(rank, *weights[w], plan, parse_dtype(bench.dtype));
-    return [&times, w, turn = make_turn(w, rank, std::move(network))] {
-      for (int64_t i = 0; i < times[w]; ++i) turn();
-    };
-  });
-
-  // Load and warm up.
-  for (size_t w = 0; w < n; ++w) {
-    const ShardPlan plan(source.architecture(), bench.tps[w], bench.model.uneven);
-    weights[w] = std::make_unique<CountedSource>(source, plan.total_count(), bench.progress);
-    worlds.run(w);
-    times[w] = std::clamp(static_cast<int64_t>(std::ceil(kTurnSeconds / turn_seconds(w))),
-                          int64_t{1}, kMostTimes);
-  }
-  warmed_up();
-
-  // Measure.
-  for (int64_t round = 0; round < bench.repeat; ++round) {
-    for (size_t w = 0; w < n; ++w) {
-      const auto turn = static_cast<double>(static_cast<size_t>(round) * n + w);
-      bench.progress.show(
-          fmt::format("round {} of {}, tp {}", round + 1, bench.repeat, bench.tps[w]),
-          turn / static_cast<double>(static_cast<size_t>(bench.repeat) * n));
-      worlds.run(w);
-    }
-  }
-  bench.progress.erase();
 }
 
 void add_bench(CLI::App& app, int&) {

@@ -1,13 +1,18 @@
 // What the benchmarks share: their options, timings and limits.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/counted_source.h"
+#include "cli/from_rank_0.h"
 #include "cli/worlds_in_turn.h"
 #include "model/network.h"
 #include "model/tokens.h"
@@ -23,6 +28,7 @@ class Timing {
   void clear() { seconds_.clear(); }
   bool empty() const { return seconds_.empty(); }
   size_t count() const { return seconds_.size(); }
+  const std::vector<double>& seconds() const { return seconds_; }
   double best() const;
   double median() const;
 
@@ -33,7 +39,7 @@ class Timing {
 double median(std::vector<double> values);  // REQUIRES: not empty
 
 // Timings of some work, and of the machine's limit for it, taken in turn so that a slow second of
-// the machine hits both.
+// the machine hits both. Each rank takes its own, and returns them; rank 0's are what is reported.
 struct Paired {
   Timing work, limit;
   std::vector<double> parts;  // of the limit that the work before it reached
@@ -46,8 +52,8 @@ class ProductBeside {
  public:
   ProductBeside(Rank& rank, DType dtype, double work_flops)
       : rank_(rank), probe_(rank.device(), dtype, rank.mesh().ranks()), work_flops_(work_flops) {}
-  // The work was done once more; in how many seconds, as rank 0 saw it. Called by every rank, with
-  // the same `every`: after how many times there is a product.
+  // The work was done once more; in how many seconds, as this rank saw it. Called by every rank,
+  // with the same `every`: after how many times there is a product.
   void after_work(double seconds, int64_t every, Paired& timing);
 
  private:
@@ -59,6 +65,8 @@ class ProductBeside {
 };
 // How often work of so many seconds is done between two products.
 int64_t times_between_products(double work_seconds);
+// How often it is done in a turn, which takes a fifth of a second at least.
+int64_t times_of_a_turn(double work_seconds, int64_t most);
 
 // What became of one tp. Rates are those of the median times.
 struct ModelRun {
@@ -119,18 +127,57 @@ struct ModelBench {
   void print(const std::string& text, const nlohmann::ordered_json& document);
 };
 
-// What a rank does `times` over in one turn; called on every rank.
-using ModelTurn = std::function<void()>;
-using MakeTurn =
-    std::function<ModelTurn(size_t world, Rank& rank, std::shared_ptr<const Network> network)>;
+// What a rank does `times` over in one turn. It adds what it measured to its rank's timings.
+// usual_seconds: what the first one took on rank 0, the same on every rank; absent in the first.
+template <class Measured>
+using ModelTurn = std::function<void(Measured& timing, std::optional<double> usual_seconds)>;
 
 // Runs the model at every tp, all of them loaded, in `repeat` rounds of one turn each. A first
 // round loads the weights and warms up; it tells how often a turn of at least a fifth of a second
-// repeats, and `warmed_up` is called when its timings have done that service.
-//   turn_seconds(world): how long what make_turn made took, once
-void run_model(ModelBench& bench, const WeightSource& source, const MakeTurn& make_turn,
-               const std::function<double(size_t world)>& turn_seconds,
-               const std::function<void()>& warmed_up);
+// repeats, and its timings are forgotten when they have done that service. Returns rank 0's
+// timings, by tp.
+//   make_turn(rank, network): the rank's ModelTurn; timings_of_one: how many it adds to timing.work
+template <class Measured, class MakeTurn>
+std::vector<Measured> run_model(ModelBench& bench, const WeightSource& source,
+                                int64_t timings_of_one, const MakeTurn& make_turn) {
+  const size_t n = bench.tps.size();
+  std::vector<ShardPlan> plans;
+  std::vector<std::unique_ptr<const CountedSource>> weights;
+  plans.reserve(n);
+  weights.reserve(n);
+  for (int tp : bench.tps) {
+    const ShardPlan& plan = plans.emplace_back(source.architecture(), tp, bench.model.uneven);
+    weights.push_back(
+        std::make_unique<const CountedSource>(source, plan.total_count(), bench.progress));
+  }
+  const auto show = [&](int64_t round, size_t w) {
+    if (round == 0) return;  // loading has a bar of its own
+    const auto turn = static_cast<double>(static_cast<size_t>(round - 1) * n + w);
+    bench.progress.show(fmt::format("round {} of {}, tp {}", round, bench.repeat, bench.tps[w]),
+                        turn / static_cast<double>(static_cast<size_t>(bench.repeat) * n));
+  };
+  auto results = run_in_turn(
+      bench.worlds(), bench.repeat + 1, show, [&](size_t w, Rank& rank, RankTurns& turns) {
+        Measured timing;
+        if (!turns.next()) return timing;
+        const auto network =
+            std::make_shared<const Network>(rank, *weights[w], plans[w], parse_dtype(bench.dtype));
+        const ModelTurn<Measured> turn = make_turn(rank, network);
+        turn(timing, {});
+        const double seconds =
+            from_rank_0(rank, timing.work.best() * static_cast<double>(timings_of_one));
+        const int64_t times = times_of_a_turn(seconds, 1000);
+        timing = {};
+        while (turns.next())
+          for (int64_t i = 0; i < times; ++i) turn(timing, seconds);
+        return timing;
+      });
+  bench.progress.erase();
+  std::vector<Measured> of_rank_0;
+  of_rank_0.reserve(n);
+  for (std::vector<Measured>& of_ranks : results) of_rank_0.push_back(std::move(of_ranks[0]));
+  return of_rank_0;
+}
 
 void add_bench_forward(CLI::App& bench);
 void add_bench_decode(CLI::App& bench);

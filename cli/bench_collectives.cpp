@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "cli/bench.h"
+#include "cli/from_rank_0.h"
 #include "cli/nearest.h"
 #include "sim/algorithms.h"
 #include "sim/bytes_text.h"
@@ -50,11 +51,14 @@ const CollectiveRow& find_collective(const std::string& text) {
   fail(fmt::format("there is no collective named '{}'", text), "use one of " + names);
 }
 
-struct Sample {
+struct Timings {
+  Timing call, copy;
+};
+
+struct Sample : Timings {
   int tp;
   Algorithm algorithm;
   int64_t bytes, count;
-  Timing call, copy;
   double algorithm_bandwidth() const { return static_cast<double>(bytes) / call.best(); }
   double of_copy() const { return copy.best() / call.best(); }
 };
@@ -108,41 +112,39 @@ void CollectivesBench::check_options() const {
                  "use fewer ranks, or less --max");
 }
 
-// Times `work` on all ranks: batches of calls between two barriers, as many in each as fill two
-// milliseconds. A batch took as long as its slowest rank.
-class Stopwatch {
- public:
-  explicit Stopwatch(int ranks) : batch_seconds_(static_cast<size_t>(ranks)) {}
+// Seconds a call on this rank, of a batch of calls between two barriers.
+double batch_seconds(Rank& rank, int64_t calls, const std::function<void()>& work) {
+  rank.ledger().clear();
+  rank.comm().barrier();
+  const int64_t start = rank.clock().now_ns();
+  for (int64_t i = 0; i < calls; ++i) work();
+  const int64_t end = rank.clock().now_ns();
+  rank.comm().barrier();
+  return static_cast<double>(end - start) * 1e-9 / static_cast<double>(calls);
+}
 
-  void time(Rank& rank, int64_t repeat, Timing& timing, const std::function<void()>& work) {
-    constexpr double kBatchSeconds = 2e-3;
-    constexpr int64_t kMostCalls = 10000;
-    const double once = batch(rank, 3, work);
-    const auto calls =
-        std::clamp(static_cast<int64_t>(kBatchSeconds / once), int64_t{1}, kMostCalls);
-    for (int64_t i = 0; i < repeat; ++i) {
-      const double seconds = batch(rank, calls, work);
-      if (rank.index() == 0) timing.add(seconds);
-    }
+// This rank's timings of `work`, which all ranks do at once: batches of as many calls as fill two
+// milliseconds.
+Timing timed(Rank& rank, int64_t repeat, const std::function<void()>& work) {
+  constexpr double kBatchSeconds = 2e-3;
+  constexpr int64_t kMostCalls = 10000;
+  const double once = from_rank_0(rank, batch_seconds(rank, 3, work));
+  const auto calls = std::clamp(static_cast<int64_t>(kBatchSeconds / once), int64_t{1}, kMostCalls);
+  Timing timing;
+  for (int64_t i = 0; i < repeat; ++i) timing.add(batch_seconds(rank, calls, work));
+  return timing;
+}
+
+// A batch took as long as its slowest rank.
+Timing slowest(const std::vector<const Timing*>& of_ranks) {
+  Timing timing;
+  for (size_t i = 0; i < of_ranks[0]->count(); ++i) {
+    double seconds = 0;
+    for (const Timing* one : of_ranks) seconds = std::max(seconds, one->seconds()[i]);
+    timing.add(seconds);
   }
-
- private:
-  // Seconds a call, the same on every rank.
-  double batch(Rank& rank, int64_t calls, const std::function<void()>& work) {
-    rank.ledger().clear();
-    rank.comm().barrier();
-    const int64_t start = now_ns();
-    for (int64_t i = 0; i < calls; ++i) work();
-    batch_seconds_[static_cast<size_t>(rank.index())] =
-        static_cast<double>(now_ns() - start) * 1e-9 / static_cast<double>(calls);
-    rank.comm().barrier();
-    const double slowest = *std::max_element(batch_seconds_.begin(), batch_seconds_.end());
-    rank.comm().barrier();  // nobody begins the next batch before all have looked
-    return slowest;
-  }
-
-  std::vector<double> batch_seconds_;
-};
+  return timing;
+}
 
 Array zeros(Rank& rank, DType dtype, int64_t count) {
   Array x = rank.device().allocate(dtype, {count});
@@ -150,14 +152,14 @@ Array zeros(Rank& rank, DType dtype, int64_t count) {
   return x;
 }
 
-void measure(Rank& rank, const CollectiveRow& row, int64_t repeat, DType dtype,
-             Stopwatch& stopwatch, Sample& sample) {
-  const int64_t n = rank.size();
-  Buffers b{zeros(rank, dtype, sample.count), zeros(rank, dtype, sample.count),
-            zeros(rank, dtype, sample.count / n)};
-  stopwatch.time(rank, repeat, sample.call, [&] { row.call(rank.comm(), b); });
-  stopwatch.time(rank, repeat, sample.copy,
-                 [&] { rank.device().copy(b.whole.data(), b.other.data(), b.whole.bytes()); });
+Timings measure(Rank& rank, const CollectiveRow& row, int64_t repeat, DType dtype, int64_t count) {
+  Buffers b{zeros(rank, dtype, count), zeros(rank, dtype, count),
+            zeros(rank, dtype, count / rank.size())};
+  Timings timings;
+  timings.call = timed(rank, repeat, [&] { row.call(rank.comm(), b); });
+  timings.copy = timed(
+      rank, repeat, [&] { rank.device().copy(b.whole.data(), b.other.data(), b.whole.bytes()); });
+  return timings;
 }
 
 std::vector<Sample> CollectivesBench::measure_all(const CollectiveRow& row) const {
@@ -167,26 +169,35 @@ std::vector<Sample> CollectivesBench::measure_all(const CollectiveRow& row) cons
     for (Algorithm one : algorithms())
       for (int64_t bytes : sizes()) {
         const int64_t count = bytes / size_bytes(type) / tp * tp;  // equal parts
-        samples.push_back({tp, one, count * size_bytes(type), count, {}, {}});
+        samples.push_back({{}, tp, one, count * size_bytes(type), count});
       }
   Progress progress;
   size_t done = 0;
   while (done < samples.size()) {
     const Sample& first = samples[done];
-    Stopwatch stopwatch(first.tp);
     World world({.tp = first.tp,
                  .device = machine.device,
                  .comm = machine.comm,
                  .algorithm = first.algorithm});
     const size_t sizes_of_world = sizes().size();
-    world.run([&](Rank& rank) {
+    const auto [results, records] = world.run([&](Rank& rank) {
+      std::vector<Timings> timings;
+      timings.reserve(sizes_of_world);
       for (size_t i = done; i < done + sizes_of_world; ++i) {
         if (rank.index() == 0)
           progress.show(fmt::format("tp {}, {}", first.tp, name(first.algorithm)),
                         static_cast<double>(i) / static_cast<double>(samples.size()));
-        measure(rank, row, repeat, type, stopwatch, samples[i]);
+        timings.push_back(measure(rank, row, repeat, type, samples[i].count));
       }
+      return timings;
     });
+    for (size_t i = 0; i < sizes_of_world; ++i)
+      for (Timing Timings::*what : {&Timings::call, &Timings::copy}) {
+        std::vector<const Timing*> of_ranks;
+        of_ranks.reserve(results.size());
+        for (const std::vector<Timings>& rank : results) of_ranks.push_back(&(rank[i].*what));
+        samples[done + i].*what = slowest(of_ranks);
+      }
     done += sizes_of_world;
   }
   return samples;

@@ -11,7 +11,7 @@ namespace tplab::cli {
 
 namespace {
 
-// Times of one tp, as rank 0 saw them: steps of one token for every sequence, and after each a
+// Times of one tp, as a rank saw them: steps of one token for every sequence, and after each a
 // plain read of what it had to read.
 struct DecodeTiming : Paired {
   std::vector<double> ledger;  // of pairs of steps: time with the ledger / time without
@@ -95,9 +95,9 @@ void DecodeBench::turn(Rank& rank, const Network& network, KvCache& cache, bool 
   static_cast<void>(network.next(prompt, cache));
   const auto seconds_of = [&](auto work) {  // on all ranks at once
     rank.comm().barrier();
-    const int64_t start = now_ns();
+    const int64_t start = rank.clock().now_ns();
     work();
-    return static_cast<double>(now_ns() - start) * 1e-9;
+    return static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
   };
   std::vector<double> seconds;
   for (int64_t step = 0; step < steps; ++step) {
@@ -108,36 +108,28 @@ void DecodeBench::turn(Rank& rank, const Network& network, KvCache& cache, bool 
       rank.comm().barrier();
     });
     seconds.push_back(decoding);
-    if (rank.index() > 0) continue;
     timing.work.add(decoding);
     timing.limit.add(reading);
     timing.parts.push_back(reading / decoding);
   }
   rank.comm().barrier();
   rank.ledger().enable(true);
-  if (rank.index() > 0) return;
   for (size_t i = 0; i + 1 < seconds.size(); i += 2)
     timing.ledger.push_back(ledger_first ? seconds[i] / seconds[i + 1]
                                          : seconds[i + 1] / seconds[i]);
 }
 
 std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
-  std::vector<DecodeTiming> timings(tps.size());
-  const auto make_turn = [&](size_t w, Rank& rank,
-                             const std::shared_ptr<const Network>& network) -> ModelTurn {
+  const auto make_turn =
+      [&](Rank& rank, const std::shared_ptr<const Network>& network) -> ModelTurn<DecodeTiming> {
     auto cache = std::make_shared<KvCache>(network->new_cache(batch));
-    return [&, w, network, cache, ledger_first = true]() mutable {
-      turn(rank, *network, *cache, ledger_first, timings[w]);
+    return [&, network, cache, ledger_first = true](DecodeTiming& timing,
+                                                    std::optional<double>) mutable {
+      turn(rank, *network, *cache, ledger_first, timing);
       ledger_first = !ledger_first;  // so that growing contexts favour neither
     };
   };
-  run_model(
-      *this, source, make_turn,
-      [&](size_t w) { return timings[w].work.best() * static_cast<double>(steps); },
-      [&] {
-        for (DecodeTiming& timing : timings) timing = {};
-      });
-  return timings;
+  return run_model<DecodeTiming>(*this, source, steps, make_turn);
 }
 
 std::string DecodeBench::text(const std::vector<DecodeRun>& runs,

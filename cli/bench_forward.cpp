@@ -30,31 +30,23 @@ int64_t ForwardBench::length(const Architecture& architecture) const {
 std::vector<Paired> ForwardBench::measure(const WeightSource& source) {
   const int64_t T = length(source.architecture());
   const Tokens prompt = random_tokens(source.architecture(), T);
-  std::vector<Paired> timings(tps.size());
-  std::vector<int64_t> every(tps.size(), 1);
-  const auto make_turn = [&](size_t w, Rank& rank,
-                             const std::shared_ptr<const Network>& network) -> ModelTurn {
+  const auto make_turn = [&](Rank& rank,
+                             const std::shared_ptr<const Network>& network) -> ModelTurn<Paired> {
     const auto product = std::make_shared<ProductBeside>(
         rank, parse_dtype(dtype), forward_flops(source.architecture(), batch, T));
-    return [&, w, network, product] {
+    return [&, network, product](Paired& timing, std::optional<double> usual_seconds) {
       rank.ledger().clear();
       rank.comm().barrier();
-      const int64_t start = now_ns();
+      const int64_t start = rank.clock().now_ns();
       static_cast<void>(network->forward(prompt));
       rank.comm().barrier();
-      const double seconds = static_cast<double>(now_ns() - start) * 1e-9;
-      if (rank.index() == 0) timings[w].work.add(seconds);
-      product->after_work(seconds, every[w], timings[w]);
+      const double seconds = static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
+      timing.work.add(seconds);
+      product->after_work(seconds, usual_seconds ? times_between_products(*usual_seconds) : 1,
+                          timing);
     };
   };
-  run_model(
-      *this, source, make_turn, [&](size_t w) { return timings[w].work.best(); },
-      [&] {
-        for (size_t w = 0; w < tps.size(); ++w)
-          every[w] = times_between_products(timings[w].work.best());
-        for (Paired& timing : timings) timing.clear();
-      });
-  return timings;
+  return run_model<Paired>(*this, source, 1, make_turn);
 }
 
 std::string ForwardBench::text(const std::vector<ModelRun>& runs,

@@ -19,11 +19,12 @@ namespace tplab::cli {
 
 namespace {
 
-// What was measured of one mesh. The use is each rank's own.
-struct MeshTiming : Paired {
-  std::vector<RankUse> use;
-  std::vector<int64_t> peak_bytes;
+// What one rank of a mesh measured.
+struct RankTiming : Paired {
+  RankUse use;
+  int64_t peak_bytes = 0;
 };
+using MeshTiming = std::vector<RankTiming>;  // by global index
 
 struct TrainRun : ModelRun {
   Parallelism mesh;
@@ -49,8 +50,7 @@ struct TrainBench : ModelBench {
   TrainingMemory memory(const Parallelism& mesh, const WeightSource& source) const;
   WorldOptions world(const Parallelism& mesh) const;
   void choose_together(const WeightSource& source);
-  void measure(size_t first, size_t count, const WeightSource& source,
-               std::vector<MeshTiming>& timings);
+  std::vector<MeshTiming> measure(size_t first, size_t count, const WeightSource& source);
   TrainRun judge_mesh(size_t i, const std::vector<MeshTiming>& timings,
                       const WeightSource& source) const;
   std::string text(const std::vector<TrainRun>& runs, const WeightSource& source) const;
@@ -122,107 +122,105 @@ void TrainBench::choose_together(const WeightSource& source) {
   }
 }
 
-// What one rank trains, and the product of matrices that is timed beside it.
-struct Learner {
-  std::unique_ptr<Trainer> trainer;
-  std::optional<ProductBeside>
-      product;  // made when the first steps have shown the memory they need
+// One rank of a mesh: what it trains, and the product of matrices that is timed beside it.
+class Learner {
+ public:
+  Learner(Rank& rank, std::unique_ptr<Trainer> trainer)
+      : rank_(rank), trainer_(std::move(trainer)) {}
+
+  // Steps, each from a barrier until every rank has updated its weights.
+  void take_steps(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t steps,
+                  int64_t every, RankTiming& timing);
+  // When the first steps have shown the memory they need.
+  void add_product(DType dtype, double work_flops) { product_.emplace(rank_, dtype, work_flops); }
+
+ private:
+  void barrier() {
+    rank_.comm().barrier();
+    rank_.dp_comm().barrier();
+  }
+
+  Rank& rank_;
+  std::unique_ptr<Trainer> trainer_;
+  std::optional<ProductBeside> product_;
 };
 
-// What one rank does in a turn: each step from a barrier until every rank has updated its weights.
-void take_steps(Rank& rank, Learner& learner, const Tokens& tokens,
-                const std::vector<int32_t>& targets, int64_t steps, int64_t every,
-                MeshTiming& timing) {
-  const auto barrier = [&] {
-    rank.comm().barrier();
-    rank.dp_comm().barrier();
-  };
-  const auto me = static_cast<size_t>(rank.global_index());
+void Learner::take_steps(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t steps,
+                         int64_t every, RankTiming& timing) {
   for (int64_t i = 0; i < steps; ++i) {
     barrier();
-    rank.ledger().clear();
-    const int64_t start = now_ns();
-    static_cast<void>(learner.trainer->step(tokens, targets, i, 1e-4));
+    rank_.ledger().clear();
+    const int64_t start = rank_.clock().now_ns();
+    static_cast<void>(trainer_->step(tokens, targets, i, 1e-4));
     barrier();
-    const double seconds = static_cast<double>(now_ns() - start) * 1e-9;
-    timing.use[me].step_time_s += seconds;
-    timing.use[me].add(rank.ledger().events());
-    if (me == 0) timing.work.add(seconds);
-    if (learner.product) learner.product->after_work(seconds, every, timing);
+    const double seconds = static_cast<double>(rank_.clock().now_ns() - start) * 1e-9;
+    timing.use.step_time_s += seconds;
+    timing.use.add(rank_.ledger().events());
+    timing.work.add(seconds);
+    if (product_) product_->after_work(seconds, every, timing);
   }
 }
 
 // Meshes first .. first + count - 1 in turn, all of them loaded. A first round loads and warms up.
-void TrainBench::measure(size_t first, size_t count, const WeightSource& source,
-                         std::vector<MeshTiming>& timings) {
-  constexpr double kTurnSeconds = 0.2;
+std::vector<MeshTiming> TrainBench::measure(size_t first, size_t count,
+                                            const WeightSource& source) {
   const Tokens tokens = random_tokens(source.architecture(), seq);
   std::vector<int32_t> targets(tokens.ids.begin() + 1, tokens.ids.end());
   targets.push_back(tokens.ids.front());
   std::vector<WorldOptions> worlds;
   for (size_t i = first; i < first + count; ++i) worlds.push_back(world(meshes_[i]));
-  std::vector<int64_t> times(count, 1), every(count, 1);
-  WorldsInTurn turns(worlds, [&](size_t w, Rank& rank) -> WorldsInTurn::Turn {
-    const Parallelism& mesh = meshes_[first + w];
-    auto learner = std::make_shared<Learner>();
-    learner->trainer = make_trainer(rank, source, options(mesh));
-    return [&, w, learner = std::move(learner)] {
-      MeshTiming& timing = timings[first + w];
-      take_steps(rank, *learner, tokens, targets, times[w], every[w], timing);
-      if (learner->product) return;
-      timing.peak_bytes[static_cast<size_t>(rank.global_index())] =
-          rank.device().memory().peak_bytes;
-      learner->product.emplace(rank, parse_dtype(dtype),
-                               training_flops(source.architecture(), batch, seq));
-    };
+  const auto rounds = static_cast<size_t>(repeat + 1);
+  const auto show = [&](int64_t round, size_t w) {
+    const size_t done = first * rounds + static_cast<size_t>(round) * count + w;
+    progress.show(meshes_[first + w].text(),
+                  static_cast<double>(done) / static_cast<double>(rounds * meshes_.size()));
+  };
+  auto timings = run_in_turn(worlds, repeat + 1, show, [&](size_t w, Rank& rank, RankTurns& turns) {
+    RankTiming timing;
+    if (!turns.next()) return timing;
+    Learner learner(rank, make_trainer(rank, source, options(meshes_[first + w])));
+    learner.take_steps(tokens, targets, 1, 1, timing);
+    const int64_t peak_bytes = rank.device().memory().peak_bytes;
+    learner.add_product(parse_dtype(dtype), training_flops(source.architecture(), batch, seq));
+    const double seconds = from_rank_0(rank, timing.work.best());
+    const int64_t times = steps ? steps : times_of_a_turn(seconds, 100);
+    const int64_t every = std::min(times, times_between_products(seconds));
+    timing = {};
+    timing.peak_bytes = peak_bytes;
+    while (turns.next()) learner.take_steps(tokens, targets, times, every, timing);
+    return timing;
   });
-  const auto total = static_cast<double>(static_cast<size_t>(repeat + 1) * meshes_.size());
-  double done = static_cast<double>(first * static_cast<size_t>(repeat + 1));
-  for (int64_t round = 0; round <= repeat; ++round)
-    for (size_t w = 0; w < count; ++w) {
-      const Parallelism& mesh = meshes_[first + w];
-      progress.show(mesh.text(), done++ / total);
-      const auto ranks = static_cast<size_t>(mesh.mesh().ranks());
-      MeshTiming& timing = timings[first + w];
-      if (round == 0) {
-        timing.use.resize(ranks);
-        timing.peak_bytes.resize(ranks);
-      }
-      turns.run(w);
-      if (round > 0) continue;
-      const double wanted = std::ceil(kTurnSeconds / timing.work.best());
-      times[w] = steps ? steps : std::clamp(static_cast<int64_t>(wanted), int64_t{1}, int64_t{100});
-      every[w] = std::min(times[w], times_between_products(timing.work.best()));
-      timing.clear();
-      timing.use.assign(ranks, {});
-    }
   progress.erase();
+  return timings;
 }
 
 TrainRun TrainBench::judge_mesh(size_t i, const std::vector<MeshTiming>& timings,
                                 const WeightSource& source) const {
   const Parallelism& mesh = meshes_[i];
   const MeshTiming& timing = timings[i];
-  TrainRun run{judge(mesh.mesh().ranks(), timing, timings[0], static_cast<double>(batch * seq),
-                     training_flops(source.architecture(), batch, seq),
-                     MatmulProbe::flops(mesh.mesh().ranks())),
-               mesh,
-               0,
-               0,
-               0,
-               *std::max_element(timing.peak_bytes.begin(), timing.peak_bytes.end()),
-               memory(mesh, source).total()};
+  TrainRun run{
+      judge(mesh.mesh().ranks(), timing[0], timings[0][0], static_cast<double>(batch * seq),
+            training_flops(source.architecture(), batch, seq),
+            MatmulProbe::flops(mesh.mesh().ranks())),
+      mesh,
+      0,
+      0,
+      0,
+      0,
+      memory(mesh, source).total()};
   double all = 0, communicating = 0;
-  for (const RankUse& use : timing.use) {
-    all += use.step_time_s;
-    communicating += use.communication_time_s;
-    run.tp_bytes += use.tp_bytes;
-    run.dp_bytes += use.dp_bytes;
+  for (const RankTiming& rank : timing) {
+    all += rank.use.step_time_s;
+    communicating += rank.use.communication_time_s;
+    run.tp_bytes += rank.use.tp_bytes;
+    run.dp_bytes += rank.use.dp_bytes;
+    run.peak_bytes = std::max(run.peak_bytes, rank.peak_bytes);
   }
   run.tp = mesh.tp;
   run.communication = communicating / all;
-  run.tp_bytes /= static_cast<int64_t>(timing.work.count());
-  run.dp_bytes /= static_cast<int64_t>(timing.work.count());
+  const auto steps_timed = static_cast<int64_t>(timing[0].work.count());
+  run.tp_bytes /= steps_timed;
+  run.dp_bytes /= steps_timed;
   return run;
 }
 
@@ -281,10 +279,10 @@ void TrainBench::run() {
   const std::unique_ptr<WeightSource> source = open();
   check_meshes(*source);
   choose_together(*source);
-  std::vector<MeshTiming> timings(meshes_.size());
+  std::vector<MeshTiming> timings;
   const size_t group = together_ ? meshes_.size() : 1;
   for (size_t first = 0; first < meshes_.size(); first += group)
-    measure(first, group, *source, timings);
+    for (MeshTiming& timing : measure(first, group, *source)) timings.push_back(std::move(timing));
   std::vector<TrainRun> runs;
   for (size_t i = 0; i < meshes_.size(); ++i) runs.push_back(judge_mesh(i, timings, *source));
   print(text(runs, *source), document(runs, *source));

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cctype>
 #include <cerrno>
 #include <filesystem>
@@ -11,6 +10,7 @@
 #include <optional>
 
 #include "cli/command.h"
+#include "cli/from_rank_0.h"
 #include "cli/interrupt.h"
 #include "cli/own_folder.h"
 #include "cli/train_output.h"
@@ -65,10 +65,10 @@ struct TrainCommand {
   void make_folder();
   bool goes_on_in_place() const;
   std::optional<KeptBest> kept_best() const;
-  TrainOutcome new_outcome() const;
-  int train(TrainOutcome& outcome);
+  TrainingResults new_results() const;
+  std::vector<RankTraining> train(int& signal);
   CheckpointFacts facts(const SavePoint& point) const;
-  std::string what_is_saved(const TrainOutcome& outcome) const;
+  std::string what_is_saved(const std::optional<SavePoint>& last) const;
   void report(const TrainOutcome& outcome);
   std::string files_text(const TrainOutcome& outcome, const std::string& results) const;
   std::string sample() const;
@@ -123,58 +123,59 @@ CheckpointFacts TrainCommand::facts(const SavePoint& point) const {
           .folder = out};
 }
 
-// Returns the signal that ended it early, or 0.
-int TrainCommand::train(TrainOutcome& outcome) {
+// Returns what the ranks have done, by global index; signal: the one that ended it early, or 0.
+std::vector<RankTraining> TrainCommand::train(int& signal) {
   const TrainerOptions options = settings.trainer();
   const LoopOptions loop = settings.loop(start_.first_step());
-  SharedSave save(out, earlier_);
+  const std::optional<KeptBest> best_before = kept_best();
   const Interrupt interrupt(
       "\ntplab: stopping after this step, to save it\n"
       "       Ctrl-C again stops at once, and saves nothing\n");
-  // The first rank to see the signal picks a step that no rank has begun: collectives keep ranks
-  // less than one step apart.
-  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
   constexpr double kNone = std::numeric_limits<double>::infinity();
-  std::atomic<int64_t> stop_at = kNever;
-  World(settings.world()).run([&](Rank& rank) {
+  const auto body = [&](Rank& rank, RankTraining& training) {
     const auto trainer = make_trainer(rank, start_.source(), options);
     if (start_.resumed()) load_moments(rank, *start_.resumed(), *trainer);
+    TrainWatch watch(rank, loop, warmup_steps, best_before, training);
+    SharedSave save(out, earlier_);
     SavePoint point;
     if (start_.resumed()) point.best_val_loss = start_.resumed()->best_val_loss();
-    double kept = outcome.best_before() ? outcome.best_before()->val_loss : kNone;
-    const LoopHooks hooks{.on_step = [&](const StepRecord& r) { outcome.add(rank, r); },
-                          .on_evaluation =
-                              [&](int64_t done, const Evaluation& e) {
-                                point.val_loss = e.val_loss;
-                                point.best_val_loss = std::min(point.best_val_loss, e.val_loss);
-                                if (rank.global_index() == 0) outcome.add_evaluation(done, e);
-                              },
-                          .save =
-                              [&](int64_t done) {
-                                point.step = done;
-                                const bool is_best = point.val_loss < kept;
-                                save.write(rank, *trainer, facts(point), is_best);
-                                if (rank.global_index() == 0) outcome.saved(point, is_best);
-                                kept = std::min(kept, point.val_loss);
-                                point.val_loss = kNone;
-                              },
-                          .should_stop =
-                              [&](int64_t done) {
-                                int64_t never = kNever;
-                                if (interrupt.requested())
-                                  stop_at.compare_exchange_strong(never, done + 1);
-                                return done >= stop_at;
-                              }};
-    const int64_t done = train_loop(rank, *trainer, start_.dataset(), loop, hooks);
-    if (rank.global_index() == 0) outcome.finish(done);
-  });
-  return outcome.stopped() ? interrupt.signal() : 0;
+    double kept = best_before ? best_before->val_loss : kNone;
+    const LoopHooks hooks{
+        .on_step = [&](const StepRecord& r) { watch.add(r); },
+        .on_evaluation =
+            [&](int64_t done, const Evaluation& e) {
+              point.val_loss = e.val_loss;
+              point.best_val_loss = std::min(point.best_val_loss, e.val_loss);
+              watch.add_evaluation(done, e);
+            },
+        .save =
+            [&](int64_t done) {
+              point.step = done;
+              const bool is_best = point.val_loss < kept;
+              save.write(rank, *trainer, facts(point), is_best);
+              watch.saved(point, is_best);
+              kept = std::min(kept, point.val_loss);
+              point.val_loss = kNone;
+            },
+        // A signal reaches ranks at different moments, so that all stop at the step where rank 0
+        // has seen it.
+        .should_stop = [&](int64_t) { return from_rank_0(rank, interrupt.requested()) > 0; }};
+    watch.finish(train_loop(rank, *trainer, start_.dataset(), loop, hooks));
+  };
+  std::exception_ptr failed;
+  auto [ranks, records] = World(settings.world()).try_run<RankTraining>(body, failed);
+  try {
+    if (failed) std::rethrow_exception(failed);
+  } catch (const Error& e) {
+    throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(ranks[0].last_saved));
+  }
+  signal = ranks[0].done < settings.steps ? interrupt.signal() : 0;
+  return std::move(ranks);
 }
 
 // For whoever has just lost a run.
-std::string TrainCommand::what_is_saved(const TrainOutcome& outcome) const {
-  if (const auto last = outcome.last_saved())
-    return fmt::format("step {} is saved in {}", last->step, path_of(kLastFile));
+std::string TrainCommand::what_is_saved(const std::optional<SavePoint>& last) const {
+  if (last) return fmt::format("step {} is saved in {}", last->step, path_of(kLastFile));
   if (start_.resumed())
     return fmt::format("{} is as it was, at step {}", start_.resumed()->path(),
                        start_.first_step());
@@ -227,7 +228,7 @@ void TrainCommand::report(const TrainOutcome& outcome) {
   try {
     write_results(results, outcome.document());
   } catch (const Error& e) {
-    throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome));
+    throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome.last_saved()));
   }
   if (output.json()) return;
   output.lines(files_text(outcome, results));
@@ -238,15 +239,14 @@ void TrainCommand::report(const TrainOutcome& outcome) {
   output.text(cut_at(output.safe(sample()), output.columns()) + "\n");
 }
 
-TrainOutcome TrainCommand::new_outcome() const {
+TrainingResults TrainCommand::new_results() const {
   TrainingResults empty;
   empty.model = start_.architecture();
   empty.options = settings.to_json();
   empty.tp = settings.parallelism.tp;
   empty.dp = settings.parallelism.dp;
   empty.warmup_steps = warmup_steps;
-  return {std::move(empty), settings.forecast(start_.architecture()), kept_best(),
-          start_.first_step(), settings.steps};
+  return empty;
 }
 
 void TrainCommand::run(int& exit_code) {
@@ -266,13 +266,9 @@ void TrainCommand::run(int& exit_code) {
   if (how.sp && how.tp == 1) to_stderr("tplab: note: --sp does nothing at --tp 1\n");
   if (how.zero != Zero::none && how.dp == 1)
     to_stderr("tplab: note: --zero {} does nothing at --dp 1\n", static_cast<int>(how.zero));
-  TrainOutcome outcome = new_outcome();
+  const MemoryForecast forecast = settings.forecast(start_.architecture());
   int signal = 0;
-  try {
-    signal = train(outcome);
-  } catch (const Error& e) {
-    throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome));
-  }
+  const TrainOutcome outcome(new_results(), forecast, settings.steps, train(signal));
   if (signal) {
     exit_code = 128 + signal;  // what a shell expects
     to_stderr(

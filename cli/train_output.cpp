@@ -30,30 +30,29 @@ double recent_step_seconds(const std::vector<StepRecord>& steps) {
 
 }  // namespace
 
-TrainOutcome::TrainOutcome(TrainingResults results, MemoryForecast forecast,
-                           std::optional<KeptBest> best_before, int64_t first_step,
-                           int64_t last_step)
-    : forecast_(forecast),
-      best_before_(best_before),
-      results_(std::move(results)),
-      first_step_(first_step),
-      last_step_(last_step),
-      done_(first_step),
-      steps_(static_cast<size_t>(results_.tp * results_.dp)),
-      use_(steps_.size()) {}
+TrainWatch::TrainWatch(Rank& rank, const LoopOptions& loop, int64_t warmup_steps,
+                       const std::optional<KeptBest>& best_before, RankTraining& training)
+    : rank_(rank),
+      shows_(rank.global_index() == 0),
+      first_step_(loop.first_step),
+      last_step_(loop.steps),
+      warmup_steps_(warmup_steps),
+      lowest_(best_before),
+      training_(training) {
+  training_.use.dp = rank.dp_index();
+  training_.use.tp = rank.index();
+  training_.best = best_before;
+  training_.done = loop.first_step;
+}
 
-void TrainOutcome::add(Rank& rank, const StepRecord& record) {
-  const auto g = static_cast<size_t>(rank.global_index());
-  steps_[g].push_back(record);
-  RankUse& use = use_[g];
-  use.dp = rank.dp_index();
-  use.tp = rank.index();
-  if (static_cast<int64_t>(steps_[g].size()) > results_.warmup_steps) {
-    use.step_time_s += record.step_time_s;
-    use.add(rank.ledger().events());
+void TrainWatch::add(const StepRecord& record) {
+  training_.steps.push_back(record);
+  if (std::ssize(training_.steps) > warmup_steps_) {
+    training_.use.step_time_s += record.step_time_s;
+    training_.use.add(rank_.ledger().events());
   }
-  if (g > 0) return;
-  const double seconds = recent_step_seconds(steps_[0]);
+  if (!shows_) return;
+  const double seconds = recent_step_seconds(training_.steps);
   const int64_t done = record.step + 1;
   progress_.show(
       fmt::format("step {}/{}, {} left, loss {:.4f}, {:.0f} tokens/s", done, last_step_,
@@ -62,16 +61,17 @@ void TrainOutcome::add(Rank& rank, const StepRecord& record) {
       static_cast<double>(done - first_step_) / static_cast<double>(last_step_ - first_step_));
 }
 
-void TrainOutcome::add_evaluation(int64_t done, const Evaluation& evaluation) {
+void TrainWatch::add_evaluation(int64_t done, const Evaluation& evaluation) {
+  training_.evaluations.push_back({done, evaluation});
+  if (!shows_) return;
   progress_.erase();
   to_stderr("step {}: train loss {:.4f}, val loss {:.4f}, {:.1f} ms a step\n", done,
-            evaluation.train_loss, evaluation.val_loss, 1e3 * recent_step_seconds(steps_[0]));
-  evaluations_.push_back({done, evaluation});
+            evaluation.train_loss, evaluation.val_loss, 1e3 * recent_step_seconds(training_.steps));
   note_rise(done, evaluation.val_loss);
 }
 
 // Said once: a model that has begun to learn its text by heart goes on doing so.
-void TrainOutcome::note_rise(int64_t done, double val_loss) {
+void TrainWatch::note_rise(int64_t done, double val_loss) {
   constexpr int kPatience = 3;
   if (!lowest_ || val_loss < lowest_->val_loss) {
     lowest_ = KeptBest{done, val_loss};
@@ -84,28 +84,36 @@ void TrainOutcome::note_rise(int64_t done, double val_loss) {
   }
 }
 
-void TrainOutcome::saved(const SavePoint& point, bool is_best) {
-  last_saved_ = point;
-  if (is_best) best_ = KeptBest{point.step, point.val_loss};
+void TrainWatch::saved(const SavePoint& point, bool is_best) {
+  training_.last_saved = point;
+  if (is_best) training_.best = KeptBest{point.step, point.val_loss};
 }
 
-void TrainOutcome::finish(int64_t done) {
-  progress_.erase();
-  done_ = done;
+void TrainWatch::finish(int64_t done) {
+  if (shows_) progress_.erase();
+  training_.done = done;
 }
+
+TrainOutcome::TrainOutcome(TrainingResults results, const MemoryForecast& forecast,
+                           int64_t last_step, std::vector<RankTraining> ranks)
+    : results_(std::move(results)),
+      forecast_(forecast),
+      last_step_(last_step),
+      ranks_(std::move(ranks)) {}
 
 // Times are rank 0's, memory that of the rank that has most.
 TrainingResults TrainOutcome::merged() const {
   TrainingResults results = results_;
-  results.steps = steps_[0];
-  results.ranks = use_;
-  for (const auto& steps : steps_)
-    for (size_t i = 0; i < std::min(steps.size(), results.steps.size()); ++i) {
+  results.steps = ranks_[0].steps;
+  for (const RankTraining& rank : ranks_) {
+    results.ranks.push_back(rank.use);
+    for (size_t i = 0; i < std::min(rank.steps.size(), results.steps.size()); ++i) {
       StepRecord& most = results.steps[i];
       for (const auto member : {&StepRecord::memory_allocated_bytes, &StepRecord::memory_peak_bytes,
                                 &StepRecord::activation_bytes})
-        most.*member = std::max(most.*member, steps[i].*member);
+        most.*member = std::max(most.*member, rank.steps[i].*member);
     }
+  }
   return results;
 }
 
@@ -125,10 +133,11 @@ nlohmann::ordered_json TrainOutcome::document() const {
                 {"val_loss", std::isfinite(val_loss) ? Json(val_loss) : Json()}};
   };
   document["checkpoints"] = {
-      {"best", best_ ? file(kBestFile, best_->step, best_->val_loss) : Json()},
-      {"last", last_saved_ ? file(kLastFile, last_saved_->step, last_saved_->val_loss) : Json()}};
+      {"best", best() ? file(kBestFile, best()->step, best()->val_loss) : Json()},
+      {"last",
+       last_saved() ? file(kLastFile, last_saved()->step, last_saved()->val_loss) : Json()}};
   document["evaluations"] = Json::array();
-  for (const Eval& e : evaluations_)
+  for (const RankTraining::Eval& e : ranks_[0].evaluations)
     document["evaluations"].push_back(
         {{"step", e.done}, {"train_loss", e.losses.train_loss}, {"val_loss", e.losses.val_loss}});
   return document;
@@ -149,7 +158,8 @@ std::string TrainOutcome::memory_text(const StepRecord& last) const {
 }
 
 std::string TrainOutcome::text() const {
-  const nlohmann::ordered_json summary = results_json(merged())["summary"];
+  const TrainingResults results = merged();
+  const nlohmann::ordered_json summary = results_json(results)["summary"];
   const auto number = [&](const nlohmann::ordered_json& value, const char* form, double scale = 1) {
     return value.is_number() ? fmt::format(fmt::runtime(form), scale * value.get<double>()) : "-";
   };
@@ -158,13 +168,13 @@ std::string TrainOutcome::text() const {
       "{} at tp {}, dp {}: {} ms a step, {} tokens a second\n"
       "time: forward {} %, backward {} %, optimizer {} %, other {} %; in these, communication {} "
       "%\n",
-      counted(std::ssize(steps_[0]), "step"), results_.tp, results_.dp,
+      counted(std::ssize(results.steps), "step"), results.tp, results.dp,
       number(summary["avg_step_time_s"], "{:.2f}", 1e3),
       number(summary["avg_tokens_per_sec"], "{:.0f}"), number(parts["forward_percent"], "{:.0f}"),
       number(parts["backward_percent"], "{:.0f}"), number(parts["optimizer_percent"], "{:.0f}"),
       number(parts["other_percent"], "{:.0f}"),
       number(summary["communication"]["percent"], "{:.1f}"));
-  if (!steps_[0].empty()) text += memory_text(merged().steps.back());
+  if (!results.steps.empty()) text += memory_text(results.steps.back());
   return text;
 }
 

@@ -26,23 +26,56 @@ struct SavePoint {
   double best_val_loss = std::numeric_limits<double>::infinity();
 };
 
-// Threads: each rank adds its own steps; the rest is rank 0's or after the run.
+// What one rank's training came to. Evaluations and saves are the same on every rank.
+struct RankTraining {
+  struct Eval {
+    int64_t done;
+    Evaluation losses;
+  };
+  std::vector<StepRecord> steps;
+  RankUse use;
+  std::vector<Eval> evaluations;
+  std::optional<KeptBest> best;  // in best.safetensors
+  std::optional<SavePoint> last_saved;
+  int64_t done = 0;  // the run's steps, earlier ones included
+};
+
+// Follows the training of one rank and fills in what comes of it. On rank 0 it also shows it: a
+// progress bar, a line an evaluation.
+class TrainWatch {
+ public:
+  // best_before: what best.safetensors holds when a run goes on. training: outlives this.
+  TrainWatch(Rank& rank, const LoopOptions& loop, int64_t warmup_steps,
+             const std::optional<KeptBest>& best_before, RankTraining& training);
+
+  void add(const StepRecord& record);
+  void add_evaluation(int64_t done, const Evaluation& evaluation);
+  void saved(const SavePoint& point, bool is_best);
+  void finish(int64_t done);
+
+ private:
+  void note_rise(int64_t done, double val_loss);
+
+  Rank& rank_;
+  bool shows_;
+  int64_t first_step_, last_step_, warmup_steps_;
+  std::optional<KeptBest> lowest_;
+  int evaluations_above_ = 0;  // one after the other, the lowest
+  RankTraining& training_;
+  Progress progress_;
+};
+
+// What a run came to, from all its ranks, when it is over.
 class TrainOutcome {
  public:
-  // best_before: what best.safetensors holds when a run goes on.
-  TrainOutcome(TrainingResults results, MemoryForecast forecast,
-               std::optional<KeptBest> best_before, int64_t first_step, int64_t last_step);
+  // results: all but the steps and the ranks' use
+  TrainOutcome(TrainingResults results, const MemoryForecast& forecast, int64_t last_step,
+               std::vector<RankTraining> ranks);
 
-  void add(Rank& rank, const StepRecord& record);  // draws a progress bar on rank 0
-  void add_evaluation(int64_t done, const Evaluation& evaluation);  // prints a line; rank 0
-  void saved(const SavePoint& point, bool is_best);                 // rank 0
-  void finish(int64_t done);                                        // rank 0
-
-  const std::optional<KeptBest>& best_before() const { return best_before_; }
-  const std::optional<KeptBest>& best() const { return best_; }  // in best.safetensors
-  const std::optional<SavePoint>& last_saved() const { return last_saved_; }
-  int64_t done() const { return done_; }
-  bool stopped() const { return done_ < last_step_; }  // before the last step
+  const std::optional<KeptBest>& best() const { return ranks_[0].best; }
+  const std::optional<SavePoint>& last_saved() const { return ranks_[0].last_saved; }
+  int64_t done() const { return ranks_[0].done; }
+  bool stopped() const { return done() < last_step_; }  // before the last step
 
   // The results file: model/training/results.h, with
   // "evaluations": [{"step", "train_loss", "val_loss"}],
@@ -53,25 +86,13 @@ class TrainOutcome {
   std::string text() const;  // a summary for people
 
  private:
-  struct Eval {
-    int64_t done;
-    Evaluation losses;
-  };
-  void note_rise(int64_t done, double val_loss);
   TrainingResults merged() const;
   std::string memory_text(const StepRecord& last) const;
 
-  const MemoryForecast forecast_;
-  const std::optional<KeptBest> best_before_;
-  std::optional<KeptBest> best_ = best_before_, lowest_ = best_before_;
-  std::optional<SavePoint> last_saved_;
-  int evaluations_above_ = 0;  // one after the other, the lowest
-  TrainingResults results_;    // all but the steps and the ranks' use
-  int64_t first_step_, last_step_, done_;
-  std::vector<std::vector<StepRecord>> steps_;  // by global rank
-  std::vector<RankUse> use_;
-  std::vector<Eval> evaluations_;
-  Progress progress_;
+  TrainingResults results_;
+  MemoryForecast forecast_;
+  int64_t last_step_;
+  std::vector<RankTraining> ranks_;  // by global index
 };
 
 }  // namespace tplab::cli

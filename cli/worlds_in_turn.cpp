@@ -1,65 +1,76 @@
 #include "cli/worlds_in_turn.h"
 
+#include <algorithm>
+#include <thread>
 #include <utility>
 
 namespace tplab::cli {
 
-WorldsInTurn::WorldsInTurn(const std::vector<WorldOptions>& options, Prepare prepare)
-    : prepare_(std::move(prepare)) {
-  for (const WorldOptions& one : options) entries_.push_back({World(one)});
-  try {
-    for (size_t world = 0; world < entries_.size(); ++world)
-      threads_.emplace_back([this, world] { live(world); });
-  } catch (...) {  // no more threads: those that there are must not wait for a turn
-    close({});
-    throw;
+void TurnOrder::run(int64_t rounds, const BeforeTurn& before_turn,
+                    const std::function<void(size_t)>& live) {
+  {
+    std::vector<std::jthread> threads;  // one a world
+    const auto thread_of = [&](size_t world) {
+      std::exception_ptr error;
+      try {
+        live(world);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      close(std::move(error));
+    };
+    try {
+      for (size_t world = 0; world < places_.size(); ++world)
+        threads.emplace_back(thread_of, world);
+      bool all_live = true;
+      for (int64_t round = 0; round < rounds && all_live; ++round)
+        for (size_t world = 0; world < places_.size() && all_live; ++world) {
+          before_turn(round, world);
+          all_live = give_turn(world);
+        }
+      close({});
+    } catch (...) {  // no more threads, say: those that there are must not wait for a turn
+      close(std::current_exception());
+    }
   }
-}
-
-WorldsInTurn::~WorldsInTurn() { close({}); }
-
-void WorldsInTurn::run(size_t world) {
-  std::unique_lock lock(mutex_);
-  Entry& entry = entries_[world];
-  ++entry.turns_begun;
-  changed_.notify_all();
-  changed_.wait(lock, [&] { return closed_ || entry.turns_done == entry.turns_begun; });
   if (error_) std::rethrow_exception(error_);
 }
 
-void WorldsInTurn::live(size_t world) {
-  try {
-    entries_[world].world.run([this, world](Rank& rank) { body(world, rank); });
-  } catch (...) {
-    close(std::current_exception());
-  }
-}
-
-void WorldsInTurn::body(size_t world, Rank& rank) {
-  Turn turn;
-  for (int64_t seen = 0; await_turn(world, seen); ++seen) {
-    if (!turn) turn = prepare_(world, rank);
-    turn();
-    rank.comm().barrier();  // fails if a peer failed, which then will not come to another turn
-    rank.dp_comm().barrier();
-    if (rank.global_index() > 0) continue;
-    const std::lock_guard lock(mutex_);
-    ++entries_[world].turns_done;
-    changed_.notify_all();
-  }
-}
-
-bool WorldsInTurn::await_turn(size_t world, int64_t seen) {
+bool TurnOrder::give_turn(size_t world) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return closed_ || entries_[world].turns_begun > seen; });
+  Place& place = places_[world];
+  ++place.begun;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return closed_ || place.ended == place.begun; });
   return !closed_;
 }
 
-void WorldsInTurn::close(std::exception_ptr error) {
+void TurnOrder::end(size_t world, int64_t turn) {
+  const std::lock_guard lock(mutex_);
+  places_[world].ended = std::max(places_[world].ended, turn + 1);
+  changed_.notify_all();
+}
+
+bool TurnOrder::await(size_t world, int64_t turn) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return closed_ || places_[world].begun > turn; });
+  return !closed_;
+}
+
+void TurnOrder::close(std::exception_ptr error) {
   const std::lock_guard lock(mutex_);
   if (!closed_) error_ = std::move(error);
   closed_ = true;
   changed_.notify_all();
+}
+
+bool RankTurns::next() {
+  if (begun_ > 0) {
+    rank_.comm().barrier();  // fails if a peer failed, which then will not come to another turn
+    rank_.dp_comm().barrier();
+    order_.end(world_, begun_ - 1);  // the first one here says it for all
+  }
+  return order_.await(world_, begun_++);
 }
 
 }  // namespace tplab::cli

@@ -6,48 +6,80 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "sim/machine/world.h"
 
 namespace tplab::cli {
 
-class WorldsInTurn {
+// Called before a turn, by the thread that asked for all of them.
+using BeforeTurn = std::function<void(int64_t round, size_t world)>;
+
+// Whose turn it is, in this process. It carries nothing else: what a turn has measured is its
+// rank's, until the rank's body returns it.
+class TurnOrder {
  public:
-  using Turn = std::function<void()>;  // what one rank does in one turn
-  // Called on each rank in its world's first turn, before the turn itself: loads the weights.
-  using Prepare = std::function<Turn(size_t world, Rank& rank)>;
+  explicit TurnOrder(size_t worlds) : places_(worlds) {}
 
-  // Throws what World's constructor throws.
-  WorldsInTurn(const std::vector<WorldOptions>& options, Prepare prepare);
-  ~WorldsInTurn();  // ends the ranks and waits for them
-  WorldsInTurn(const WorldsInTurn&) = delete;
-  WorldsInTurn& operator=(const WorldsInTurn&) = delete;
+  // Calls live(world) for all worlds at once, and gives each of them a turn in every round. Returns
+  // when all calls have; throws what the first of them threw.
+  void run(int64_t rounds, const BeforeTurn& before_turn, const std::function<void(size_t)>& live);
 
-  // One turn of one world: starts it on every rank and returns when all have ended. Meanwhile the
-  // ranks of the other worlds sleep. Throws what a rank threw.
-  void run(size_t world);
+  // For ranks: turn number `turn` of a world, from 0, is over on all its ranks.
+  void end(size_t world, int64_t turn);
+  // Waits for that turn. False when there will be none.
+  bool await(size_t world, int64_t turn);
 
  private:
-  struct Entry {
-    World world;
-    int64_t turns_begun = 0, turns_done = 0;
+  struct Place {
+    int64_t begun = 0, ended = 0;
   };
-
-  void live(size_t world);  // the thread of one world
-  void body(size_t world, Rank& rank);
-  // Waits for the turn after `seen` others; false when there will be none.
-  bool await_turn(size_t world, int64_t seen);
+  bool give_turn(size_t world);  // and waits for its end; false when a world has left
   void close(std::exception_ptr error);
 
-  Prepare prepare_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Entry> entries_;  // guarded by mutex_, but for `world`
+  std::vector<Place> places_;
   bool closed_ = false;
   std::exception_ptr error_;
-  std::vector<std::jthread> threads_;
 };
+
+// The turns of one rank.
+class RankTurns {
+ public:
+  RankTurns(TurnOrder& order, size_t world, Rank& rank)
+      : order_(order), world_(world), rank_(rank) {}
+
+  // Ends the turn before, when all ranks of the world are here, and waits for the next; the ranks
+  // of the other worlds sleep meanwhile. False after the last: the body then returns.
+  bool next();
+
+ private:
+  TurnOrder& order_;
+  size_t world_;
+  Rank& rank_;
+  int64_t begun_ = 0;
+};
+
+// Runs body(world, rank, turns) on every rank of every world and returns what the bodies returned,
+// by world and global index. A body does what it does between two calls of turns.next().
+// Throws what World's constructor throws, and what a rank threw.
+template <class Body>
+auto run_in_turn(const std::vector<WorldOptions>& options, int64_t rounds,
+                 const BeforeTurn& before_turn, const Body& body) {
+  using Result = std::invoke_result_t<const Body&, size_t, Rank&, RankTurns&>;
+  std::vector<World> worlds(options.begin(), options.end());
+  std::vector<std::vector<Result>> results(worlds.size());
+  TurnOrder order(worlds.size());
+  order.run(rounds, before_turn, [&](size_t w) {
+    auto [of_ranks, records] = worlds[w].run([&, w](Rank& rank) {
+      RankTurns turns(order, w, rank);
+      return body(w, rank, turns);
+    });
+    results[w] = std::move(of_ranks);
+  });
+  return results;
+}
 
 }  // namespace tplab::cli

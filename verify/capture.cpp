@@ -80,24 +80,32 @@ std::vector<Recorder*> Capture::recorders() {
 
 void Capture::OfRank::shown(const Shown& tensor, Device& device) {
   if (!on || !names.insert(tensor.site).second) return;
-  Kept& mine = kept.emplace_back(
-      Kept{tensor.site, std::string(tensor.placement), tensor.fused, tensor.array.shape(), {}});
+  ShownSite& mine = kept.emplace_back(ShownSite{
+      tensor.site, std::string(tensor.placement), tensor.fused, tensor.array.shape(), {}});
   mine.values.resize(static_cast<size_t>(tensor.array.count()));
   to_host(device, tensor.array, mine.values);
 }
 
-std::vector<CapturedSite> Capture::sites() const {
+std::vector<ShownSite> Capture::take(const Rank& rank) {
+  if (rank.dp_index() > 0) return {};
+  OfRank& mine = of_ranks_[static_cast<size_t>(rank.index())];
+  mine.on = false;
+  return std::move(mine.kept);
+}
+
+std::vector<CapturedSite> captured_sites(int tp, std::vector<std::vector<ShownSite>> ranks) {
+  ranks.resize(static_cast<size_t>(tp));
   std::vector<CapturedSite> sites;
-  for (size_t i = 0; i < of_ranks_[0].kept.size(); ++i) {
-    const Kept& first = of_ranks_[0].kept[i];
-    CapturedSite site{first.site, first.placement, first.fused, {}, {}};
-    for (const OfRank& rank : of_ranks_) {
+  for (size_t i = 0; i < ranks[0].size(); ++i) {
+    const ShownSite& first = ranks[0][i];
+    CapturedSite& site =
+        sites.emplace_back(CapturedSite{first.site, first.placement, first.fused, {}, {}});
+    for (std::vector<ShownSite>& rank : ranks) {
       // Ranks run one program, so they show the same sites in the same order.
-      if (i >= rank.kept.size() || rank.kept[i].site != first.site) continue;
-      site.per_rank.push_back(rank.kept[i].values);
-      site.local_shapes.push_back(rank.kept[i].shape);
+      if (i >= rank.size() || rank[i].site != site.site) continue;
+      site.per_rank.push_back(std::move(rank[i].values));
+      site.local_shapes.push_back(rank[i].shape);
     }
-    sites.push_back(std::move(site));
   }
   return sites;
 }

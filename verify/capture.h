@@ -9,6 +9,14 @@
 
 namespace tplab {
 
+// One site of one run, as one rank showed it.
+struct ShownSite {
+  std::string site, placement;
+  int fused;
+  Shape shape;
+  std::vector<double> values;
+};
+
 // One site of one run, on every rank.
 struct CapturedSite {
   std::string site;
@@ -36,27 +44,24 @@ class Capture {
 
   // For WorldOptions: by global index.
   std::vector<Recorder*> recorders();
-  void stop(int rank) { of_ranks_[static_cast<size_t>(rank)].on = false; }
-
-  // The sites in the order in which the ranks showed them.
-  std::vector<CapturedSite> sites() const;
+  // Called by a rank for itself: what it has shown, in that order; nothing of other replicas. From
+  // then on it is not recorded. For the rank's body to return.
+  std::vector<ShownSite> take(const Rank& rank);
 
  private:
-  struct Kept {
-    std::string site, placement;
-    int fused;
-    Shape shape;
-    std::vector<double> values;
-  };
   struct alignas(64) OfRank final : public Recorder {
     void shown(const Shown& tensor, Device& device) override;
 
     bool on = true;
-    std::vector<Kept> kept;
+    std::vector<ShownSite> kept;
     std::set<std::string> names;
   };
   Mesh mesh_;
   std::vector<OfRank> of_ranks_;  // by tp index
 };
+
+// The sites of the first replica, in the order in which its ranks showed them.   ranks: by global
+// index, or those of the first replica by tp index
+std::vector<CapturedSite> captured_sites(int tp, std::vector<std::vector<ShownSite>> ranks);
 
 }  // namespace tplab

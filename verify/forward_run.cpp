@@ -29,6 +29,7 @@ struct Trace {
 
 // One rank's part of it.
 struct RankTrace {
+  std::vector<ShownSite> shown;
   std::vector<Event> forward;
   double loss = 0;
   std::vector<double> decode;
@@ -86,7 +87,7 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
     const Network network(rank, options.breakage.weights ? *options.breakage.weights : source, plan,
                           run.dtype);
     const Tensor<Replicated> logits = network.forward(batch.tokens);
-    capture.stop(rank.index());
+    result.shown = capture.take(rank);
     result.forward = rank.ledger().events();
     if (!batch.targets.empty()) result.loss = cross_entropy(logits, batch.targets);
     result.decode = decode_with_cache(network, batch.tokens, steps);
@@ -102,7 +103,10 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
     return result;
   });
   run.ranks = std::move(records);
-  Trace trace{.sites = capture.sites(),
+  std::vector<std::vector<ShownSite>> shown;
+  shown.reserve(results.size());
+  for (RankTrace& result : results) shown.push_back(std::move(result.shown));
+  Trace trace{.sites = captured_sites(run.mesh.tp, std::move(shown)),
               .losses = {},
               .decode = {"decode/logits", "replicated", 1, {}, {{B, steps + 1, V}}},
               .greedy = std::move(results[0].greedy)};

@@ -24,6 +24,7 @@ namespace {
 // which keeps its memory and no other of the rank's: a copy would be the model once more.
 struct RankGradients {
   double loss = 0;
+  std::vector<ShownSite> shown = {};
   Array gradients = {};
 };
 struct RankSteps {
@@ -78,12 +79,12 @@ std::vector<double> of_each(const std::vector<Result>& results, const F& number)
   return numbers;
 }
 
-// Moves each rank's list out.
-template <class Result>
-std::vector<Array> lists_of(std::vector<Result>& results, Array Result::*list) {
-  std::vector<Array> all;
+// Moves one part of each rank's results out.
+template <class Result, class Part>
+std::vector<Part> taken_of_each(std::vector<Result>& results, Part Result::*part) {
+  std::vector<Part> all;
   all.reserve(results.size());
-  for (Result& result : results) all.push_back(std::move(result.*list));
+  for (Result& result : results) all.push_back(std::move(result.*part));
   return all;
 }
 
@@ -135,18 +136,19 @@ void run_gradients(const WeightSource& source, const VerifyOptions& options, con
     const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
     const TrainingBatch& batch = options.batches[0];
     const double loss = trainer->gradients(batch.tokens, batch.targets);
-    return RankGradients{loss, trainer->parameters().gradients};
+    return RankGradients{loss, capture.take(rank), trainer->parameters().gradients};
   });
   const auto losses = of_each(results, [](const RankGradients& r) { return r.loss; });
   judge({.name = "loss", .values = {losses[0]}, .replicas_identical = all_equal(losses)});
   // The stream's gradients are of this replica's sequences, the reference's of all of them.
   if (run.mesh.dp == 1)
-    for (const CapturedSite& site : capture.sites())
+    for (const CapturedSite& site :
+         captured_sites(run.mesh.tp, taken_of_each(results, &RankGradients::shown)))
       if (site.site.ends_with("grad"))
         judge({.name = site.site,
                .values = site.whole(),
                .replicas_identical = site.replicas_identical()});
-  compare_tensors("grad.", plan, lists_of(results, &RankGradients::gradients), judge);
+  compare_tensors("grad.", plan, taken_of_each(results, &RankGradients::gradients), judge);
   run.ranks = std::move(records);
 }
 
@@ -181,7 +183,7 @@ void run_steps(const WeightSource& source, const VerifyOptions& options, const T
              .values = {numbers[0]},
              .replicas_identical = all_equal(numbers)});
   }
-  compare_tensors("after.", plan, lists_of(results, &RankSteps::after), judge);
+  compare_tensors("after.", plan, taken_of_each(results, &RankSteps::after), judge);
   for (RankSteps& result : results) run.events.push_back(std::move(result.events));
   const Tokens& tokens = options.batches[1].tokens;
   const StepShape shape{.batch = run.mesh.micro_batch(tokens.batch),

@@ -24,6 +24,30 @@ namespace {
 
 constexpr const char* kOtherFolder = "choose a folder that you can write to";
 
+// The 8 bytes of its length, and the header, padded so that values lie at multiples of 8.
+std::string make_header(const std::vector<StateTensor>& tensors, DType dtype,
+                        const std::map<std::string, std::string>& metadata) {
+  using Json = nlohmann::ordered_json;
+  Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  // As a list: looking for each name among those before it takes minutes where there are many.
+  auto& rows = static_cast<Json::object_t::Container&>(header.get_ref<Json::object_t&>());
+  int64_t end = 0;
+  for (const StateTensor& tensor : tensors) {
+    const int64_t begin = end;
+    end += tensor.shape[0] * cols_of(tensor.shape) * size_bytes(dtype);
+    rows.emplace_back(tensor.name, Json{{"dtype", dtype == DType::f64 ? "F64" : "F32"},
+                                        {"shape", tensor.shape},
+                                        {"data_offsets", {begin, end}}});
+  }
+  std::string text = json_text(header);
+  text.append((8 - text.size() % 8) % 8, ' ');
+  uint64_t length = text.size();
+  text.insert(0, reinterpret_cast<const char*>(&length),
+              sizeof length);  // little-endian, as we are
+  return text;
+}
+
 bool has_another_name(int fd) {
   struct stat file = {};
   return fstat(fd, &file) == 0 && file.st_nlink > 1;
@@ -31,13 +55,14 @@ bool has_another_name(int fd) {
 
 }  // namespace
 
+StateWriter::StateWriter(const std::string& path, DType dtype)
+    : path_(resolved_path(path)), part_(path_ + ".part"), value_bytes_(size_bytes(dtype)) {}
+
 StateWriter::StateWriter(const std::string& path, const std::vector<StateTensor>& tensors,
                          DType dtype, const std::map<std::string, std::string>& metadata)
-    : path_(resolved_path(path)),
-      part_(path_ + ".part"),
-      value_bytes_(size_bytes(dtype)),
-      dtype_(dtype) {
-  const std::string header = make_header(tensors, metadata);
+    : StateWriter(path, dtype) {
+  const std::string header = make_header(tensors, dtype, metadata);
+  lay_out(tensors, static_cast<int64_t>(header.size()));
   fd_ = open_locked(part_, O_RDWR | O_CREAT | O_CLOEXEC);
   if (fd_ >= 0 && has_another_name(fd_)) {  // of a process killed in put_in_place_as(): a good file
     unlink(part_.c_str());
@@ -62,9 +87,22 @@ StateWriter::StateWriter(const std::string& path, const std::vector<StateTensor>
   }
 }
 
+std::unique_ptr<StateWriter> StateWriter::join(const std::string& path,
+                                               const std::vector<StateTensor>& tensors,
+                                               DType dtype) {
+  std::unique_ptr<StateWriter> writer(new StateWriter(path, dtype));
+  writer->joined_ = true;
+  writer->fd_ = open(writer->part_.c_str(), O_RDWR | O_CLOEXEC);
+  uint64_t length = 0;  // of the header, without these 8 bytes
+  if (writer->fd_ < 0 || pread(writer->fd_, &length, sizeof length, 0) != sizeof length)
+    writer->refuse("cannot be written by all ranks", errno);
+  writer->lay_out(tensors, static_cast<int64_t>(sizeof length + length));
+  return writer;
+}
+
 StateWriter::~StateWriter() {
   if (fd_ < 0) return;
-  unlink(part_.c_str());  // before the lock goes, so that it cannot be another's by then
+  if (!joined_) unlink(part_.c_str());  // before the lock goes: it cannot be another's by then
   close(fd_);
 }
 
@@ -75,32 +113,13 @@ void StateWriter::refuse(const std::string& what, int error_number) const {
              error_number, kOtherFolder);
 }
 
-// The 8 bytes of its length, and the header, padded so that values lie at multiples of 8. Sets
-// places_ and bytes_.
-std::string StateWriter::make_header(const std::vector<StateTensor>& tensors,
-                                     const std::map<std::string, std::string>& metadata) {
-  using Json = nlohmann::ordered_json;
-  Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  // As a list: looking for each name among those before it takes minutes where there are many.
-  auto& rows = static_cast<Json::object_t::Container&>(header.get_ref<Json::object_t&>());
-  int64_t end = 0;
+// Where each tensor is: one after the other, behind the header.
+void StateWriter::lay_out(const std::vector<StateTensor>& tensors, int64_t header_bytes) {
+  bytes_ = header_bytes;
   for (const StateTensor& tensor : tensors) {
-    const Place place = {end, tensor.shape[0], cols_of(tensor.shape)};
-    end += place.rows * place.cols * value_bytes_;
-    rows.emplace_back(tensor.name, Json{{"dtype", dtype_ == DType::f64 ? "F64" : "F32"},
-                                        {"shape", tensor.shape},
-                                        {"data_offsets", {place.offset, end}}});
-    places_[tensor.name] = place;
+    const Place& place = places_[tensor.name] = {bytes_, tensor.shape[0], cols_of(tensor.shape)};
+    bytes_ += place.rows * place.cols * value_bytes_;
   }
-  std::string text = json_text(header);
-  text.append((8 - text.size() % 8) % 8, ' ');
-  uint64_t length = text.size();
-  text.insert(0, reinterpret_cast<const char*>(&length),
-              sizeof length);  // little-endian, as we are
-  for (auto& [name, place] : places_) place.offset += static_cast<int64_t>(text.size());
-  bytes_ = static_cast<int64_t>(text.size()) + end;
-  return text;
 }
 
 void StateWriter::write_bytes(const void* data, int64_t count, int64_t offset) {

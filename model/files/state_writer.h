@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,10 @@ class StateWriter {
   // Writes the header and reserves the whole size, so that a full disk is refused here.
   StateWriter(const std::string& path, const std::vector<StateTensor>& tensors, DType dtype,
               const std::map<std::string, std::string>& metadata);
+  // Joins the writer of another rank, which has made the file with these tensors and this dtype,
+  // and will commit it. It may be another process's: they meet in the file alone.
+  static std::unique_ptr<StateWriter> join(const std::string& path,
+                                           const std::vector<StateTensor>& tensors, DType dtype);
   ~StateWriter();
   StateWriter(const StateWriter&) = delete;
   StateWriter& operator=(const StateWriter&) = delete;
@@ -39,7 +44,8 @@ class StateWriter {
   void write(std::string_view tensor, const Slice& slice, int64_t local_begin, int64_t local_end,
              const void* data);
 
-  // Once, by one rank, after every write() has returned. Numbers never written are zeros.
+  // Once, by the writer that made the file, when those that joined it are gone. Numbers never
+  // written are zeros.
   // second: another name for the same file, in the same folder; it is in place before PATH is.
   void commit(const std::string& second = "");
 
@@ -49,17 +55,18 @@ class StateWriter {
   struct Place {
     int64_t offset, rows, cols;
   };
+  StateWriter(const std::string& path, DType dtype);  // of no file yet
+
   [[noreturn]] void refuse(const std::string& what, int error_number) const;
   void put_in_place_as(const std::string& second) const;
-  std::string make_header(const std::vector<StateTensor>& tensors,
-                          const std::map<std::string, std::string>& metadata);
+  void lay_out(const std::vector<StateTensor>& tensors, int64_t header_bytes);
   void write_bytes(const void* data, int64_t count, int64_t offset);
 
   std::string path_, part_;
   int64_t value_bytes_, bytes_ = 0;
-  DType dtype_;
   std::map<std::string, Place, std::less<>> places_;
   int fd_ = -1;  // -1 once it is committed
+  bool joined_ = false;
 };
 
 }  // namespace tplab

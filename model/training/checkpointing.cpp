@@ -6,11 +6,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "model/files/bytes.h"
 #include "model/files/locked_file.h"
+#include "model/files/state_writer.h"
 #include "model/training/results.h"
 #include "sim/error.h"
 
@@ -75,11 +77,14 @@ void SharedSave::try_out(const CheckpointFacts& facts, DType dtype) {
 void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best) {
   auto scope = rank.at("save");
   const ShardPlan& plan = trainer.plan();
-  if (rank.global_index() == 0)
-    writer_ = std::make_unique<StateWriter>(
-        in_folder(folder_, kLastFile), checkpoint_tensors(facts.architecture),
-        trainer.parameters().values.dtype(), checkpoint_metadata(facts));
+  const bool first = rank.global_index() == 0;  // makes the file and puts it in place
+  const std::string path = in_folder(folder_, kLastFile);
+  const std::vector<StateTensor> tensors = checkpoint_tensors(facts.architecture);
+  const DType dtype = trainer.parameters().values.dtype();
+  std::unique_ptr<StateWriter> file;
+  if (first) file = std::make_unique<StateWriter>(path, tensors, dtype, checkpoint_metadata(facts));
   barrier_of_the_mesh(rank);
+  if (!first) file = StateWriter::join(path, tensors, dtype);
 
   Optimizer& optimizer = trainer.optimizer();
   const FlatLayout& layout = trainer.parameters().layout;
@@ -93,7 +98,7 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
       if (r.size() == 0) return;
       const auto bytes =
           on_host(rank.device(), numbers, {r.begin - held.begin, r.end - held.begin});
-      writer_->write(name, slice, r.begin - entry.first, r.end - entry.first, bytes.data());
+      file->write(name, slice, r.begin - entry.first, r.end - entry.first, bytes.data());
     };
     if (rank.dp_index() == 0)
       write("model." + row.tensor, trainer.parameters().values, {0, layout.count()});
@@ -102,11 +107,11 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
     write("adamw.v." + row.tensor, optimizer.v(), optimizer.part());
   }
 
+  if (!first) file.reset();
   barrier_of_the_mesh(rank);
-  if (rank.global_index() == 0) {
+  if (first) {
     keep_earlier_run();
-    writer_->commit(is_best ? in_folder(folder_, kBestFile) : "");
-    writer_.reset();
+    file->commit(is_best ? in_folder(folder_, kBestFile) : "");
   }
   barrier_of_the_mesh(rank);  // nobody goes on with a save that failed
 }

@@ -1,12 +1,10 @@
 // Saves a training run from all its ranks into one file, and takes it up again on any mesh.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "model/checkpoints/tplab_checkpoint.h"
-#include "model/files/state_writer.h"
 #include "model/training/trainer.h"
 
 namespace tplab {
@@ -18,7 +16,8 @@ std::vector<std::string> names_of_run(const std::string& folder);
 std::string first_free(const std::string& path);
 
 // Where the ranks of a mesh save together, into a folder: each writes the numbers that it alone
-// has. A file appears whole or not at all; until then the old one stays.
+// has, through an object of its own. A file appears whole or not at all; until then the old one
+// stays.
 class SharedSave {
  public:
   // earlier: where the run that is in the folder is kept once there is something to put in its
@@ -26,7 +25,8 @@ class SharedSave {
   explicit SharedSave(std::string folder, std::string earlier = "")
       : folder_(std::move(folder)), earlier_(std::move(earlier)) {}
 
-  // Throws what a save would, of a disk without room for it for example, and saves nothing.
+  // Throws what a save would, of a disk without room for it for example, and saves nothing. Called
+  // before the ranks run.
   void try_out(const CheckpointFacts& facts, DType dtype);
 
   // Called by every rank, with the same arguments. ckpt.safetensors is replaced, and if it is the
@@ -38,7 +38,6 @@ class SharedSave {
   void keep_earlier_run();
 
   std::string folder_, earlier_;
-  std::unique_ptr<StateWriter> writer_;  // made and committed by global rank 0
 };
 
 // Fills the optimizer's moments with what `checkpoint` has of them. The parameters come from the

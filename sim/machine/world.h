@@ -55,9 +55,12 @@ class World {
   explicit World(WorldOptions options);
 
   // Calls body once per rank, each on its own thread, and returns when all have returned: the
-  // ranks' records, by global index, with what the bodies returned if they return something. What a
-  // body has to say it should return, and not write to what it captured: the other ranks may be in
-  // other processes one day. (Training, benchmarks and recorders still share memory.)
+  // ranks' records, by global index, with what the bodies returned if they return something.
+  // A body reads what it captured and writes to none of it, as the other ranks may be in other
+  // processes one day: what it found it returns, and what ranks must agree on goes through their
+  // communicators. What is its process's own it may use: its rank's recorder, whose record it
+  // returns; a sink (a progress bar, a line, a file) that nothing outside reads back; a flag that
+  // is set from outside, as by a signal, of which one rank tells the others.
   // If ranks throw, the peers are released from whatever they wait for, and the first exception is
   // rethrown with the rank's name in front (its kind is that of as_error). Nothing hangs.
   // Throws Error(unavailable), before any body runs, where the system gives too few threads.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Who may include whom. Usage: check.sh TREE. Prints each line that goes against the direction
+# Who may include whom, and what a rank's code may do. Usage: check.sh TREE. Prints each line that
+# goes against the direction
 #   sim <- model <- verify, viz <- cli, tests
-# and exits 1 if there is one.
+# or does what it may not, and exits 1 if there is one.
 set -euo pipefail
 cd "$1"
 
@@ -53,6 +54,35 @@ forbid model '#[ \t]*(if|ifdef|ifndef|elif|else)([^a-z]|$)' \
 for folder in sim model verify viz cli; do
   forbid "$folder" '(\.|->)dump\(' 'JSON becomes text by json_text (model/files/json.h): dump() throws for a name that is not UTF-8' \
     'error_handler_t::replace|pickle\.dump'
+done
+
+# Ranks may be in other processes: a body returns what it has to say (sim/machine/world.h). One that
+# has captured something and whose result nobody takes can only have written to that.
+statement_that_drops_a_run() {
+  local lines
+  # shellcheck disable=SC2016 # $0 is awk's
+  lines=$(find "$@" -type f \( -name '*.h' -o -name '*.cpp' \) -print0 | sort -z | xargs -0 -r awk '
+    FNR == 1 { before = "" }
+    {
+      code = $0
+      sub(/\/\/.*/, "", code)
+      sub(/[ \t]+$/, "", code)
+      if (code == "") next
+      if (code ~ /^[ \t]*[A-Za-z_][^=]*(\.|->)(try_)?run(<[A-Za-z]+>)?\(\[[^]]/ &&
+          code !~ /^[ \t]*(return|co_return) / && before ~ /(^|[;{}):])$/)
+        print FILENAME ":" FNR ": " $0
+      before = code
+    }')
+  if [ -n "$lines" ]; then
+    printf '%s\n  %s\n' "$lines" \
+      'a body that captures and returns nothing writes to what it captured; return it, and take the result'
+    found=1
+  fi
+}
+for folder in model verify viz cli; do
+  [ ! -e "$folder" ] || statement_that_drops_a_run "$folder"
+  forbid "$folder" '(rank_?|here)\.(global_)?index\(\)\)?\][ \t]*([-+*|]?=([^=]|$)|\.(push_back|emplace_back|add|insert)\()' \
+    'a rank has no place of its own in a list that all share: return it from the body'
 done
 
 # The reference checks the others, so it may share nothing with them but the config and errors.

@@ -1,4 +1,7 @@
 // What one mesh saved, any other reads: weights, moments and the rest; a damaged file is refused.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -138,6 +141,40 @@ TEST_CASE("tplab checkpoint: what any mesh saved, any other reads, number for nu
       CHECK(count_wrong(checkpoint, 2, 2, DType::f32) == 0);
     }
   }
+}
+
+TEST_CASE("tplab checkpoint: ranks in processes of their own write one file") {
+  const TempFolder folder;
+  const GptConfig config = twelve_heads();
+  const std::vector<StateTensor> tensors = checkpoint_tensors(config);
+  const ShardPlan plan(config, 2);
+  const std::string path = folder.path("a");
+  const auto share_of_process = [&](int tp_rank, int dp_rank) {
+    try {
+      const auto mine = StateWriter::join(path, tensors, DType::f64);
+      write_share(*mine, plan, tp_rank, 2, dp_rank, DType::f64);
+      return 0;
+    } catch (const Error&) {
+      return 1;
+    }
+  };
+  const auto save_without = [&](int missing) {
+    StateWriter writer(path, tensors, DType::f64, checkpoint_metadata(facts_of(config)));
+    for (int rank = 0; rank < 4; ++rank) {
+      if (rank == missing) continue;
+      const pid_t process = fork();
+      if (process == 0) _exit(share_of_process(rank % 2, rank / 2));
+      int status = -1;
+      REQUIRE(waitpid(process, &status, 0) == process);
+      CHECK(status == 0);
+    }
+    writer.commit();
+    return count_wrong(TplabCheckpoint(path), 3, 1, DType::f64);
+  };
+  CHECK(save_without(-1) == 0);
+  CHECK(save_without(2) > 0);
+  CHECK_THROWS_WITH(StateWriter::join(folder.path("b"), tensors, DType::f64),
+                    Contains("cannot be written by all ranks") && Contains("no file was made"));
 }
 
 TEST_CASE("tplab checkpoint: two slices that were swapped would show") {

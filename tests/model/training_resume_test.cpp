@@ -41,14 +41,14 @@ std::string file_in(const std::string& folder) { return folder + "/" + kLastFile
 void train(const WeightSource& source, const TplabCheckpoint* from, const Run& run, int64_t first,
            int64_t end, const std::string& folder) {
   fs::create_directories(folder);
-  SharedSave save(folder);
   on_mesh(source, run, [&](Rank& rank, Trainer& trainer) {
     if (from) load_moments(rank, *from, trainer);
     for (int64_t i = first; i < end; ++i) {
       const StepBatch batch = batch_of_step(i);
       (void)trainer.step(batch.tokens, batch.targets, i, 1e-3);
     }
-    save.write(rank, trainer, {.architecture = source.architecture(), .step = end}, false);
+    SharedSave(folder).write(rank, trainer, {.architecture = source.architecture(), .step = end},
+                             false);
   });
 }
 

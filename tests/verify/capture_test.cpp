@@ -23,13 +23,15 @@ TEST_CASE(
     "a capture shows the first replica, whatever the others hold, and its tp ranks in order") {
   for (const int dp : {1, 2, 3}) {
     Capture capture({.tp = 2, .dp = dp});
-    World({.tp = 2, .dp = dp, .recorders = capture.recorders()}).run([](Rank& rank) {
+    World world({.tp = 2, .dp = dp, .recorders = capture.recorders()});
+    auto [shown, records] = world.run([&](Rank& rank) {
       const auto site = rank.at("mlp");
       rank.show("out", "varying", named(rank, 3), 1);
       rank.show("bias", "invariant", named(rank, 1), 1);
       rank.show("out", "varying", named(rank, 2), 1);  // again: not new
+      return capture.take(rank);
     });
-    const std::vector<CapturedSite> sites = capture.sites();
+    const std::vector<CapturedSite> sites = captured_sites(2, std::move(shown));
     INFO("dp " << dp);
     REQUIRE(sites.size() == 2);
     CHECK(sites[0].site == "mlp/out");
@@ -41,11 +43,13 @@ TEST_CASE(
 
 TEST_CASE("a capture joins the ranks' parts block by block, however wide each is") {
   Capture capture({.tp = 2});
-  World({.tp = 2, .recorders = capture.recorders()}).run([](Rank& rank) {
+  World world({.tp = 2, .recorders = capture.recorders()});
+  auto [shown, records] = world.run([&](Rank& rank) {
     const auto site = rank.at("attn");
     rank.show("qkv", "varying", named(rank, rank.index() == 0 ? 6 : 3), 3);
+    return capture.take(rank);
   });
-  const CapturedSite site = capture.sites().at(0);
+  const CapturedSite site = captured_sites(2, std::move(shown)).at(0);
   CHECK(site.shape() == Shape{1, 9});
   CHECK(site.whole() == std::vector<double>{0, 1, 10, 2, 3, 11, 4, 5, 12});
 }

@@ -94,11 +94,25 @@ class PostOffice {
   std::map<std::pair<int, int>, std::deque<Message*>> boxes_;
 };
 
-// What the ranks share while the algorithm runs.
-struct Shared {
-  std::vector<const std::byte*> in;
-  std::vector<std::byte*> out;
-  PostOffice office = {};
+// The wires between the ranks, which are threads of this process: each sees the others' memory
+// and posts to them. What is recorded is not here; each rank's body returns its own.
+class Wires {
+ public:
+  explicit Wires(int n) : in_(static_cast<size_t>(n)), out_(in_.size()) {}
+
+  // Before the others look, which a barrier says.
+  void attach(int rank, ConstBytes in, Bytes out) {
+    in_[static_cast<size_t>(rank)] = in.data();
+    out_[static_cast<size_t>(rank)] = out.data();
+  }
+  const std::byte* in(int rank) const { return in_[static_cast<size_t>(rank)]; }
+  std::byte* out(int rank) const { return out_[static_cast<size_t>(rank)]; }
+  PostOffice& office() { return office_; }
+
+ private:
+  std::vector<const std::byte*> in_;
+  std::vector<std::byte*> out_;
+  PostOffice office_;
 };
 
 // One rank's part of the record.
@@ -110,33 +124,31 @@ struct RankPart {
 
 class RecordingLinks final : public Links {
  public:
-  RecordingLinks(Rank& rank, Shared& shared)
-      : Links(rank.index(), rank.size(), rank.device()), rank_(rank), shared_(shared) {}
+  RecordingLinks(Rank& rank, Wires& wires)
+      : Links(rank.index(), rank.size(), rank.device()), rank_(rank), wires_(wires) {}
 
   std::vector<Transfer> take() { return std::move(transfers_); }
 
-  const std::byte* peer_in(int peer) const override {
-    return shared_.in[static_cast<size_t>(peer)];
-  }
-  std::byte* peer_out(int peer) const override { return shared_.out[static_cast<size_t>(peer)]; }
+  const std::byte* peer_in(int peer) const override { return wires_.in(peer); }
+  std::byte* peer_out(int peer) const override { return wires_.out(peer); }
   void rendezvous() override { rank_.comm().barrier(); }
 
  private:
   void do_send(int to, ConstBytes data) override {
     PostOffice::Message message{data, clock_};
-    shared_.office.send(rank(), to, message);
-    clock_ = shared_.office.wait_for_arrival(message);
+    wires_.office().send(rank(), to, message);
+    clock_ = wires_.office().wait_for_arrival(message);
   }
   void do_recv(int from, Bytes data) override {
-    clock_ = shared_.office.receive(from, rank(), clock_, data);
+    clock_ = wires_.office().receive(from, rank(), clock_, data);
     transfers_.push_back({clock_, from, rank(), chunks_in(data)});
   }
   void do_send_recv(int to, ConstBytes sent, int from, Bytes received) override {
     PostOffice::Message message{sent, clock_};
-    shared_.office.send(rank(), to, message);
-    const int step = shared_.office.receive(from, rank(), clock_, received);
+    wires_.office().send(rank(), to, message);
+    const int step = wires_.office().receive(from, rank(), clock_, received);
     transfers_.push_back({step, from, rank(), chunks_in(received)});
-    clock_ = std::max(step, shared_.office.wait_for_arrival(message));
+    clock_ = std::max(step, wires_.office().wait_for_arrival(message));
   }
   // Reads that follow each other are one step, as no one waits for another; so are writes.
   void accessed(int from, int to, ConstBytes data) override {
@@ -147,7 +159,7 @@ class RecordingLinks final : public Links {
   }
 
   Rank& rank_;
-  Shared& shared_;
+  Wires& wires_;
   std::vector<Transfer> transfers_;
   int clock_ = 0;
   bool last_reads_ = false;
@@ -233,11 +245,9 @@ CollectiveRecord record_collective(const AlgorithmRow& row, int n, int root) {
     fail(fmt::format("a collective of {} rank{} cannot be drawn", n, n == 1 ? "" : "s"),
          fmt::format("use --tp 2 to {}", kMostPicturedRanks));
   CollectiveRecord record{.row = &row, .n = n, .root = root, .transfers = {}};
-  const auto count = static_cast<size_t>(n);
-  Shared shared{.in = std::vector<const std::byte*>(count), .out = std::vector<std::byte*>(count)};
-  const auto [results, records] = World({.tp = n}).run([&](Rank& rank) {
+  Wires wires(n);
+  const auto [results, records] = World({.tp = n, .comm = "threads"}).run([&](Rank& rank) {
     RankPart result;
-    const auto r = static_cast<size_t>(rank.index());
     const int64_t whole = int64_t{kNumbers} * n;
     Array in = rank.device().allocate(DType::f64,
                                       Shape{row.op == Op::all_gather ? int64_t{kNumbers} : whole});
@@ -248,10 +258,9 @@ CollectiveRecord record_collective(const AlgorithmRow& row, int n, int root) {
             : rank.device().allocate(
                   DType::f64, Shape{row.op == Op::reduce_scatter ? int64_t{kNumbers} : whole});
     result.begin = chunks_in(bytes_of_array(in));
-    shared.in[r] = bytes_of_array(in).data();
-    shared.out[r] = bytes_of_array(out).data();
+    wires.attach(rank.index(), bytes_of_array(in), bytes_of_array(out));
     rank.comm().barrier();
-    RecordingLinks links(rank, shared);
+    RecordingLinks links(rank, wires);
     row.run(links, {bytes_of_array(in), bytes_of_array(out), DType::f64, Reduce::sum, root});
     rank.comm().barrier();
     result.end = chunks_in(bytes_of_array(out));

@@ -124,8 +124,7 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
   std::vector<RunRecorder> recorders(static_cast<size_t>(mesh.ranks()));
   WorldOptions on = world(options, "cpu");
   for (RunRecorder& recorder : recorders) on.recorders.push_back(&recorder);
-  RecordedStep result;
-  result.ranks = World(on).run([&](Rank& rank) {
+  auto [ranks, records] = World(on).run([&](Rank& rank) {
     const TakeStep step = load(rank, source, options, data);
     step(0);
     rank.comm().barrier();
@@ -135,12 +134,10 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
     recorder.start();
     step(1);
     recorder.stop();
+    return recorder.take();
   });
-  std::vector<RankRecording> ranks;
-  ranks.reserve(recorders.size());
-  for (RunRecorder& recorder : recorders) ranks.push_back(recorder.take());
-  result.run = join(std::move(ranks), mesh, model, describe(options));
-  return result;
+  return {.run = join(std::move(ranks), mesh, model, describe(options)),
+          .ranks = std::move(records)};
 }
 
 std::vector<RankRecord> count_step(const WeightSource& source, const StepOptions& options) {

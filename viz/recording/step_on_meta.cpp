@@ -17,16 +17,14 @@ StepOnMeta step_on_meta(const WeightSource& source, const StepOptions& options) 
   world.recorders.reserve(recorders.size());
   for (FlowRecorder& recorder : recorders) world.recorders.push_back(&recorder);
 
-  StepOnMeta run;
-  run.dtype = options.dtype;
-  run.records = World(world).run([&](Rank& rank) {
+  auto [flows, records] = World(world).run([&](Rank& rank) {
+    FlowRecorder& recorder = recorders[static_cast<size_t>(rank.global_index())];
     const auto trainer = make_trainer(rank, source, options.trainer());
-    recorders[static_cast<size_t>(rank.global_index())].know(trainer->parameters());
+    recorder.know(trainer->parameters());
     (void)trainer->step(tokens, tokens.ids, 0, 1e-3);
+    return std::move(recorder).take();
   });
-  run.flows.reserve(recorders.size());
-  for (FlowRecorder& recorder : recorders) run.flows.push_back(std::move(recorder).take());
-  return run;
+  return {.flows = std::move(flows), .records = std::move(records), .dtype = options.dtype};
 }
 
 void check_same_plan(const ShardPlan& plan, const StepOnMeta& run) {

@@ -1,0 +1,13 @@
+// What rank 0 alone knows, told to every rank.
+#pragma once
+
+#include "sim/machine/rank.h"
+
+namespace tplab::cli {
+
+// Rank 0's value, on every rank of the mesh. Clocks and signals differ from rank to rank, so that
+// ranks which must decide alike decide by one rank's.
+//   comm: 1 broadcast over each axis of the mesh, of 8 bytes
+double from_rank_0(Rank& rank, double value);
+
+}  // namespace tplab::cli
