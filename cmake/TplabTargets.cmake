@@ -17,6 +17,11 @@ target_include_directories(tplab_options INTERFACE ${PROJECT_SOURCE_DIR})
 # Threads are a rank's crew, or the reference's own: never Eigen's.
 target_compile_definitions(tplab_options INTERFACE EIGEN_DONT_PARALLELIZE)
 target_compile_options(tplab_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+# __FILE__ and call sites (sim/call_site.h) are paths in the project, also where ccache has made the
+# sources' paths relative to the build folder: nothing in a program says where it was built.
+cmake_path(RELATIVE_PATH PROJECT_SOURCE_DIR BASE_DIRECTORY ${PROJECT_BINARY_DIR} OUTPUT_VARIABLE up)
+target_compile_options(tplab_options INTERFACE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
+                                               -fmacro-prefix-map=${up}/=)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)  # bugprone-reserved-identifier says the same in 20 times the time
   target_compile_options(tplab_options INTERFACE -Werror=reserved-identifier
                                                  -Werror=reserved-macro-identifier)

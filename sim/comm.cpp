@@ -75,7 +75,7 @@ Comm::Comm(Rank& owner, Algorithm algorithm, std::unique_ptr<Agreement> agreemen
       agreement_(std::move(agreement)),
       transport_(std::move(transport)) {}
 
-Post Comm::make_post(Op op, int64_t elements, DType dtype) const {
+Post Comm::make_post(Op op, int64_t elements, DType dtype, CallSite where) const {
   Post post;
   post.sequence = sequence_;
   post.op = op;
@@ -85,6 +85,7 @@ Post Comm::make_post(Op op, int64_t elements, DType dtype) const {
   post.dtype = dtype;
   post.algorithm = algorithm_;
   post.axis = axis();
+  post.where = where;
   return post;
 }
 
@@ -113,36 +114,36 @@ void Comm::call(const Post& post, const Array& in, const Array& out, Move move) 
   if (recorder) recorder->after(event, out);
 }
 
-void Comm::all_reduce(Array& x, Reduce reduce) {
+void Comm::all_reduce(Array& x, Reduce reduce, CallSite where) {
   check_present(Op::all_reduce, owner_.site(), x);
   if (size() == 1) return;
-  Post post = make_post(Op::all_reduce, x.count(), x.dtype());
+  Post post = make_post(Op::all_reduce, x.count(), x.dtype(), where);
   post.reduce = reduce;
   post.in = post.out = x.data();
   call(post, x, x, [&] { return transport_->move(post, x, x); });
 }
 
-void Comm::all_gather(const Array& shard, Array& whole) {
+void Comm::all_gather(const Array& shard, Array& whole, CallSite where) {
   check_parts(Op::all_gather, owner_.site(), whole, shard, size());
   check_part_of(Op::all_gather, owner_.site(), whole, shard, rank());
   if (size() == 1) return owner_.device().copy(shard.data(), whole.data(), whole.bytes());
-  Post post = make_post(Op::all_gather, whole.count(), whole.dtype());
+  Post post = make_post(Op::all_gather, whole.count(), whole.dtype(), where);
   post.in = shard.data();
   post.out = whole.data();
   call(post, shard, whole, [&] { return transport_->move(post, shard, whole); });
 }
 
-void Comm::reduce_scatter(const Array& whole, Array& shard) {
+void Comm::reduce_scatter(const Array& whole, Array& shard, CallSite where) {
   check_parts(Op::reduce_scatter, owner_.site(), whole, shard, size());
   check_part_of(Op::reduce_scatter, owner_.site(), whole, shard, rank());
   if (size() == 1) return owner_.device().copy(whole.data(), shard.data(), whole.bytes());
-  Post post = make_post(Op::reduce_scatter, whole.count(), whole.dtype());
+  Post post = make_post(Op::reduce_scatter, whole.count(), whole.dtype(), where);
   post.in = whole.data();
   post.out = shard.data();
   call(post, whole, shard, [&] { return transport_->move(post, whole, shard); });
 }
 
-void Comm::broadcast(Array& x, int root) {
+void Comm::broadcast(Array& x, int root, CallSite where) {
   check_present(Op::broadcast, owner_.site(), x);
   if (root < 0 || root >= size()) {
     fail(fmt::format("{}: root {} is not one of the {} ranks",
@@ -150,13 +151,13 @@ void Comm::broadcast(Array& x, int root) {
          fmt::format("use a root from 0 to {}", size() - 1));
   }
   if (size() == 1) return;
-  Post post = make_post(Op::broadcast, x.count(), x.dtype());
+  Post post = make_post(Op::broadcast, x.count(), x.dtype(), where);
   post.peer = root;
   post.in = post.out = x.data();
   call(post, x, x, [&] { return transport_->move(post, x, x); });
 }
 
-void Comm::all_to_all(const Array& in, Array& out) {
+void Comm::all_to_all(const Array& in, Array& out, CallSite where) {
   check_parts(Op::all_to_all, owner_.site(), in, out, 1);
   if (in.count() % size() != 0) {
     fail(fmt::format("{}: {} does not divide by {} ranks", call_text(Op::all_to_all, owner_.site()),
@@ -165,38 +166,38 @@ void Comm::all_to_all(const Array& in, Array& out) {
   }
   if (size() == 1) return owner_.device().copy(in.data(), out.data(), in.bytes());
   check_distinct(Op::all_to_all, owner_.site(), in, out);
-  Post post = make_post(Op::all_to_all, in.count(), in.dtype());
+  Post post = make_post(Op::all_to_all, in.count(), in.dtype(), where);
   post.in = in.data();
   post.out = out.data();
   call(post, in, out, [&] { return transport_->move(post, in, out); });
 }
 
-void Comm::barrier() {
+void Comm::barrier(CallSite where) {
   if (size() == 1) return;
-  call(make_post(Op::barrier, 0, DType::f32), {}, {}, [] { return int64_t{0}; });
+  call(make_post(Op::barrier, 0, DType::f32, where), {}, {}, [] { return int64_t{0}; });
 }
 
-void Comm::send(const Array& x, int to) {
+void Comm::send(const Array& x, int to, CallSite where) {
   check_present(Op::send, owner_.site(), x);
   check_peer(Op::send, owner_.site(), to, rank(), size());
-  Post post = make_post(Op::send, x.count(), x.dtype());
+  Post post = make_post(Op::send, x.count(), x.dtype(), where);
   post.peer = to;
   post.in = x.data();
   Array none;
   call(post, x, x, [&] { return transport_->move(post, x, none); });
 }
 
-void Comm::recv(Array& x, int from) {
+void Comm::recv(Array& x, int from, CallSite where) {
   check_present(Op::recv, owner_.site(), x);
   check_peer(Op::recv, owner_.site(), from, rank(), size());
-  Post post = make_post(Op::recv, x.count(), x.dtype());
+  Post post = make_post(Op::recv, x.count(), x.dtype(), where);
   post.peer = from;
   post.out = x.data();
   call(post, x, x, [&] { return transport_->move(post, {}, x); });
 }
 
-std::unique_ptr<Comm> Comm::split(int color, int key) {
-  const Post post = make_post(Op::split, 0, DType::f32);
+std::unique_ptr<Comm> Comm::split(int color, int key, CallSite where) {
+  const Post post = make_post(Op::split, 0, DType::f32, where);
   std::unique_ptr<Agreement> part;
   const auto take_part = [&] {
     part = agreement_->split(post, color, key);

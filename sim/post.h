@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sim/call_site.h"
 #include "sim/machine/ledger.h"
 
 namespace tplab {
@@ -27,6 +28,7 @@ struct Post {
   int peer = -1;             // a broadcast's root; who a send is to, a recv from
   const void* in = nullptr;  // this rank's numbers and where the result goes, for a transport that
   void* out = nullptr;       // reads its peers' memory; not compared
+  CallSite where = {};       // who asked for it; not compared
   std::string text() const;  // "all_reduce #12 of 4096 f32 at block 3/attn"
 };
 

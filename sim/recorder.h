@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "sim/array.h"
+#include "sim/call_site.h"
 
 namespace tplab {
 
@@ -24,6 +25,7 @@ struct Shown {
   std::string_view placement;
   const Array& array;
   int fused = 1;
+  CallSite where = {};  // of show()
 };
 
 // An operation of the meta device, by its kName (ops/): arrays that it read, and arrays that it
@@ -50,7 +52,7 @@ class Recorder {
   virtual void shown(const Shown& /*tensor*/, Device& /*device*/) {}
   virtual void computed(const Computation& /*computation*/) {}  // the meta device alone tells this
   // Around a collective: what this rank gives, and what it holds afterwards (absent for a barrier
-  // and a split; of send and recv, the one that there is).
+  // and a split; of send and recv, the one that there is). call.where says who asked for it.
   virtual void before(const Post& /*call*/, const Array& /*in*/) {}
   virtual void after(const Event& /*event*/, const Array& /*out*/) {}
 };

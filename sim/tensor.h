@@ -50,8 +50,8 @@ Tensor<P> assume_placement(const Tensor<Q>& t) {
 // Shows a tensor to whoever records the run, under <current site>/<name>, and returns it. `fused`
 // is how many blocks the last dimension holds that are each split over the ranks: 3 for [q|k|v].
 template <class P>
-Tensor<P> show(std::string_view name, Tensor<P> t, int fused = 1) {
-  t.rank().show(name, placement_name<P>(), t.array(), fused);
+Tensor<P> show(std::string_view name, Tensor<P> t, int fused = 1, CallSite where = here()) {
+  t.rank().show(name, placement_name<P>(), t.array(), fused, where);
   return t;
 }
 

@@ -28,12 +28,14 @@ struct Stream<Invariant> {
   using Param = Invariant;  // how a small parameter on the stream (norm weight, bias) is read
 
   // Before column-parallel weights.   [B, T, C]   ->   [B, T, C]
-  static Tensor<Replicated> read(const Tensor<Invariant>& x) { return enter(x); }
-  static Grad<Invariant> read_backward(Grad<Replicated> dy) {
-    return enter_backward(std::move(dy));
+  static Tensor<Replicated> read(const Tensor<Invariant>& x, CallSite = {}) { return enter(x); }
+  static Grad<Invariant> read_backward(Grad<Replicated> dy, CallSite where = here()) {
+    return enter_backward(std::move(dy), here(where));
   }
   // After row-parallel weights.
-  static Tensor<Invariant> write(Tensor<Partial> y) { return leave(std::move(y)); }
+  static Tensor<Invariant> write(Tensor<Partial> y, CallSite where = here()) {
+    return leave(std::move(y), here(where));
+  }
   static Grad<Partial> write_backward(const Grad<Invariant>& dy) { return leave_backward(dy); }
   // From the embedding, which every rank has whole.
   static Tensor<Invariant> begin(Tensor<Invariant> x) { return x; }
@@ -49,18 +51,30 @@ template <>
 struct Stream<VaryingT> {
   using Param = Replicated;
 
-  static Tensor<Replicated> read(const Tensor<VaryingT>& x) { return gather(x); }
-  static Grad<VaryingT> read_backward(const Grad<Replicated>& dy) { return gather_backward(dy); }
-  static Tensor<VaryingT> write(const Tensor<Partial>& y) { return scatter_sum(y); }
-  static Grad<Partial> write_backward(const Grad<VaryingT>& dy) { return scatter_sum_backward(dy); }
+  static Tensor<Replicated> read(const Tensor<VaryingT>& x, CallSite where = here()) {
+    return gather(x, here(where));
+  }
+  static Grad<VaryingT> read_backward(const Grad<Replicated>& dy, CallSite where = here()) {
+    return gather_backward(dy, here(where));
+  }
+  static Tensor<VaryingT> write(const Tensor<Partial>& y, CallSite where = here()) {
+    return scatter_sum(y, here(where));
+  }
+  static Grad<Partial> write_backward(const Grad<VaryingT>& dy, CallSite where = here()) {
+    return scatter_sum_backward(dy, here(where));
+  }
   static Tensor<VaryingT> begin(const Tensor<Invariant>& x) { return split(x); }
-  static Grad<Invariant> begin_backward(const Grad<VaryingT>& dy) { return split_backward(dy); }
+  static Grad<Invariant> begin_backward(const Grad<VaryingT>& dy, CallSite where = here()) {
+    return split_backward(dy, here(where));
+  }
 
   static Tensor<Param> param(const Tensor<Invariant>& w) {
     return w.present() ? enter(w) : Tensor<Param>();
   }
   // Of all small parameters together: one all-reduce a step (model/layers/loader.h).
-  static Grad<Invariant> param_backward(Grad<Param> dw) { return enter_backward(std::move(dw)); }
+  static Grad<Invariant> param_backward(Grad<Param> dw, CallSite where = here()) {
+    return enter_backward(std::move(dw), here(where));
+  }
 
   static Positions positions(const Tensor<VaryingT>& x) {
     const int64_t mine = x.shape()[1];
@@ -81,7 +95,9 @@ class SavedInput {
       in_ = in;
     }
   }
-  Tensor<Replicated> read() const { return in_.present() ? in_ : Stream<Residual>::read(x_); }
+  Tensor<Replicated> read(CallSite where = here()) const {
+    return in_.present() ? in_ : Stream<Residual>::read(x_, where);
+  }
 
  private:
   Tensor<Residual> x_;

@@ -36,10 +36,11 @@ class Rank {
   const Clock& clock() const { return *clock_; }
 
   // Shows a tensor at <current site>/<name> to the run's recorder; costs nothing without one.
-  void show(std::string_view name, std::string_view placement, const Array& array, int fused) {
+  void show(std::string_view name, std::string_view placement, const Array& array, int fused,
+            CallSite where = here()) {
     if (!recorder_) return;
-    const Site* here = ledger_.site(site(), name);
-    recorder_->shown({index(), dp_index(), here->path(), placement, array, fused}, *device_);
+    const std::string path = ledger_.site(site(), name)->path();
+    recorder_->shown({index(), dp_index(), path, placement, array, fused, where}, *device_);
   }
   // States how an array is placed from here on, for the run's recorder.
   void note_placed(const Array& array, std::string_view placement) {

@@ -91,12 +91,12 @@ TEST_CASE("explore: switching tp and SP shows each run's numbers, which are the 
   };
   CHECK(ranks() == 4);
   CHECK_THAT(look.browser.text("#title"), Contains("all-reduce"));
-  CHECK_THAT(look.browser.text("#code"), Contains("return leave(std::move(y))"));
+  CHECK_THAT(look.browser.text("#code"), Contains("return leave(std::move(y), "));
   look.browser.click("#sp");
   look.browser.value(
       "go(run().steps.findIndex(s => s.site === 'block 0/attn' && s.op === 'reduce_scatter'))");
   CHECK_THAT(look.browser.text("#title"), Contains("reduce-scatter"));
-  CHECK_THAT(look.browser.text("#code"), Contains("return scatter_sum(y)"));
+  CHECK_THAT(look.browser.text("#code"), Contains("return scatter_sum(y, "));
   look.browser.click("#tp input[value=\"2\"]");
   CHECK(ranks() == 2);
   CHECK_THAT(look.browser.text("#title"), Contains("reduce-scatter"));  // stays at the same step

@@ -1,5 +1,6 @@
 // What a recorder is told of a run.
 #include <catch2/catch.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,54 @@ TEST_CASE("recorder: told of scopes, placements, tensors, and a collective's bef
                                                      "all_reduce gave 7 5", "invariant",
                                                      "show mlp/sum", "leave mlp"});
   CHECK(ranks[0].lines()[2] == "all_reduce of 3 0");
+}
+
+// "show 7": each call with its line; "leave 1 < 7": and with those that passed it on.
+class Calls final : public Recorder {
+ public:
+  void shown(const Shown& s, Device&) override { note("show", &s.where); }
+  void before(const Post& call, const Array&) override { note(name(call.op), &call.where); }
+  const std::vector<std::string>& lines() const { return lines_; }
+  const std::set<std::string>& files() const { return files_; }
+
+ private:
+  void note(std::string_view what, const CallSite* where) {
+    std::string line(what);
+    for (; where; where = where->caller) {
+      line += (line == what ? " " : " < ") + std::to_string(where->line);
+      files_.insert(where->file);
+    }
+    lines_.push_back(line);
+  }
+  std::vector<std::string> lines_;
+  std::set<std::string> files_;
+};
+
+constexpr int kSum = __LINE__ + 2;
+Tensor<Invariant> sum(Tensor<Partial> x, CallSite where = here()) {
+  return leave(std::move(x), here(where));
+}
+
+TEST_CASE("recorder: told of the line that called, also through functions that pass it on") {
+  std::vector<Calls> ranks(2);
+  constexpr int kBody = __LINE__;
+  World({.tp = 2, .recorders = {&ranks[0], &ranks[1]}}).run([](Rank& rank) {
+    Array x = rank.device().allocate(DType::f64, Shape{1});
+    x.as<double>()[0] = 1;
+    rank.comm().all_reduce(x);
+    Tensor<Partial> part = assume_placement<Partial>(rank, x);
+    (void)show("y", leave(part));
+    (void)sum(part);
+    rank.comm().barrier();
+  });
+  const auto at = [](int line) { return " " + std::to_string(line); };
+  for (const Calls& rank : ranks) {
+    CHECK(rank.files() == std::set<std::string>{"tests/sim/recorder_test.cpp"});
+    CHECK(rank.lines() ==
+          std::vector<std::string>{
+              "all_reduce" + at(kBody + 4), "all_reduce" + at(kBody + 6), "show" + at(kBody + 6),
+              "all_reduce" + at(kSum) + " <" + at(kBody + 7), "barrier" + at(kBody + 8)});
+  }
 }
 
 TEST_CASE("recorder: the meta device tells each operation, and no array is given out twice") {

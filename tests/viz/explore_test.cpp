@@ -1,16 +1,19 @@
-// The explorer: what it records, where it finds each step's line, and that its page is safe.
+// The explorer: what it records, where each step was called, and that its page is safe.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <fstream>
 #include <iterator>
 #include <limits>
 #include <map>
-#include <memory>
+#include <regex>
 #include <set>
+#include <sstream>
 
 #include "model/init.h"
 #include "sim/error.h"
 #include "viz/explore/page.h"
+#include "viz/explore/reasons.h"
 #include "viz/explore/sources.h"
 #include "viz/explore/step_recorder.h"
 
@@ -120,71 +123,98 @@ TEST_CASE("explore: ranks that did different things are not put together") {
   CHECK_THROWS_WITH(put_together({{a}, {b}}), Contains("'a'") && Contains("'b'"));
   CHECK_THROWS_WITH(put_together({{a}, {a, b}}), Contains("different numbers of steps"));
   b = a;
+  b.called = {{"model/network.cpp", 1}};
+  CHECK_THROWS_WITH(put_together({{a}, {b}}), Contains("one rank has a tensor at 'a'"));
+  b = a;
   b.after.placement = "";
   CHECK_THROWS_WITH(put_together({{b}}), Contains("placed nowhere"));
 }
 
 TEST_CASE("explore: the embedded source is the source that was compiled") {
-  for (const Anchor& anchor : anchors()) {
-    std::ifstream file(std::string(TPLAB_SOURCE_DIR) + "/" + std::string(anchor.file),
+  for (const EmbeddedText& source : explorer_sources()) {
+    std::ifstream file(std::string(TPLAB_SOURCE_DIR) + "/" + std::string(source.path),
                        std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
-    CHECK(text == embedded_text(anchor.file));
+    CHECK(text == source.text);
   }
   CHECK_THROWS_WITH(embedded_text("model/none.cpp"), Contains("model/none.cpp"));
 }
 
-TEST_CASE("explore: every step has its anchor in the source, and no anchor is without a step") {
-  std::set<const Anchor*> used;
+// The text of a line, of the embedded source; empty past its end.
+std::string text_of(const Line& line) {
+  std::istringstream source{std::string(embedded_text(line.file))};
+  std::string text;
+  for (int n = 0; n < line.number; ++n)
+    if (!std::getline(source, text)) return "";
+  return text;
+}
+
+// The calls in the model that may make a step, as its lines have them: of a collective in the
+// innermost line.
+std::vector<std::string> calls_of(const Step& step) {
+  if (step.largest) return {"max_over_ranks("};
+  if (step.op == Op::all_reduce) return {"leave(", "enter_backward("};
+  if (step.op == Op::all_gather) return {"gather(", "scatter_sum_backward(", "split_backward("};
+  if (step.op == Op::reduce_scatter) return {"scatter_sum(", "gather_backward("};
+  const std::string shown = step.site.substr(step.site.rfind('/') + 1);
+  return {"show(\"" + shown + "\"", step.site.find("/ln_") != std::string::npos
+                                        ? "show(norm_name_, "
+                                        : "show(result_name_, "};
+}
+
+// What is wrong with where a step says that it was called; empty if nothing is.
+std::string wrong_line(const Step& step) {
+  const std::string inner = text_of(step.called.back()), outer = text_of(step.called.front());
+  const std::vector<std::string> calls = calls_of(step);
+  if (std::none_of(calls.begin(), calls.end(),
+                   [&](const std::string& call) { return inner.find(call) != std::string::npos; }))
+    return step.site + " is not made by " + inner;
+  const Code code = code_of(step, embedded_text);
+  if (code.function.lines[static_cast<size_t>(code.line)] != outer)
+    return step.site + " has the code of another line than " + outer;
+  if (code.stream.lines.empty()) return "";
+  std::smatch function;  // "  static Tensor<Replicated> read(const ..": S::read( is the call
+  if (!std::regex_search(code.stream.lines[0], function, std::regex(" (\\w+\\()")) ||
+      outer.find("S::" + function[1].str()) == std::string::npos)
+    return step.site + " is not made through " + code.stream.lines[0] + " by " + outer;
+  return "";
+}
+
+TEST_CASE("explore: every step was called in the line that has its call, and has a reason") {
+  std::set<const Reason*> used;
+  std::map<const Reason*, Line> lines;
   for (const Run& run : small().runs) {
     for (size_t i = 0; i < run.steps.size(); ++i) {
-      const Anchor& anchor = anchor_of(run.steps, i);
-      used.insert(&anchor);
-      const Code code = code_of(anchor, run.sp, embedded_text);
-      CHECK_THAT(code.function.lines[static_cast<size_t>(code.line)],
-                 Contains(std::string(anchor.call)));
-      CHECK(code.stream.lines.empty() == !anchor.call.starts_with("S::"));
-      CHECK_FALSE(code.why.empty());
+      const Step& step = run.steps[i];
+      CAPTURE(run.tp, run.sp, i);
+      REQUIRE_FALSE(step.called.empty());
+      CHECK(wrong_line(step) == "");
+      CHECK(step.called.size() <= 2);
+      for (const int off : {-2, 2}) {  // the check sees a line that is not the step's
+        Step other = step;
+        other.called.back().number += off;
+        CHECK(wrong_line(other) != "");
+      }
+      const Reason& reason = reason_of(run.steps, i);
+      CHECK_FALSE(reason.why.empty());
+      used.insert(&reason);  // of all runs and blocks, one line
+      CHECK(lines.try_emplace(&reason, step.called.front()).first->second == step.called.front());
+      if (reason.nth > 0) CHECK_FALSE(lines.at(&reason) == lines.at(&reason - 1));
     }
   }
-  CHECK(used.size() == anchors().size());
+  CHECK(used.size() == reasons().size());
 }
 
-// The embedded source with one text replaced everywhere.
-Sources changed(const std::string& from, const std::string& to) {
-  auto kept = std::make_shared<std::map<std::string, std::string, std::less<>>>();
-  return [=](std::string_view path) -> std::string_view {
-    std::string text(embedded_text(path));
-    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
-      text.replace(at, from.size(), to);
-    return (*kept)[std::string(path)] = text;
-  };
-}
-
-TEST_CASE("explore: a page is refused when a step's line is gone, is there twice, or is unknown") {
-  const auto refused = [](const std::string& from, const std::string& to, const std::string& what) {
-    CHECK_THROWS_WITH(page_data(small(), changed(from, to)), Contains(what));
-  };
-  CHECK_NOTHROW(page_data(small(), changed("not there", "")));
-  refused("show(\"qkv\"", "tell(\"qkv\"",
-          "'show(\"qkv\"' is in model/layers/attention.cpp 0 times");
-  refused("S::write(", "leave(", "'S::write(' is in");
-  refused("(void)show(\"heads\"", "(void)show(\"heads\", x);\n(void)show(\"heads\"",
-          "attention.cpp 2 times");
-}
-
-TEST_CASE("explore: a function that is gone, or there twice, is refused") {
-  const Anchor& anchor = anchor_of(small().runs[0].steps, 0);
-  CHECK_THROWS_WITH(code_of(anchor, false, changed("Embedding<Residual>::forward", "f")),
-                    Contains("0 times"));
-  CHECK_THROWS_WITH(code_of(anchor, false,
-                            changed("Embedding<Residual>::forward(",
-                                    "Embedding<Residual>::forward(\n"
-                                    "> Embedding<Residual>::forward(")),
-                    Contains("2 times"));
+TEST_CASE("explore: a step that was called where no function is, or without a reason, is refused") {
   std::vector<Step> steps = {small().runs[0].steps[0]};
+  CHECK_NOTHROW(code_of(steps[0], embedded_text));
+  for (const Line& line : {Line{"model/layers/mlp.cpp", 0}, Line{"model/layers/mlp.cpp", 1000},
+                           Line{"model/layers/none.cpp", 1}}) {
+    steps[0].called = {line};
+    CHECK_THROWS_WITH(code_of(steps[0], embedded_text), Contains(std::string(line.file)));
+  }
   steps[0].site = "somewhere/new";
-  CHECK_THROWS_WITH(anchor_of(steps, 0), Contains("no anchor for new"));
+  CHECK_THROWS_WITH(reason_of(steps, 0), Contains("no reason for new"));
 }
 
 TEST_CASE("explore: no text of the data can end its script or begin markup") {

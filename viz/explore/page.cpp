@@ -11,6 +11,7 @@
 #include "viz/drawing/graphviz.h"
 #include "viz/drawing/palette.h"
 #include "viz/explore/diagram.h"
+#include "viz/explore/reasons.h"
 #include "viz/explore/sources.h"
 
 namespace tplab::explore {
@@ -134,7 +135,7 @@ class DataWriter {
     Json steps = Json::array();
     for (size_t i = 0; i < run.steps.size(); ++i) {
       const Step& step = run.steps[i];
-      const Code code = code_of(anchor_of(run.steps, i), run.sp, sources_);
+      const Code code = code_of(step, sources_);
       Json json = {{"site", step.site}, {"phase", tplab::name(step.phase)}};
       if (step.op) {
         json["op"] = tplab::name(*step.op);
@@ -146,7 +147,7 @@ class DataWriter {
       json["code"] = excerpts_.number_of(code.function);
       json["line"] = code.line;
       if (!code.stream.lines.empty()) json["stream"] = excerpts_.number_of(code.stream);
-      json["why"] = code.why;
+      json["why"] = reason_of(run.steps, i).why;
       steps.push_back(std::move(json));
     }
     Json json = {{"tp", run.tp}, {"sp", run.sp}, {"loss", run.loss}, {"totals", Json::array()}};

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "viz/explore/anchors.h"
+#include "viz/explore/code.h"
 #include "viz/explore/recording.h"
 
 namespace tplab::explore {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/config.h"
@@ -34,9 +35,17 @@ struct Holding {
   std::vector<std::vector<float>> ranks = {};
 };
 
+// Of the source as it was compiled.
+struct Line {
+  std::string_view file;
+  int number;
+  bool operator==(const Line&) const = default;
+};
+
 struct Step {
   std::string site;  // "block 0/attn/qkv" of a tensor, "block 0/attn" of a collective
   Phase phase = Phase::forward;
+  std::vector<Line> called = {};         // the model's line first, then what it went through
   std::optional<Op> op = {};             // of a collective
   bool largest = false;                  // an all-reduce of the largest, not of the sum
   std::optional<Holding> before = {};    // of a collective

@@ -34,6 +34,13 @@ Holding holding(const RankHolding& held, bool of_all_reduce) {
   throw Error(ErrorKind::run, "explore: " + what, "this is a bug in tplab; please report it");
 }
 
+// The outermost call first.
+std::vector<Line> lines(const CallSite& where) {
+  std::vector<Line> list = where.caller ? lines(*where.caller) : std::vector<Line>();
+  list.push_back({where.file, where.line});
+  return list;
+}
+
 std::string text(const RankStep& step) {
   return fmt::format("{} at '{}' ({})", step.op ? name(*step.op) : "a tensor", step.site,
                      name(step.phase));
@@ -57,6 +64,7 @@ void StepRecorder::placed(const Array& array, std::string_view placement) {
 void StepRecorder::shown(const Shown& tensor, Device&) {
   steps_.push_back({.site = tensor.site,
                     .phase = rank_->phase(),
+                    .called = lines(tensor.where),
                     .after = {std::string(tensor.placement), tensor.array.shape(), tensor.fused,
                               numbers(tensor.array)}});
 }
@@ -68,6 +76,7 @@ void StepRecorder::before(const Post& call, const Array& in) {
   const Placed from = is_reduced || found == placed_.end() ? last_ : found->second;
   steps_.push_back({.site = call.site->path(),
                     .phase = call.phase,
+                    .called = lines(call.where),
                     .op = call.op,
                     .largest = call.reduce == Reduce::max,
                     .before = RankHolding{from.placement, from.shape, 1, numbers(in)}});
@@ -88,6 +97,7 @@ std::vector<Step> put_together(const std::vector<std::vector<RankStep>>& ranks) 
     Step& step = steps.emplace_back();
     step.site = first.site;
     step.phase = first.phase;
+    step.called = first.called;
     step.op = first.op;
     step.largest = first.largest;
     if (first.before) step.before = holding(*first.before, reduced);
@@ -95,7 +105,8 @@ std::vector<Step> put_together(const std::vector<std::vector<RankStep>>& ranks) 
     for (const auto& rank : ranks) {
       if (rank.size() != ranks[0].size()) broken("the ranks took different numbers of steps");
       const RankStep& own = rank[steps.size() - 1];
-      if (text(own) != text(first) || !(own.after.shape == first.after.shape))
+      if (text(own) != text(first) || own.called != first.called ||
+          !(own.after.shape == first.after.shape))
         broken(fmt::format("one rank has {}, another {}", text(first), text(own)));
       if (own.after.placement.empty()) broken("the result of " + text(own) + " is placed nowhere");
       if (step.before) step.before->ranks.push_back(own.before.value().values);

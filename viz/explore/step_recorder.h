@@ -22,6 +22,7 @@ struct RankHolding {
 struct RankStep {
   std::string site;
   Phase phase = Phase::forward;
+  std::vector<Line> called = {};
   std::optional<Op> op = {};
   bool largest = false;
   int64_t wire_bytes = 0;
