@@ -6,9 +6,9 @@
 #include "cli/bench.h"
 #include "cli/from_rank_0.h"
 #include "cli/nearest.h"
-#include "sim/algorithms.h"
-#include "sim/bytes_text.h"
+#include "sim/algorithms/table.h"
 #include "sim/error.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
 namespace tplab::cli {

@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include "cli/bench.h"
-#include "model/costs.h"
-#include "sim/bytes_text.h"
+#include "model/plan/costs.h"
 #include "sim/error.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
 namespace tplab::cli {
@@ -49,17 +49,11 @@ void DecodeBench::choose_lengths(const Architecture& architecture) {
                      : "use a model with a longer context");
 }
 
-// Bytes of weights and cache that one step must read, the mean over the steps.
+// Bytes that one step must read and write, of weights and cache nearly all, the mean over the
+// steps.
 double DecodeBench::step_bytes(const Architecture& architecture) const {
-  const DType type = parse_dtype(dtype);
-  double total = 0;
-  for (int64_t past = seq; past < seq + steps; ++past) {
-    const double cache =
-        2 * static_cast<double>(architecture.layers() * architecture.width * (past + 1)) *
-        static_cast<double>(size_bytes(type));
-    total += decode_bytes(architecture, past, type) + static_cast<double>(batch - 1) * cache;
-  }
-  return total / static_cast<double>(steps);
+  return decode_cost(architecture, batch, seq, steps, parse_dtype(dtype)).bytes /
+         static_cast<double>(steps);
 }
 
 // This rank's weights, but for the tables of which a step reads a row, and the part of the cache

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/bench.h"
-#include "model/costs.h"
+#include "model/plan/costs.h"
 #include "sim/error.h"
 
 namespace tplab::cli {
@@ -12,6 +12,9 @@ namespace {
 struct ForwardBench : ModelBench {
   void run();
   int64_t length(const Architecture& architecture) const;
+  double flops(const Architecture& architecture) const {
+    return forward_cost(architecture, batch, length(architecture), parse_dtype(dtype)).flops;
+  }
   std::vector<Paired> measure(const WeightSource& source);
   std::string text(const std::vector<ModelRun>& runs, const WeightSource& source) const;
   nlohmann::ordered_json document(const std::vector<ModelRun>& runs,
@@ -30,10 +33,10 @@ int64_t ForwardBench::length(const Architecture& architecture) const {
 std::vector<Paired> ForwardBench::measure(const WeightSource& source) {
   const int64_t T = length(source.architecture());
   const Tokens prompt = random_tokens(source.architecture(), T);
+  const double work = flops(source.architecture());
   const auto make_turn = [&](Rank& rank,
                              const std::shared_ptr<const Network>& network) -> ModelTurn<Paired> {
-    const auto product = std::make_shared<ProductBeside>(
-        rank, parse_dtype(dtype), forward_flops(source.architecture(), batch, T));
+    const auto product = std::make_shared<ProductBeside>(rank, parse_dtype(dtype), work);
     return [&, network, product](Paired& timing, std::optional<double> usual_seconds) {
       rank.ledger().clear();
       rank.comm().barrier();
@@ -69,7 +72,7 @@ nlohmann::ordered_json ForwardBench::document(const std::vector<ModelRun>& runs,
                                               const WeightSource& source) const {
   nlohmann::ordered_json doc = header("forward", source);
   doc["seq"] = length(source.architecture());
-  doc["flops"] = forward_flops(source.architecture(), batch, length(source.architecture()));
+  doc["flops"] = flops(source.architecture());
   doc["runs"] = nlohmann::ordered_json::array();
   for (const ModelRun& r : runs) doc["runs"].push_back(json(r, "flops"));
   return doc;
@@ -82,8 +85,7 @@ void ForwardBench::run() {
   std::vector<ModelRun> runs;
   for (size_t w = 0; w < tps.size(); ++w)
     runs.push_back(judge(tps[w], timings[w], timings[0], static_cast<double>(batch * T),
-                         forward_flops(source->architecture(), batch, T),
-                         MatmulProbe::flops(tps[w])));
+                         flops(source->architecture()), MatmulProbe::flops(tps[w])));
   print(text(runs, *source), document(runs, *source));
 }
 

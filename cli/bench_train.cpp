@@ -7,12 +7,12 @@
 
 #include "cli/bench.h"
 #include "cli/parallelism_options.h"
-#include "model/costs.h"
+#include "model/plan/costs.h"
 #include "model/plan/training_memory.h"
 #include "model/training/results.h"
 #include "model/training/trainer.h"
-#include "sim/bytes_text.h"
 #include "sim/error.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
 namespace tplab::cli {
@@ -47,6 +47,9 @@ struct TrainBench : ModelBench {
 
   void check_meshes(const WeightSource& source);
   TrainerOptions options(const Parallelism& mesh) const;
+  double flops(const Architecture& architecture) const {
+    return training_cost(architecture, batch, seq, parse_dtype(dtype)).flops;
+  }
   TrainingMemory memory(const Parallelism& mesh, const WeightSource& source) const;
   WorldOptions world(const Parallelism& mesh) const;
   void choose_together(const WeightSource& source);
@@ -169,6 +172,7 @@ std::vector<MeshTiming> TrainBench::measure(size_t first, size_t count,
   targets.push_back(tokens.ids.front());
   std::vector<WorldOptions> worlds;
   for (size_t i = first; i < first + count; ++i) worlds.push_back(world(meshes_[i]));
+  const double work = flops(source.architecture());
   const auto rounds = static_cast<size_t>(repeat + 1);
   const auto show = [&](int64_t round, size_t w) {
     const size_t done = first * rounds + static_cast<size_t>(round) * count + w;
@@ -181,7 +185,7 @@ std::vector<MeshTiming> TrainBench::measure(size_t first, size_t count,
     Learner learner(rank, make_trainer(rank, source, options(meshes_[first + w])));
     learner.take_steps(tokens, targets, 1, 1, timing);
     const int64_t peak_bytes = rank.device().memory().peak_bytes;
-    learner.add_product(parse_dtype(dtype), training_flops(source.architecture(), batch, seq));
+    learner.add_product(parse_dtype(dtype), work);
     const double seconds = from_rank_0(rank, timing.work.best());
     const int64_t times = steps ? steps : times_of_a_turn(seconds, 100);
     const int64_t every = std::min(times, times_between_products(seconds));
@@ -200,8 +204,7 @@ TrainRun TrainBench::judge_mesh(size_t i, const std::vector<MeshTiming>& timings
   const MeshTiming& timing = timings[i];
   TrainRun run{
       judge(mesh.mesh().ranks(), timing[0], timings[0][0], static_cast<double>(batch * seq),
-            training_flops(source.architecture(), batch, seq),
-            MatmulProbe::flops(mesh.mesh().ranks())),
+            flops(source.architecture()), MatmulProbe::flops(mesh.mesh().ranks())),
       mesh,
       0,
       0,
@@ -258,7 +261,7 @@ nlohmann::ordered_json TrainBench::document(const std::vector<TrainRun>& runs,
   doc["seq"] = seq;
   doc["zero"] = parallelism.zero;
   doc["recompute"] = parallelism.recompute;
-  doc["flops"] = training_flops(source.architecture(), batch, seq);
+  doc["flops"] = flops(source.architecture());
   doc["together"] = together_;
   doc["runs"] = nlohmann::ordered_json::array();
   for (const TrainRun& r : runs) {

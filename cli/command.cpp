@@ -23,9 +23,10 @@
 #include "model/files/json.h"
 #include "model/init.h"
 #include "model/training/results.h"
-#include "sim/bytes_text.h"
 #include "sim/error.h"
+#include "sim/machine/backends.h"
 #include "sim/machine/world.h"
+#include "sim/text/bytes_text.h"
 
 namespace tplab::cli {
 
@@ -327,11 +328,10 @@ void MachineChoice::add_options(CLI::App& app) {
         return text == "meta" ? "meta computes no numbers; use cpu" : "";
       },
       "");
-  app.add_option("--device", device, "cpu (cuda is not in this build)")
+  app.add_option("--device", device, names_text(devices()))
       ->capture_default_str()
       ->check(has_numbers);
-  app.add_option("--comm", comm, "threads (nccl and mpi are not in this build)")
-      ->capture_default_str();
+  app.add_option("--comm", comm, names_text(comms()))->capture_default_str();
 }
 
 std::string read_stdin() {

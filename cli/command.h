@@ -16,7 +16,7 @@
 #include "model/weights.h"
 #include "sim/dtype.h"
 #include "sim/machine/ledger.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 #include "viz/drawing/table.h"
 
 namespace tplab {

@@ -7,8 +7,9 @@
 #include "cli/command.h"
 #include "cli/crew_of.h"
 #include "cli/machine_facts.h"
-#include "sim/bytes_text.h"
+#include "sim/machine/backends.h"
 #include "sim/machine/measure.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
 namespace tplab::cli {
@@ -59,6 +60,29 @@ std::vector<Measured> measure_all(int cores) {
 
 std::string or_none(const std::vector<std::string>& list) {
   return list.empty() ? "none" : fmt::format("{}", fmt::join(list, ", "));
+}
+
+// Those that are built, "cpu (f32, f64)", then those that are not.
+void add_backends(const std::string& kind, std::span<const Backend> backends,
+                  std::vector<Finding>& all) {
+  std::vector<std::string> built;
+  std::vector<std::string_view> lacking;
+  for (const Backend& backend : backends) {
+    if (backend.built)
+      built.push_back(fmt::format("{} ({})", backend.name, backend.what));
+    else
+      lacking.push_back(backend.name);
+  }
+  all.push_back({State::ok, kind + "s", fmt::format("{}", fmt::join(built, ", "))});
+  if (!lacking.empty())
+    all.push_back({State::note, fmt::format("{}", fmt::join(lacking, ", ")), "not in this build",
+                   fmt::format("use --{} {}", kind, backends.front().name)});
+}
+
+Json backends_json(std::span<const Backend> backends) {
+  Json json;
+  for (const Backend& backend : backends) json[std::string(backend.name)] = backend.built;
+  return json;
 }
 
 void add_machine(const MachineFacts& f, std::vector<Finding>& all) {
@@ -128,10 +152,8 @@ void add_build(const MachineFacts& f, std::vector<Finding>& all) {
   for (const auto& [name, version] : f.libraries)
     libraries += fmt::format("{}{} {}", libraries.empty() ? "" : ", ", name, version);
   all.push_back({State::ok, "libraries", libraries});
-  all.push_back({State::ok, "devices", "cpu (f32, f64)"});
-  all.push_back({State::note, "cuda", "not in this build", "use --device cpu"});
-  all.push_back({State::ok, "comms", "threads (direct, ring, tree, gather)"});
-  all.push_back({State::note, "nccl, mpi", "not in this build", "use --comm threads"});
+  add_backends("device", devices(), all);
+  add_backends("comm", comms(), all);
   all.push_back({f.dot.empty() ? State::note : State::ok, "Graphviz",
                  f.dot.empty() ? "no dot in PATH" : f.dot,
                  f.dot.empty() ? "only pictures need it: sudo apt install graphviz" : ""});
@@ -180,8 +202,8 @@ Json json(const MachineFacts& f, const std::vector<Measured>& measured,
               {"build_type", f.build_type},
               {"sanitizers", f.sanitizers},
               {"libraries", Json::object()},
-              {"devices", {{"cpu", true}, {"cuda", false}}},
-              {"comms", {{"threads", true}, {"nccl", false}, {"mpi", false}}},
+              {"devices", backends_json(devices())},
+              {"comms", backends_json(comms())},
               {"graphviz", f.dot.empty() ? Json() : Json(f.dot)},
               {"checks", Json::array()}};
   for (const Measured& m : measured)

@@ -7,7 +7,6 @@
 #include "cli/counted_source.h"
 #include "model/checkpoints/export_huggingface.h"
 #include "model/checkpoints/own_tokenizer.h"
-#include "model/costs.h"
 #include "sim/error.h"
 
 namespace tplab::cli {

@@ -13,7 +13,7 @@
 #include "model/finite.h"
 #include "sim/error.h"
 #include "sim/machine/world.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab::cli {
 

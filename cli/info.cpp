@@ -3,13 +3,12 @@
 
 #include "cli/command.h"
 #include "cli/parallelism_options.h"
-#include "model/costs.h"
 #include "model/files/stored.h"
 #include "model/plan/training_memory.h"
 #include "model/shard_plan.h"
-#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "sim/machine/world.h"
+#include "sim/text/bytes_text.h"
 #include "verify/report_json.h"
 #include "viz/drawing/tables.h"
 

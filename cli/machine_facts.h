@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "sim/cgroup.h"
+#include "sim/machine/cgroup.h"
 
 namespace tplab::cli {
 

@@ -16,7 +16,7 @@
 #include "cli/usage.h"
 #include "model/files/bytes.h"
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace {
 

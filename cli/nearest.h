@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/nearest.h"
+#include "sim/text/nearest.h"
 
 namespace tplab::cli {
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
 namespace tplab::cli {

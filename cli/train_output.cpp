@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "model/checkpoints/tplab_checkpoint.h"
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
 namespace tplab::cli {

@@ -9,7 +9,7 @@
 #include <set>
 
 #include "cli/golden_text.h"
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "verify/report_json.h"
 #include "viz/drawing/tables.h"
 

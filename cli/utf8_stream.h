@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab::cli {
 

@@ -72,7 +72,8 @@ Tensor<Residual> BasicNetwork<Residual>::stream(const Tokens& tokens, const Pass
                                                 Tape* tape) const {
   const int64_t past = pass.cache ? pass.cache->length() : 0;
   check_tokens(tokens, past, architecture());
-  Tensor<Residual> x = embedding_.forward(rank_, tokens, past, pass);  // [B, T, C]
+  Tensor<Residual> x =  // [B, T, C]
+      embedding_.forward(rank_, tokens, past, pass, tape ? &tape->embedding : nullptr);
   if (tape) tape->blocks.resize(blocks_.size());
   for (size_t i = 0; i < blocks_.size(); ++i)
     x = blocks_[i].forward(rank_, std::move(x), pass, tape ? &tape->blocks[i] : nullptr);
@@ -81,23 +82,24 @@ Tensor<Residual> BasicNetwork<Residual>::stream(const Tokens& tokens, const Pass
 }
 
 template <class Residual>
-double BasicNetwork<Residual>::loss(const MicroBatch& batch, const Pass& pass, Tape* tape) const {
+void BasicNetwork<Residual>::loss(const MicroBatch& batch, const Pass& pass,
+                                  const Tensor<Invariant>& total, Tape* tape) const {
   check_targets(batch, architecture());
   const Tensor<Residual> x = stream(batch.tokens, pass, tape);
-  return head_.loss(rank_, x, {batch.targets, batch.weight}, pass, tape ? &tape->head : nullptr);
+  const Targets targets{ids_on_device(rank_, batch.targets, batch.tokens.shape()), batch.weight};
+  head_.loss(rank_, x, targets, pass, total, tape ? &tape->head : nullptr);
 }
 
 template <class Residual>
-void BasicNetwork<Residual>::backward(const MicroBatch& batch, const Pass& pass, Tape tape) const {
-  Grad<Residual> dx =  // [B, T, C]
-      head_.backward(rank_, {batch.targets, batch.weight}, std::move(tape.head));
+void BasicNetwork<Residual>::backward(const Pass& pass, Tape tape) const {
+  Grad<Residual> dx = head_.backward(rank_, std::move(tape.head));  // [B, T, C]
   dx = final_norm_.backward(std::move(dx), tape.last);
   while (!tape.blocks.empty()) {
     const Block<Residual>& block = blocks_[tape.blocks.size() - 1];
     dx = block.backward(rank_, std::move(dx), pass, std::move(tape.blocks.back()));
     tape.blocks.pop_back();  // its memory serves the blocks before it
   }
-  embedding_.backward(rank_, std::move(dx), batch.tokens, pass);
+  embedding_.backward(rank_, std::move(dx), tape.embedding, pass);
 }
 
 template <class Residual>

@@ -47,15 +47,18 @@ class BasicNetwork {
 
   // What a forward pass keeps for its backward pass.
   struct Tape {
+    typename Embedding<Residual>::Saved embedding;
     std::vector<typename Block<Residual>::Saved> blocks;
     Tensor<Residual> last;  // of the stream, before the final norm
     typename Head<Residual>::Saved head;
   };
 
-  // The loss of a micro-batch, the same on every rank of the group. Fills `tape` unless it is null.
-  double loss(const MicroBatch& batch, const Pass& pass, Tape* tape) const;
+  // total += the loss of a micro-batch, the same on every rank of the group. Fills `tape` unless it
+  // is null.   total: [1], f64
+  void loss(const MicroBatch& batch, const Pass& pass, const Tensor<Invariant>& total,
+            Tape* tape) const;
   // Adds the gradient of that loss to the parameters' gradients.
-  void backward(const MicroBatch& batch, const Pass& pass, Tape tape) const;
+  void backward(const Pass& pass, Tape tape) const;
   // After the last backward pass of a step: under SP sums the small gradients over the ranks, all
   // in one all-reduce. The optimizer takes what this returns, so it cannot be forgotten.
   Gradients finish_gradients() const;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "sim/error.h"
+#include "sim/ops/list.h"
 
 namespace tplab::untyped {
 

@@ -1,5 +1,8 @@
 #include "sim/device.h"
 
+#include "sim/ops/list.h"
+#include "sim/ops/optimizer.h"
+
 namespace tplab {
 
 double number_on_host(Device& device, const Array& x) {

@@ -1,7 +1,7 @@
 // The device seam: memory, and operations run on it, of one rank.
 //
-// A device knows nothing of other ranks. Placements are checked one level up, in ops.h; shapes
-// and dtypes are checked there too. Sizes here are local: what this rank holds.
+// A device knows nothing of other ranks. Placements are checked one level up, where operations are
+// made (ops/); shapes and dtypes are checked there too. Sizes here are local: what this rank holds.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,11 @@
 #include <string_view>
 
 #include "sim/array.h"
-#include "sim/ops/list.h"
 
 namespace tplab {
 
 class Crew;
+struct Operation;  // ops/list.h
 
 struct MemoryUse {
   int64_t current_bytes = 0;  // allocated now

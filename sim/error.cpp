@@ -5,7 +5,7 @@
 #include <new>
 #include <system_error>
 
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 

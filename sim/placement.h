@@ -1,7 +1,7 @@
 // Where a tensor lives across the ranks, as a C++ type, and what each operation makes of it.
 //
 // Nothing here computes. A rule that has no meaning across ranks does not compile, and its message
-// says which collective is missing. The operations that use the rules are in ops.h and
+// says which collective is missing. The operations that use the rules are in ops/ and
 // collectives.h.
 #pragma once
 

@@ -7,6 +7,7 @@
 
 #include "sim/array.h"
 #include "sim/call_site.h"
+#include "sim/ops/operation.h"
 
 namespace tplab {
 
@@ -33,6 +34,7 @@ struct Shown {
 struct Computation {
   std::string_view operation;
   std::span<const Array*const> reads, writes;
+  Cost cost;  // of an upload or a zero, none
 };
 
 // One for each rank (WorldOptions::recorders), called on that rank's thread only: the verifier's

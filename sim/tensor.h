@@ -55,8 +55,11 @@ Tensor<P> show(std::string_view name, Tensor<P> t, int fused = 1, CallSite where
   return t;
 }
 
+// Ids in host memory, as a tensor that every rank holds whole: tokens, targets, positions.
+Tensor<Invariant> ids_on_device(Rank& rank, std::span<const int32_t> ids, const Shape& shape);
+
 // Copies an array, or a tensor that every rank holds whole, to host memory, as doubles.
-// REQUIRES: to.size() == the tensor's count.
+// REQUIRES: to.size() == the tensor's count; numbers, not ids.
 void to_host(Device& device, const Array& from, std::span<double> to);
 template <class P>
 void to_host(const Tensor<P>& from, std::span<double> to) {

@@ -89,7 +89,10 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
     const Tensor<Replicated> logits = network.forward(batch.tokens);
     result.shown = capture.take(rank);
     result.forward = rank.ledger().events();
-    if (!batch.targets.empty()) result.loss = cross_entropy(logits, batch.targets);
+    if (!batch.targets.empty()) {
+      const auto targets = ids_on_device(rank, batch.targets, batch.tokens.shape());
+      result.loss = number_on_host(rank.device(), cross_entropy(logits, targets).array());
+    }
     result.decode = decode_with_cache(network, batch.tokens, steps);
     if (!greedy) return result;
     const int64_t n = std::ssize(options.golden->greedy_new);

@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "model/files/bytes.h"
-#include "sim/nearest.h"
+#include "sim/text/nearest.h"
 #include "verify/reference/reference.h"
 
 namespace tplab {

@@ -6,7 +6,7 @@
 
 #include "model/flat_layout.h"
 #include "model/training/data_parallel.h"
-#include "sim/algorithms.h"
+#include "sim/algorithms/table.h"
 #include "sim/machine/mesh.h"
 
 namespace tplab {

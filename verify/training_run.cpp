@@ -7,7 +7,6 @@
 #include <optional>
 #include <utility>
 
-#include "model/costs.h"
 #include "model/training/trainer.h"
 #include "sim/error.h"
 #include "verify/assemble.h"

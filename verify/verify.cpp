@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-#include "model/costs.h"
 #include "model/finite.h"
 #include "sim/error.h"
 #include "sim/machine/measure.h"

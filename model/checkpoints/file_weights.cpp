@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 namespace {

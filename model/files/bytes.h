@@ -48,7 +48,8 @@ std::string begin_of(const ByteSource& source, size_t most);
 // cannot be seen.
 bool may_exist(const std::string& path);
 
-// How a name from a file may be shown: in quotes, as printable_line (sim/utf8.h), long ones cut.
+// How a name from a file may be shown: in quotes, as printable_line (sim/text/utf8.h), long ones
+// cut.
 std::string in_quotes(std::string_view name);
 
 // "a, b, c and 12 more"

@@ -11,7 +11,7 @@
 #include "model/files/bytes.h"
 #include "model/files/file_kind.h"
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 

@@ -6,7 +6,7 @@
 #include <array>
 
 #include "model/files/file_kind.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 namespace {

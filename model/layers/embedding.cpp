@@ -26,24 +26,29 @@ Embedding<Residual>::Embedding(Loader& loader)
 
 template <class Residual>
 Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,
-                                              int64_t first_position, const Pass& pass) const {
+                                              int64_t first_position, const Pass& pass,
+                                              Saved* saved) const {
   auto scope = rank.at("embed");
-  Tensor<Partial> mine = embedding(tokens.ids, tokens.shape(), wte_.value, first_row_);
+  const Saved ids{
+      ids_on_device(rank, tokens.ids, tokens.shape()),
+      ids_on_device(rank, positions_of(tokens, first_position), tokens.shape()),
+  };
+  if (saved) *saved = ids;
+  Tensor<Partial> mine = embedding(ids.tokens, wte_.value, first_row_);
   Tensor<Invariant> tok = show("tok", leave(std::move(mine)));  // [B, T, C], as all here
-  Tensor<Invariant> pos =
-      embedding(positions_of(tokens, first_position), tokens.shape(), wpe_.value);
+  Tensor<Invariant> pos = embedding(ids.positions, wpe_.value);
   Tensor<Invariant> x = show("out", add(std::move(tok), std::move(pos)));
   return pass.drop(S::begin(std::move(x)), kKey);
 }
 
 template <class Residual>
-void Embedding<Residual>::backward(Rank& rank, Grad<Residual> dy, const Tokens& tokens,
+void Embedding<Residual>::backward(Rank& rank, Grad<Residual> dy, const Saved& saved,
                                    const Pass& pass) const {
   auto scope = rank.at("embed");
   const Grad<Invariant> dx =  // [B, T, C]
       show("grad", S::begin_backward(pass.drop(std::move(dy), kKey)));
-  embedding_backward(tokens.ids, leave_backward(dx), wte_.value, wte_.grad, first_row_);
-  embedding_backward(positions_of(tokens, 0), dx, wpe_.value, wpe_.grad);
+  embedding_backward(saved.tokens, leave_backward(dx), wte_.value, wte_.grad, first_row_);
+  embedding_backward(saved.positions, dx, wpe_.value, wpe_.grad);
 }
 
 template class Embedding<Invariant>;

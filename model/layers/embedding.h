@@ -22,10 +22,15 @@ class Embedding {
  public:
   explicit Embedding(Loader& loader);
 
-  // tokens: [B, T] at positions first_position ..   ->   [B, T, C]
+  struct Saved {
+    Tensor<Invariant> tokens, positions;  // [B, T], ids
+  };
+
+  // tokens: [B, T] at positions first_position ..   ->   [B, T, C]. Fills `saved` unless it is
+  // null.
   Tensor<Residual> forward(Rank& rank, const Tokens& tokens, int64_t first_position,
-                           const Pass& pass) const;
-  void backward(Rank& rank, Grad<Residual> dy, const Tokens& tokens, const Pass& pass) const;
+                           const Pass& pass, Saved* saved) const;
+  void backward(Rank& rank, Grad<Residual> dy, const Saved& saved, const Pass& pass) const;
 
   const Parameter<Varying>& table() const { return wte_; }  // what a tied head reads
 

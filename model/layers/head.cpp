@@ -33,20 +33,18 @@ Tensor<Replicated> Head<Residual>::logits(Rank& rank, const Tensor<Residual>& x)
 }
 
 template <class Residual>
-double Head<Residual>::loss(Rank& rank, const Tensor<Residual>& x, const Targets& targets,
-                            const Pass& pass, Saved* saved) const {
+void Head<Residual>::loss(Rank& rank, const Tensor<Residual>& x, const Targets& targets,
+                          const Pass& pass, const Tensor<Invariant>& total, Saved* saved) const {
   auto scope = rank.at("head");
-  const Tensor<Replicated> in = S::read(x);                     // [B, T, C]
-  CrossEntropy loss(matmul(in, table_.value), part_, targets);  // of [B, T, V/tp]
-  if (!saved) return loss.loss;
-  *saved = {{x, in, pass.regather}, std::move(loss)};
-  return saved->loss->loss;
+  const Tensor<Replicated> in = S::read(x);                            // [B, T, C]
+  CrossEntropy loss(matmul(in, table_.value), part_, targets, total);  // of [B, T, V/tp]
+  if (saved) *saved = {{x, in, pass.regather}, std::move(loss)};
 }
 
 template <class Residual>
-Grad<Residual> Head<Residual>::backward(Rank& rank, const Targets& targets, Saved saved) const {
+Grad<Residual> Head<Residual>::backward(Rank& rank, Saved saved) const {
   auto scope = rank.at("head");
-  const Grad<Varying> dlogits = std::move(*saved.loss).backward(part_, targets);  // [B, T, V/tp]
+  const Grad<Varying> dlogits = std::move(*saved.loss).backward(part_);  // [B, T, V/tp]
   return show("grad", S::read_backward(matmul_backward(dlogits, saved.input.read(), table_.value,
                                                        table_.grad)));  // [B, T, C]
 }

@@ -27,10 +27,11 @@ class Head {
     std::optional<CrossEntropy> loss;
   };
 
-  // The same on every rank; the logits are never gathered. Fills `saved` unless it is null.
-  double loss(Rank& rank, const Tensor<Residual>& x, const Targets& targets, const Pass& pass,
-              Saved* saved) const;
-  Grad<Residual> backward(Rank& rank, const Targets& targets, Saved saved) const;
+  // total += the loss, the same on every rank; the logits are never gathered. Fills `saved` unless
+  // it is null.   total: [1], f64
+  void loss(Rank& rank, const Tensor<Residual>& x, const Targets& targets, const Pass& pass,
+            const Tensor<Invariant>& total, Saved* saved) const;
+  Grad<Residual> backward(Rank& rank, Saved saved) const;
 
  private:
   Parameter<Varying> table_;

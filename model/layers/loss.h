@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 
 #include "sim/collectives.h"
 #include "sim/ops.h"
@@ -16,23 +15,24 @@ struct VocabPart {
 
 // What is wanted: a token id for each position, [B, T]; below 0 is left out.
 struct Targets {
-  std::span<const int32_t> ids;
+  Tensor<Invariant> ids;
   double weight;  // of a position in the loss: 1 / how many count, in the whole batch of all ranks
 };
 
-// loss = weight * sum over positions of (log(sum_j exp(l_j - m)) + m - l_target),  m = max_j l_j
+// total += weight * sum over positions of (log(sum_j exp(l_j - m)) + m - l_target),  m = max_j l_j
 //   comm: exactly 3 all-reduces of [B, T] forward (m, l_target, the sum), none backward
 //   source: Shoeybi et al. 2019, section 3 ("fuse the output with the cross entropy loss")
 struct CrossEntropy {
   Tensor<Varying> exps;    // [B, T, V/tp]: exp(l - m), in the logits' memory
   Tensor<Invariant> sums;  // [B, T]
-  double loss = 0;         // the same on every rank
+  Targets targets;
 
-  // Overwrites the logits.   logits: [B, T, V/tp]
-  CrossEntropy(Tensor<Varying> logits, const VocabPart& part, const Targets& targets);
+  // Overwrites the logits.   logits: [B, T, V/tp]   total: [1], f64, the same on every rank
+  CrossEntropy(Tensor<Varying> logits, const VocabPart& part, const Targets& of,
+               const Tensor<Invariant>& total);
 
   // d loss / d logits = weight (softmax - onehot(target)), in the same memory: call it once.
-  Grad<Varying> backward(const VocabPart& part, const Targets& targets) &&;
+  Grad<Varying> backward(const VocabPart& part) &&;
 };
 
 }  // namespace tplab

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "model/tokenizers/regex.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 namespace {

@@ -8,7 +8,7 @@
 #include <queue>
 
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 

@@ -8,7 +8,7 @@
 #include "model/files/bytes.h"
 #include "model/files/json.h"
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 namespace {

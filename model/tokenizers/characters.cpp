@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 

@@ -8,7 +8,7 @@
 
 #include "model/files/pickle.h"
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 namespace {

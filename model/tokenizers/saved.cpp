@@ -11,7 +11,7 @@
 #include "model/tokenizers/bpe.h"
 #include "model/tokenizers/characters.h"
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "model/files/not_text.h"
 #include "sim/error.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 

@@ -13,7 +13,7 @@
 #include "model/tokenizers/nanogpt_meta.h"
 #include "sim/error.h"
 #include "sim/random.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 namespace {

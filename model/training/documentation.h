@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "sim/embedded_text.h"
+#include "sim/text/embedded_text.h"
 
 namespace tplab {
 

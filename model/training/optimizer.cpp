@@ -1,7 +1,6 @@
 #include "model/training/optimizer.h"
 
-#include <algorithm>
-#include <cmath>
+#include "sim/ops/list.h"
 
 namespace tplab {
 
@@ -19,12 +18,12 @@ Optimizer::Optimizer(Rank& rank, const FlatParameters& parameters, const Optimiz
       part_(zero == Zero::none ? Range{0, parameters.layout.count()}
                                : parameters.layout.part(rank.dp_index())) {
   for (Array* moment : {&m_, &v_}) {
-    *moment = rank.device().allocate(parameters.values.dtype(), Shape{part_.size()});
+    *moment = rank.device().allocate(accumulator(parameters.values.dtype()), Shape{part_.size()});
     rank.device().zero(*moment);
   }
 }
 
-double Optimizer::norm(const MeshGradients& gradients) const {
+Optimizer::Clip Optimizer::clip(const MeshGradients& gradients, const Array& loss) const {
   auto scope = rank_.at("norm");
   Device& device = rank_.device();
   Array total = device.allocate(DType::f64, Shape{1}), part = device.allocate(DType::f64, Shape{1});
@@ -40,14 +39,13 @@ double Optimizer::norm(const MeshGradients& gradients) const {
   }
   rank_.comm().all_reduce(total);
   if (zero_ == Zero::gradients) rank_.dp_comm().all_reduce(total);
-  return std::sqrt(number_on_host(device, total));
+  Clip clip{device.allocate(DType::f64, Shape{1}), device.allocate(DType::f64, Shape{1})};
+  device.run(op::ClipScale{total, loss, options_.grad_clip, clip.norm, clip.scale});
+  return clip;
 }
 
-void Optimizer::step(const MeshGradients& gradients, double norm, double learning_rate,
+void Optimizer::step(const MeshGradients& gradients, const Clip& clip, double learning_rate,
                      int64_t step) {
-  // torch.nn.utils.clip_grad_norm_: the 1e-6 and the limit at 1 are its own.
-  const double scale =
-      options_.grad_clip > 0 ? std::min(1.0, options_.grad_clip / (norm + 1e-6)) : 1.0;
   for (Region region : kRegions) {
     const Range r = intersection(parameters_.layout.range(region), part_);
     if (r.size() == 0) continue;
@@ -57,12 +55,11 @@ void Optimizer::step(const MeshGradients& gradients, double norm, double learnin
                       .beta2 = options_.beta2,
                       .eps = options_.eps,
                       .weight_decay = decays(region) ? options_.weight_decay : 0,
-                      .grad_scale = scale,
                       .step = step};
     Array m = m_.part(r.begin - part_.begin, shape), v = v_.part(r.begin - part_.begin, shape);
     Array p = parameters_.values.part(r.begin, shape);
-    rank_.device().run(
-        op::AdamW{adamw, gradients.numbers.part(r.begin - gradients.part.begin, shape), m, v, p});
+    const Array g = gradients.numbers.part(r.begin - gradients.part.begin, shape);
+    rank_.device().run(op::AdamW{adamw, clip.scale, g, m, v, p});
   }
   if (zero_ != Zero::none) gather_parts(rank_, parameters_);
 }

@@ -59,7 +59,8 @@ class TrainerOf final : public Trainer {
   StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
                   double learning_rate) override {
     StepResult result;
-    const Gradients local = micro_batches(tokens, targets, step, result);
+    const Tensor<Invariant> loss = no_loss();
+    const Gradients local = micro_batches(tokens, targets, step, loss, result);
     int64_t then = rank_.clock().now_ns();
     std::optional<MeshGradients> sum;
     {
@@ -68,10 +69,13 @@ class TrainerOf final : public Trainer {
       result.backward_s += seconds_since(then);
     }
     auto during = rank_.during(Phase::optimizer);
-    result.grad_norm = optimizer_.norm(*sum);
+    const Optimizer::Clip clip = optimizer_.clip(*sum, loss.array());
+    optimizer_.step(*sum, clip, learning_rate, step + 1);
+    // The host waits here, and nowhere before.
+    result.loss = number_on_host(rank_.device(), loss.array());
+    result.grad_norm = number_on_host(rank_.device(), clip.norm);
     if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
       explain_nan(tokens, targets, step, result);
-    optimizer_.step(*sum, result.grad_norm, learning_rate, step + 1);
     has_learned_ = true;
     result.optimizer_s = seconds_since(then);
     return result;
@@ -79,19 +83,21 @@ class TrainerOf final : public Trainer {
 
   double gradients(const Tokens& tokens, const std::vector<int32_t>& targets) override {
     StepResult result;
-    const Gradients local = micro_batches(tokens, targets, 0, result);
+    const Tensor<Invariant> loss = no_loss();
+    const Gradients local = micro_batches(tokens, targets, 0, loss, result);
     auto during = rank_.during(Phase::backward);
     (void)sum_over_replicas(rank_, network_.parameters(), local, Zero::none);
-    return result.loss;
+    return number_on_host(rank_.device(), loss.array());
   }
 
   double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) override {
     const int64_t dp = rank_.dp_size(), d = rank_.dp_index();
     const int64_t begin = tokens.batch * d / dp, end = tokens.batch * (d + 1) / dp;
-    double loss = 0;
+    const Tensor<Invariant> loss = no_loss();
     if (end > begin)
-      loss = network_.loss(sequences(tokens, targets, begin, end - begin), {}, nullptr);
-    return over_replicas(loss);
+      network_.loss(sequences(tokens, targets, begin, end - begin), {}, loss, nullptr);
+    sum_of_replicas(loss);
+    return number_on_host(rank_.device(), loss.array());
   }
 
   // Runs the forward pass once more, looking at every site. Ranks see the same sites in the same
@@ -113,9 +119,15 @@ class TrainerOf final : public Trainer {
   Optimizer& optimizer() override { return optimizer_; }
 
  private:
-  // Every micro-batch forward and backward; fills the loss and the times.
+  Tensor<Invariant> no_loss() {
+    Array loss = rank_.device().allocate(DType::f64, Shape{1});
+    rank_.device().zero(loss);
+    return assume_placement<Invariant>(rank_, std::move(loss));
+  }
+
+  // Every micro-batch forward and backward; adds the loss, and fills the times.
   Gradients micro_batches(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
-                          StepResult& result) {
+                          const Tensor<Invariant>& loss, StepResult& result) {
     const Parallelism& how = options_.parallelism;
     how.check_batch(tokens.batch, tokens.length);
     const int64_t each = how.micro_batch(tokens.batch);
@@ -131,28 +143,25 @@ class TrainerOf final : public Trainer {
                       .recompute = how.recompute};
       const int64_t before = rank_.device().memory().current_bytes;
       typename BasicNetwork<Residual>::Tape tape;
-      result.loss += network_.loss(batch, pass, &tape);
+      network_.loss(batch, pass, loss, &tape);
       result.activation_bytes = rank_.device().memory().current_bytes - before;
       result.forward_s += seconds_since(then);
       auto during = rank_.during(Phase::backward);
-      network_.backward(batch, pass, std::move(tape));
+      network_.backward(pass, std::move(tape));
       result.backward_s += seconds_since(then);
     }
     auto during = rank_.during(Phase::backward);
-    result.loss = over_replicas(result.loss);
+    sum_of_replicas(loss);
     Gradients gradients = network_.finish_gradients();
     result.backward_s += seconds_since(then);
     return gradients;
   }
 
   // The sum over replicas of their shares of a mean.   comm: a scalar all-reduce over dp
-  double over_replicas(double share) {
+  void sum_of_replicas(const Tensor<Invariant>& share) {
     auto scope = rank_.at("mean loss");
-    Array sum = rank_.device().allocate(DType::f64, Shape{1});
-    rank_.device().upload({DType::f64, &share, 1}, sum);
+    Array sum = share.array();
     rank_.dp_comm().all_reduce(sum);
-    rank_.device().download(sum, {DType::f64, &share, 1});
-    return share;
   }
 
   // comm: a scalar all-reduce over each axis of the mesh

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "sim/algorithms.h"
+#include "sim/algorithms/table.h"
 #include "sim/machine/world.h"
 
 namespace tplab {

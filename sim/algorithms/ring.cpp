@@ -5,7 +5,7 @@
 #include <array>
 #include <utility>
 
-#include "sim/algorithms.h"
+#include "sim/algorithms/table.h"
 
 namespace tplab {
 

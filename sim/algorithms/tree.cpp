@@ -12,7 +12,7 @@
 
 #include <array>
 
-#include "sim/algorithms.h"
+#include "sim/algorithms/table.h"
 
 namespace tplab {
 

@@ -1,5 +1,5 @@
-// The device for host memory: unwraps arrays and calls the kernels. device.cpp has its memory and
-// the forward pass, device_training.cpp the rest of a training step.
+// The device for host memory. device.cpp has its memory; a file a family, as in sim/ops/, the
+// kernels on plain pointers and the compute() that unwraps arrays for them.
 //
 // Numerics: every operation gives the same bits whatever the number of lanes.
 #pragma once
@@ -7,6 +7,7 @@
 #include "sim/cpu/memory.h"
 #include "sim/cpu/read.h"
 #include "sim/device.h"
+#include "sim/ops/list.h"
 #include "sim/threads/crew.h"
 
 namespace tplab {
@@ -59,8 +60,10 @@ class CpuDevice final : public Device {
   void compute(const op::Pick& o);
   void compute(const op::ExpRows& o);
   void compute(const op::SoftmaxMinusOnehot& o);
+  void compute(const op::SumOfLosses& o);
   void compute(const op::CrossEntropy& o);
   void compute(const op::SumOfSquares& o);
+  void compute(const op::ClipScale& o);
   void compute(const op::AdamW& o);
   void compute(const op::LastPosition& o);
   void compute(const op::JoinShards& o);

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sim/device.h"
+#include "sim/ops/operation.h"
 
 namespace tplab::cpu {
 

@@ -1,10 +1,23 @@
-// y = x Wᵀ + b on the CPU: a matrix product for many rows, a stream of W for few.
+// Products with weights on the CPU: a matrix product for many rows, a stream of W for few.
+#include "sim/cpu/cpu_device.h"
 #include "sim/cpu/dot.h"
-#include "sim/cpu/kernels.h"
 #include "sim/cpu/product.h"
+#include "sim/cpu/tasks.h"
+#include "sim/cpu/views.h"
 
-namespace tplab::cpu {
+namespace tplab {
+
+namespace cpu {
 namespace {
+
+template <class Real>
+struct Linear {
+  const Real* x;     // [rows, k]
+  const Real* w;     // [n, k]
+  const Real* bias;  // [n] or null
+  Real* y;           // [rows, n]
+  int64_t rows, k, n;
+};
 
 // Up to here reading W from memory is the cost, above it the arithmetic.
 constexpr int64_t kFewRows = 8;
@@ -65,8 +78,6 @@ void linear_many_rows(Crew& crew, const Linear<Real>& a) {
                  a.bias);
 }
 
-}  // namespace
-
 template <class Real>
 void linear(Crew& crew, const Linear<Real>& a) {
   if (a.rows <= kFewRows) {
@@ -76,7 +87,79 @@ void linear(Crew& crew, const Linear<Real>& a) {
   }
 }
 
-template void linear(Crew&, const Linear<float>&);
-template void linear(Crew&, const Linear<double>&);
+template <class Real>
+void sum_rows(Crew& crew, const Real* dy, int64_t rows, int64_t C, Real* db) {
+  for_columns<Real>(crew, rows, C, [&](int64_t col, int64_t cols) {
+    Row<Real> sum(db + col, cols);
+    for (int64_t r = 0; r < rows; ++r) sum += ConstRow<Real>(dy + r * C + col, cols);
+  });
+}
 
-}  // namespace tplab::cpu
+}  // namespace
+}  // namespace cpu
+
+void CpuDevice::compute(const op::Linear& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::linear<Real>(crew_, {.x = o.x.as<Real>(),
+                              .w = o.w.as<Real>(),
+                              .bias = cpu::or_null<Real>(o.bias),
+                              .y = o.y.as<Real>(),
+                              .rows = o.x.shape().rows(),
+                              .k = o.x.shape()[-1],
+                              .n = o.w.shape()[0]});
+  });
+}
+
+// dx = dy W
+void CpuDevice::compute(const op::LinearBackwardInput& o) {
+  const int64_t N = o.dy.shape()[-1], K = o.dx.shape()[-1];
+  dispatch(o.dy.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::multiply<Real>(crew_,
+                        {.a = o.dy.as<Real>(),
+                         .a_row = N,
+                         .a_depth = 1,
+                         .b = o.w.as<Real>(),
+                         .b_depth = K,
+                         .b_col = 1,
+                         .c = o.dx.as<Real>(),
+                         .c_row = K,
+                         .rows = o.dy.shape().rows(),
+                         .cols = K,
+                         .depth = N,
+                         .add = false},
+                        nullptr);
+  });
+}
+
+// dW += dyᵀ x
+void CpuDevice::compute(const op::LinearBackwardWeight& o) {
+  const int64_t N = o.dy.shape()[-1], K = o.x.shape()[-1];
+  dispatch(o.dy.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::multiply<Real>(crew_,
+                        {.a = o.dy.as<Real>(),
+                         .a_row = 1,
+                         .a_depth = N,
+                         .b = o.x.as<Real>(),
+                         .b_depth = K,
+                         .b_col = 1,
+                         .c = o.dw.as<Real>(),
+                         .c_row = K,
+                         .rows = N,
+                         .cols = K,
+                         .depth = o.dy.shape().rows(),
+                         .add = true},
+                        nullptr);
+  });
+}
+
+void CpuDevice::compute(const op::SumRows& o) {
+  dispatch(o.dy.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::sum_rows(crew_, o.dy.as<Real>(), o.dy.shape().rows(), o.dy.shape()[-1], o.db.as<Real>());
+  });
+}
+
+}  // namespace tplab

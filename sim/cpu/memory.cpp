@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "sim/bytes_text.h"
 #include "sim/error.h"
+#include "sim/text/bytes_text.h"
 
 namespace tplab {
 namespace {

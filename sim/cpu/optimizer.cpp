@@ -1,13 +1,16 @@
 // AdamW and the norm of gradients on the CPU: one pass over memory each.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
-#include "sim/cpu/kernels.h"
+#include "sim/cpu/cpu_device.h"
 #include "sim/cpu/math.h"
-#include "sim/cpu/training_kernels.h"
+#include "sim/cpu/tasks.h"
 
-namespace tplab::cpu {
+namespace tplab {
+
+namespace cpu {
 namespace {
 
 // In kSums partial sums, which compilers keep in registers, added up from the first to the last.
@@ -34,10 +37,10 @@ double squares_of_piece(const Real* x, int64_t n) {
 // What a step multiplies with, once for all numbers.
 template <class Real>
 struct Update {
-  explicit Update(const AdamW& a) {
+  Update(const AdamW& a, double grad_scale) {
     const auto t = static_cast<double>(a.step);
     const auto set = [](double x) { return all(static_cast<Real>(x)); };
-    scale = set(a.grad_scale);
+    scale = set(grad_scale);
     keep = set(1 - a.learning_rate * a.weight_decay);
     beta1 = set(a.beta1);
     rest1 = set(1 - a.beta1);
@@ -63,8 +66,6 @@ struct Update {
   Packet<Real> scale, keep, beta1, rest1, beta2, rest2, size, root, eps;
 };
 
-}  // namespace
-
 template <class Real>
 double sum_of_squares(Crew& crew, const Real* x, int64_t count) {
   constexpr int64_t kPiece = 16 << 10;  // numbers
@@ -82,9 +83,9 @@ double sum_of_squares(Crew& crew, const Real* x, int64_t count) {
 }
 
 template <class Real>
-void adamw(Crew& crew, const AdamW& step, const Real* gradient, Real* m, Real* v, Real* parameter,
-           int64_t count) {
-  const Update<Real> update(step);
+void adamw(Crew& crew, const AdamW& step, double grad_scale, const Real* gradient, Real* m, Real* v,
+           Real* parameter, int64_t count) {
+  const Update<Real> update(step, grad_scale);
   const int64_t grain = grain_of(4 * static_cast<int64_t>(sizeof(Real)));
   crew.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
     int64_t i = begin;
@@ -106,10 +107,33 @@ void adamw(Crew& crew, const AdamW& step, const Real* gradient, Real* m, Real* v
   });
 }
 
-template double sum_of_squares(Crew&, const float*, int64_t);
-template void adamw(Crew&, const AdamW&, const float*, float*, float*, float*, int64_t);
+}  // namespace
+}  // namespace cpu
 
-template double sum_of_squares(Crew&, const double*, int64_t);
-template void adamw(Crew&, const AdamW&, const double*, double*, double*, double*, int64_t);
+void CpuDevice::compute(const op::SumOfSquares& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    *o.out.as<double>() = cpu::sum_of_squares(crew_, o.x.as<Real>(), o.x.count());
+  });
+}
 
-}  // namespace tplab::cpu
+void CpuDevice::compute(const op::ClipScale& o) {
+  const double norm = std::sqrt(*o.squares.as<double>());
+  const bool finite = std::isfinite(norm) && std::isfinite(*o.loss.as<double>());
+  *o.norm.as<double>() = norm;
+  *o.scale.as<double>() = !finite       ? std::numeric_limits<double>::quiet_NaN()
+                          : o.limit > 0 ? std::min(1.0, o.limit / (norm + 1e-6))
+                                        : 1.0;
+}
+
+void CpuDevice::compute(const op::AdamW& o) {
+  const double scale = *o.scale.as<double>();
+  if (std::isnan(scale)) return;
+  dispatch(o.gradient.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::adamw(crew_, o.step, scale, o.gradient.as<Real>(), o.m.as<Real>(), o.v.as<Real>(),
+               o.parameter.as<Real>(), o.gradient.count());
+  });
+}
+
+}  // namespace tplab

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "sim/cpu/kernels.h"
+#include "sim/cpu/tasks.h"
 #include "sim/cpu/transpose.h"
 
 namespace tplab::cpu {

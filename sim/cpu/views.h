@@ -1,6 +1,7 @@
-// Plain pointers as Eigen's row-major matrices.
+// Arrays as plain pointers, and those as Eigen's row-major matrices.
 #pragma once
 
+#include "sim/array.h"
 #include "sim/cpu/math.h"
 
 namespace tplab::cpu {
@@ -27,5 +28,11 @@ template <class Real>
 using Row = Eigen::Map<Eigen::Array<Real, Eigen::Dynamic, 1>>;
 template <class Real>
 using ConstRow = Eigen::Map<const Eigen::Array<Real, Eigen::Dynamic, 1>>;
+
+// The numbers of an array that may be absent.
+template <class Real>
+const Real* or_null(const Array& array) {
+  return array.present() ? array.as<Real>() : nullptr;
+}
 
 }  // namespace tplab::cpu

@@ -14,11 +14,12 @@
 #include <utility>
 #include <vector>
 
-#include "sim/bytes_text.h"
-#include "sim/cgroup.h"
 #include "sim/cpu/math.h"
 #include "sim/device.h"
 #include "sim/error.h"
+#include "sim/machine/cgroup.h"
+#include "sim/ops/list.h"
+#include "sim/text/bytes_text.h"
 
 namespace tplab {
 namespace {

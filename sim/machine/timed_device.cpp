@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "sim/ops/list.h"
+
 namespace tplab {
 
 namespace {

@@ -8,8 +8,9 @@
 #include <limits>
 #include <thread>
 
-#include "sim/cgroup.h"
 #include "sim/error.h"
+#include "sim/machine/backends.h"
+#include "sim/machine/cgroup.h"
 #include "sim/machine/timed_device.h"
 #include "sim/meta/meta_device.h"
 #include "sim/threads/board.h"
@@ -18,19 +19,6 @@
 #include "sim/threads/thread_transport.h"
 
 namespace tplab {
-namespace {
-
-void check_name(std::string_view option, std::string_view value, std::string_view built,
-                std::initializer_list<std::string_view> known) {
-  if (value == built) return;
-  if (std::find(known.begin(), known.end(), value) != known.end()) {
-    fail_unavailable(fmt::format("{} '{}' is not in this build", option, value),
-                     fmt::format("use {}", built));
-  }
-  fail(fmt::format("unknown {} '{}'", option, value), fmt::format("use {}", built));
-}
-
-}  // namespace
 
 int available_cores() {
   static const int kQuota = cgroup_limits().cores.value_or(std::numeric_limits<int>::max());
@@ -59,8 +47,8 @@ void check_world(const WorldOptions& options) {
     fail(fmt::format("a timeout of {} s is out of range", options.timeout_s),
          "use more than 0 and at most 1e6 seconds");
   }
-  if (options.device != "meta") check_name("device", options.device, "cpu", {"cuda"});
-  check_name("comm", options.comm, "threads", {"nccl", "mpi"});
+  if (options.device != "meta") check_backend(devices(), "device", options.device);
+  check_backend(comms(), "comm", options.comm);
 }
 
 World::World(WorldOptions options) : options_(std::move(options)) { check_world(options_); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "sim/ops/list.h"
 #include "sim/recorder.h"
 
 namespace tplab {
@@ -25,18 +26,20 @@ class MetaDevice final : public Device {
                    use->current_bytes -= bytes;
                  }));
   }
-  void upload(HostSpan, Array& to) override { tell("upload", {}, {&to}); }
+  void upload(HostSpan, Array& to) override { tell("upload", {}, {&to}, {}); }
   void download(const Array&, HostSpan to) override {
     dispatch(to.dtype, [&](auto zero) {
       std::fill_n(static_cast<decltype(zero)*>(to.data), to.count, decltype(zero){1});
     });
   }
-  void zero(Array& x) override { tell("zero", {}, {&x}); }
+  void zero(Array& x) override { tell("zero", {}, {&x}, {}); }
   MemoryUse memory() const override { return *use_; }
   void read(std::span<const Array>) override {}
 
   void run(const Operation& operation) override {
-    std::visit([&](const auto& one) { tell(one.kName, one.reads(), one.writes()); }, operation);
+    std::visit(
+        [&](const auto& one) { tell(one.kName, one.reads(), one.writes(), op::cost_of(one)); },
+        operation);
   }
 
   void sum(std::span<const void* const>, void*, DType, int64_t) override {}
@@ -47,10 +50,11 @@ class MetaDevice final : public Device {
   static constexpr int64_t kAlignment = 64;
 
   // Absent arrays are left out.
-  void tell(std::string_view operation, const op::Arrays& reads, const op::Arrays& writes) {
+  void tell(std::string_view operation, const op::Arrays& reads, const op::Arrays& writes,
+            const Cost& cost) {
     if (!recorder_) return;
     op::Arrays read{}, written{};
-    recorder_->computed({operation, present(reads, read), present(writes, written)});
+    recorder_->computed({operation, present(reads, read), present(writes, written), cost});
   }
   static std::span<const Array* const> present(const op::Arrays& list, op::Arrays& kept) {
     const auto end = std::copy_if(list.begin(), list.end(), kept.begin(), [](const Array* array) {

@@ -1,9 +1,14 @@
 // What acts on one number at a time.
 #pragma once
 
-#include "sim/ops/operation.h"
+#include <utility>
 
-namespace tplab::op {
+#include "sim/ops/operation.h"
+#include "sim/tensor.h"
+
+namespace tplab {
+
+namespace op {
 
 // y = a + b, b being of a's shape or one row of it ([a's last size]). y may be a or b.
 struct Add {
@@ -47,4 +52,43 @@ struct Dropout {
   Arrays writes() const { return {&y}; }
 };
 
-}  // namespace tplab::op
+}  // namespace op
+
+namespace untyped {
+Array add(Rank& rank, Array a, Array b);
+Array gelu(Rank& rank, Gelu kind, Array x);
+Array gelu_backward(Rank& rank, Gelu kind, const Array& x, Array dy);
+Array dropout(Rank& rank, Array x, const DropoutMask& mask);
+}  // namespace untyped
+
+// a + b; b of a's shape, or one row of it, or absent.
+template <class A, class B>
+Tensor<typename AddRule<A, B>::type> add(Tensor<A> a, Tensor<B> b) {
+  using Y = typename AddRule<A, B>::type;
+  Rank& rank = a.rank();
+  return assume_placement<Y>(rank, untyped::add(rank, std::move(a).take(), std::move(b).take()));
+}
+
+template <class P>
+Tensor<typename GeluRule<P>::type> gelu(Gelu kind, Tensor<P> x) {
+  Rank& rank = x.rank();
+  return assume_placement<P>(rank, untyped::gelu(rank, kind, std::move(x).take()));
+}
+
+// dy gelu'(x)
+template <class DY, class P>
+Grad<P> gelu_backward(Gelu kind, Tensor<DY> dy, const Tensor<P>& x) {
+  (void)GradientOf<DY, P>{};
+  return assume_placement<Dual<P>>(
+      x.rank(), untyped::gelu_backward(x.rank(), kind, x.array(), std::move(dy).take()));
+}
+
+// Zeros the numbers that the mask drops and scales the rest by 1 / (1 - rate). Its own backward.
+template <class P>
+Tensor<P> dropout(Tensor<P> x, const DropoutMask& mask) {
+  static_assert(!same<P, Partial>, "dropout: drop from the sum, not from its terms.");
+  Rank& rank = x.rank();
+  return assume_placement<P>(rank, untyped::dropout(rank, std::move(x).take(), mask));
+}
+
+}  // namespace tplab

@@ -1,33 +1,62 @@
-// Rows of a table by their ids. The ids are read before run() returns.
+// Rows of a table by their ids.
 #pragma once
 
 #include "sim/ops/operation.h"
+#include "sim/tensor.h"
 
-namespace tplab::op {
+namespace tplab {
+
+namespace op {
 
 // y[i] = table[ids[i] - first_row], or zeros where that row is not in the table (another rank's
-// part of the vocabulary).   table: [rows, C]   ->   y: [.., C], ids.size() rows
+// part of the vocabulary).   ids: [B, T], i32   table: [rows, C]   ->   y: [B, T, C]
 struct Embedding {
-  std::span<const int32_t> ids;
-  Array table;
+  Array ids, table;
   int64_t first_row;
   Array y;
 
   static constexpr std::string_view kName = "embedding";
-  Arrays reads() const { return {&table}; }
+  Arrays reads() const { return {&ids, &table}; }
   Arrays writes() const { return {&y}; }
+  Cost cost() const;  // of the table, a row for each id
 };
 
 // dtable[ids[i] - first_row] += dy[i] where that row is in the table, in the order of i.
 struct EmbeddingBackward {
-  std::span<const int32_t> ids;
-  Array dy;
+  Array ids, dy;
   int64_t first_row;
   Array dtable;
 
   static constexpr std::string_view kName = "embedding_backward";
-  Arrays reads() const { return {&dy}; }
+  Arrays reads() const { return {&ids, &dy, &dtable}; }
   Arrays writes() const { return {&dtable}; }
+  Cost cost() const;
 };
 
-}  // namespace tplab::op
+}  // namespace op
+
+namespace untyped {
+Array embedding(Rank& rank, const Array& ids, const Array& table, int64_t first_row);
+void embedding_backward(Rank& rank, const Array& ids, const Array& dy, const Array& dtable,
+                        int64_t first_row);
+}  // namespace untyped
+
+// Rows of a table, ids: [B, T]   ->   [B, T, C]. A Varying table holds rows first_row .. of the
+// vocabulary; other rows come out as zeros.
+template <class P>
+Tensor<typename EmbeddingRule<P>::type> embedding(const Tensor<Invariant>& ids,
+                                                  const Tensor<P>& table, int64_t first_row = 0) {
+  using Y = typename EmbeddingRule<P>::type;
+  Rank& rank = table.rank();
+  return assume_placement<Y>(rank, untyped::embedding(rank, ids.array(), table.array(), first_row));
+}
+
+// dtable[ids[i] - first_row] += dy[i], for the rows that this rank has.
+template <class P>
+void embedding_backward(const Tensor<Invariant>& ids,
+                        const Grad<typename EmbeddingRule<P>::type>& dy, const Tensor<P>& table,
+                        const Grad<P>& dtable, int64_t first_row = 0) {
+  untyped::embedding_backward(table.rank(), ids.array(), dy.array(), dtable.array(), first_row);
+}
+
+}  // namespace tplab

@@ -2,8 +2,11 @@
 #pragma once
 
 #include "sim/ops/operation.h"
+#include "sim/tensor.h"
 
-namespace tplab::op {
+namespace tplab {
+
+namespace op {
 
 // y = the last position of each sequence.   x: [B, T, C]   ->   y: [B, 1, C]
 struct LastPosition {
@@ -12,6 +15,7 @@ struct LastPosition {
   static constexpr std::string_view kName = "last_position";
   Arrays reads() const { return {&x}; }
   Arrays writes() const { return {&y}; }
+  Cost cost() const { return {0, 2 * bytes_of(writes())}; }
 };
 
 // Undoes the order in which an all-gather along the last dimension delivers its shards, dropping
@@ -35,6 +39,19 @@ struct CutShards {
   static constexpr std::string_view kName = "cut_shards";
   Arrays reads() const { return {&x}; }
   Arrays writes() const { return {&shards}; }
+  Cost cost() const { return {0, 2 * bytes_of(writes())}; }
 };
 
-}  // namespace tplab::op
+}  // namespace op
+
+namespace untyped {
+Array last_position(Rank& rank, const Array& x);
+}  // namespace untyped
+
+// The last position of each sequence.   x: [B, T, C]   ->   [B, 1, C]
+template <class P>
+Tensor<P> last_position(const Tensor<P>& x) {
+  return assume_placement<P>(x.rank(), untyped::last_position(x.rank(), x.array()));
+}
+
+}  // namespace tplab

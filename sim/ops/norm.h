@@ -1,9 +1,14 @@
 // Norms over rows.
 #pragma once
 
-#include "sim/ops/operation.h"
+#include <utility>
 
-namespace tplab::op {
+#include "sim/ops/operation.h"
+#include "sim/tensor.h"
+
+namespace tplab {
+
+namespace op {
 
 // y = (x - mean) / sqrt(var + eps) * weight + bias, over each row; var is the mean square of
 // x - mean, computed in two passes. y may be x.
@@ -28,8 +33,36 @@ struct LayerNormBackward {
   Array dy, dx, dweight, dbias;
 
   static constexpr std::string_view kName = "layer_norm_backward";
-  Arrays reads() const { return {&x, &weight, &dy}; }
+  Arrays reads() const { return {&x, &weight, &dy, &dweight, &dbias}; }
   Arrays writes() const { return {&dx, &dweight, &dbias}; }
 };
 
-}  // namespace tplab::op
+}  // namespace op
+
+namespace untyped {
+Array layer_norm(Rank& rank, const Array& x, const Array& weight, const Array& bias, double eps);
+Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& weight, double eps,
+                          const Array& dweight, const Array& dbias);
+}  // namespace untyped
+
+// (x - mean) / sqrt(var + eps) * weight + bias, over the last dimension. bias may be absent.
+template <class X, class W>
+Tensor<typename LayerNormRule<X, W>::type> layer_norm(const Tensor<X>& x, const Tensor<W>& weight,
+                                                      const Tensor<W>& bias, double eps) {
+  return assume_placement<X>(
+      x.rank(), untyped::layer_norm(x.rank(), x.array(), weight.array(), bias.array(), eps));
+}
+
+// With n = (x - mean) / s, s = sqrt(var + eps), and g = dy weight:
+//   dx = (g - mean(g) - n mean(g n)) / s;   dweight += sum over rows of dy n;   dbias += of dy
+// source: Ba et al. 2016, differentiated
+template <class DY, class X, class W>
+Grad<X> layer_norm_backward(Tensor<DY> dy, const Tensor<X>& x, const Tensor<W>& weight, double eps,
+                            const Grad<W>& dweight, const Grad<W>& dbias) {
+  (void)GradientOf<DY, typename LayerNormRule<X, W>::type>{};
+  return assume_placement<Dual<X>>(
+      x.rank(), untyped::layer_norm_backward(x.rank(), std::move(dy).take(), x.array(),
+                                             weight.array(), eps, dweight.array(), dbias.array()));
+}
+
+}  // namespace tplab

@@ -1,15 +1,26 @@
 // An operation is a value: what it computes is the struct's comment, what it is given are its
-// fields.
+// fields. It is run by a Device.
 //
-// Shapes and dtypes are checked where it is made (sim/ops.h), so a device may assume what the
-// comments say. An absent array is one that is not present(). Gradients of parameters (dw, db,
-// dtable, dweight, dbias) are ADDED to, everything else that is written is overwritten.
+// A header a family, forward and backward together: first the operations as values, then the typed
+// functions that layers call. Those check shapes and dtypes, which are local, so a device may
+// assume what the structs' comments say; they throw Error(run) naming the site, allocate the
+// result, and follow their rule in sim/placement.h. None communicates. Tensors are taken by value
+// where the result may reuse their memory: pass a temporary, or std::move, and nothing is
+// allocated.
+//
+// Beside each typed function stands its backward: from dy, the gradient of the result, it returns
+// the gradient of its activation and ADDS to the gradients of its parameters. The placements of
+// both follow from the duals, so a reduction that is missing or doubled does not compile.
+//
+// An absent array is one that is not present(). Gradients of parameters (dw, db, dtable, dweight,
+// dbias) are ADDED to, everything else that is written is overwritten. Ids (tokens, targets,
+// positions) are i32, the same on every rank.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
-#include <span>
 #include <string_view>
 
 #include "sim/array.h"
@@ -39,14 +50,51 @@ struct DropoutMask {
 // One step of AdamW, the numbers in it being the same for every parameter of a group.
 struct AdamW {
   double learning_rate, beta1, beta2, eps, weight_decay;
-  double grad_scale;  // gradients are multiplied by this first: clipping
-  int64_t step;       // from 1
+  int64_t step;  // from 1
+};
+
+// What an operation costs at the least, as a machine's two limits count it.
+struct Cost {
+  // Of products of matrices, a multiply and an add being two. What a backward pass computes again
+  // is not counted, and what acts on one number at a time neither: of a step's time that is bytes.
+  double flops = 0;
+  double bytes = 0;  // read and written, each number once
+
+  Cost& operator+=(const Cost& other) {
+    flops += other.flops;
+    bytes += other.bytes;
+    return *this;
+  }
 };
 
 namespace op {
 
-// The arrays of an operation; null past the last, and absent ones among them.
-using Arrays = std::array<const Array*, 4>;
+// The arrays of an operation; null past the last, and absent ones among them. What is overwritten
+// in place or added to is read and written.
+using Arrays = std::array<const Array*, 6>;
+
+// Bytes of those that are there.
+template <class List>
+double bytes_of(const List& arrays) {
+  double sum = 0;
+  for (const Array* array : arrays)
+    if (array && array->present()) sum += static_cast<double>(array->bytes());
+  return sum;
+}
+
+// Of products, 2 rows cols depth.
+inline double product_flops(int64_t rows, int64_t cols, int64_t depth) {
+  return 2 * static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(depth);
+}
+
+// An operation's own cost(), or none but reading and writing its arrays.
+template <class Op>
+Cost cost_of(const Op& o) {
+  if constexpr (requires { o.cost(); })
+    return o.cost();
+  else
+    return {0, bytes_of(o.reads()) + bytes_of(o.writes())};
+}
 
 }  // namespace op
 

@@ -1,4 +1,5 @@
-// The optimizer.
+// The optimizer. Its numbers are of the flat list of parameters: it has no typed form here, what
+// keeps its placements apart is model/training/.
 #pragma once
 
 #include "sim/ops/operation.h"
@@ -14,15 +15,30 @@ struct SumOfSquares {
   Arrays writes() const { return {&out}; }
 };
 
-// As PyTorch's, with g = grad_scale gradient:   p *= 1 - lr wd,   m = β1 m + (1 - β1) g,
+// What a step multiplies its gradients with, so that their norm is at most `limit`:
+//   norm = √squares,   scale = min(1, limit / (norm + 1e-6)), 1 where limit is 0;
+//   scale = NaN where the norm or the loss is not finite
+// All are [1], f64.   source: torch.nn.utils.clip_grad_norm_, whose 1e-6 it is
+struct ClipScale {
+  Array squares, loss;
+  double limit;
+  Array norm, scale;
+
+  static constexpr std::string_view kName = "clip_scale";
+  Arrays reads() const { return {&squares, &loss}; }
+  Arrays writes() const { return {&norm, &scale}; }
+};
+
+// As PyTorch's, with g = scale gradient:   p *= 1 - lr wd,   m = β1 m + (1 - β1) g,
 //   v = β2 v + (1 - β2) g²,   p -= lr / (1 - β1^t) m / (√v / √(1 - β2^t) + eps)
+// Where scale ([1], f64) is NaN nothing is changed: no step is made from a gradient that is none.
 // source: Loshchilov and Hutter 2019, algorithm 2
 struct AdamW {
   tplab::AdamW step;
-  Array gradient, m, v, parameter;
+  Array scale, gradient, m, v, parameter;
 
   static constexpr std::string_view kName = "adamw";
-  Arrays reads() const { return {&gradient, &m, &v, &parameter}; }
+  Arrays reads() const { return {&scale, &gradient, &m, &v, &parameter}; }
   Arrays writes() const { return {&m, &v, &parameter}; }
 };
 

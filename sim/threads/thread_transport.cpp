@@ -1,6 +1,6 @@
 #include "sim/threads/thread_transport.h"
 
-#include "sim/algorithms.h"
+#include "sim/algorithms/table.h"
 
 namespace tplab {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "model/checkpoints/checkpoint.h"
 #include "run_tplab.h"
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 #include "verify/golden.h"
 
 namespace tplab {

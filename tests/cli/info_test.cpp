@@ -1,7 +1,6 @@
 // tplab info: the numbers it gives add up.
 #include <catch2/catch.hpp>
 
-#include "model/costs.h"
 #include "run_tplab.h"
 
 namespace tplab {

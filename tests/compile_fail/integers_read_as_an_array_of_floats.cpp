@@ -8,5 +8,5 @@ using namespace tplab;
 #ifdef REPAIRED
 float first(const Array& x) { return x.as<float>()[0]; }
 #else
-int32_t first(const Array& x) { return x.as<int32_t>()[0]; }
+int64_t first(const Array& x) { return x.as<int64_t>()[0]; }
 #endif

@@ -14,6 +14,7 @@ namespace tplab::testing {
 // where I is what its two layers read: S, or R if that is gathered again. For F = 4 C at tp 1 that
 // is 16 S: Korthikanti et al. 2022's sbh(16 d + 2) without the dropout masks, which are not kept,
 // and without as²b(2 d + 1): the probabilities are computed anew. With recompute a block keeps R.
+// Ids are 4 bytes each: tokens, positions and targets.
 inline TrainingMemory memory_by_formula(const Architecture& architecture,
                                         const TrainerOptions& options, int64_t sequences,
                                         int64_t length) {
@@ -35,7 +36,8 @@ inline TrainingMemory memory_by_formula(const Architecture& architecture,
   const int64_t block = 2 * R + 2 * I + attention + 2 * hidden;
   const int64_t kept = how.recompute ? R : block;
   const int64_t logits = tokens * plan.vocab_local() * d;
-  const int64_t head = R + I + logits + tokens * d;  // the last stream, the head's input, the loss
+  // The last stream, the head's input, the loss, and the ids.
+  const int64_t head = R + I + logits + tokens * d + 3 * 4 * tokens;
 
   // Gathering or scattering along T needs the whole once more, and a second time in the order of
   // the ranks where there are several sequences.

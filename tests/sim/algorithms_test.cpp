@@ -1,13 +1,12 @@
 // Every collective by every algorithm, against a serial sum; bytes counted against bytes predicted.
 
-#include "sim/algorithms.h"
-
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <map>
 #include <mutex>
 
 #include "ranks.h"
+#include "sim/algorithms/table.h"
 #include "sim/comm_breakage.h"
 
 namespace tplab {

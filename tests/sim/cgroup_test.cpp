@@ -1,5 +1,5 @@
 // The limits of control groups, read from folders as the kernel shows them.
-#include "sim/cgroup.h"
+#include "sim/machine/cgroup.h"
 
 #include <catch2/catch.hpp>
 #include <filesystem>

@@ -8,9 +8,9 @@
 namespace tplab {
 namespace {
 
-double cross_entropy(Device& device, const Array& logits, std::span<const int32_t> targets) {
+double cross_entropy(Device& device, const Array& logits, const std::vector<int32_t>& targets) {
   Array out = device.allocate(DType::f64, {1});
-  device.run(op::CrossEntropy{logits, targets, out});
+  device.run(op::CrossEntropy{logits, ids_of(device, targets), out});
   return number_on_host(device, out);
 }
 

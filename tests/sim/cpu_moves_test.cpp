@@ -18,7 +18,7 @@ TEMPLATE_TEST_CASE("embedding: rows of the table, zeros for ids outside it", "",
   const Array table = numbers<TestType>(*device, Shape{4, 3}, 1);  // rows 10 to 13
   const std::vector<int32_t> ids{10, 9, 13, 14, 0, 12, 2147483647};
   Array y = numbers<TestType>(*device, Shape{7, 3}, 2);
-  device->run(op::Embedding{ids, table, 10, y});
+  device->run(op::Embedding{ids_of(*device, ids), table, 10, y});
   for (int64_t i = 0; i < 7; ++i) {
     const int64_t row = ids[static_cast<size_t>(i)] - 10;
     for (int64_t c = 0; c < 3; ++c) {

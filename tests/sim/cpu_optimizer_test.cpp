@@ -2,6 +2,7 @@
 // loops.
 #include <catch2/catch.hpp>
 #include <limits>
+#include <utility>
 
 #include "tests/sim/lanes.h"
 
@@ -53,8 +54,8 @@ TEMPLATE_TEST_CASE("adamw: a step of PyTorch's formula, the same bits on any num
                     .beta2 = 0.95,
                     .eps = 1e-8,
                     .weight_decay = 0.1,
-                    .grad_scale = 0.37,
                     .step = step};
+      constexpr double kScale = 0.37;
       Array gradient;
       const auto start = [&](Device& device) {
         gradient = numbers<TestType>(device, Shape{count}, 1);
@@ -70,7 +71,7 @@ TEMPLATE_TEST_CASE("adamw: a step of PyTorch's formula, the same bits on any num
       const std::vector<Array> before = same_on_all_lanes(start);
       const std::vector<Array> after = same_on_all_lanes([&](Device& device) {
         std::vector<Array> state = start(device);
-        device.run(op::AdamW{a, gradient, state[0], state[1], state[2]});
+        device.run(op::AdamW{a, f64_of(device, kScale), gradient, state[0], state[1], state[2]});
         return state;
       });
       const double t = static_cast<double>(step);
@@ -80,7 +81,7 @@ TEMPLATE_TEST_CASE("adamw: a step of PyTorch's formula, the same bits on any num
       for (int64_t i = 0; i < count; ++i) {
         const auto old = [&](size_t which) { return double(before[which].as<TestType>()[i]); };
         const auto now = [&](size_t which) { return double(after[which].as<TestType>()[i]); };
-        const double g = a.grad_scale * double(gradient.as<TestType>()[i]);
+        const double g = kScale * double(gradient.as<TestType>()[i]);
         const double m = a.beta1 * old(0) + (1 - a.beta1) * g;
         const double v = a.beta2 * old(1) + (1 - a.beta2) * g * g;
         const double under = std::sqrt(v) / root + a.eps;
@@ -96,6 +97,67 @@ TEMPLATE_TEST_CASE("adamw: a step of PyTorch's formula, the same bits on any num
       CHECK(wrong == 0);
     }
   }
+}
+
+TEMPLATE_TEST_CASE("adamw: a scale that is no number changes nothing", "", float, double) {
+  Team team(1);
+  const auto device = make_cpu_device(team.crew());
+  std::vector<Array> state, before;
+  for (int seed = 1; seed <= 4; ++seed) {
+    state.push_back(numbers<TestType>(*device, Shape{37}, seed));
+    before.push_back(numbers<TestType>(*device, Shape{37}, seed));
+  }
+  const AdamW a{.learning_rate = 1e-2,
+                .beta1 = 0.9,
+                .beta2 = 0.95,
+                .eps = 1e-8,
+                .weight_decay = 0.1,
+                .step = 2};
+  device->run(op::AdamW{a, f64_of(*device, std::nan("")), state[0], state[1], state[2], state[3]});
+  CHECK(same_bits(state, before));
+  device->run(op::AdamW{a, f64_of(*device, 1), state[0], state[1], state[2], state[3]});
+  CHECK_FALSE(same_bits(state, before));
+}
+
+TEST_CASE("clip_scale: PyTorch's clipping, and no number where the norm or the loss is none") {
+  Team team(1);
+  const auto device = make_cpu_device(team.crew());
+  const auto clip = [&](double squares, double loss, double limit) {
+    Array norm = f64_of(*device, 0), scale = f64_of(*device, 0);
+    device->run(op::ClipScale{f64_of(*device, squares), f64_of(*device, loss), limit, norm, scale});
+    return std::pair(number_on_host(*device, norm), number_on_host(*device, scale));
+  };
+  CHECK(clip(16, 3, 1) == std::pair(4.0, 1 / (4 + 1e-6)));
+  CHECK(clip(0.25, 3, 1) == std::pair(0.5, 1.0));  // never larger
+  CHECK(clip(16, 3, 0) == std::pair(4.0, 1.0));    // 0 never clips
+  for (const double bad : {kInfinity, std::nan("")}) {
+    CHECK(std::isnan(clip(bad, 3, 1).second));
+    CHECK(std::isnan(clip(16, bad, 1).second));
+    CHECK(std::isnan(clip(16, bad, 0).second));
+    CHECK(clip(16, bad, 1).first == 4);
+  }
+}
+
+TEMPLATE_TEST_CASE("sum_of_losses: adds, and leaves out where the id is below 0", "", float,
+                   double) {
+  Team team(1);
+  const auto device = make_cpu_device(team.crew());
+  const Array largest = numbers<TestType>(*device, Shape{5}, 1);
+  const Array wanted = numbers<TestType>(*device, Shape{5}, 2);
+  const Array sums = numbers<TestType>(*device, Shape{5}, 3);
+  const std::vector<int32_t> ids{4, -1, 0, 9, 2};
+  double expected = 0;
+  for (int64_t r = 0; r < 5; ++r) {
+    TestType& sum = sums.as<TestType>()[r];
+    sum = std::abs(sum);
+    if (r != 1)
+      expected += std::log(double(sum)) +
+                  (double(largest.as<TestType>()[r]) - double(wanted.as<TestType>()[r]));
+  }
+  largest.as<TestType>()[1] = not_a_number<TestType>();  // of the one that is left out
+  const Array out = f64_of(*device, 10);
+  device->run(op::SumOfLosses{largest, wanted, sums, ids_of(*device, ids), 0.25, out});
+  CHECK(number_on_host(*device, out) == 10 + 0.25 * expected);
 }
 
 TEMPLATE_TEST_CASE("row_max: -inf without columns, NaN wins wherever it stands", "", float,
@@ -134,7 +196,7 @@ TEMPLATE_TEST_CASE("pick: the number at the row's id, 0 for ids of the padding o
   const auto device = make_cpu_device(team.crew());
   const Array x = numbers<TestType>(*device, Shape{6, 20}, 1);
   Array out = numbers<TestType>(*device, Shape{6}, 2);
-  device->run(op::Pick{x, 17, std::vector<int32_t>{100, 116, 117, 99, -1, 105}, 100, out});
+  device->run(op::Pick{x, 17, ids_of(*device, {100, 116, 117, 99, -1, 105}), 100, out});
   const TestType* const numbers = x.as<TestType>();
   const std::vector<TestType> expected{numbers[0], numbers[20 + 16], 0, 0, 0, numbers[5 * 20 + 5]};
   for (size_t r = 0; r < 6; ++r) CHECK(out.as<TestType>()[r] == expected[r]);
@@ -189,7 +251,7 @@ TEMPLATE_TEST_CASE("softmax_minus_onehot: zero for rows without a target and for
         Array y = numbers<TestType>(device, Shape{5, C}, 1);
         for (int64_t i = 0; i < C; ++i) y.as<TestType>()[C + i] = not_a_number<TestType>();
         for (int64_t i = cols; i < C; ++i) y.as<TestType>()[i] = not_a_number<TestType>();
-        device.run(op::SoftmaxMinusOnehot{y, cols, sums, ids, 100, 0.3});
+        device.run(op::SoftmaxMinusOnehot{y, cols, sums, ids_of(device, ids), 100, 0.3});
         return y;
       });
       int64_t wrong = 0;
@@ -226,7 +288,7 @@ TEST_CASE("vocab-parallel cross-entropy: its gradient agrees with finite differe
     const void* const maxima[2] = {most.data(), other.data()};
     device->max(maxima, most.data(), DType::f64, kRows);
     for (int p = 0; p < 2; ++p) {
-      device->run(op::Pick{x[p], kCols[p], ids, p * kPart, picked[p]});
+      device->run(op::Pick{x[p], kCols[p], ids_of(*device, ids), p * kPart, picked[p]});
       device->copy(x[p].data(), probabilities[p].data(), x[p].bytes());
       device->run(op::ExpRows{probabilities[p], kCols[p], most, p == 0 ? sums : other});
     }
@@ -246,7 +308,8 @@ TEST_CASE("vocab-parallel cross-entropy: its gradient agrees with finite differe
     Array dx = device->allocate(DType::f64, Shape{kRows, kPart});
     loss();
     device->copy(probabilities[p].data(), dx.data(), dx.bytes());
-    device->run(op::SoftmaxMinusOnehot{dx, kCols[p], sums, ids, p * kPart, 1.0 / 5});
+    device->run(
+        op::SoftmaxMinusOnehot{dx, kCols[p], sums, ids_of(*device, ids), p * kPart, 1.0 / 5});
     check_derivative(x[p], dx, loss);
   }
 }

@@ -1,7 +1,7 @@
 // What dropout is defined to drop.
 #pragma once
 
-#include "sim/device.h"
+#include "sim/ops/operation.h"
 
 namespace tplab {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "ranks.h"
-#include "sim/algorithms.h"
+#include "sim/algorithms/table.h"
 #include "sim/comm_breakage.h"
 
 namespace tplab {

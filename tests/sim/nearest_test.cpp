@@ -1,5 +1,5 @@
 // The word that was meant, and none where none was.
-#include "sim/nearest.h"
+#include "sim/text/nearest.h"
 
 #include <catch2/catch.hpp>
 

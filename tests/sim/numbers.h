@@ -4,9 +4,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "sim/device.h"
+#include "sim/ops/list.h"
 #include "tests/sim/team.h"
 
 namespace tplab {
@@ -21,6 +23,19 @@ template <class Real>
 Array numbers(Device& device, const Shape& shape, int seed) {
   Array x = device.allocate(dtype_of<Real>, shape);
   for (int64_t i = 0; i < x.count(); ++i) x.as<Real>()[i] = static_cast<Real>(number_at(i, seed));
+  return x;
+}
+
+inline Array ids_of(Device& device, std::vector<int32_t> ids) {
+  Array x = device.allocate(DType::i32, Shape{std::ssize(ids)});
+  device.upload({DType::i32, ids.data(), std::ssize(ids)}, x);
+  return x;
+}
+
+// One f64, as sums and scales are.
+inline Array f64_of(Device& device, double value) {
+  Array x = device.allocate(DType::f64, Shape{1});
+  device.upload({DType::f64, &value, 1}, x);
   return x;
 }
 

@@ -1,4 +1,4 @@
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 #include <catch2/catch.hpp>
 

@@ -179,18 +179,20 @@ TEST_CASE("verify --backward: a tied head that is stepped a second time is caugh
       const FlatEntry& wte = parameters().layout.entry(0);
       const auto of = [&](const Array& list) { return list.part(wte.first, Shape{wte.count}); };
       Array m = of(optimizer().m()), v = of(optimizer().v()), p = of(parameters().values);
-      rank_.device().run(
-          op::AdamW{{.learning_rate = learning_rate,
-                     .beta1 = options_.beta1,
-                     .beta2 = options_.beta2,
-                     .eps = options_.eps,
-                     .weight_decay = options_.weight_decay,
-                     .grad_scale = std::min(1.0, options_.grad_clip / (result.grad_norm + 1e-6)),
-                     .step = step + 1},
-                    of(parameters().gradients),
-                    m,
-                    v,
-                    p});
+      Array scale = rank_.device().allocate(DType::f64, Shape{1});
+      double clip = std::min(1.0, options_.grad_clip / (result.grad_norm + 1e-6));
+      rank_.device().upload({DType::f64, &clip, 1}, scale);
+      rank_.device().run(op::AdamW{{.learning_rate = learning_rate,
+                                    .beta1 = options_.beta1,
+                                    .beta2 = options_.beta2,
+                                    .eps = options_.eps,
+                                    .weight_decay = options_.weight_decay,
+                                    .step = step + 1},
+                                   scale,
+                                   of(parameters().gradients),
+                                   m,
+                                   v,
+                                   p});
       return result;
     }
 

@@ -5,7 +5,7 @@
 #include <catch2/catch.hpp>
 #include <sstream>
 
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/terminal_picture.h"
 
 using namespace tplab;

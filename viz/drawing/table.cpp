@@ -8,7 +8,7 @@
 #include <array>
 #include <numeric>
 
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 namespace tplab {
 

@@ -6,7 +6,7 @@
 #include <map>
 #include <numeric>
 
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/fold.h"
 
 namespace tplab {

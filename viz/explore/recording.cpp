@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <utility>
 
 #include "model/flat_layout.h"
 #include "model/init.h"
@@ -62,14 +63,14 @@ Run run_of(const Recording& recording, const WeightSource& source, int tp, bool 
   WorldOptions world{.tp = tp, .threads_per_rank = 1};
   for (int r = 0; r < tp; ++r)
     world.recorders.push_back(recorders.emplace_back(std::make_unique<StepRecorder>()).get());
-  const auto [losses, records] = World(world).run([&](Rank& rank) {
+  auto [results, records] = World(world).run([&](Rank& rank) {
     const auto trainer = make_trainer(rank, source, {.parallelism = {.tp = tp, .sp = sp}});
-    return trainer->gradients(recording.tokens, recording.targets);
+    const double loss = trainer->gradients(recording.tokens, recording.targets);
+    return std::pair(loss, recorders[static_cast<size_t>(rank.index())]->take());
   });
-  run.loss = losses[0];
+  run.loss = results[0].first;
   std::vector<std::vector<RankStep>> steps;
-  steps.reserve(recorders.size());
-  for (const auto& recorder : recorders) steps.push_back(recorder->steps());
+  for (auto& [loss, of_rank] : results) steps.push_back(std::move(of_rank));
   run.steps = put_together(steps);
   for (const RankRecord& record : records) {
     Total& total = run.totals.emplace_back();

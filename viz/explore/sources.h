@@ -1,7 +1,7 @@
 // Texts of this build: the model's source that was compiled, and the explorer page's own files.
 #pragma once
 
-#include "sim/embedded_text.h"
+#include "sim/text/embedded_text.h"
 
 namespace tplab {
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/machine/rank.h"
@@ -40,7 +41,7 @@ class StepRecorder final : public Recorder {
   void after(const Event& event, const Array& out) override;
 
   // REQUIRES: the rank's body has returned.
-  const std::vector<RankStep>& steps() const { return steps_; }
+  std::vector<RankStep> take() { return std::move(steps_); }  // of a run that is over
 
  private:
   struct Placed {

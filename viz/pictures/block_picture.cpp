@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <map>
 
-#include "sim/algorithms.h"
-#include "sim/bytes_text.h"
+#include "sim/algorithms/table.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/palette.h"
 #include "viz/drawing/table.h"
 

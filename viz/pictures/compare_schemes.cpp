@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "model/plan/training_memory.h"
-#include "sim/algorithms.h"
-#include "sim/bytes_text.h"
+#include "sim/algorithms/table.h"
 #include "sim/error.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 #include "viz/pictures/compare_picture.h"
 #include "viz/recording/step_on_meta.h"

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "sim/bytes_text.h"
 #include "sim/error.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/palette.h"
 #include "viz/drawing/table.h"
 

@@ -6,8 +6,8 @@
 #include <numeric>
 #include <set>
 
-#include "sim/bytes_text.h"
 #include "sim/error.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/fold.h"
 #include "viz/drawing/table.h"
 

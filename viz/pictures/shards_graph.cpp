@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/palette.h"
 #include "viz/drawing/table.h"
 #include "viz/pictures/shards_picture.h"

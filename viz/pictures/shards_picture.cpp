@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "sim/bytes_text.h"
 #include "sim/error.h"
 #include "sim/placement.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
 namespace tplab {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/palette.h"
 #include "viz/drawing/table.h"
 #include "viz/pictures/shards_picture.h"

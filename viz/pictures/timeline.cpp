@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
 namespace tplab {

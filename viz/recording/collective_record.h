@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "sim/algorithms.h"
+#include "sim/algorithms/table.h"
 #include "sim/rank_set.h"
 
 namespace tplab {

@@ -18,6 +18,8 @@ bool inside(const Array& part, const Array& whole) {
          no_later(begin_of(part) + part.bytes(), begin_of(whole) + whole.bytes());
 }
 
+bool is_ids(const Array& array) { return array.dtype() == DType::i32; }
+
 // Whether so many numbers are those of one parameter and of all that are joined to it.
 bool is_of_rows(std::vector<FlatEntry>::const_iterator entry,
                 std::vector<FlatEntry>::const_iterator end, int64_t count) {
@@ -65,6 +67,11 @@ bool FlowRecorder::is_weight(FlowStep& step, const Array& array) const {
   return false;
 }
 
+// What is added to a parameter's gradient is told once, where it is written.
+bool FlowRecorder::is_gradient(const Array& array) const {
+  return parameters_ && inside(array, parameters_->gradients);
+}
+
 FlowRecorder::Memory* FlowRecorder::memory_at(const Array& array) {
   auto after = memory_.upper_bound(begin_of(array));
   if (after == memory_.begin()) return nullptr;
@@ -98,8 +105,9 @@ void FlowRecorder::write(FlowStep& step, const Array& array) {
   step.writes.push_back(value);
 }
 
+// Ids are no values of the network.
 void FlowRecorder::placed(const Array& array, std::string_view placement) {
-  if (!array.present()) return;
+  if (!array.present() || is_ids(array)) return;
   Memory* const memory = memory_at(array);
   if (!memory) return;
   memory->placement = placement;
@@ -120,8 +128,12 @@ void FlowRecorder::shown(const Shown& tensor, Device&) {
 
 void FlowRecorder::computed(const Computation& computation) {
   FlowStep step = step_here(std::string(computation.operation));
-  for (const Array* array : computation.reads) read(step, *array);
-  for (const Array* array : computation.writes) write(step, *array);
+  for (const Array* array : computation.reads)
+    if (!is_ids(*array) && !is_gradient(*array)) read(step, *array);
+  for (const Array* array : computation.writes) {
+    if (is_ids(*array)) return;  // they are uploaded
+    write(step, *array);
+  }
   flow_.steps.push_back(std::move(step));
 }
 

@@ -86,6 +86,7 @@ class FlowRecorder final : public Recorder {
   void read(FlowStep& step, const Array& array);
   void write(FlowStep& step, const Array& array);
   bool is_weight(FlowStep& step, const Array& array) const;
+  bool is_gradient(const Array& array) const;
   Memory* memory_at(const Array& array);  // null if nobody wrote there
 
   const Rank* rank_ = nullptr;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 #include "viz/drawing/fold.h"
 
 namespace tplab {

@@ -1,4 +1,4 @@
-#include "sim/nearest.h"
+#include "sim/text/nearest.h"
 
 #include <algorithm>
 #include <cctype>

@@ -1,4 +1,4 @@
-#include "sim/bytes_text.h"
+#include "sim/text/bytes_text.h"
 
 #include <fmt/format.h>
 

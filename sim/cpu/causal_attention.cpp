@@ -3,22 +3,38 @@
 // A task is one head of one sequence, in blocks of kBlock queries. The keys before a block are seen
 // by all of its queries; those inside it by a triangle, which is cut into strips of kStrip:
 // products run to a strip's end, where the probabilities past a query's own position are zeros. So
-// NaN may reach up to kStrip - 1 positions before its own, which the cache of attention.cpp must
-// not do.
+// NaN may reach up to kStrip - 1 positions before its own, which the cache of cached_attention.cpp
+// must not do.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "sim/cpu/cpu_device.h"
 #include "sim/cpu/dot.h"
 #include "sim/cpu/dropout.h"
-#include "sim/cpu/kernels.h"
 #include "sim/cpu/product.h"
-#include "sim/cpu/training_kernels.h"
+#include "sim/cpu/tasks.h"
 #include "sim/cpu/transpose.h"
 #include "sim/cpu/views.h"
 
-namespace tplab::cpu {
+namespace tplab {
+
+namespace cpu {
 namespace {
+
+// What attention and its gradient read.
+template <class Real>
+struct CausalAttention {
+  const Real* qkv;          // [B, T, 3 H D]
+  const DropoutMask* mask;  // may be null
+  int64_t B, T, H, D;
+};
+template <class Real>
+struct AttentionGradient {
+  const Real *y, *log_sums;  // of the forward pass
+  const Real* dy;            // [B, T, H D]
+  Real* dqkv;                // [B, T, 3 H D]
+};
 
 constexpr int64_t kBlock = 64, kStrip = 16;
 
@@ -226,12 +242,12 @@ void dropout_row(const Head<Real>& head, int64_t t, Real* factors) {
   dropout_factors(*head.mask, head.first_number + t * head.mask->whole_length, t + 1, factors);
 }
 
-}  // namespace
-
+// Each lane needs room for this many numbers, in the backward pass too.
 int64_t causal_attention_scratch_count(int64_t T, int64_t D) {
   return (2 * D + 2 * kBlock + 1) * padded(T);
 }
 
+// all_y: [B, T, H D]   log_sums: [B, H, T]   scratch: of all lanes
 template <class Real>
 void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, Real* log_sums,
                       Real* scratch) {
@@ -308,12 +324,44 @@ void causal_attention_backward(Crew& crew, const CausalAttention<Real>& a,
   });
 }
 
-template void causal_attention(Crew&, const CausalAttention<float>&, float*, float*, float*);
-template void causal_attention_backward(Crew&, const CausalAttention<float>&,
-                                        const AttentionGradient<float>&, float*);
+template <class Real>
+CausalAttention<Real> attention_of(const Array& qkv, int64_t heads,
+                                   const std::optional<DropoutMask>& mask) {
+  return {.qkv = qkv.as<Real>(),
+          .mask = mask ? &*mask : nullptr,
+          .B = qkv.shape()[0],
+          .T = qkv.shape()[1],
+          .H = heads,
+          .D = qkv.shape()[2] / (3 * heads)};
+}
 
-template void causal_attention(Crew&, const CausalAttention<double>&, double*, double*, double*);
-template void causal_attention_backward(Crew&, const CausalAttention<double>&,
-                                        const AttentionGradient<double>&, double*);
+}  // namespace
+}  // namespace cpu
 
-}  // namespace tplab::cpu
+Array CpuDevice::attention_scratch(DType dtype, int64_t T, int64_t D) {
+  return allocate(dtype, Shape{crew_.lanes(), cpu::causal_attention_scratch_count(T, D)});
+}
+
+void CpuDevice::compute(const op::CausalAttention& o) {
+  dispatch(o.qkv.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    const auto a = cpu::attention_of<Real>(o.qkv, o.heads, o.mask);
+    const Array scratch = attention_scratch(o.qkv.dtype(), a.T, a.D);
+    cpu::causal_attention(crew_, a, o.y.as<Real>(), o.log_sums.as<Real>(), scratch.as<Real>());
+  });
+}
+
+void CpuDevice::compute(const op::CausalAttentionBackward& o) {
+  dispatch(o.qkv.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    const auto a = cpu::attention_of<Real>(o.qkv, o.heads, o.mask);
+    const cpu::AttentionGradient<Real> gradient{.y = o.y.as<Real>(),
+                                                .log_sums = o.log_sums.as<Real>(),
+                                                .dy = o.dy.as<Real>(),
+                                                .dqkv = o.dqkv.as<Real>()};
+    const Array scratch = attention_scratch(o.qkv.dtype(), a.T, a.D);
+    cpu::causal_attention_backward(crew_, a, gradient, scratch.as<Real>());
+  });
+}
+
+}  // namespace tplab

@@ -1,4 +1,4 @@
-#include "sim/algorithms.h"
+#include "sim/algorithms/table.h"
 
 #include <fmt/format.h>
 

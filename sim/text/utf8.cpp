@@ -1,5 +1,5 @@
 // The table of well-formed sequences of the Unicode standard (table 3-7), as code.
-#include "sim/utf8.h"
+#include "sim/text/utf8.h"
 
 #include <fmt/format.h>
 

@@ -1,14 +1,25 @@
-// Causal attention on the CPU: blocks of queries for prefill, a stream of keys and values for
-// decode.
+// Causal attention over a cache on the CPU: blocks of queries for prefill, a stream of keys and
+// values for decode.
 #include <algorithm>
 #include <cmath>
 
+#include "sim/cpu/cpu_device.h"
 #include "sim/cpu/dot.h"
-#include "sim/cpu/kernels.h"
+#include "sim/cpu/tasks.h"
 #include "sim/cpu/views.h"
 
-namespace tplab::cpu {
+namespace tplab {
+
+namespace cpu {
 namespace {
+
+template <class Real>
+struct Attention {
+  const Real* qkv;      // [B, T, 3 H D]
+  Real *keys, *values;  // [B, H, S, D], the first `past` positions filled
+  Real* y;              // [B, T, H D]
+  int64_t B, T, H, D, S, past;
+};
 
 // Queries that share one pass over the keys. Their scores, [kBlock, past + T], should fit L2.
 constexpr int64_t kBlock = 64;
@@ -131,13 +142,13 @@ void attend_block(const Head<Real>& head, int64_t begin, int64_t end, Real* scra
   }
 }
 
-}  // namespace
-
+// Each lane needs room for this many scores.
 template <class Real>
 int64_t attention_scratch_count(const Attention<Real>& a) {
   return (a.T <= kFewQueries ? 1 : kBlock) * (a.past + a.T);
 }
 
+// scratch: of all lanes.
 template <class Real>
 void cached_attention(Crew& crew, const Attention<Real>& a, Real* scratch) {
   store_new_keys_and_values(crew, a);
@@ -155,9 +166,26 @@ void cached_attention(Crew& crew, const Attention<Real>& a, Real* scratch) {
   });
 }
 
-template int64_t attention_scratch_count(const Attention<float>&);
-template int64_t attention_scratch_count(const Attention<double>&);
-template void cached_attention(Crew&, const Attention<float>&, float*);
-template void cached_attention(Crew&, const Attention<double>&, double*);
+}  // namespace
+}  // namespace cpu
 
-}  // namespace tplab::cpu
+void CpuDevice::compute(const op::CachedAttention& o) {
+  dispatch(o.qkv.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    const cpu::Attention<Real> a{.qkv = o.qkv.as<Real>(),
+                                 .keys = o.keys.as<Real>(),
+                                 .values = o.values.as<Real>(),
+                                 .y = o.y.as<Real>(),
+                                 .B = o.qkv.shape()[0],
+                                 .T = o.qkv.shape()[1],
+                                 .H = o.keys.shape()[1],
+                                 .D = o.keys.shape()[3],
+                                 .S = o.keys.shape()[2],
+                                 .past = o.past};
+    const Array scratch =
+        allocate(o.qkv.dtype(), Shape{crew_.lanes(), cpu::attention_scratch_count(a)});
+    cpu::cached_attention(crew_, a, scratch.as<Real>());
+  });
+}
+
+}  // namespace tplab

@@ -1,5 +1,5 @@
 // Reads /proc/self/cgroup, and the limits of each group from there to the root.
-#include "sim/cgroup.h"
+#include "sim/machine/cgroup.h"
 
 #include <fmt/format.h>
 

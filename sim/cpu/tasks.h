@@ -1,4 +1,4 @@
-// The CPU device's arithmetic, on plain pointers: formulas and shapes are those of ops/.
+// How the CPU's kernels share out their work among a crew's lanes.
 //
 // Every result has the same bits whatever the number of lanes: work is cut into tasks by the
 // operation's sizes alone, and a task is done by one lane in a fixed order.
@@ -7,10 +7,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <span>
 #include <vector>
 
-#include "sim/device.h"
 #include "sim/threads/crew.h"
 
 namespace tplab::cpu {
@@ -46,52 +44,15 @@ constexpr int64_t grain_of(int64_t bytes) {
   return bytes > 0 ? (kBytesPerLane + bytes - 1) / bytes : kBytesPerLane;
 }
 
-template <class Real>
-struct Linear {
-  const Real* x;     // [rows, k]
-  const Real* w;     // [n, k]
-  const Real* bias;  // [n] or null
-  Real* y;           // [rows, n]
-  int64_t rows, k, n;
-};
-template <class Real>
-void linear(Crew& crew, const Linear<Real>& a);
-
-template <class Real>
-struct Attention {
-  const Real* qkv;      // [B, T, 3 H D]
-  Real *keys, *values;  // [B, H, S, D], the first `past` positions filled
-  Real* y;              // [B, T, H D]
-  int64_t B, T, H, D, S, past;
-};
-// Each lane needs room for this many scores; `scratch` is that for all lanes.
-template <class Real>
-int64_t attention_scratch_count(const Attention<Real>& a);
-template <class Real>
-void cached_attention(Crew& crew, const Attention<Real>& a, Real* scratch);
-
-template <class Real>
-void add(Crew& crew, const Real* a, const Real* b, bool broadcast_row, Real* y, int64_t rows,
-         int64_t C);
-template <class Real>
-void gelu(Crew& crew, Gelu kind, const Real* x, Real* y, int64_t count);
-
-template <class Real>
-struct LayerNorm {
-  const Real *x, *weight, *bias;  // bias may be null
-  Real* y;
-  int64_t rows, C;
-  Real eps;
-};
-template <class Real>
-void layer_norm(Crew& crew, const LayerNorm<Real>& a);
-
-template <class Real>
-double cross_entropy(Crew& crew, const Real* logits, std::span<const int32_t> targets, int64_t V);
-
-template <class Real>
-void sum(Crew& crew, std::span<const void* const> terms, Real* out, int64_t count);
-template <class Real>
-void max(Crew& crew, std::span<const void* const> terms, Real* out, int64_t count);
+// Splits the columns of a [rows, C] among the lanes, a cache line at least to each, and calls
+// body(first column, how many). A sum down a column is done by one lane, in the order of the rows.
+template <class Real, class F>
+void for_columns(Crew& crew, int64_t rows, int64_t C, F body) {
+  constexpr int64_t kBytes = sizeof(Real), kLine = 64 / kBytes;
+  const int64_t lines = (C + kLine - 1) / kLine;
+  crew.parallel_for(lines, grain_of(rows * kLine * kBytes), [&](int64_t begin, int64_t end) {
+    body(begin * kLine, std::min(end * kLine, C) - begin * kLine);
+  });
+}
 
 }  // namespace tplab::cpu

@@ -1,0 +1,52 @@
+#include "sim/machine/backends.h"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "sim/error.h"
+
+namespace tplab {
+
+namespace {
+
+std::vector<std::string_view> names(std::span<const Backend> backends, bool built) {
+  std::vector<std::string_view> result;
+  for (const Backend& backend : backends)
+    if (backend.built == built) result.push_back(backend.name);
+  return result;
+}
+
+}  // namespace
+
+std::span<const Backend> devices() {
+  static constexpr Backend kDevices[] = {{"cpu", true, "f32, f64"}, {"cuda", false, ""}};
+  return kDevices;
+}
+
+std::span<const Backend> comms() {
+  static constexpr Backend kComms[] = {
+      {"threads", true, "direct, ring, tree, gather"}, {"nccl", false, ""}, {"mpi", false, ""}};
+  return kComms;
+}
+
+std::string names_text(std::span<const Backend> backends) {
+  const auto lacking = names(backends, false);
+  const std::string built = fmt::format("{}", fmt::join(names(backends, true), ", "));
+  if (lacking.empty()) return built;
+  return fmt::format("{} ({} {} not in this build)", built, fmt::join(lacking, " and "),
+                     lacking.size() == 1 ? "is" : "are");
+}
+
+void check_backend(std::span<const Backend> backends, std::string_view option,
+                   std::string_view name) {
+  const std::string use = fmt::format("use {}", fmt::join(names(backends, true), " or "));
+  for (const Backend& backend : backends) {
+    if (backend.name != name) continue;
+    if (backend.built) return;
+    fail_unavailable(fmt::format("{} '{}' is not in this build", option, name), use);
+  }
+  fail(fmt::format("unknown {} '{}'", option, name), use);
+}
+
+}  // namespace tplab

@@ -1,0 +1,28 @@
+#include "sim/ops/norm.h"
+
+#include "sim/ops/expect.h"
+#include "sim/ops/list.h"
+
+namespace tplab::untyped {
+
+Array layer_norm(Rank& rank, const Array& x, const Array& weight, const Array& bias, double eps) {
+  const int64_t c = x.shape()[-1];
+  expect(vector_of(weight, x, c), rank, "layer_norm", "x [.., C] and a weight [C]", {&x, &weight});
+  if (bias.present()) expect(vector_of(bias, x, c), rank, "layer_norm", "a bias [C]", {&x, &bias});
+  Array y = rank.device().allocate(x.dtype(), x.shape());
+  rank.device().run(op::LayerNorm{x, weight, bias, eps, y});
+  return y;
+}
+
+Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& weight, double eps,
+                          const Array& dweight, const Array& dbias) {
+  expect(dy.shape() == x.shape() && vector_of(weight, x, x.shape()[-1]) &&
+             dweight.shape() == weight.shape(),
+         rank, "layer_norm_backward", "dy like x [.., C], weight and dweight [C]",
+         {&dy, &x, &weight, &dweight});
+  Array dx = like_or_same(rank, dy);
+  rank.device().run(op::LayerNormBackward{x, weight, eps, dy, dx, dweight, dbias});
+  return dx;
+}
+
+}  // namespace tplab::untyped
