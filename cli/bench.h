@@ -26,7 +26,6 @@ class Timing {
  public:
   void add(double seconds) { seconds_.push_back(seconds); }
   void clear() { seconds_.clear(); }
-  bool empty() const { return seconds_.empty(); }
   size_t count() const { return seconds_.size(); }
   const std::vector<double>& seconds() const { return seconds_; }
   double best() const;
@@ -43,7 +42,6 @@ double median(std::vector<double> values);  // REQUIRES: not empty
 struct Paired {
   Timing work, limit;
   std::vector<double> parts;  // of the limit that the work before it reached
-  void clear() { *this = {}; }
 };
 
 // Times a product of all ranks (sim/machine/measure.h) beside the work of a rank, every fiftieth of

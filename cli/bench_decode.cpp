@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/bench.h"
+#include "cli/from_rank_0.h"
 #include "model/plan/costs.h"
 #include "sim/error.h"
 #include "sim/text/bytes_text.h"
@@ -15,6 +16,7 @@ namespace {
 // plain read of what it had to read.
 struct DecodeTiming : Paired {
   std::vector<double> ledger;  // of pairs of steps: time with the ledger / time without
+  double read_bytes = 0;       // of the plain reads of all ranks, each time
 };
 
 struct DecodeRun : ModelRun {
@@ -117,8 +119,13 @@ std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
   const auto make_turn =
       [&](Rank& rank, const std::shared_ptr<const Network>& network) -> ModelTurn<DecodeTiming> {
     auto cache = std::make_shared<KvCache>(network->new_cache(batch));
-    return [&, network, cache, ledger_first = true](DecodeTiming& timing,
-                                                    std::optional<double>) mutable {
+    double bytes = 0;
+    for (const Array& array : read_by_a_step(*network, *cache))
+      bytes += static_cast<double>(array.bytes());
+    bytes = sum_over_ranks(rank, bytes);
+    return [&, network, cache, bytes, ledger_first = true](DecodeTiming& timing,
+                                                           std::optional<double>) mutable {
+      timing.read_bytes = bytes;
       turn(rank, *network, *cache, ledger_first, timing);
       ledger_first = !ledger_first;  // so that growing contexts favour neither
     };
@@ -169,7 +176,8 @@ void DecodeBench::run() {
   for (size_t w = 0; w < tps.size(); ++w) {
     const DecodeTiming& timing = timings[w];
     runs.push_back(
-        {judge(tps[w], timing, timings[0], static_cast<double>(batch), bytes, bytes), {}});
+        {judge(tps[w], timing, timings[0], static_cast<double>(batch), bytes, timing.read_bytes),
+         {}});
     if (tps[w] > 1 && !timing.ledger.empty()) runs[w].ledger_cost = median(timing.ledger) - 1;
   }
   print(text(runs, *source), document(runs, *source));
@@ -184,11 +192,11 @@ void add_bench_decode(CLI::App& bench) {
   tplab bench decode --preset gpt2 --tp 1,2
   tplab bench decode --preset gpt2-medium --tp 2,8 --seq 512 --steps 64 --json
 A step is the model's next token for every sequence, until every rank has the logits; choosing the
-token is not part of it. GB/s are the weights and the cache, each read once a step. The limit is a
-plain read of the same weights and cache by the same threads, after each step: "reached" is its part
-of the step's time, the median over all steps. All --tp are loaded at once and run in turn, so their
-ratio is of one run. The ledger's cost is what recording takes: the median over neighbouring steps,
-one with the ledger and one without.)");
+token is not part of it. GB/s are what a step's operations read and write: weights and cache, nearly
+all of it. The limit is a plain read of the same weights and cache by the same threads, after each
+step: "reached" is its part of the step's time, the median over all steps. All --tp are loaded at
+once and run in turn, so their ratio is of one run. The ledger's cost is what recording takes: the
+median over neighbouring steps, one with the ledger and one without.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "positions in the cache when timing begins (64)")
       ->check(whole_number(1));

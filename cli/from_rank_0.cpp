@@ -13,4 +13,14 @@ double from_rank_0(Rank& rank, double value) {
   return value;
 }
 
+double sum_over_ranks(Rank& rank, double value) {
+  const auto scope = rank.at("sum over ranks");
+  const HostSpan number{DType::f64, &value, 1};
+  Array x = rank.device().allocate(DType::f64, {1});
+  rank.device().upload(number, x);
+  rank.comm().all_reduce(x);
+  rank.device().download(x, number);
+  return value;
+}
+
 }  // namespace tplab::cli

@@ -1,4 +1,4 @@
-// What rank 0 alone knows, told to every rank.
+// Numbers that ranks tell one another outside the model.
 #pragma once
 
 #include "sim/machine/rank.h"
@@ -9,5 +9,8 @@ namespace tplab::cli {
 // ranks which must decide alike decide by one rank's.
 //   comm: 1 broadcast over each axis of the mesh, of 8 bytes
 double from_rank_0(Rank& rank, double value);
+
+// The sum over the ranks of a tensor-parallel group.   comm: 1 all-reduce of 8 bytes
+double sum_over_ranks(Rank& rank, double value);
 
 }  // namespace tplab::cli

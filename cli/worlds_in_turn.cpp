@@ -59,7 +59,7 @@ bool TurnOrder::await(size_t world, int64_t turn) {
 
 void TurnOrder::close(std::exception_ptr error) {
   const std::lock_guard lock(mutex_);
-  if (!closed_) error_ = std::move(error);
+  if (error && !error_) error_ = std::move(error);  // one may come after the last turn
   closed_ = true;
   changed_.notify_all();
 }

@@ -82,12 +82,12 @@ Tensor<Residual> BasicNetwork<Residual>::stream(const Tokens& tokens, const Pass
 }
 
 template <class Residual>
-void BasicNetwork<Residual>::loss(const MicroBatch& batch, const Pass& pass,
-                                  const Tensor<Invariant>& total, Tape* tape) const {
+void BasicNetwork<Residual>::add_loss(const MicroBatch& batch, const Pass& pass,
+                                      const Tensor<Invariant>& total, Tape* tape) const {
   check_targets(batch, architecture());
   const Tensor<Residual> x = stream(batch.tokens, pass, tape);
   const Targets targets{ids_on_device(rank_, batch.targets, batch.tokens.shape()), batch.weight};
-  head_.loss(rank_, x, targets, pass, total, tape ? &tape->head : nullptr);
+  head_.add_loss(rank_, x, targets, pass, total, tape ? &tape->head : nullptr);
 }
 
 template <class Residual>

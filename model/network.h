@@ -55,8 +55,8 @@ class BasicNetwork {
 
   // total += the loss of a micro-batch, the same on every rank of the group. Fills `tape` unless it
   // is null.   total: [1], f64
-  void loss(const MicroBatch& batch, const Pass& pass, const Tensor<Invariant>& total,
-            Tape* tape) const;
+  void add_loss(const MicroBatch& batch, const Pass& pass, const Tensor<Invariant>& total,
+                Tape* tape) const;
   // Adds the gradient of that loss to the parameters' gradients.
   void backward(const Pass& pass, Tape tape) const;
   // After the last backward pass of a step: under SP sums the small gradients over the ranks, all

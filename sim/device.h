@@ -33,8 +33,9 @@ class Device {
 
   // Contents are undefined. Throws Error(unavailable) with the size when memory runs out.
   virtual Array allocate(DType dtype, const Shape& shape) = 0;
-  virtual void upload(HostSpan from, Array& to) = 0;          // REQUIRES: equal dtype and count
-  virtual void download(const Array& from, HostSpan to) = 0;  // likewise
+  // REQUIRES: equal dtype and count. `from` may be changed, and be gone, once it returns.
+  virtual void upload(HostSpan from, Array& to) = 0;
+  virtual void download(const Array& from, HostSpan to) = 0;  // likewise; `to` is filled
   virtual void zero(Array& x) = 0;
   // The numbers themselves where the device's memory is host memory, else null (use upload).
   virtual void* host_memory(Array&) { return nullptr; }
@@ -65,7 +66,6 @@ class Device {
 
 // Of an array of one f64, once it is computed.
 double number_on_host(Device& device, const Array& x);
-double sum_of_squares(Device& device, const Array& x);
 
 // The CPU: Eigen, and the rank's own crew of threads.
 std::unique_ptr<Device> make_cpu_device(Crew& crew);

@@ -38,8 +38,8 @@ struct Computation {
 };
 
 // One for each rank (WorldOptions::recorders), called on that rank's thread only: the verifier's
-// Capture, traces, pictures and the explorer are recorders. Arrays may be
-// kept: a handle keeps the memory. A recorder takes what it is interested in.
+// Capture, traces, pictures and the explorer are recorders. Arrays may be kept: a handle keeps the
+// memory. A recorder takes what it is interested in.
 class Recorder {
  public:
   virtual ~Recorder() = default;

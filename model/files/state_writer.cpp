@@ -94,9 +94,14 @@ std::unique_ptr<StateWriter> StateWriter::join(const std::string& path,
   writer->joined_ = true;
   writer->fd_ = open(writer->part_.c_str(), O_RDWR | O_CLOEXEC);
   uint64_t length = 0;  // of the header, without these 8 bytes
-  if (writer->fd_ < 0 || pread(writer->fd_, &length, sizeof length, 0) != sizeof length)
-    writer->refuse("cannot be written by all ranks", errno);
+  constexpr const char* kNotByAll = "cannot be written by all ranks";
+  if (writer->fd_ < 0) writer->refuse(kNotByAll, errno);
+  const ssize_t count = pread(writer->fd_, &length, sizeof length, 0);
+  if (count != sizeof length) writer->refuse(kNotByAll, count < 0 ? errno : EIO);
   writer->lay_out(tensors, static_cast<int64_t>(sizeof length + length));
+  struct stat file = {};
+  if (fstat(writer->fd_, &file) != 0 || file.st_size != writer->bytes_)  // another's by now
+    writer->refuse(kNotByAll, EIO);
   return writer;
 }
 
@@ -157,6 +162,11 @@ void StateWriter::put_in_place_as(const std::string& second) const {
   unlink(part.c_str());
   link_or_copy(part_, part, kOtherFolder);
   if (std::rename(part.c_str(), path.c_str()) != 0) refuse("cannot be named " + path, errno);
+}
+
+// On a network's file system what could not be written may be told here and nowhere before.
+void StateWriter::finish() {
+  if (close(std::exchange(fd_, -1)) != 0) refuse("cannot be written to its end", errno);
 }
 
 void StateWriter::commit(const std::string& second) {

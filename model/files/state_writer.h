@@ -19,7 +19,8 @@ struct StateTensor {
 };
 
 // The file is written as PATH.part, synced, and renamed over PATH by commit(): a kill at any moment
-// leaves the old file or the new one, whole. Without commit() the .part goes away with the writer.
+// leaves the old file or the new one, whole. Without commit() the .part goes away with the writer
+// that made it.
 // A .part that a killed process left behind is written over; one that a living process is writing
 // is refused.
 //
@@ -29,8 +30,8 @@ class StateWriter {
   // Writes the header and reserves the whole size, so that a full disk is refused here.
   StateWriter(const std::string& path, const std::vector<StateTensor>& tensors, DType dtype,
               const std::map<std::string, std::string>& metadata);
-  // Joins the writer of another rank, which has made the file with these tensors and this dtype,
-  // and will commit it. It may be another process's: they meet in the file alone.
+  // Joins the writer of another rank, which has made the file and will commit it. It may be another
+  // process's: they meet in the file alone.   REQUIRES: the same tensors and dtype.
   static std::unique_ptr<StateWriter> join(const std::string& path,
                                            const std::vector<StateTensor>& tensors, DType dtype);
   ~StateWriter();
@@ -44,7 +45,9 @@ class StateWriter {
   void write(std::string_view tensor, const Slice& slice, int64_t local_begin, int64_t local_end,
              const void* data);
 
-  // Once, by the writer that made the file, when those that joined it are gone. Numbers never
+  // Once, by a writer that joined, after its last write.
+  void finish();
+  // Once, by the writer that made the file, when those that joined it have finished. Numbers never
   // written are zeros.
   // second: another name for the same file, in the same folder; it is in place before PATH is.
   void commit(const std::string& second = "");

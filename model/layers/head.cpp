@@ -33,8 +33,9 @@ Tensor<Replicated> Head<Residual>::logits(Rank& rank, const Tensor<Residual>& x)
 }
 
 template <class Residual>
-void Head<Residual>::loss(Rank& rank, const Tensor<Residual>& x, const Targets& targets,
-                          const Pass& pass, const Tensor<Invariant>& total, Saved* saved) const {
+void Head<Residual>::add_loss(Rank& rank, const Tensor<Residual>& x, const Targets& targets,
+                              const Pass& pass, const Tensor<Invariant>& total,
+                              Saved* saved) const {
   auto scope = rank.at("head");
   const Tensor<Replicated> in = S::read(x);                            // [B, T, C]
   CrossEntropy loss(matmul(in, table_.value), part_, targets, total);  // of [B, T, V/tp]

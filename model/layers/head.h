@@ -29,8 +29,8 @@ class Head {
 
   // total += the loss, the same on every rank; the logits are never gathered. Fills `saved` unless
   // it is null.   total: [1], f64
-  void loss(Rank& rank, const Tensor<Residual>& x, const Targets& targets, const Pass& pass,
-            const Tensor<Invariant>& total, Saved* saved) const;
+  void add_loss(Rank& rank, const Tensor<Residual>& x, const Targets& targets, const Pass& pass,
+                const Tensor<Invariant>& total, Saved* saved) const;
   Grad<Residual> backward(Rank& rank, Saved saved) const;
 
  private:

@@ -4,9 +4,9 @@
 
 namespace tplab {
 
-CrossEntropy::CrossEntropy(Tensor<Varying> logits, const VocabPart& part, const Targets& of,
+CrossEntropy::CrossEntropy(Tensor<Varying> logits, const VocabPart& part, const Targets& target_ids,
                            const Tensor<Invariant>& total)
-    : targets(of) {
+    : targets(target_ids) {
   auto scope = logits.rank().at("loss");
   const Tensor<Invariant> largest = max_over_ranks(row_max(logits, part.cols));  // [B, T], as all
   const Tensor<Invariant> wanted = leave(pick(logits, part.cols, targets.ids, part.first));

@@ -28,7 +28,7 @@ struct CrossEntropy {
   Targets targets;
 
   // Overwrites the logits.   logits: [B, T, V/tp]   total: [1], f64, the same on every rank
-  CrossEntropy(Tensor<Varying> logits, const VocabPart& part, const Targets& of,
+  CrossEntropy(Tensor<Varying> logits, const VocabPart& part, const Targets& target_ids,
                const Tensor<Invariant>& total);
 
   // d loss / d logits = weight (softmax - onehot(target)), in the same memory: call it once.

@@ -15,15 +15,16 @@ class CostRecorder final : public Recorder {
   Cost cost;
 };
 
-// body(rank, source) of one rank without numbers; `counted` is what it ran since it was cleared.
+// body(rank, source, counted) on one rank without numbers: it returns what `counted` says.
 template <class Body>
 Cost run(const Architecture& architecture, Body body) {
   CostRecorder counted;
   const auto source = initial_weights(architecture);  // of which nothing is read
-  World({.device = "meta", .recorders = {&counted}}).run([&](Rank& rank) {
-    body(rank, *source, counted);
-  });
-  return counted.cost;
+  const auto [costs, records] =
+      World({.device = "meta", .recorders = {&counted}}).run([&](Rank& rank) {
+        return body(rank, *source, counted);
+      });
+  return costs[0];
 }
 
 Network network_of(Rank& rank, const WeightSource& source, DType dtype) {
@@ -41,6 +42,7 @@ Cost forward_cost(const Architecture& architecture, int64_t batch, int64_t lengt
     const Network network = network_of(rank, source, dtype);
     counted.cost = {};
     (void)network.forward(zeros(batch, length));
+    return counted.cost;
   });
 }
 
@@ -50,6 +52,7 @@ Cost training_cost(const Architecture& architecture, int64_t batch, int64_t leng
     counted.cost = {};
     const Tokens tokens = zeros(batch, length);
     (void)trainer->step(tokens, tokens.ids, 0, 0);
+    return counted.cost;
   });
 }
 
@@ -61,6 +64,7 @@ Cost decode_cost(const Architecture& architecture, int64_t batch, int64_t past, 
     if (past > 0) (void)network.next(zeros(batch, past), cache);
     counted.cost = {};
     for (int64_t step = 0; step < count; ++step) (void)network.next(zeros(batch, 1), cache);
+    return counted.cost;
   });
 }
 

@@ -1,6 +1,7 @@
 // What a pass costs: arithmetic and bytes, found by running it without numbers on the meta device.
 //
-// On one rank, where nothing is done twice: what all ranks of a mesh must do together at the least.
+// On one rank, where nothing is done twice. The padding of the vocabulary (ShardPlan::padded_vocab)
+// is computed, and so it counts.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@ namespace tplab {
 
 // Of a forward pass over tokens [batch, length], to all their logits. For GPT-2's blocks, whose
 // hidden layer is F wide, its flops are   2 B T (L (4 C² + 2 C F) + V C) + 2 L C B T (T + 1),
-// V being padded as the ranks share it out (ShardPlan::padded_vocab).
+// V with its padding.
 Cost forward_cost(const Architecture& architecture, int64_t batch, int64_t length, DType dtype);
 
 // Of one optimizer step: forward, backward and AdamW. Its flops are three times the forward pass',

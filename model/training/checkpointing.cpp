@@ -107,7 +107,7 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
     write("adamw.v." + row.tensor, optimizer.v(), optimizer.part());
   }
 
-  if (!first) file.reset();
+  if (!first) file->finish();
   barrier_of_the_mesh(rank);
   if (first) {
     keep_earlier_run();

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "sim/error.h"
+#include "sim/ops/optimizer.h"
 
 namespace tplab {
 

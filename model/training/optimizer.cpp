@@ -23,7 +23,7 @@ Optimizer::Optimizer(Rank& rank, const FlatParameters& parameters, const Optimiz
   }
 }
 
-Optimizer::Clip Optimizer::clip(const MeshGradients& gradients, const Array& loss) const {
+Optimizer::Clipping Optimizer::clipping(const MeshGradients& gradients, const Array& loss) const {
   auto scope = rank_.at("norm");
   Device& device = rank_.device();
   Array total = device.allocate(DType::f64, Shape{1}), part = device.allocate(DType::f64, Shape{1});
@@ -39,12 +39,12 @@ Optimizer::Clip Optimizer::clip(const MeshGradients& gradients, const Array& los
   }
   rank_.comm().all_reduce(total);
   if (zero_ == Zero::gradients) rank_.dp_comm().all_reduce(total);
-  Clip clip{device.allocate(DType::f64, Shape{1}), device.allocate(DType::f64, Shape{1})};
+  Clipping clip{device.allocate(DType::f64, Shape{1}), device.allocate(DType::f64, Shape{1})};
   device.run(op::ClipScale{total, loss, options_.grad_clip, clip.norm, clip.scale});
   return clip;
 }
 
-void Optimizer::step(const MeshGradients& gradients, const Clip& clip, double learning_rate,
+void Optimizer::step(const MeshGradients& gradients, const Clipping& clip, double learning_rate,
                      int64_t step) {
   for (Region region : kRegions) {
     const Range r = intersection(parameters_.layout.range(region), part_);

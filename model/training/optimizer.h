@@ -22,15 +22,16 @@ class Optimizer {
   // NaN where the norm or the loss is not finite. The same bits on every rank.
   //   loss: [1], f64   ->   [1], f64 each
   //   comm: 1 scalar all-reduce over tp, under ZeRO 2 one more over dp
-  struct Clip {
+  struct Clipping {
     Array norm, scale;
   };
-  Clip clip(const MeshGradients& gradients, const Array& loss) const;
+  Clipping clipping(const MeshGradients& gradients, const Array& loss) const;
 
   // One step, `step` counting from 1; of gradients whose scale is NaN, none.
   //   p -= lr (m̂ / (√v̂ + eps) + decay p), the decay first   (Loshchilov and Hutter 2019)
   //   comm: under ZeRO 1 all-gather over dp
-  void step(const MeshGradients& gradients, const Clip& clip, double learning_rate, int64_t step);
+  void step(const MeshGradients& gradients, const Clipping& clip, double learning_rate,
+            int64_t step);
 
   // The moments, [part().size()], of part() of the flat list: read and written by checkpoints.
   Range part() const { return part_; }

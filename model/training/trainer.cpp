@@ -59,7 +59,7 @@ class TrainerOf final : public Trainer {
   StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
                   double learning_rate) override {
     StepResult result;
-    const Tensor<Invariant> loss = no_loss();
+    const Tensor<Invariant> loss = zero_loss();
     const Gradients local = micro_batches(tokens, targets, step, loss, result);
     int64_t then = rank_.clock().now_ns();
     std::optional<MeshGradients> sum;
@@ -69,7 +69,7 @@ class TrainerOf final : public Trainer {
       result.backward_s += seconds_since(then);
     }
     auto during = rank_.during(Phase::optimizer);
-    const Optimizer::Clip clip = optimizer_.clip(*sum, loss.array());
+    const Optimizer::Clipping clip = optimizer_.clipping(*sum, loss.array());
     optimizer_.step(*sum, clip, learning_rate, step + 1);
     // The host waits here, and nowhere before.
     result.loss = number_on_host(rank_.device(), loss.array());
@@ -83,7 +83,7 @@ class TrainerOf final : public Trainer {
 
   double gradients(const Tokens& tokens, const std::vector<int32_t>& targets) override {
     StepResult result;
-    const Tensor<Invariant> loss = no_loss();
+    const Tensor<Invariant> loss = zero_loss();
     const Gradients local = micro_batches(tokens, targets, 0, loss, result);
     auto during = rank_.during(Phase::backward);
     (void)sum_over_replicas(rank_, network_.parameters(), local, Zero::none);
@@ -93,10 +93,10 @@ class TrainerOf final : public Trainer {
   double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) override {
     const int64_t dp = rank_.dp_size(), d = rank_.dp_index();
     const int64_t begin = tokens.batch * d / dp, end = tokens.batch * (d + 1) / dp;
-    const Tensor<Invariant> loss = no_loss();
+    const Tensor<Invariant> loss = zero_loss();
     if (end > begin)
-      network_.loss(sequences(tokens, targets, begin, end - begin), {}, loss, nullptr);
-    sum_of_replicas(loss);
+      network_.add_loss(sequences(tokens, targets, begin, end - begin), {}, loss, nullptr);
+    sum_loss_over_replicas(loss);
     return number_on_host(rank_.device(), loss.array());
   }
 
@@ -119,7 +119,7 @@ class TrainerOf final : public Trainer {
   Optimizer& optimizer() override { return optimizer_; }
 
  private:
-  Tensor<Invariant> no_loss() {
+  Tensor<Invariant> zero_loss() {
     Array loss = rank_.device().allocate(DType::f64, Shape{1});
     rank_.device().zero(loss);
     return assume_placement<Invariant>(rank_, std::move(loss));
@@ -143,7 +143,7 @@ class TrainerOf final : public Trainer {
                       .recompute = how.recompute};
       const int64_t before = rank_.device().memory().current_bytes;
       typename BasicNetwork<Residual>::Tape tape;
-      network_.loss(batch, pass, loss, &tape);
+      network_.add_loss(batch, pass, loss, &tape);
       result.activation_bytes = rank_.device().memory().current_bytes - before;
       result.forward_s += seconds_since(then);
       auto during = rank_.during(Phase::backward);
@@ -151,14 +151,14 @@ class TrainerOf final : public Trainer {
       result.backward_s += seconds_since(then);
     }
     auto during = rank_.during(Phase::backward);
-    sum_of_replicas(loss);
+    sum_loss_over_replicas(loss);
     Gradients gradients = network_.finish_gradients();
     result.backward_s += seconds_since(then);
     return gradients;
   }
 
-  // The sum over replicas of their shares of a mean.   comm: a scalar all-reduce over dp
-  void sum_of_replicas(const Tensor<Invariant>& share) {
+  // share: [1], f64, of a mean, which the sum over replicas replaces.   comm: 1 all-reduce over dp
+  void sum_loss_over_replicas(const Tensor<Invariant>& share) {
     auto scope = rank_.at("mean loss");
     Array sum = share.array();
     rank_.dp_comm().all_reduce(sum);

@@ -24,7 +24,7 @@ struct TrainerOptions {
   uint64_t seed = 1337;  // of dropout
 };
 
-// What one step did. Times are this rank's.
+// What one step did. Times are this rank's, on its clock.
 struct StepResult {
   double loss = 0;  // mean over the whole batch: the same on every rank
   double grad_norm = 0;

@@ -13,9 +13,6 @@ namespace cpu {
 namespace {
 
 template <class Real>
-constexpr int64_t kBytes = static_cast<int64_t>(sizeof(Real));
-
-template <class Real>
 void add(Crew& crew, const Real* a, const Real* b, bool broadcast_row, Real* y, int64_t rows,
          int64_t C) {
   crew.parallel_for(rows, grain_of(C * kBytes<Real>), [&](int64_t begin, int64_t end) {

@@ -50,7 +50,7 @@ Head<Real> head_of(const Attention<Real>& a, int64_t b, int64_t h) {
 template <class Real>
 void store_new_keys_and_values(Crew& crew, const Attention<Real>& a) {
   const int64_t width = a.H * a.D;
-  const int64_t grain = grain_of(2 * width * static_cast<int64_t>(sizeof(Real)));
+  const int64_t grain = grain_of(2 * width * kBytes<Real>);
   crew.parallel_for(a.B * a.T, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t b = i / a.T, t = i % a.T;

@@ -15,21 +15,19 @@ namespace {
 template <class Real, class F>
 void fold(Crew& crew, std::span<const void* const> terms, Real* out, int64_t count, F f) {
   const auto term = [&](size_t i) { return static_cast<const Real*>(terms[i]); };
-  crew.parallel_for(count, grain_of(static_cast<int64_t>(sizeof(Real))),
-                    [&](int64_t begin, int64_t end) {
-                      int64_t i = begin;
-                      for (; i + kWidth<Real> <= end; i += kWidth<Real>) {
-                        Packet<Real> value = load(term(0) + i);
-                        for (size_t t = 1; t < terms.size(); ++t)
-                          value = f(value, load(term(t) + i));
-                        store(out + i, value);
-                      }
-                      for (; i < end; ++i) {
-                        Packet<Real> value = all(term(0)[i]);
-                        for (size_t t = 1; t < terms.size(); ++t) value = f(value, all(term(t)[i]));
-                        out[i] = Eigen::internal::pfirst(value);
-                      }
-                    });
+  crew.parallel_for(count, grain_of(kBytes<Real>), [&](int64_t begin, int64_t end) {
+    int64_t i = begin;
+    for (; i + kWidth<Real> <= end; i += kWidth<Real>) {
+      Packet<Real> value = load(term(0) + i);
+      for (size_t t = 1; t < terms.size(); ++t) value = f(value, load(term(t) + i));
+      store(out + i, value);
+    }
+    for (; i < end; ++i) {
+      Packet<Real> value = all(term(0)[i]);
+      for (size_t t = 1; t < terms.size(); ++t) value = f(value, all(term(t)[i]));
+      out[i] = Eigen::internal::pfirst(value);
+    }
+  });
 }
 
 template <class Real>

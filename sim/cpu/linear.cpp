@@ -50,7 +50,7 @@ void stream_few(const Linear<Real>& a, int64_t begin, int64_t end) {
 
 template <class Real>
 void linear_few_rows(Crew& crew, const Linear<Real>& a) {
-  const int64_t grain = grain_of(a.k * static_cast<int64_t>(sizeof(Real)));
+  const int64_t grain = grain_of(a.k * kBytes<Real>);
   crew.parallel_for(a.n, grain, [&](int64_t begin, int64_t end) {
     if (a.rows == 1) {
       stream_one(a, begin, end);

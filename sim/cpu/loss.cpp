@@ -50,7 +50,7 @@ Real largest_of(const Real* x, int64_t n) {
 
 template <class Real>
 void row_max(Crew& crew, const Logits<const Real>& a, Real* out) {
-  const int64_t grain = grain_of(a.cols * static_cast<int64_t>(sizeof(Real)));
+  const int64_t grain = grain_of(a.cols * kBytes<Real>);
   crew.parallel_for(a.rows, grain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) out[r] = largest_of(a.x + r * a.C, a.cols);
   });
@@ -66,7 +66,7 @@ void pick(const Logits<const Real>& a, const int32_t* ids, int64_t first, Real* 
 
 template <class Real>
 void exp_rows(Crew& crew, const Logits<Real>& a, const Real* shift, Real* sums) {
-  const int64_t grain = grain_of(a.C * static_cast<int64_t>(sizeof(Real)));
+  const int64_t grain = grain_of(a.C * kBytes<Real>);
   crew.parallel_for(a.rows, grain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       Real* const row = a.x + r * a.C;
@@ -79,7 +79,7 @@ void exp_rows(Crew& crew, const Logits<Real>& a, const Real* shift, Real* sums) 
 template <class Real>
 void softmax_minus_onehot(Crew& crew, const Logits<Real>& a, const Real* sums, const int32_t* ids,
                           int64_t first, double scale) {
-  const int64_t grain = grain_of(a.C * static_cast<int64_t>(sizeof(Real)));
+  const int64_t grain = grain_of(a.C * kBytes<Real>);
   crew.parallel_for(a.rows, grain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       Real* const row = a.x + r * a.C;
@@ -113,19 +113,18 @@ template <class Real>
 double cross_entropy(Crew& crew, const Real* logits, const int32_t* targets, int64_t rows,
                      int64_t V) {
   std::vector<double> losses(static_cast<size_t>(rows), 0.0);
-  crew.parallel_for(
-      rows, grain_of(V * static_cast<int64_t>(sizeof(Real))), [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          const int32_t target = targets[r];
-          if (target < 0) continue;
-          assert(target < V);
-          const Real* const row = logits + r * V;
-          const Real largest = ConstRow<Real>(row, V).maxCoeff();
-          const double sum = exp_sum<Real>(row, V, largest, Real(1), nullptr);
-          losses[static_cast<size_t>(r)] =
-              std::log(sum) + (static_cast<double>(largest) - static_cast<double>(row[target]));
-        }
-      });
+  crew.parallel_for(rows, grain_of(V * kBytes<Real>), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int32_t target = targets[r];
+      if (target < 0) continue;
+      assert(target < V);
+      const Real* const row = logits + r * V;
+      const Real largest = ConstRow<Real>(row, V).maxCoeff();
+      const double sum = exp_sum<Real>(row, V, largest, Real(1), nullptr);
+      losses[static_cast<size_t>(r)] =
+          std::log(sum) + (static_cast<double>(largest) - static_cast<double>(row[target]));
+    }
+  });
   double total = 0;
   int64_t counted = 0;
   for (int64_t r = 0; r < rows; ++r) {

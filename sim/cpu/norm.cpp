@@ -22,21 +22,20 @@ struct LayerNorm {
 template <class Real>
 void layer_norm(Crew& crew, const LayerNorm<Real>& a) {
   const ConstRow<Real> weight(a.weight, a.C);
-  crew.parallel_for(a.rows, grain_of(a.C * static_cast<int64_t>(sizeof(Real))),
-                    [&](int64_t begin, int64_t end) {
-                      for (int64_t r = begin; r < end; ++r) {
-                        const ConstRow<Real> x(a.x + r * a.C, a.C);
-                        Row<Real> y(a.y + r * a.C, a.C);
-                        const Real mean = x.mean();
-                        const Real variance = (x - mean).square().mean();
-                        const Real scale = Real(1) / std::sqrt(variance + a.eps);
-                        if (a.bias) {
-                          y = (x - mean) * scale * weight + ConstRow<Real>(a.bias, a.C);
-                        } else {
-                          y = (x - mean) * scale * weight;
-                        }
-                      }
-                    });
+  crew.parallel_for(a.rows, grain_of(a.C * kBytes<Real>), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const ConstRow<Real> x(a.x + r * a.C, a.C);
+      Row<Real> y(a.y + r * a.C, a.C);
+      const Real mean = x.mean();
+      const Real variance = (x - mean).square().mean();
+      const Real scale = Real(1) / std::sqrt(variance + a.eps);
+      if (a.bias) {
+        y = (x - mean) * scale * weight + ConstRow<Real>(a.bias, a.C);
+      } else {
+        y = (x - mean) * scale * weight;
+      }
+    }
+  });
 }
 
 template <class Real>

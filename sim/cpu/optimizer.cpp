@@ -86,7 +86,7 @@ template <class Real>
 void adamw(Crew& crew, const AdamW& step, double grad_scale, const Real* gradient, Real* m, Real* v,
            Real* parameter, int64_t count) {
   const Update<Real> update(step, grad_scale);
-  const int64_t grain = grain_of(4 * static_cast<int64_t>(sizeof(Real)));
+  const int64_t grain = grain_of(4 * kBytes<Real>);
   crew.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
     int64_t i = begin;
     for (; i + kWidth<Real> <= end; i += kWidth<Real>) {

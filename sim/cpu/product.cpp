@@ -22,7 +22,7 @@ constexpr int64_t kTileCols = kTileVectors* kWidth<Real>;
 
 // A piece of the depth: b's part of a tile then fits the first-level cache or nearly.
 template <class Real>
-constexpr int64_t kDepth = 1024 / static_cast<int64_t>(sizeof(Real));
+constexpr int64_t kDepth = 1024 / kBytes<Real>;
 
 template <class Real>
 struct Tile {
@@ -122,7 +122,7 @@ void copy_columns(const Product<Real>& p, const Real* b, int64_t depth, int64_t 
 template <class Real>
 bool worth_copying(const Product<Real>& p) {
   constexpr int64_t kApartBytes = 4096, kManyRows = 96;
-  return p.b_depth * static_cast<int64_t>(sizeof(Real)) >= kApartBytes && p.rows >= kManyRows;
+  return p.b_depth * kBytes<Real> >= kApartBytes && p.rows >= kManyRows;
 }
 
 }  // namespace

@@ -38,6 +38,10 @@ void for_each_task(Crew& crew, int64_t count, F&& task) {
   });
 }
 
+// Of one number.
+template <class Real>
+constexpr int64_t kBytes = static_cast<int64_t>(sizeof(Real));
+
 // How many pieces of `bytes` each a lane should get at least, for a fork and join to be worth it.
 constexpr int64_t grain_of(int64_t bytes) {
   constexpr int64_t kBytesPerLane = 32 << 10;
@@ -48,9 +52,9 @@ constexpr int64_t grain_of(int64_t bytes) {
 // body(first column, how many). A sum down a column is done by one lane, in the order of the rows.
 template <class Real, class F>
 void for_columns(Crew& crew, int64_t rows, int64_t C, F body) {
-  constexpr int64_t kBytes = sizeof(Real), kLine = 64 / kBytes;
+  constexpr int64_t kLine = 64 / kBytes<Real>;
   const int64_t lines = (C + kLine - 1) / kLine;
-  crew.parallel_for(lines, grain_of(rows * kLine * kBytes), [&](int64_t begin, int64_t end) {
+  crew.parallel_for(lines, grain_of(rows * kLine * kBytes<Real>), [&](int64_t begin, int64_t end) {
     body(begin * kLine, std::min(end * kLine, C) - begin * kLine);
   });
 }

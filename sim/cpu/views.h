@@ -13,16 +13,6 @@ using View = Eigen::Map<Matrix<Real>, 0, Eigen::OuterStride<>>;
 template <class Real>
 using ConstView = Eigen::Map<const Matrix<Real>, 0, Eigen::OuterStride<>>;
 
-// [rows, cols] at `data`, rows `stride` numbers apart.
-template <class Real>
-View<Real> view(Real* data, int64_t rows, int64_t cols, int64_t stride) {
-  return View<Real>(data, rows, cols, Eigen::OuterStride<>(stride));
-}
-template <class Real>
-ConstView<Real> view(const Real* data, int64_t rows, int64_t cols, int64_t stride) {
-  return ConstView<Real>(data, rows, cols, Eigen::OuterStride<>(stride));
-}
-
 // A row, as an array: element by element.
 template <class Real>
 using Row = Eigen::Map<Eigen::Array<Real, Eigen::Dynamic, 1>>;

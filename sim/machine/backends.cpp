@@ -32,7 +32,7 @@ std::span<const Backend> comms() {
 
 std::string names_text(std::span<const Backend> backends) {
   const auto lacking = names(backends, false);
-  const std::string built = fmt::format("{}", fmt::join(names(backends, true), ", "));
+  std::string built = fmt::format("{}", fmt::join(names(backends, true), ", "));
   if (lacking.empty()) return built;
   return fmt::format("{} ({} {} not in this build)", built, fmt::join(lacking, " and "),
                      lacking.size() == 1 ? "is" : "are");

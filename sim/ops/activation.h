@@ -29,7 +29,7 @@ struct Gelu {
   Arrays writes() const { return {&y}; }
 };
 
-// dx = dy gelu'(x). dx may be dy.
+// dx = dy gelu'(x), all of one shape. dx may be dy.
 // erf: gelu' = Φ(x) + x φ(x).  tanh: with s = 1 / (1 + exp(-2u)), u = √(2/π) (x + 0.044715 x³),
 // gelu' = s + 2 x s (1 - s) u'.
 struct GeluBackward {
@@ -54,11 +54,11 @@ struct Dropout {
 
 }  // namespace op
 
-namespace untyped {
-Array add(Rank& rank, Array a, Array b);
-Array gelu(Rank& rank, Gelu kind, Array x);
-Array gelu_backward(Rank& rank, Gelu kind, const Array& x, Array dy);
-Array dropout(Rank& rank, Array x, const DropoutMask& mask);
+namespace untyped {  // && is given up: where it is the only handle, the result is in its memory
+Array add(Rank& rank, Array&& a, Array&& b);
+Array gelu(Rank& rank, Gelu kind, Array&& x);
+Array gelu_backward(Rank& rank, Gelu kind, const Array& x, Array&& dy);
+Array dropout(Rank& rank, Array&& x, const DropoutMask& mask);
 }  // namespace untyped
 
 // a + b; b of a's shape, or one row of it, or absent.
@@ -75,7 +75,7 @@ Tensor<typename GeluRule<P>::type> gelu(Gelu kind, Tensor<P> x) {
   return assume_placement<P>(rank, untyped::gelu(rank, kind, std::move(x).take()));
 }
 
-// dy gelu'(x)
+// dy, x: of one shape   ->   dx
 template <class DY, class P>
 Grad<P> gelu_backward(Gelu kind, Tensor<DY> dy, const Tensor<P>& x) {
   (void)GradientOf<DY, P>{};

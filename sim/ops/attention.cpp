@@ -12,7 +12,7 @@ namespace {
 // Of two products of every query with the keys that it sees, past + 1 .. past + T of them:
 //   2 · 2 B H D (T past + T (T + 1) / 2)
 double seen_flops(int64_t B, int64_t H, int64_t D, int64_t past, int64_t T) {
-  const double pairs = static_cast<double>(T * past) + static_cast<double>(T * (T + 1) / 2);
+  const double pairs = static_cast<double>(T * past) + static_cast<double>(T * (T + 1)) / 2;
   return 4 * static_cast<double>(B * H * D) * pairs;
 }
 
@@ -66,8 +66,8 @@ Attended causal_attention(Rank& rank, const Array& qkv, int64_t heads_local,
 
 Array causal_attention_backward(Rank& rank, const Array& dy, const Array& qkv, const Attended& done,
                                 int64_t heads_local, const std::optional<DropoutMask>& mask) {
-  expect(dy.shape() == done.y.shape() && dy.dtype() == qkv.dtype(), rank, "attention_backward",
-         "dy like y [B, T, H D]", {&dy, &done.y});
+  expect(dy.shape() == done.y.shape() && dy.dtype() == qkv.dtype(), rank,
+         "causal_attention_backward", "dy like y [B, T, H D]", {&dy, &done.y});
   Array dqkv = rank.device().allocate(qkv.dtype(), qkv.shape());
   rank.device().run(
       op::CausalAttentionBackward{qkv, heads_local, mask, done.y, done.log_sums, dy, dqkv});

@@ -43,7 +43,7 @@ struct CausalAttention {
 
 // Its gradient; the probabilities are recomputed from log_sums, which the forward left.
 //   dy: [B, T, H D]   ->   dqkv: [B, T, 3 H D]
-// source: Dao et al. 2022, appendix B.2 (the row sums Σ p dp as dy y)
+// source: Dao et al. 2022, section 3.1 and appendix B.2 (the row sums Σ p dp as dy y)
 struct CausalAttentionBackward {
   Array qkv;
   int64_t heads;
@@ -70,13 +70,13 @@ Array causal_attention_backward(Rank& rank, const Array& dy, const Array& qkv, c
                                 int64_t heads_local, const std::optional<DropoutMask>& mask);
 }  // namespace untyped
 
-// Causal attention of this rank's heads over whole sequences, for training. A mask drops
-// probabilities.   qkv: [B, T, 3 heads_local D]   ->   y: [B, T, heads_local D]
 template <class P>
 struct Attended {
-  Tensor<P> y;
-  Tensor<P> log_sums;  // [B, heads_local, T]: log of the softmax' sums, which the backward needs
+  Tensor<P> y;         // [B, T, heads_local D]
+  Tensor<P> log_sums;  // [B, heads_local, T], which the backward needs
 };
+// Causal attention of this rank's heads over whole sequences, for training. A mask drops
+// probabilities.   qkv: [B, T, 3 heads_local D]   ->   y: [B, T, heads_local D]
 template <class P>
 Attended<typename AttentionRule<P>::type> causal_attention(
     const Tensor<P>& qkv, int64_t heads_local, const std::optional<DropoutMask>& mask = {}) {
@@ -84,7 +84,7 @@ Attended<typename AttentionRule<P>::type> causal_attention(
   untyped::Attended done = untyped::causal_attention(rank, qkv.array(), heads_local, mask);
   return {assume_placement<P>(rank, done.y), assume_placement<P>(rank, done.log_sums)};
 }
-// dqkv, the probabilities computed anew.   source: Dao 2022, section 3.1
+// dy: [B, T, heads_local D]   ->   dqkv: [B, T, 3 heads_local D]
 template <class DY, class P>
 Grad<P> causal_attention_backward(const Tensor<DY>& dy, const Tensor<P>& qkv,
                                   const Attended<P>& done, int64_t heads_local,

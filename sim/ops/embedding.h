@@ -22,6 +22,7 @@ struct Embedding {
 };
 
 // dtable[ids[i] - first_row] += dy[i] where that row is in the table, in the order of i.
+//   ids: [B, T], i32   dy: [B, T, C]   ->   dtable: [rows, C]
 struct EmbeddingBackward {
   Array ids, dy;
   int64_t first_row;
@@ -41,8 +42,8 @@ void embedding_backward(Rank& rank, const Array& ids, const Array& dy, const Arr
                         int64_t first_row);
 }  // namespace untyped
 
-// Rows of a table, ids: [B, T]   ->   [B, T, C]. A Varying table holds rows first_row .. of the
-// vocabulary; other rows come out as zeros.
+// ids: [B, T]   table: [rows, C]   ->   [B, T, C]. A Varying table holds rows first_row .. of the
+// vocabulary, so that the result is one term of a sum.
 template <class P>
 Tensor<typename EmbeddingRule<P>::type> embedding(const Tensor<Invariant>& ids,
                                                   const Tensor<P>& table, int64_t first_row = 0) {
@@ -51,7 +52,7 @@ Tensor<typename EmbeddingRule<P>::type> embedding(const Tensor<Invariant>& ids,
   return assume_placement<Y>(rank, untyped::embedding(rank, ids.array(), table.array(), first_row));
 }
 
-// dtable[ids[i] - first_row] += dy[i], for the rows that this rank has.
+// ids: [B, T]   dy: [B, T, C]   ->   dtable: [rows, C] is added to, in the rows this rank has
 template <class P>
 void embedding_backward(const Tensor<Invariant>& ids,
                         const Grad<typename EmbeddingRule<P>::type>& dy, const Tensor<P>& table,

@@ -49,8 +49,7 @@ Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& 
 }
 
 void sum_rows(Rank& rank, const Array& dy, const Array& db) {
-  expect(vector_of(db, dy, dy.shape()[-1]), rank, "bias_backward", "dy [.., N] and db [N]",
-         {&dy, &db});
+  expect(vector_of(db, dy, dy.shape()[-1]), rank, "sum_rows", "dy [.., N] and db [N]", {&dy, &db});
   rank.device().run(op::SumRows{dy, db});
 }
 

@@ -42,22 +42,28 @@ Array pick(Rank& rank, const Array& x, int64_t cols, const Array& ids, int64_t f
 
 Array exp_rows(Rank& rank, const Array& x, int64_t cols, const Array& shift) {
   Array sums = a_number_a_row(rank, x);
+  expect(shift.dtype() == sums.dtype() && shift.count() == sums.count(), rank, "exp_rows",
+         "a shift for each row", {&x, &shift});
   rank.device().run(op::ExpRows{x, cols, shift, sums});
   return sums;
 }
 
-Array softmax_minus_onehot(Rank& rank, Array x, int64_t cols, const Array& sums, const Array& ids,
+Array softmax_minus_onehot(Rank& rank, Array&& x, int64_t cols, const Array& sums, const Array& ids,
                            int64_t first, double scale) {
   expect_targets(rank, x, ids);
+  expect(sums.dtype() == accumulator(x.dtype()) && sums.count() == x.shape().rows(), rank,
+         "softmax_minus_onehot", "a sum for each row", {&x, &sums});
   rank.device().run(op::SoftmaxMinusOnehot{x, cols, sums, ids, first, scale});
-  return x;
+  return std::move(x);
 }
 
 void add_losses(Rank& rank, const op::SumOfLosses& losses) {
   const int64_t rows = losses.ids.count();
-  expect(losses.largest.count() == rows && losses.wanted.count() == rows &&
-             losses.sums.count() == rows && losses.out.count() == 1 &&
-             losses.out.dtype() == DType::f64,
+  const auto fits = [&](const Array& x) {
+    return x.count() == rows && x.dtype() == losses.sums.dtype();
+  };
+  expect(losses.ids.dtype() == DType::i32 && fits(losses.largest) && fits(losses.wanted) &&
+             fits(losses.sums) && losses.out.count() == 1 && losses.out.dtype() == DType::f64,
          rank, "cross_entropy", "a number for each target, and one f64 for their sum",
          {&losses.ids, &losses.largest, &losses.wanted, &losses.sums, &losses.out});
   rank.device().run(losses);

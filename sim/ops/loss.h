@@ -91,7 +91,7 @@ namespace untyped {
 Array row_max(Rank& rank, const Array& x, int64_t cols);
 Array pick(Rank& rank, const Array& x, int64_t cols, const Array& ids, int64_t first);
 Array exp_rows(Rank& rank, const Array& x, int64_t cols, const Array& shift);
-Array softmax_minus_onehot(Rank& rank, Array x, int64_t cols, const Array& sums, const Array& ids,
+Array softmax_minus_onehot(Rank& rank, Array&& x, int64_t cols, const Array& sums, const Array& ids,
                            int64_t first, double scale);
 void add_losses(Rank& rank, const op::SumOfLosses& losses);
 Array cross_entropy(Rank& rank, const Array& logits, const Array& targets);
@@ -116,7 +116,7 @@ inline Tensor<Partial> exp_rows(const Tensor<Varying>& x, int64_t cols,
                                    untyped::exp_rows(x.rank(), x.array(), cols, shift.array()));
 }
 
-// total += weight times the sum over positions with ids >= 0 of log(sums) + largest - wanted.
+// The loss of positions whose parts the ranks have put together, added to a total.
 //   largest, wanted, sums, ids: [B, T]   total: [1], f64
 inline void add_losses(const Tensor<Invariant>& total, const Tensor<Invariant>& largest,
                        const Tensor<Invariant>& wanted, const Tensor<Invariant>& sums,
@@ -125,7 +125,8 @@ inline void add_losses(const Tensor<Invariant>& total, const Tensor<Invariant>& 
                                      weight, total.array()});
 }
 
-// scale (x / sums - onehot(ids)) in x's memory: the gradient of a cross-entropy, from exp_rows' x.
+// The gradient of that loss in x's memory, x being what exp_rows left.
+//   x: [B, T, V/tp]   sums, ids: [B, T]   ->   [B, T, V/tp]
 inline Grad<Varying> softmax_minus_onehot(Tensor<Varying> x, int64_t cols,
                                           const Tensor<Invariant>& sums,
                                           const Tensor<Invariant>& ids, int64_t first,

@@ -14,7 +14,7 @@ Array layer_norm(Rank& rank, const Array& x, const Array& weight, const Array& b
   return y;
 }
 
-Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& weight, double eps,
+Array layer_norm_backward(Rank& rank, Array&& dy, const Array& x, const Array& weight, double eps,
                           const Array& dweight, const Array& dbias) {
   expect(dy.shape() == x.shape() && vector_of(weight, x, x.shape()[-1]) &&
              dweight.shape() == weight.shape(),

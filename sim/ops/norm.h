@@ -27,6 +27,8 @@ struct LayerNorm {
 // With n = (x - mean) / sqrt(var + eps), recomputed from x, and g = dy weight, over each row:
 //   dx = (g - mean(g) - n mean(g n)) / sqrt(var + eps),   dweight += Σ dy n,   dbias += Σ dy
 // the sums being over rows. dbias may be absent. dx may be dy.
+//   x, dy, dx: [.., C]   weight, dweight, dbias: [C]
+// source: Ba et al. 2016, differentiated
 struct LayerNormBackward {
   Array x, weight;
   double eps;
@@ -41,11 +43,11 @@ struct LayerNormBackward {
 
 namespace untyped {
 Array layer_norm(Rank& rank, const Array& x, const Array& weight, const Array& bias, double eps);
-Array layer_norm_backward(Rank& rank, Array dy, const Array& x, const Array& weight, double eps,
+Array layer_norm_backward(Rank& rank, Array&& dy, const Array& x, const Array& weight, double eps,
                           const Array& dweight, const Array& dbias);
 }  // namespace untyped
 
-// (x - mean) / sqrt(var + eps) * weight + bias, over the last dimension. bias may be absent.
+// x: [.., C]   weight: [C]   bias: [C] or absent   ->   [.., C], placed as x is
 template <class X, class W>
 Tensor<typename LayerNormRule<X, W>::type> layer_norm(const Tensor<X>& x, const Tensor<W>& weight,
                                                       const Tensor<W>& bias, double eps) {
@@ -53,9 +55,7 @@ Tensor<typename LayerNormRule<X, W>::type> layer_norm(const Tensor<X>& x, const 
       x.rank(), untyped::layer_norm(x.rank(), x.array(), weight.array(), bias.array(), eps));
 }
 
-// With n = (x - mean) / s, s = sqrt(var + eps), and g = dy weight:
-//   dx = (g - mean(g) - n mean(g n)) / s;   dweight += sum over rows of dy n;   dbias += of dy
-// source: Ba et al. 2016, differentiated
+// dy: [.., C]   ->   dx: [.., C];   dweight: [C] and dbias, where there is a bias, are added to
 template <class DY, class X, class W>
 Grad<X> layer_norm_backward(Tensor<DY> dy, const Tensor<X>& x, const Tensor<W>& weight, double eps,
                             const Grad<W>& dweight, const Grad<W>& dbias) {

@@ -2,9 +2,12 @@
 // keeps its placements apart is model/training/.
 #pragma once
 
+#include "sim/device.h"
 #include "sim/ops/operation.h"
 
-namespace tplab::op {
+namespace tplab {
+
+namespace op {
 
 // out = the sum of the squares, added up in double.   ->   out: [1], f64
 struct SumOfSquares {
@@ -32,6 +35,7 @@ struct ClipScale {
 // As PyTorch's, with g = scale gradient:   p *= 1 - lr wd,   m = β1 m + (1 - β1) g,
 //   v = β2 v + (1 - β2) g²,   p -= lr / (1 - β1^t) m / (√v / √(1 - β2^t) + eps)
 // Where scale ([1], f64) is NaN nothing is changed: no step is made from a gradient that is none.
+//   gradient, m, v, parameter: of one shape
 // source: Loshchilov and Hutter 2019, algorithm 2
 struct AdamW {
   tplab::AdamW step;
@@ -42,4 +46,9 @@ struct AdamW {
   Arrays writes() const { return {&m, &v, &parameter}; }
 };
 
-}  // namespace tplab::op
+}  // namespace op
+
+// Of an array, in host memory, once it is computed.
+double sum_of_squares(Device& device, const Array& x);
+
+}  // namespace tplab

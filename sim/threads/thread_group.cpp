@@ -43,7 +43,9 @@ void ThreadGroup::rendezvous(int rank, uint64_t round, const Post& post, bool re
 void ThreadGroup::agree(int rank, uint64_t round, uint64_t call, const Post& post) {
   board_->count_collective(world_rank(rank));
   board_->throw_if_failed();
-  seats_[static_cast<size_t>(rank)].posts[call % 2] = post;
+  seats_[static_cast<size_t>(rank)].posts[call % 2] =
+      post;  // outlives the call, and so its callers' places
+  seats_[static_cast<size_t>(rank)].posts[call % 2].where.caller = nullptr;
   rendezvous(rank, round, post, true);
   for (int peer = 0; peer < size(); ++peer) {
     if (!agrees(post, post_of(peer, call))) fail_disagreement(call);

@@ -92,8 +92,8 @@ TEST_CASE("bench train: a row for each mesh, with and without SP", "[slow]") {
   CHECK(doc["bench"] == "train");
   CHECK(doc["together"] == true);
   CHECK(doc["batch"] == 2);
-  // Forward, 4 layers 128 wide: 2 * 16 tokens * (4 * 12 * 128^2 + 65 * 128) and attention's
-  // 2 * 4 * 128 * 16 * 9.
+  // Forward, 4 layers 128 wide: 2 * 16 tokens * (4 * 12 * 128^2 + 128 * 128), the vocabulary of 65
+  // being padded to 128, and attention's 2 * 4 * 128 * 16 * 9.
   CHECK(doc["flops"] == 3 * (2.0 * 16 * (4 * 12 * 128 * 128 + 128 * 128) + 2 * 4 * 128 * 16 * 9));
   REQUIRE(doc["runs"].size() == 6);
   const std::vector<std::array<int, 3>> meshes = {{1, 1, 0}, {2, 1, 0}, {2, 1, 1},

@@ -71,6 +71,15 @@ TEST_CASE("worlds in turn: a rank that fails ends all of them, and is what is th
     CHECK_THROWS_WITH(run(bad_turn), Catch::Contains("rank 1") && Catch::Contains("a bad turn"));
   CHECK_NOTHROW(run(5));  // never comes
   CHECK_THROWS_WITH(run_in_turn(
+                        kWorlds, 2, [](int64_t, size_t) {},
+                        [&](size_t w, Rank&, RankTurns& mine) {
+                          while (mine.next()) {
+                          }
+                          if (w == 1) fail("after the last turn", "none");
+                          return 0;
+                        }),
+                    Catch::Contains("after the last turn"));
+  CHECK_THROWS_WITH(run_in_turn(
                         kWorlds, 1, [](int64_t, size_t) { fail("no bar", "none"); },
                         [](size_t, Rank&, RankTurns& mine) { return int{mine.next()}; }),
                     Catch::Contains("no bar"));

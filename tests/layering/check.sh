@@ -68,7 +68,7 @@ statement_that_drops_a_run() {
       sub(/\/\/.*/, "", code)
       sub(/[ \t]+$/, "", code)
       if (code == "") next
-      if (code ~ /^[ \t]*[A-Za-z_][^=]*(\.|->)(try_)?run(<[A-Za-z]+>)?\(\[[^]]/ &&
+      if (code ~ /^[ \t]*[A-Za-z_]([^={]|[{][^}]*[}])*(\.|->)(try_)?run(<[A-Za-z]+>)?\(\[[^]]/ &&
           code !~ /^[ \t]*(return|co_return) / && before ~ /(^|[;{}):])$/)
         print FILENAME ":" FNR ": " $0
       before = code

@@ -70,6 +70,7 @@ Run run_of(const Recording& recording, const WeightSource& source, int tp, bool 
   });
   run.loss = results[0].first;
   std::vector<std::vector<RankStep>> steps;
+  steps.reserve(results.size());
   for (auto& [loss, of_rank] : results) steps.push_back(std::move(of_rank));
   run.steps = put_together(steps);
   for (const RankRecord& record : records) {

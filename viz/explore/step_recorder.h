@@ -40,8 +40,8 @@ class StepRecorder final : public Recorder {
   void before(const Post& call, const Array& in) override;
   void after(const Event& event, const Array& out) override;
 
-  // REQUIRES: the rank's body has returned.
-  std::vector<RankStep> take() { return std::move(steps_); }  // of a run that is over
+  // For the rank's body to return, when all that is to be recorded has been.
+  std::vector<RankStep> take() { return std::move(steps_); }
 
  private:
   struct Placed {
