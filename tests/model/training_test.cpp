@@ -1,4 +1,5 @@
 // A training run is the same on every mesh, and stops where numbers are no numbers.
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>
@@ -77,6 +78,37 @@ class OneNan : public WeightSource {
  private:
   std::unique_ptr<WeightSource> honest_ = small_weights();
   std::string parameter_;
+};
+
+// small_weights(), untied, of which two numbers make the logit of `id` -inf in f32.
+class LargeLogit : public WeightSource {
+ public:
+  LargeLogit(const GptConfig& config, int64_t id) : honest_(small_weights(config)), id_(id) {}
+  const Architecture& architecture() const override { return honest_->architecture(); }
+  std::string description() const override { return "a large logit"; }
+  std::string stored_dtype() const override { return "f32"; }
+  void read(std::string_view parameter, const Slice& slice, HostSpan out) const override {
+    honest_->read(parameter, slice, out);
+    if (parameter == "transformer.ln_f.bias") set(out, 0, 1e20);
+    int64_t row = 0;  // of `out`
+    if (parameter == "lm_head.weight")
+      for (const Range& rows : slice.rows) {
+        if (rows.begin <= id_ && id_ < rows.end)
+          set(out, (row + id_ - rows.begin) * slice.cols.size(), -1e20);
+        row += rows.size();
+      }
+  }
+
+ private:
+  static void set(HostSpan out, int64_t i, double value) {
+    dispatch(out.dtype, [&](auto zero) {
+      using Real = decltype(zero);
+      static_cast<Real*>(out.data)[i] = static_cast<Real>(value);
+    });
+  }
+
+  std::unique_ptr<WeightSource> honest_;
+  int64_t id_;
 };
 
 }  // namespace
@@ -233,14 +265,18 @@ TEST_CASE("trainer: options that do not fit together are refused") {
 
 TEST_CASE("trainer: a parallelism that is of another mesh than the ranks is refused") {
   const auto source = small_weights();
-  CHECK_THAT(message(
-                 [&] {
-                   World({.tp = 2}).run([&](Rank& rank) {
-                     (void)make_trainer(rank, *source, {.parallelism = {.tp = 2, .dp = 2}});
-                   });
-                 },
-                 ErrorKind::usage),
+  const auto refused = [&](const Parallelism& how) {
+    return message(
+        [&] {
+          World({.tp = 2}).run(
+              [&](Rank& rank) { (void)make_trainer(rank, *source, {.parallelism = how}); });
+        },
+        ErrorKind::usage);
+  };
+  CHECK_THAT(refused({.tp = 2, .dp = 2}),
              Catch::Contains("a trainer for tp 2, dp 2 on a mesh of tp 2, dp 1"));
+  CHECK_THAT(refused({.tp = 1}),
+             Catch::Contains("a trainer for") && Catch::Contains(" on a mesh of tp 2, dp 1"));
 }
 
 TEST_CASE(
@@ -285,6 +321,38 @@ TEST_CASE(
       CHECK_THAT(problem, Catch::EndsWith("first at " + site));
       CHECK(untouched);
     }
+  }
+}
+
+// A target's logit is -inf: 1e20 from the final norm's bias times -1e20 in its row of an untied
+// head. Its probability is 0, so gradients are numbers, though large.
+TEST_CASE("trainer: a loss that is no number changes nothing, though the gradients' norm is one") {
+  GptConfig config = kSmall;
+  config.tied_head = false;
+  const StepBatch batch = batch_of_step(0);
+  const LargeLogit source(config, batch.targets[1]);
+  for (const Parallelism& how : {Parallelism{}, {.tp = 2, .dp = 2, .zero = Zero::gradients}}) {
+    std::atomic<int> unchanged = 0, of_numbers = 0;  // ranks
+    const std::string problem = message(
+        [&] {
+          on_mesh(source, {"", {.parallelism = how}}, [&](Rank& rank, Trainer& trainer) {
+            const auto before = on_host(rank.device(), trainer.parameters().values);
+            try {
+              (void)trainer.step(batch.tokens, batch.targets, 17, 1e-3);
+            } catch (const Error&) {
+              const auto after = on_host(rank.device(), trainer.parameters().values);
+              const auto g = on_host(rank.device(), trainer.parameters().gradients);
+              of_numbers +=
+                  std::all_of(g.begin(), g.end(), [](double x) { return std::isfinite(x); });
+              unchanged += after == before ? 1 : 0;
+              throw;
+            }
+          });
+        },
+        ErrorKind::usage);
+    CHECK_THAT(problem, Catch::Contains("step 17: the loss is not a finite number"));
+    CHECK(of_numbers == how.mesh().ranks());
+    CHECK(unchanged == how.mesh().ranks());
   }
 }
 

@@ -3,6 +3,7 @@
 #include "verify/capture.h"
 
 #include <catch2/catch.hpp>
+#include <utility>
 
 #include "sim/machine/world.h"
 
@@ -39,6 +40,18 @@ TEST_CASE(
     CHECK(sites[1].per_rank == std::vector<std::vector<double>>{{0}, {10}});
     CHECK_FALSE(sites[1].replicas_identical());
   }
+}
+
+TEST_CASE("a capture keeps nothing that is shown after it was taken") {
+  Capture capture({.tp = 2});
+  World world({.tp = 2, .recorders = capture.recorders()});
+  auto [shown, records] = world.run([&](Rank& rank) {
+    rank.show("out", "varying", named(rank, 3), 1);
+    const size_t before = capture.take(rank).size();
+    rank.show("later", "varying", named(rank, 3), 1);
+    return std::pair(before, capture.take(rank).size());
+  });
+  CHECK(shown == std::vector(2, std::pair(size_t{1}, size_t{0})));
 }
 
 TEST_CASE("a capture joins the ranks' parts block by block, however wide each is") {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "model/flat_layout.h"
 #include "sim/error.h"
@@ -55,6 +56,19 @@ TEST_CASE("Truth: a bound of a dtype that was not drawn for is another's by thei
   CHECK(drawn.rms < 3 * scaled.rms);
   CHECK(drawn.rms > scaled.rms / 3);
   CHECK(f32.bound("loss", DType::f32).max_abs > 2 * f32.bound("head/logits", DType::f32).max_abs);
+}
+
+TEST_CASE(
+    "Truth: a loss may be off by twice what its logits are, and is where its target is least") {
+  const auto loss = [](double target, double other) {
+    return std::log(std::exp(target) + std::exp(other)) - target;
+  };
+  constexpr double kOff = 0.25;
+  const double least = loss(0, 30), moved = loss(-kOff, 30 + kOff) - least;
+  const Bound bound = loss_bound({.max_abs = kOff}, least, 2, 1, DType::f64);
+  CHECK(moved > 1.999 * kOff);
+  CHECK(moved <= bound.max_abs);
+  CHECK(bound.max_abs < 2.001 * kOff);
 }
 
 // The nearest things to being right that people ship: none is within what rounding may do.
