@@ -1,7 +1,9 @@
 // What a run's recorders keep of it, and how the ranks of a collective are joined.
 #include "viz/recording/run_recording.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <memory>
 
 #include "sim/error.h"
 #include "tests/model/training_runs.h"
@@ -44,6 +46,39 @@ TEST_CASE("recording: phases follow each other without a gap, and hold the scope
       CHECK(call.arrived_ns <= call.end_ns);
       CHECK(call.members == std::vector{0, 1});
     }
+  }
+}
+
+// Says the same whenever it is asked.
+class StandingClock final : public Clock {
+ public:
+  int64_t now_ns() const override { return 7; }
+};
+
+TEST_CASE("recording: every time is the rank's clock's") {
+  const auto source = small_weights();
+  std::vector<RunRecorder> recorders(2);
+  WorldOptions world{.tp = 2, .recorders = {&recorders[0], &recorders[1]}};
+  world.make_clock = [](int) { return std::make_unique<StandingClock>(); };
+  const auto [ranks, records] = World(world).run([&](Rank& rank) {
+    RunRecorder& recorder = recorders[static_cast<size_t>(rank.index())];
+    recorder.start();
+    const auto trainer = make_trainer(rank, *source, {.parallelism = {.tp = 2}});
+    const StepBatch batch = batch_of_step(0);
+    (void)trainer->step(batch.tokens, batch.targets, 0, 1e-3);
+    recorder.stop();
+    return recorder.take();
+  });
+  const auto is_7 = [](const Interval& span) { return span.start_ns == 7 && span.end_ns == 7; };
+  const auto are_7 = [&](const auto& spans) {
+    return !spans.empty() && std::all_of(spans.begin(), spans.end(), is_7);
+  };
+  for (const RankRecording& rank : ranks) {
+    CHECK(is_7(rank));
+    CHECK(are_7(rank.phases));
+    CHECK(are_7(rank.scopes));
+    CHECK(are_7(rank.operations));
+    CHECK(are_7(rank.collectives));
   }
 }
 
