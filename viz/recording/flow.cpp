@@ -18,6 +18,7 @@ bool inside(const Array& part, const Array& whole) {
          no_later(begin_of(part) + part.bytes(), begin_of(whole) + whole.bytes());
 }
 
+// Ids are no values of the network.
 bool is_ids(const Array& array) { return array.dtype() == DType::i32; }
 
 // Whether so many numbers are those of one parameter and of all that are joined to it.
@@ -105,9 +106,8 @@ void FlowRecorder::write(FlowStep& step, const Array& array) {
   step.writes.push_back(value);
 }
 
-// Ids are no values of the network.
 void FlowRecorder::placed(const Array& array, std::string_view placement) {
-  if (!array.present() || is_ids(array)) return;
+  if (!array.present()) return;
   Memory* const memory = memory_at(array);
   if (!memory) return;
   memory->placement = placement;
