@@ -12,10 +12,10 @@
 
 #include "cli/command.h"
 #include "cli/counted_source.h"
-#include "cli/from_rank_0.h"
 #include "cli/worlds_in_turn.h"
 #include "model/network.h"
 #include "model/tokens.h"
+#include "sim/machine/from_rank_0.h"
 #include "sim/machine/measure.h"
 #include "sim/machine/world.h"
 

@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include "cli/bench.h"
-#include "cli/from_rank_0.h"
 #include "cli/nearest.h"
 #include "sim/algorithms/table.h"
 #include "sim/error.h"
+#include "sim/machine/from_rank_0.h"
 #include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 

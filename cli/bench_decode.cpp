@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include "cli/bench.h"
-#include "cli/from_rank_0.h"
 #include "model/plan/costs.h"
 #include "sim/error.h"
+#include "sim/machine/from_rank_0.h"
 #include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 

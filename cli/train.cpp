@@ -10,7 +10,6 @@
 #include <optional>
 
 #include "cli/command.h"
-#include "cli/from_rank_0.h"
 #include "cli/interrupt.h"
 #include "cli/own_folder.h"
 #include "cli/train_output.h"
@@ -140,26 +139,23 @@ std::vector<RankTraining> TrainCommand::train(int& signal) {
     SavePoint point;
     if (start_.resumed()) point.best_val_loss = start_.resumed()->best_val_loss();
     double kept = best_before ? best_before->val_loss : kNone;
-    const LoopHooks hooks{
-        .on_step = [&](const StepRecord& r) { watch.add(r); },
-        .on_evaluation =
-            [&](int64_t done, const Evaluation& e) {
-              point.val_loss = e.val_loss;
-              point.best_val_loss = std::min(point.best_val_loss, e.val_loss);
-              watch.add_evaluation(done, e);
-            },
-        .save =
-            [&](int64_t done) {
-              point.step = done;
-              const bool is_best = point.val_loss < kept;
-              save.write(rank, *trainer, facts(point), is_best);
-              watch.saved(point, is_best);
-              kept = std::min(kept, point.val_loss);
-              point.val_loss = kNone;
-            },
-        // A signal reaches ranks at different moments, so that all stop at the step where rank 0
-        // has seen it.
-        .should_stop = [&](int64_t) { return from_rank_0(rank, interrupt.requested()) > 0; }};
+    const LoopHooks hooks{.on_step = [&](const StepRecord& r) { watch.add(r); },
+                          .on_evaluation =
+                              [&](int64_t done, const Evaluation& e) {
+                                point.val_loss = e.val_loss;
+                                point.best_val_loss = std::min(point.best_val_loss, e.val_loss);
+                                watch.add_evaluation(done, e);
+                              },
+                          .save =
+                              [&](int64_t done) {
+                                point.step = done;
+                                const bool is_best = point.val_loss < kept;
+                                save.write(rank, *trainer, facts(point), is_best);
+                                watch.saved(point, is_best);
+                                kept = std::min(kept, point.val_loss);
+                                point.val_loss = kNone;
+                              },
+                          .should_stop = [&](int64_t) { return interrupt.requested(); }};
     watch.finish(train_loop(rank, *trainer, start_.dataset(), loop, hooks));
   };
   std::exception_ptr failed;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "sim/error.h"
+#include "sim/machine/from_rank_0.h"
 #include "sim/ops/optimizer.h"
 
 namespace tplab {
@@ -95,7 +96,7 @@ int64_t train_loop(Rank& rank, Trainer& trainer, const Dataset& data, const Loop
   };
   int64_t done = options.first_step;
   while (done < options.steps) {
-    if (hooks.should_stop && hooks.should_stop(done)) {
+    if (hooks.should_stop && from_rank_0(rank, hooks.should_stop(done)) > 0) {
       save(done);
       return done;
     }

@@ -31,7 +31,8 @@ struct LoopHooks {
   std::function<void(int64_t steps_done, const Evaluation& evaluation)> on_evaluation;
   // After each evaluation, at the end, at a stop; never once the weights overflow, which throws.
   std::function<void(int64_t steps_done)> save;
-  // Must give every rank the same answer before the same step; see cli/train.cpp.
+  // Asked on every rank before each step. Rank 0's answer is what all do: a signal, say, reaches
+  // ranks at different moments.   comm: where it is given, 1 broadcast of 8 bytes over each axis
   std::function<bool(int64_t steps_done)> should_stop;
 };
 

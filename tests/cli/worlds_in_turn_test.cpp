@@ -5,8 +5,8 @@
 #include <catch2/catch.hpp>
 #include <numeric>
 
-#include "cli/from_rank_0.h"
 #include "sim/error.h"
+#include "sim/machine/from_rank_0.h"
 
 namespace tplab::cli {
 

@@ -1,4 +1,4 @@
-// A training run tells its times by the rank's clock and by no other.
+// A training run tells its times by the rank's clock and by no other, and its ranks stop together.
 #include <catch2/catch.hpp>
 
 #include "model/training/loop.h"
@@ -49,4 +49,27 @@ TEST_CASE("training: all times of a step are the rank's clock's") {
   const std::vector<double> hours = times_of_a_step(kHour);
   REQUIRE(hours.size() == 5);
   for (const double time : hours) CHECK(time > 3599);
+}
+
+TEST_CASE("training: where ranks disagree whether to stop, all do as rank 0 says") {
+  const auto source = small_weights();
+  const Dataset data =
+      dataset_of_text("what is trained on is any text that is long", "a.txt", {.block_size = 4});
+  const auto steps_done = [&](int asks, WorldOptions world) {
+    const auto [done, records] = World(world).run([&](Rank& rank) {
+      const auto trainer =
+          make_trainer(rank, *source, {.parallelism = {.tp = world.tp, .dp = world.dp}});
+      const LoopHooks hooks{
+          .should_stop = [&](int64_t steps) { return rank.global_index() == asks && steps == 2; }};
+      return train_loop(rank, *trainer, data,
+                        {.steps = 4, .sequences = 2, .length = 4, .eval_batches = 1}, hooks);
+    });
+    return done;
+  };
+  for (const WorldOptions& world : {WorldOptions{.tp = 2}, WorldOptions{.tp = 2, .dp = 2}}) {
+    const auto ranks = static_cast<size_t>(world.tp * world.dp);
+    CHECK(steps_done(0, world) == std::vector<int64_t>(ranks, 2));
+    for (int r = 1; r < static_cast<int>(ranks); ++r)
+      CHECK(steps_done(r, world) == std::vector<int64_t>(ranks, 4));
+  }
 }

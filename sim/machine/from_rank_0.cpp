@@ -1,6 +1,6 @@
-#include "cli/from_rank_0.h"
+#include "sim/machine/from_rank_0.h"
 
-namespace tplab::cli {
+namespace tplab {
 
 double from_rank_0(Rank& rank, double value) {
   const auto scope = rank.at("what rank 0 says");
@@ -23,4 +23,4 @@ double sum_over_ranks(Rank& rank, double value) {
   return value;
 }
 
-}  // namespace tplab::cli
+}  // namespace tplab

@@ -3,7 +3,7 @@
 
 #include "sim/machine/rank.h"
 
-namespace tplab::cli {
+namespace tplab {
 
 // Rank 0's value, on every rank of the mesh. Clocks and signals differ from rank to rank, so that
 // ranks which must decide alike decide by one rank's.
@@ -13,4 +13,4 @@ double from_rank_0(Rank& rank, double value);
 // The sum over the ranks of a tensor-parallel group.   comm: 1 all-reduce of 8 bytes
 double sum_over_ranks(Rank& rank, double value);
 
-}  // namespace tplab::cli
+}  // namespace tplab
