@@ -15,8 +15,8 @@
 #include "cli/worlds_in_turn.h"
 #include "model/network.h"
 #include "model/tokens.h"
-#include "sim/machine/from_rank_0.h"
 #include "sim/machine/measure.h"
+#include "sim/machine/rank_numbers.h"
 #include "sim/machine/world.h"
 
 namespace tplab::cli {

@@ -7,7 +7,7 @@
 #include "cli/nearest.h"
 #include "sim/algorithms/table.h"
 #include "sim/error.h"
-#include "sim/machine/from_rank_0.h"
+#include "sim/machine/rank_numbers.h"
 #include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 

@@ -4,7 +4,7 @@
 #include "cli/bench.h"
 #include "model/plan/costs.h"
 #include "sim/error.h"
-#include "sim/machine/from_rank_0.h"
+#include "sim/machine/rank_numbers.h"
 #include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"
 
@@ -122,7 +122,7 @@ std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
     double bytes = 0;
     for (const Array& array : read_by_a_step(*network, *cache))
       bytes += static_cast<double>(array.bytes());
-    bytes = sum_over_ranks(rank, bytes);
+    bytes = sum_over_group(rank, bytes);
     return [&, network, cache, bytes, ledger_first = true](DecodeTiming& timing,
                                                            std::optional<double>) mutable {
       timing.read_bytes = bytes;

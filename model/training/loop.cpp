@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "sim/error.h"
-#include "sim/machine/from_rank_0.h"
+#include "sim/machine/rank_numbers.h"
 #include "sim/ops/optimizer.h"
 
 namespace tplab {

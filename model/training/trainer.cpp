@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "sim/error.h"
+#include "sim/machine/rank_numbers.h"
 
 namespace tplab {
 
@@ -108,7 +109,7 @@ class TrainerOf final : public Trainer {
       auto recording = rank_.recorded_by(&look);
       (void)evaluate(tokens, targets);
     }
-    const double first = least_of_all_ranks(look.bad);
+    const double first = least_of_ranks(rank_, look.bad);
     if (std::isinf(first)) return "no site of the forward pass: the loss or the backward pass";
     if (first >= static_cast<double>(look.sites.size())) return "a site of another replica";
     return look.sites[static_cast<size_t>(first)];
@@ -162,18 +163,6 @@ class TrainerOf final : public Trainer {
     auto scope = rank_.at("mean loss");
     Array sum = share.array();
     rank_.dp_comm().all_reduce(sum);
-  }
-
-  // comm: a scalar all-reduce over each axis of the mesh
-  double least_of_all_ranks(double number) {
-    auto scope = rank_.at("first site");
-    Array largest = rank_.device().allocate(DType::f64, Shape{1});
-    number = -number;
-    rank_.device().upload({DType::f64, &number, 1}, largest);
-    rank_.comm().all_reduce(largest, Reduce::max);
-    rank_.dp_comm().all_reduce(largest, Reduce::max);
-    rank_.device().download(largest, {DType::f64, &number, 1});
-    return -number;
   }
 
   [[noreturn]] void explain_nan(const Tokens& tokens, const std::vector<int32_t>& targets,

@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "sim/error.h"
-#include "sim/machine/from_rank_0.h"
 
 namespace tplab::cli {
 
@@ -83,14 +82,6 @@ TEST_CASE("worlds in turn: a rank that fails ends all of them, and is what is th
                         kWorlds, 1, [](int64_t, size_t) { fail("no bar", "none"); },
                         [](size_t, Rank&, RankTurns& mine) { return int{mine.next()}; }),
                     Catch::Contains("no bar"));
-}
-
-TEST_CASE("from rank 0: every rank of a mesh gets rank 0's number, to the bit") {
-  for (const WorldOptions& world : kWorlds) {
-    const auto [results, records] =
-        World(world).run([](Rank& rank) { return from_rank_0(rank, 0.1 + rank.global_index()); });
-    CHECK(results == std::vector<double>(results.size(), 0.1));
-  }
 }
 
 }  // namespace tplab::cli

@@ -4,26 +4,16 @@
 #include "model/training/loop.h"
 #include "sim/machine/world.h"
 #include "tests/model/small_gpt.h"
+#include "tests/sim/counting_clock.h"
 
 using namespace tplab;
 using namespace tplab::testing;
 
 namespace {
 
-// Goes on by `step` each time it is asked; by 0 it stands still.
-class SteppingClock final : public Clock {
- public:
-  explicit SteppingClock(int64_t step) : step_(step) {}
-  int64_t now_ns() const override { return now_ += step_; }
-
- private:
-  int64_t step_;
-  mutable int64_t now_ = 0;
-};
-
 std::vector<double> times_of_a_step(int64_t clock_step_ns) {
   WorldOptions options{.tp = 2};
-  options.make_clock = [=](int) { return std::make_unique<SteppingClock>(clock_step_ns); };
+  options.make_clock = [=](int) { return std::make_unique<CountingClock>(clock_step_ns); };
   const auto source = small_weights();
   const Dataset data =
       dataset_of_text("what is trained on is any text that is long", "a.txt", {.block_size = 4});

@@ -4,23 +4,10 @@
 
 #include <catch2/catch.hpp>
 
+#include "counting_clock.h"
 #include "ranks.h"
 
 namespace tplab {
-namespace {
-
-// Goes on by `step` each time it is asked.
-class CountingClock final : public Clock {
- public:
-  explicit CountingClock(int64_t step) : step_(step) {}
-  int64_t now_ns() const override { return now_ += step_; }
-
- private:
-  int64_t step_;
-  mutable int64_t now_ = 0;
-};
-
-}  // namespace
 
 TEST_CASE("clock: the ledger has the times of each rank's own") {
   WorldOptions options{.tp = 2};
