@@ -1,5 +1,6 @@
 #include "sim/tensor.h"
 
+#include <algorithm>
 #include <cassert>
 #include <iterator>
 #include <vector>
@@ -21,9 +22,11 @@ void to_host(Device& device, const Array& from, std::span<double> to) {
     device.download(from, {DType::f64, to.data(), from.count()});
     return;
   }
-  std::vector<float> narrow(to.size());
-  device.download(from, {DType::f32, narrow.data(), from.count()});
-  for (size_t i = 0; i < to.size(); ++i) to[i] = static_cast<double>(narrow[i]);
+  dispatch(from.dtype(), [&](auto zero) {
+    std::vector<decltype(zero)> narrow(to.size());
+    device.download(from, {from.dtype(), narrow.data(), from.count()});
+    std::copy(narrow.begin(), narrow.end(), to.begin());
+  });
 }
 
 }  // namespace tplab

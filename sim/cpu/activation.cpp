@@ -106,7 +106,7 @@ void dropout(Crew& crew, const Real* x, const DropoutMask& mask, Real* y, int64_
 }  // namespace cpu
 
 void CpuDevice::compute(const op::Add& o) {
-  dispatch(o.a.dtype(), [&](auto zero) {
+  dispatch_computed(o.a.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::add(crew_, o.a.as<Real>(), o.b.as<Real>(), o.b.count() != o.a.count(), o.y.as<Real>(),
              o.a.shape().rows(), o.a.shape()[-1]);
@@ -114,14 +114,14 @@ void CpuDevice::compute(const op::Add& o) {
 }
 
 void CpuDevice::compute(const op::Gelu& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::gelu(crew_, o.kind, o.x.as<Real>(), o.y.as<Real>(), o.x.count());
   });
 }
 
 void CpuDevice::compute(const op::GeluBackward& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::gelu_backward(crew_, o.kind, o.x.as<Real>(), o.dy.as<Real>(), o.dx.as<Real>(),
                        o.x.count());
@@ -129,7 +129,7 @@ void CpuDevice::compute(const op::GeluBackward& o) {
 }
 
 void CpuDevice::compute(const op::Dropout& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::dropout(crew_, o.x.as<Real>(), o.mask, o.y.as<Real>(), o.x.shape()[0], o.x.shape()[1],
                  o.x.shape()[2]);

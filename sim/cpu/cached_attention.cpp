@@ -170,7 +170,7 @@ void cached_attention(Crew& crew, const Attention<Real>& a, Real* scratch) {
 }  // namespace cpu
 
 void CpuDevice::compute(const op::CachedAttention& o) {
-  dispatch(o.qkv.dtype(), [&](auto zero) {
+  dispatch_computed(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     const cpu::Attention<Real> a{.qkv = o.qkv.as<Real>(),
                                  .keys = o.keys.as<Real>(),

@@ -343,7 +343,7 @@ Array CpuDevice::attention_scratch(DType dtype, int64_t T, int64_t D) {
 }
 
 void CpuDevice::compute(const op::CausalAttention& o) {
-  dispatch(o.qkv.dtype(), [&](auto zero) {
+  dispatch_computed(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     const auto a = cpu::attention_of<Real>(o.qkv, o.heads, o.mask);
     const Array scratch = attention_scratch(o.qkv.dtype(), a.T, a.D);
@@ -352,7 +352,7 @@ void CpuDevice::compute(const op::CausalAttention& o) {
 }
 
 void CpuDevice::compute(const op::CausalAttentionBackward& o) {
-  dispatch(o.qkv.dtype(), [&](auto zero) {
+  dispatch_computed(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     const auto a = cpu::attention_of<Real>(o.qkv, o.heads, o.mask);
     const cpu::AttentionGradient<Real> gradient{.y = o.y.as<Real>(),

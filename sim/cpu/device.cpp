@@ -54,14 +54,14 @@ void CpuDevice::zero(Array& x) {
 }
 
 void CpuDevice::sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) {
-  dispatch(dtype, [&](auto zero) {
+  dispatch_computed(dtype, [&](auto zero) {
     using Real = decltype(zero);
     cpu::sum(crew_, terms, static_cast<Real*>(out), count);
   });
 }
 
 void CpuDevice::max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) {
-  dispatch(dtype, [&](auto zero) {
+  dispatch_computed(dtype, [&](auto zero) {
     using Real = decltype(zero);
     cpu::max(crew_, terms, static_cast<Real*>(out), count);
   });

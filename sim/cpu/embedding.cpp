@@ -45,7 +45,7 @@ void CpuDevice::compute(const op::Embedding& o) {
 }
 
 void CpuDevice::compute(const op::EmbeddingBackward& o) {
-  dispatch(o.dy.dtype(), [&](auto zero) {
+  dispatch_computed(o.dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::embedding_backward(crew_, o.ids.as<int32_t>(), o.ids.count(), o.dy.as<Real>(), o.first_row,
                             o.dtable.as<Real>(), o.dtable.shape()[0], o.dtable.shape()[-1]);

@@ -99,7 +99,7 @@ void sum_rows(Crew& crew, const Real* dy, int64_t rows, int64_t C, Real* db) {
 }  // namespace cpu
 
 void CpuDevice::compute(const op::Linear& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::linear<Real>(crew_, {.x = o.x.as<Real>(),
                               .w = o.w.as<Real>(),
@@ -114,7 +114,7 @@ void CpuDevice::compute(const op::Linear& o) {
 // dx = dy W
 void CpuDevice::compute(const op::LinearBackwardInput& o) {
   const int64_t N = o.dy.shape()[-1], K = o.dx.shape()[-1];
-  dispatch(o.dy.dtype(), [&](auto zero) {
+  dispatch_computed(o.dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::multiply<Real>(crew_,
                         {.a = o.dy.as<Real>(),
@@ -136,7 +136,7 @@ void CpuDevice::compute(const op::LinearBackwardInput& o) {
 // dW += dyᵀ x
 void CpuDevice::compute(const op::LinearBackwardWeight& o) {
   const int64_t N = o.dy.shape()[-1], K = o.x.shape()[-1];
-  dispatch(o.dy.dtype(), [&](auto zero) {
+  dispatch_computed(o.dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::multiply<Real>(crew_,
                         {.a = o.dy.as<Real>(),
@@ -156,7 +156,7 @@ void CpuDevice::compute(const op::LinearBackwardWeight& o) {
 }
 
 void CpuDevice::compute(const op::SumRows& o) {
-  dispatch(o.dy.dtype(), [&](auto zero) {
+  dispatch_computed(o.dy.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::sum_rows(crew_, o.dy.as<Real>(), o.dy.shape().rows(), o.dy.shape()[-1], o.db.as<Real>());
   });

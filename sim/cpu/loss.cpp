@@ -138,14 +138,14 @@ double cross_entropy(Crew& crew, const Real* logits, const int32_t* targets, int
 }  // namespace cpu
 
 void CpuDevice::compute(const op::RowMax& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::row_max<Real>(crew_, cpu::logits_of<const Real>(o.x, o.cols), o.out.as<Real>());
   });
 }
 
 void CpuDevice::compute(const op::Pick& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::pick<Real>(cpu::logits_of<const Real>(o.x, o.cols), o.ids.as<int32_t>(), o.first,
                     o.out.as<Real>());
@@ -153,14 +153,14 @@ void CpuDevice::compute(const op::Pick& o) {
 }
 
 void CpuDevice::compute(const op::ExpRows& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::exp_rows(crew_, cpu::logits_of<Real>(o.x, o.cols), o.shift.as<Real>(), o.sums.as<Real>());
   });
 }
 
 void CpuDevice::compute(const op::SoftmaxMinusOnehot& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::softmax_minus_onehot(crew_, cpu::logits_of<Real>(o.x, o.cols), o.sums.as<Real>(),
                               o.ids.as<int32_t>(), o.first, o.scale);
@@ -168,12 +168,12 @@ void CpuDevice::compute(const op::SoftmaxMinusOnehot& o) {
 }
 
 void CpuDevice::compute(const op::SumOfLosses& o) {
-  dispatch(o.sums.dtype(),
+  dispatch_computed(o.sums.dtype(),
            [&](auto zero) { *o.out.as<double>() += cpu::sum_of_losses<decltype(zero)>(o); });
 }
 
 void CpuDevice::compute(const op::CrossEntropy& o) {
-  dispatch(o.logits.dtype(), [&](auto zero) {
+  dispatch_computed(o.logits.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     *o.out.as<double>() = cpu::cross_entropy(crew_, o.logits.as<Real>(), o.ids.as<int32_t>(),
                                              o.ids.count(), o.logits.shape()[-1]);

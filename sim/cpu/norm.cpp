@@ -138,7 +138,7 @@ void layer_norm_backward(Crew& crew, const LayerNormBackward<Real>& a, Real* scr
 }  // namespace cpu
 
 void CpuDevice::compute(const op::LayerNorm& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::layer_norm<Real>(crew_, {.x = o.x.as<Real>(),
                                   .weight = o.weight.as<Real>(),
@@ -151,7 +151,7 @@ void CpuDevice::compute(const op::LayerNorm& o) {
 }
 
 void CpuDevice::compute(const op::LayerNormBackward& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     const cpu::LayerNormBackward<Real> a{.x = o.x.as<Real>(),
                                          .weight = o.weight.as<Real>(),

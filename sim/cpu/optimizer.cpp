@@ -111,7 +111,7 @@ void adamw(Crew& crew, const AdamW& step, double grad_scale, const Real* gradien
 }  // namespace cpu
 
 void CpuDevice::compute(const op::SumOfSquares& o) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     *o.out.as<double>() = cpu::sum_of_squares(crew_, o.x.as<Real>(), o.x.count());
   });
@@ -129,7 +129,7 @@ void CpuDevice::compute(const op::ClipScale& o) {
 void CpuDevice::compute(const op::AdamW& o) {
   const double scale = *o.scale.as<double>();
   if (std::isnan(scale)) return;
-  dispatch(o.gradient.dtype(), [&](auto zero) {
+  dispatch_computed(o.gradient.dtype(), [&](auto zero) {
     using Real = decltype(zero);
     cpu::adamw(crew_, o.step, scale, o.gradient.as<Real>(), o.m.as<Real>(), o.v.as<Real>(),
                o.parameter.as<Real>(), o.gradient.count());

@@ -44,7 +44,7 @@ void fill(Real* data, int64_t begin, int64_t end) {
 }
 Array filled(Device& device, Crew& crew, DType dtype, const Shape& shape) {
   Array x = device.allocate(dtype, shape);
-  dispatch(dtype, [&](auto zero) {
+  dispatch_computed(dtype, [&](auto zero) {
     crew.parallel_for(x.count(), 1 << 16, [&](int64_t begin, int64_t end) {
       fill(x.as<decltype(zero)>(), begin, end);
     });
@@ -134,7 +134,7 @@ double measure_matmul_flops(Crew& crew, DType dtype) {
     Array c = device->allocate(dtype, Shape{n, n});
     const double by_linear = best_seconds(3, [&] { device->run(op::Linear{a, b, {}, c}); });
     const double by_eigen = best_seconds(2, [&] {
-      dispatch(dtype, [&](auto zero) { eigen_product<decltype(zero)>(crew, n, a, b, c); });
+      dispatch_computed(dtype, [&](auto zero) { eigen_product<decltype(zero)>(crew, n, a, b, c); });
     });
     const auto size = static_cast<double>(n);
     best = std::max(best, 2 * size * size * size / std::min(by_linear, by_eigen));
@@ -155,7 +155,7 @@ MatmulProbe::MatmulProbe(Device& device, DType dtype, int ranks)
       b_(device.allocate(dtype, Shape{probe_rows(ranks), kProbeSize})),
       c_(device.allocate(dtype, Shape{kProbeSize, probe_rows(ranks)})) {
   for (Array* x : {&a_, &b_}) {
-    dispatch(dtype, [&](auto zero) { fill(x->as<decltype(zero)>(), 0, x->count()); });
+    dispatch_computed(dtype, [&](auto zero) { fill(x->as<decltype(zero)>(), 0, x->count()); });
   }
 }
 

@@ -29,7 +29,8 @@ class MetaDevice final : public Device {
   void upload(HostSpan, Array& to) override { tell("upload", {}, {&to}, {}); }
   void download(const Array&, HostSpan to) override {
     dispatch(to.dtype, [&](auto zero) {
-      std::fill_n(static_cast<decltype(zero)*>(to.data), to.count, decltype(zero){1});
+      using Real = decltype(zero);
+      std::fill_n(static_cast<Real*>(to.data), to.count, static_cast<Real>(1.0f));
     });
   }
   void zero(Array& x) override { tell("zero", {}, {&x}, {}); }

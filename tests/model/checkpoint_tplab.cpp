@@ -55,7 +55,7 @@ int64_t count_wrong(const TplabCheckpoint& checkpoint, int tp, int dp, DType dty
         const std::vector<double> expected = local_numbers(kind, p, row, slice);
         for (int d = 0; d < dp; ++d) {
           const int64_t n = slice.count(), begin = n * d / dp, end = n * (d + 1) / dp;
-          dispatch(dtype, [&](auto zero) {
+          dispatch_computed(dtype, [&](auto zero) {
             const bool is_weight = kind == 0;
             const int64_t first = is_weight ? 0 : begin, last = is_weight ? n : end;
             std::vector<decltype(zero)> values(static_cast<size_t>(last - first), -1);

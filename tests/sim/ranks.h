@@ -42,7 +42,7 @@ inline std::vector<double> values(const Array& x) {
   std::vector<double> result;
   dispatch(x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    for (int64_t i = 0; i < x.count(); ++i) result.push_back(x.as<Real>()[i]);
+    for (int64_t i = 0; i < x.count(); ++i) result.push_back(static_cast<double>(x.as<Real>()[i]));
   });
   return result;
 }

@@ -193,7 +193,7 @@ TEST_CASE("verify: a bias added on every rank is caught, and its multiple named"
   // With the bias inside the row-parallel product, every rank's term of the sum holds it; one is
   // the model's own, added after the sum.
   options.breakage.comm = broken_sum("block 2/attn", [&](Rank& rank, Array& sum) {
-    dispatch(sum.dtype(), [&](auto zero) {
+    dispatch_computed(sum.dtype(), [&](auto zero) {
       auto* values = sum.as<decltype(zero)>();
       for (int64_t i = 0; i < sum.count(); ++i)
         values[i] += static_cast<decltype(zero)>((rank.size() - 1) *

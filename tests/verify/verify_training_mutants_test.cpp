@@ -234,7 +234,7 @@ TEST_CASE("verify --backward: one NaN in one gradient is caught, and the step th
                                      .phase = Phase::backward,
                                      .after =
                                          [](Rank&, Array& x) {
-                                           dispatch(x.dtype(), [&](auto zero) {
+                                           dispatch_computed(x.dtype(), [&](auto zero) {
                                              using Real = decltype(zero);
                                              x.as<Real>()[3] =
                                                  std::numeric_limits<Real>::quiet_NaN();
