@@ -1,0 +1,409 @@
+#include "sim/cuda/host/grid.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <numeric>
+#include <string_view>
+
+#include "sim/cuda/host/fibers.h"
+#include "sim/cuda/host/sanitizers.h"
+#include "sim/error.h"
+
+namespace tplab::cuda_host {
+
+constinit thread_local Thread* current_thread = nullptr;
+constinit thread_local Grid current_grid;
+
+namespace {
+
+constexpr unsigned kMostThreads = 1024;
+constexpr uint64_t kMostBlocksX = 0x7fffffff, kMostBlocksYZ = 65535;
+constexpr size_t kRedZone = 64;
+constexpr int kPoison = 0xff;  // NaN as a float, a double, a bf16
+
+std::string text(const Dimensions& d) { return fmt::format("({}, {}, {})", d.x, d.y, d.z); }
+
+std::string text(const Place& place) {
+  std::string_view file = place.file;
+  if (const size_t at = file.rfind("sim/cuda/"); at != file.npos) file.remove_prefix(at);
+  return fmt::format("{}:{}", file, place.line);
+}
+
+// SplitMix64: the next of a sequence of well mixed numbers (Steele et al. 2014).
+uint64_t next_of(uint64_t& state) {
+  uint64_t z = state += 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+// The block's shared memory: areas with red zones between them, laid out as they are asked for.
+class SharedMemory {
+ public:
+  SharedMemory() : bytes_(static_cast<unsigned char*>(std::aligned_alloc(kAlignment, kWhole))) {
+    if (!bytes_) throw std::bad_alloc();
+  }
+  ~SharedMemory() { permit(bytes_.get(), kWhole); }
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+
+  // A kernel's first block: no area is known but the dynamic one.
+  void begin_kernel(size_t dynamic_bytes) {
+    permit(bytes_.get(), kWhole);
+    areas_.clear();
+    used_ = 0;
+    add(nullptr, dynamic_bytes);
+  }
+  void begin_block() {
+    for (const Area& area : areas_) {
+      if (!TPLAB_ASAN) std::memset(bytes_.get() + area.at - kRedZone, kPoison, kRedZone);
+      std::memset(bytes_.get() + area.at, kPoison, area.bytes);
+      if (!TPLAB_ASAN) std::memset(bytes_.get() + area.at + area.bytes, kPoison, end_of(area));
+    }
+  }
+  void* find(const void* key, size_t bytes) {
+    for (const Area& area : areas_)
+      if (area.key == key) return bytes_.get() + area.at;
+    return add(key, bytes);
+  }
+  size_t used() const { return used_; }
+  // Without AddressSanitizer, which says it at once.
+  bool touched_around() const {
+    if (TPLAB_ASAN) return false;
+    const auto touched = [](const unsigned char* from, size_t bytes) {
+      return std::any_of(from, from + bytes, [](unsigned char c) { return c != kPoison; });
+    };
+    return std::any_of(areas_.begin(), areas_.end(), [&](const Area& area) {
+      return touched(bytes_.get() + area.at - kRedZone, kRedZone) ||
+             touched(bytes_.get() + area.at + area.bytes, end_of(area));
+    });
+  }
+
+ private:
+  static constexpr size_t kAlignment = 1024, kMostAreas = 64;
+  static constexpr size_t kWhole =
+      (kSharedBytes + kMostAreas * (kAlignment + 2 * kRedZone)) / kAlignment * kAlignment;
+  struct Area {
+    const void* key;
+    size_t at, bytes;
+  };
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+
+  // From an area's end to that of its red zone.
+  static size_t end_of(const Area& area) { return kRedZone + (-area.bytes) % 16; }
+
+  void* add(const void* key, size_t bytes) {
+    size_t at = kRedZone;
+    if (!areas_.empty()) at = areas_.back().at + areas_.back().bytes + 2 * kRedZone + 16;
+    at = (at + 127) / 128 * 128;
+    used_ += bytes;
+    if (used_ > kSharedBytes || areas_.size() == kMostAreas) return nullptr;
+    areas_.push_back({key, at, bytes});
+    unsigned char* const from = bytes_.get() + at;
+    std::memset(from - kRedZone, kPoison, kRedZone);
+    std::memset(from, kPoison, bytes + end_of(areas_.back()));
+    forbid(from - kRedZone, kRedZone);
+    forbid(from + bytes, end_of(areas_.back()));
+    return from;
+  }
+
+  std::unique_ptr<unsigned char, Free> bytes_;
+  std::vector<Area> areas_;
+  size_t used_ = 0;  // by areas, without red zones
+};
+
+enum class State { ready, at_barrier, in_warp, done };
+
+struct Worker {
+  Thread thread;
+  State state = State::ready;
+  Fiber* fiber = nullptr;  // once it has begun, until it is done
+  Place place{};           // where it waits
+  unsigned mask = 0;       // for whom
+  Together together = nullptr;
+  void* mine = nullptr;
+};
+
+// The blocks that one thread of the program runs.
+class Engine {
+ public:
+  void run(const Shape& shape, void (*body)(const void*), const void* arguments);
+  void wait_for_block(const Place& place);
+  void wait_for_lanes(unsigned mask, Together together, void* mine, const Place& place);
+  void* static_shared(const void* key, size_t bytes);
+  void* dynamic_shared() { return shared_.find(nullptr, 0); }
+  void restart(uint64_t seed) { launches_ = seed; }
+  std::string where() const {
+    return fmt::format("kernel {}, block {}", shape_.kernel, text(current_grid.block));
+  }
+
+ private:
+  struct Leave;  // sets `current_thread` back, whatever is thrown
+  void run_block();
+  void choose_order();
+  void turn(Worker& worker);
+  void release_block_or_fail();
+  [[noreturn]] void fail_stuck() const;
+  static void run_thread(void* worker);
+  Worker& worker_of_current() { return workers_[current_thread->number]; }
+  void wait(Worker& worker) {
+    worker.fiber->leave();
+    current_thread = &worker.thread;
+  }
+
+  Shape shape_{};
+  void (*body_)(const void*) = nullptr;
+  const void* arguments_ = nullptr;
+  std::vector<Worker> workers_;
+  std::vector<unsigned> order_;  // in which the threads take turns
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Fiber*> free_fibers_;
+  SharedMemory shared_;
+  std::exception_ptr thrown_;
+  uint64_t launches_ = 0, random_ = 0;
+};
+
+Engine& engine() {
+  static thread_local Engine one;
+  return one;
+}
+
+void check(const Shape& s) {
+  const bool fits = s.threads.count() <= kMostThreads && s.threads.z <= 64 &&
+                    s.blocks.x <= kMostBlocksX && s.blocks.y <= kMostBlocksYZ &&
+                    s.blocks.z <= kMostBlocksYZ && s.shared_bytes <= kSharedBytes &&
+                    s.blocks.count() > 0 && s.threads.count() > 0;
+  if (fits) return;
+  throw Error(ErrorKind::run,
+              fmt::format("kernel {}: no GPU runs a grid of {} blocks of {} threads with {} bytes "
+                          "of shared memory",
+                          s.kernel, text(s.blocks), text(s.threads), s.shared_bytes),
+              "at most 1024 threads a block, 65535 blocks in y and z, 227 KiB of shared memory");
+}
+
+Dimensions coordinates(uint64_t number, const Dimensions& size) {
+  return {static_cast<unsigned>(number % size.x), static_cast<unsigned>(number / size.x % size.y),
+          static_cast<unsigned>(number / size.x / size.y)};
+}
+
+struct Engine::Leave {
+  explicit Leave(Engine& e) : engine(e) {}
+  ~Leave() {
+    current_thread = nullptr;
+    engine.free_fibers_.clear();
+    for (const auto& fiber : engine.fibers_) engine.free_fibers_.push_back(fiber.get());
+  }
+  Leave(const Leave&) = delete;
+  Leave& operator=(const Leave&) = delete;
+  Engine& engine;
+};
+
+void Engine::run(const Shape& shape, void (*body)(const void*), const void* arguments) {
+  check(shape);
+  shape_ = shape;
+  body_ = body;
+  arguments_ = arguments;
+  workers_.resize(static_cast<size_t>(shape.threads.count()));
+  shared_.begin_kernel(shape.shared_bytes);
+  const Leave leave(*this);
+  current_grid = {shape.blocks, shape.threads, {}};
+  const uint64_t blocks = shape.blocks.count(), launch = launches_++;
+  for (uint64_t i = 0; i < blocks; ++i) {
+    const uint64_t number = launch % 2 == 0 ? i : blocks - 1 - i;
+    current_grid.block = coordinates(number, shape.blocks);
+    random_ = launch * 0x9e3779b97f4a7c15u + number;
+    shared_.begin_block();
+    run_block();
+    if (shared_.touched_around()) {
+      throw Error(ErrorKind::run, where() + ": wrote past the end of shared memory, or before it",
+                  "compare the sizes of its shared arrays with the indices written");
+    }
+  }
+}
+
+void Engine::run_block() {
+  thrown_ = nullptr;
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    Worker& w = workers_[i];
+    w.thread.index = coordinates(i, shape_.threads);
+    w.thread.number = static_cast<unsigned>(i);
+    w.thread.open_group.clear();
+    w.thread.groups.clear();
+    w.state = State::ready;
+    w.fiber = nullptr;
+  }
+  choose_order();
+  for (;;) {
+    bool moved = false;
+    for (const unsigned i : order_) {
+      Worker& worker = workers_[i];
+      if (worker.state != State::ready) continue;
+      moved = true;
+      turn(worker);
+      if (thrown_) std::rethrow_exception(thrown_);
+    }
+    if (moved) continue;
+    const auto done = [](const Worker& w) { return w.state == State::done; };
+    if (std::all_of(workers_.begin(), workers_.end(), done)) return;
+    release_block_or_fail();
+    choose_order();
+  }
+}
+
+void Engine::choose_order() {
+  order_.resize(workers_.size());
+  std::iota(order_.begin(), order_.end(), 0u);
+  const uint64_t kind = next_of(random_) % 4;
+  if (kind == 1) std::reverse(order_.begin(), order_.end());
+  if (kind < 2) return;
+  for (size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[next_of(random_) % i]);
+}
+
+void Engine::turn(Worker& worker) {
+  if (!worker.fiber) {
+    if (free_fibers_.empty()) {
+      fibers_.push_back(std::make_unique<Fiber>());
+      free_fibers_.push_back(fibers_.back().get());
+    }
+    worker.fiber = free_fibers_.back();
+    free_fibers_.pop_back();
+    worker.fiber->start(run_thread, &worker);
+  }
+  current_thread = &worker.thread;
+  if (!worker.fiber->resume()) return;
+  free_fibers_.push_back(worker.fiber);
+  worker.fiber = nullptr;
+  worker.state = State::done;
+}
+
+void Engine::run_thread(void*) {
+  Engine& e = engine();
+  try {
+    e.body_(e.arguments_);
+  } catch (...) {
+    e.thrown_ = std::current_exception();
+  }
+}
+
+void Engine::wait_for_block(const Place& place) {
+  Worker& w = worker_of_current();
+  w.state = State::at_barrier;
+  w.place = place;
+  wait(w);
+}
+
+// All wait, or are done: good if all are at one barrier.
+void Engine::release_block_or_fail() {
+  const Place& first = workers_.front().place;
+  const bool all = std::all_of(workers_.begin(), workers_.end(), [&](const Worker& w) {
+    return w.state == State::at_barrier && w.place.line == first.line &&
+           std::strcmp(w.place.file, first.file) == 0;
+  });
+  if (!all) fail_stuck();
+  for (Worker& w : workers_) w.state = State::ready;
+}
+
+void Engine::fail_stuck() const {
+  const auto count = [&](State state) {
+    return std::count_if(workers_.begin(), workers_.end(),
+                         [&](const Worker& w) { return w.state == state; });
+  };
+  std::string text_of_waiting;
+  for (const State state : {State::at_barrier, State::in_warp}) {
+    const auto waits = std::find_if(workers_.begin(), workers_.end(),
+                                    [&](const Worker& w) { return w.state == state; });
+    if (waits == workers_.end()) continue;
+    text_of_waiting +=
+        fmt::format(", {} {} at {} (thread {}, say)", count(state),
+                    state == State::at_barrier ? "wait at a barrier" : "wait for lanes of a warp",
+                    text(waits->place), waits->thread.number);
+    for (const Worker& w : workers_) {
+      if (w.state != state || w.place.line == waits->place.line) continue;
+      text_of_waiting += fmt::format(", others at {}", text(w.place));
+      break;
+    }
+  }
+  throw Error(ErrorKind::run,
+              fmt::format("{}: of {} threads {} are done{}, and the others never come", where(),
+                          workers_.size(), count(State::done), text_of_waiting),
+              "let all threads of a block reach each of its barriers, and all lanes of a mask each "
+              "operation of their warp");
+}
+
+void Engine::wait_for_lanes(unsigned mask, Together together, void* mine, const Place& place) {
+  Worker& w = worker_of_current();
+  const unsigned first = w.thread.number - w.thread.lane();
+  const size_t lanes = std::min<size_t>(kWarpSize, workers_.size() - first);
+  if (!(mask >> w.thread.lane() & 1))
+    fail_in_kernel(fmt::format("a mask, {:#x}, without the calling lane", mask), place);
+  if (lanes < kWarpSize && mask >> lanes != 0)
+    fail_in_kernel(fmt::format("a mask, {:#x}, of more lanes than its warp has", mask), place);
+  w.mask = mask;
+  w.together = together;
+  w.mine = mine;
+  w.place = place;
+  Lanes all{};
+  bool complete = true;
+  for (unsigned lane = 0; lane < lanes; ++lane) {
+    if (!(mask >> lane & 1)) continue;
+    const Worker& other = workers_[first + lane];
+    all.of[lane] = other.mine;
+    if (lane == w.thread.lane()) continue;
+    complete &= other.state == State::in_warp && other.mask == mask && other.together == together &&
+                other.place.line == place.line;
+  }
+  if (!complete) {
+    w.state = State::in_warp;
+    wait(w);
+    return;
+  }
+  if (together) together(all);
+  for (unsigned lane = 0; lane < lanes; ++lane)
+    if (mask >> lane & 1 && lane != w.thread.lane()) workers_[first + lane].state = State::ready;
+}
+
+void* Engine::static_shared(const void* key, size_t bytes) {
+  void* const at = shared_.find(key, bytes);
+  if (at) return at;
+  throw Error(ErrorKind::run,
+              fmt::format("{}: {} bytes of shared memory, and a block may have {}", where(),
+                          shared_.used(), kSharedBytes),
+              "share fewer, or let more blocks work");
+}
+
+}  // namespace
+
+void run(const Shape& shape, void (*body)(const void*), const void* arguments) {
+  engine().run(shape, body, arguments);
+}
+void restart_orders(uint64_t seed) { engine().restart(seed); }
+void wait_for_block(const Place& place) { engine().wait_for_block(place); }
+void wait_for_lanes(unsigned mask, Together together, void* mine, const Place& place) {
+  engine().wait_for_lanes(mask, together, mine, place);
+}
+void* static_shared_memory(const void* key, size_t bytes) {
+  return engine().static_shared(key, bytes);
+}
+void* dynamic_shared_memory() { return engine().dynamic_shared(); }
+
+void fail_in_kernel(const std::string& what, const Place& place) {
+  throw Error(ErrorKind::run,
+              fmt::format("{}, thread {}, {}: {}", engine().where(), text(current_thread->index),
+                          text(place), what),
+              "");
+}
+
+void expect_aligned(const void* p, size_t alignment, const Place& place) {
+  if (reinterpret_cast<uintptr_t>(p) % alignment == 0) return;
+  fail_in_kernel(
+      fmt::format("{} bytes at once from or to an address that is no multiple of them", alignment),
+      place);
+}
+
+}  // namespace tplab::cuda_host
