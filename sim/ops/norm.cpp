@@ -25,4 +25,23 @@ Array layer_norm_backward(Rank& rank, Array&& dy, const Array& x, const Array& w
   return dx;
 }
 
+Array rms_norm(Rank& rank, const Array& x, const Array& weight, double eps, bool plus_one) {
+  expect(vector_of(weight, x, x.shape()[-1]), rank, "rms_norm", "x [.., C] and a weight [C]",
+         {&x, &weight});
+  Array y = rank.device().allocate(x.dtype(), x.shape());
+  rank.device().run(op::RmsNorm{x, weight, eps, plus_one, y});
+  return y;
+}
+
+Array rms_norm_backward(Rank& rank, Array&& dy, const Array& x, const Array& weight, double eps,
+                        bool plus_one, const Array& dweight) {
+  expect(dy.shape() == x.shape() && vector_of(weight, x, x.shape()[-1]) &&
+             dweight.shape() == weight.shape(),
+         rank, "rms_norm_backward", "dy like x [.., C], weight and dweight [C]",
+         {&dy, &x, &weight, &dweight});
+  Array dx = like_or_same(rank, dy);
+  rank.device().run(op::RmsNormBackward{x, weight, eps, plus_one, dy, dx, dweight});
+  return dx;
+}
+
 }  // namespace tplab::untyped

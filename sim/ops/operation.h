@@ -28,9 +28,14 @@
 
 namespace tplab {
 
-enum class Gelu {
-  erf,   // x Phi(x): nanoGPT, PyTorch's default
-  tanh,  // its approximation (Hendrycks and Gimpel 2016): OpenAI's GPT-2, "gelu_new"
+// f(x) of one number, under the names that the formats' configs have for them.
+enum class ActivationKind {
+  gelu,        // x Φ(x): nanoGPT, PyTorch's default
+  gelu_tanh,   // its approximation (Hendrycks and Gimpel 2016): OpenAI's GPT-2, "gelu_new"
+  silu,        // x σ(x), σ(x) = 1 / (1 + exp(-x)): Llama
+  quick_gelu,  // x σ(1.702 x)
+  relu,        // max(x, 0)
+  tanh,
 };
 
 // Which numbers dropout drops: a function of global indices alone, so the masks are the same

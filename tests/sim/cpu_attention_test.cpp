@@ -12,6 +12,16 @@ struct Sizes {
   int64_t B, T, H, D, S;
 };
 
+AttentionForm form_of(int64_t heads, int64_t D) {
+  return {.heads = heads, .kv_heads = heads, .scale = 1 / std::sqrt(static_cast<double>(D))};
+}
+
+op::Past past_at(Device& device, int64_t B, int64_t filled) {
+  return {
+      ids_of(device, std::vector<int32_t>(static_cast<size_t>(B), static_cast<int32_t>(filled))),
+      filled};
+}
+
 template <class Real>
 struct Run {
   Array qkv, keys, values, y;
@@ -44,8 +54,13 @@ Run<Real> run_in_steps(int lanes, const Sizes& s, const std::vector<int64_t>& st
   int64_t past = 0;
   for (const int64_t length : steps) {
     Array y = device->allocate(dtype_of<Real>, Shape{s.B, length, C});
-    device->run(op::CachedAttention{cut<Real>(*device, run.qkv, past, length), past, run.keys,
-                                    run.values, y});
+    device->run(op::CachedAttention{form_of(s.H, s.D),
+                                    cut<Real>(*device, run.qkv, past, length),
+                                    {},
+                                    past_at(*device, s.B, past),
+                                    run.keys,
+                                    run.values,
+                                    y});
     for (int64_t b = 0; b < s.B; ++b) {
       std::copy_n(y.as<Real>() + b * length * C, length * C,
                   run.y.template as<Real>() + (b * s.T + past) * C);
@@ -170,7 +185,7 @@ void check_nan(int64_t which, int64_t at) {
   Array values = device->allocate(qkv.dtype(), Shape{2, 2, 100, 4});
   Array y = device->allocate(qkv.dtype(), Shape{2, 100, 8});
   qkv.as<Real>()[at * 24 + which * 8 + 4 + 2] = std::numeric_limits<Real>::quiet_NaN();
-  device->run(op::CachedAttention{qkv, 0, keys, values, y});
+  device->run(op::CachedAttention{form_of(2, 4), qkv, {}, {}, keys, values, y});
   int64_t wrong = 0;
   for (int64_t i = 0; i < y.count(); ++i) {
     const int64_t c = i % 8, t = i / 8 % 100, b = i / 800;

@@ -18,6 +18,13 @@ struct AttentionSizes {
   int64_t width() const { return H * D; }
 };
 
+AttentionForm form_of(const AttentionSizes& s, const DropoutMask* mask) {
+  return {.heads = s.H,
+          .kv_heads = s.H,
+          .scale = 1 / std::sqrt(static_cast<double>(s.D)),
+          .mask = optional(mask)};
+}
+
 DropoutMask mask_of(const AttentionSizes& s, double rate) {
   return {.rate = rate,
           .stream = RandomStream(7, "dropout"),
@@ -29,7 +36,7 @@ DropoutMask mask_of(const AttentionSizes& s, double rate) {
 }
 
 struct AttentionRun {
-  Array qkv, dy, y, log_sums, dqkv;
+  Array qkv, dy, y, stats, dqkv;
 };
 
 template <class Real>
@@ -37,12 +44,12 @@ AttentionRun run_on(Device& device, const AttentionSizes& s, const DropoutMask* 
   AttentionRun run{.qkv = numbers<Real>(device, Shape{s.B, s.T, 3 * s.width()}, 1),
                    .dy = numbers<Real>(device, Shape{s.B, s.T, s.width()}, 2),
                    .y = numbers<Real>(device, Shape{s.B, s.T, s.width()}, 3),
-                   .log_sums = numbers<Real>(device, Shape{s.B, s.H, s.T}, 4),
+                   .stats = numbers<Real>(device, Shape{s.B, s.H, s.T, 2}, 4),
                    .dqkv = numbers<Real>(device, Shape{s.B, s.T, 3 * s.width()}, 5)};
   for (int64_t i = 0; i < run.qkv.count(); ++i) run.qkv.as<Real>()[i] *= Real(2);
-  device.run(op::CausalAttention{run.qkv, s.H, optional(mask), run.y, run.log_sums});
-  device.run(op::CausalAttentionBackward{run.qkv, s.H, optional(mask), run.y, run.log_sums, run.dy,
-                                         run.dqkv});
+  device.run(op::CausalAttention{form_of(s, mask), run.qkv, {}, run.y, run.stats});
+  device.run(op::CausalAttentionBackward{
+      form_of(s, mask), run.qkv, {}, run.y, run.stats, run.dy, run.dqkv, {}});
   return run;
 }
 
@@ -158,7 +165,7 @@ struct ExactHead {
       if (!within(static_cast<double>(got), expected.value, double(expected.off))) ++count;
     };
     for (int64_t t = 0; t < s.T; ++t) {
-      check(run.log_sums.template as<Real>()[(b * s.H + h) * s.T + t],
+      check(run.stats.template as<Real>()[((b * s.H + h) * s.T + t) * 2 + 1],
             log_sums[static_cast<size_t>(t)]);
       for (int64_t d = 0; d < s.D; ++d) {
         const int64_t at = (b * s.T + t) * s.width() + h * s.D + d;
@@ -203,7 +210,7 @@ TEMPLATE_TEST_CASE("causal_attention and its backward: the same bits on any numb
     for (const DropoutMask* const used : {static_cast<const DropoutMask*>(nullptr), &mask}) {
       same_on_all_lanes([&](Device& device) {
         const AttentionRun run = run_on<TestType>(device, s, used);
-        return std::vector<Array>{run.y, run.log_sums, run.dqkv};
+        return std::vector<Array>{run.y, run.stats, run.dqkv};
       });
     }
   }
@@ -217,7 +224,7 @@ TEST_CASE("causal_attention_backward agrees with finite differences, with dropou
   for (const DropoutMask* const used : {static_cast<const DropoutMask*>(nullptr), &mask}) {
     AttentionRun run = run_on<double>(*device, s, used);
     check_derivative(run.qkv, run.dqkv, [&] {
-      device->run(op::CausalAttention{run.qkv, s.H, optional(used), run.y, run.log_sums});
+      device->run(op::CausalAttention{form_of(s, used), run.qkv, {}, run.y, run.stats});
       return weighted_sum(run.y, run.dy);
     });
   }
@@ -233,7 +240,7 @@ void check_nan_shows(int64_t which, int64_t at) {
   const AttentionSizes s{2, 140, 2, 4};
   AttentionRun run = run_on<Real>(*device, s, nullptr);
   run.qkv.as<Real>()[at * 24 + which * 8 + 4 + 2] = std::numeric_limits<Real>::quiet_NaN();
-  device->run(op::CausalAttention{run.qkv, s.H, {}, run.y, run.log_sums});
+  device->run(op::CausalAttention{form_of(s, nullptr), run.qkv, {}, run.y, run.stats});
   int64_t wrong = 0;
   for (int64_t i = 0; i < run.y.count(); ++i) {
     const int64_t c = i % 8, t = i / 8 % s.T, b = i / 8 / s.T;
@@ -244,7 +251,8 @@ void check_nan_shows(int64_t which, int64_t at) {
     if ((must && !bad) || (bad && !may)) ++wrong;
   }
   CHECK(wrong == 0);
-  device->run(op::CausalAttentionBackward{run.qkv, s.H, {}, run.y, run.log_sums, run.dy, run.dqkv});
+  device->run(op::CausalAttentionBackward{
+      form_of(s, nullptr), run.qkv, {}, run.y, run.stats, run.dy, run.dqkv, {}});
   bool own = false;
   wrong = 0;
   for (int64_t i = 0; i < run.dqkv.count(); ++i) {
@@ -288,9 +296,9 @@ TEST_CASE("attention dropout: one head of one sequence alone has the same mask a
       cut(whole.dy, 1, piece.dy, true);
       mask.first_sequence = b;
       mask.first_head = h;
-      device->run(op::CausalAttention{piece.qkv, 1, mask, piece.y, piece.log_sums});
-      device->run(op::CausalAttentionBackward{piece.qkv, 1, mask, piece.y, piece.log_sums, piece.dy,
-                                              piece.dqkv});
+      device->run(op::CausalAttention{form_of(one, &mask), piece.qkv, {}, piece.y, piece.stats});
+      device->run(op::CausalAttentionBackward{
+          form_of(one, &mask), piece.qkv, {}, piece.y, piece.stats, piece.dy, piece.dqkv, {}});
       cut(whole.y, 1, piece.y, false);
       cut(whole.dqkv, 3, piece.dqkv, false);
     }

@@ -48,6 +48,15 @@ class Maker {
     device_.upload({DType::i32, list.data(), std::ssize(list)}, whole);
     return whole.part(kBefore, shape);
   }
+  // Of positions in a cache: most, and one less for each sequence after the first.
+  Array counts(int64_t sequences, int64_t most) {
+    std::vector<int32_t> list(static_cast<size_t>(kBefore + sequences + kAfter), -7);
+    for (int64_t b = 0; b < sequences; ++b)
+      list[static_cast<size_t>(kBefore + b)] = static_cast<int32_t>(std::max<int64_t>(most - b, 0));
+    Array whole = device_.allocate(DType::i32, {std::ssize(list)});
+    device_.upload({DType::i32, list.data(), std::ssize(list)}, whole);
+    return whole.part(kBefore, {sequences});
+  }
   // One f64, as sums and scales are.
   Array number(double value) {
     return make({1}, DType::f64, [value](int64_t) { return value; });
@@ -122,12 +131,30 @@ Operation example(An<op::SumRows>, Maker& m, const Sizes& s) {
 Operation example(An<op::Add>, Maker& m, const Sizes& s) {
   return op::Add{m.read({s.B, s.T, s.C}), m.read({s.C}), m.written({s.B, s.T, s.C})};
 }
-Operation example(An<op::Gelu>, Maker& m, const Sizes& s) {
-  return op::Gelu{Gelu::erf, m.read({s.B, s.T, s.C}), m.written({s.B, s.T, s.C})};
+Operation example(An<op::Activation>, Maker& m, const Sizes& s) {
+  return op::Activation{ActivationKind::gelu, m.read({s.B, s.T, s.C}), m.written({s.B, s.T, s.C})};
 }
-Operation example(An<op::GeluBackward>, Maker& m, const Sizes& s) {
-  return op::GeluBackward{Gelu::tanh, m.read({s.B, s.T, s.C}), m.read({s.B, s.T, s.C}),
-                          m.written({s.B, s.T, s.C})};
+Operation example(An<op::ActivationBackward>, Maker& m, const Sizes& s) {
+  return op::ActivationBackward{ActivationKind::gelu_tanh, m.read({s.B, s.T, s.C}),
+                                m.read({s.B, s.T, s.C}), m.written({s.B, s.T, s.C})};
+}
+Operation example(An<op::Gated>, Maker& m, const Sizes& s) {
+  return op::Gated{{.activation = ActivationKind::silu},
+                   m.read({s.B, s.T, 2 * s.C}),
+                   m.written({s.B, s.T, s.C})};
+}
+Operation example(An<op::GatedBackward>, Maker& m, const Sizes& s) {
+  return op::GatedBackward{{.limit = 0.5, .alpha = 1.702},
+                           m.read({s.B, s.T, 2 * s.C}),
+                           m.read({s.B, s.T, s.C}),
+                           m.written({s.B, s.T, 2 * s.C})};
+}
+Operation example(An<op::SoftCap>, Maker& m, const Sizes& s) {
+  return op::SoftCap{0.7, m.read({s.B, s.T, s.C}), m.written({s.B, s.T, s.C})};
+}
+Operation example(An<op::SoftCapBackward>, Maker& m, const Sizes& s) {
+  return op::SoftCapBackward{1.25, m.read({s.B, s.T, s.C}), m.read({s.B, s.T, s.C}),
+                             m.written({s.B, s.T, s.C})};
 }
 DropoutMask mask(const Sizes& s) {
   return {.rate = 0.3,
@@ -150,24 +177,57 @@ Operation example(An<op::LayerNormBackward>, Maker& m, const Sizes& s) {
       m.read({s.B, s.T, s.C}),    m.read({s.C}), 1e-5,         m.read({s.B, s.T, s.C}),
       m.written({s.B, s.T, s.C}), m.read({s.C}), m.read({s.C})};
 }
-constexpr int64_t kHeads = 2;
+Operation example(An<op::RmsNorm>, Maker& m, const Sizes& s) {
+  return op::RmsNorm{m.read({s.B, s.T, s.C}), m.read({s.C}), 1e-5, true,
+                     m.written({s.B, s.T, s.C})};
+}
+Operation example(An<op::RmsNormBackward>, Maker& m, const Sizes& s) {
+  return op::RmsNormBackward{
+      m.read({s.B, s.T, s.C}),    m.read({s.C}), 1e-5, true, m.read({s.B, s.T, s.C}),
+      m.written({s.B, s.T, s.C}), m.read({s.C})};
+}
+// 3 positions are in the longest cache; the sequences are of unequal lengths.
+op::Past past(Maker& m, const Sizes& s) { return {m.counts(s.B, 3), 3}; }
+Operation example(An<op::Rotary>, Maker& m, const Sizes& s) {
+  const int64_t turned = s.C / 2 * 2;  // of heads of C
+  return op::Rotary{
+      m.read({s.B, s.T, 4 * s.C}),   m.read({s.T + 3, turned}), 3, s.C, false, past(m, s),
+      m.written({s.B, s.T, 4 * s.C})};
+}
+// All that attention can have: two heads of one key, a window, a soft cap.
+constexpr int64_t kHeads = 4, kKvHeads = 2;
+AttentionForm form(const Sizes& s, bool dropped) {
+  return {.heads = kHeads,
+          .kv_heads = kKvHeads,
+          .scale = 0.3,
+          .window = 1 + s.T / 2,
+          .softcap = 1.5,
+          .mask = dropped ? std::optional(mask(s)) : std::nullopt};
+}
 Operation example(An<op::CachedAttention>, Maker& m, const Sizes& s) {
-  const Shape cache = {s.B, kHeads, s.T + 4, s.C};  // 3 positions are in it, 1 stays free
-  return op::CachedAttention{m.read({s.B, s.T, 3 * kHeads * s.C}), 3, m.read(cache), m.read(cache),
+  const Shape cache = {s.B, kKvHeads, s.T + 4, s.C};  // 1 position stays free
+  return op::CachedAttention{form(s, false),
+                             m.read({s.B, s.T, (kHeads + 2 * kKvHeads) * s.C}),
+                             m.read({kHeads}),
+                             past(m, s),
+                             m.read(cache),
+                             m.read(cache),
                              m.written({s.B, s.T, kHeads * s.C})};
 }
 Operation example(An<op::CausalAttention>, Maker& m, const Sizes& s) {
-  return op::CausalAttention{m.read({s.B, s.T, 3 * kHeads * s.C}), kHeads, mask(s),
-                             m.written({s.B, s.T, kHeads * s.C}), m.written({s.B, kHeads, s.T})};
+  return op::CausalAttention{form(s, true), m.read({s.B, s.T, (kHeads + 2 * kKvHeads) * s.C}),
+                             m.read({kHeads}), m.written({s.B, s.T, kHeads * s.C}),
+                             m.written({s.B, kHeads, s.T, 2})};
 }
 Operation example(An<op::CausalAttentionBackward>, Maker& m, const Sizes& s) {
-  return op::CausalAttentionBackward{m.read({s.B, s.T, 3 * kHeads * s.C}),
-                                     kHeads,
-                                     mask(s),
+  return op::CausalAttentionBackward{form(s, true),
+                                     m.read({s.B, s.T, (kHeads + 2 * kKvHeads) * s.C}),
+                                     m.read({kHeads}),
                                      m.read({s.B, s.T, kHeads * s.C}),
-                                     m.positive({s.B, kHeads, s.T}),
+                                     m.positive({s.B, kHeads, s.T, 2}),
                                      m.read({s.B, s.T, kHeads * s.C}),
-                                     m.written({s.B, s.T, 3 * kHeads * s.C})};
+                                     m.written({s.B, s.T, (kHeads + 2 * kKvHeads) * s.C}),
+                                     m.read({kHeads})};
 }
 Operation example(An<op::Embedding>, Maker& m, const Sizes& s) {
   return op::Embedding{m.ids({s.B, s.T}, s.O, 5), m.read({s.O, s.C}), 5,

@@ -41,23 +41,27 @@ TEST_CASE("cost: a product multiplies and adds once a weight and row, forward an
 
 TEST_CASE("cost: attention is two products over the positions that are seen, four backward") {
   const Arrays a;
-  const Array qkv = a.of({B, T, 3 * H * D}), y = a.of({B, T, H * D}), sums = a.of({B, H, T});
+  const Array qkv = a.of({B, T, 3 * H * D}), y = a.of({B, T, H * D}), stats = a.of({B, H, T, 2});
+  const AttentionForm form{.heads = H, .kv_heads = H, .scale = 0.5};
   double pairs = 0;
   for (int64_t t = 0; t < T; ++t) pairs += static_cast<double>(t + 1);
-  const Cost forward = op::cost_of(op::CausalAttention{qkv, H, {}, y, sums});
+  const Cost forward = op::cost_of(op::CausalAttention{form, qkv, {}, y, stats});
   CHECK(forward.flops == 2 * 2 * B * H * D * pairs);
-  CHECK(forward.bytes == 4 * (kRows * 4 * H * D + kRows * H));
-  const Cost backward = op::cost_of(op::CausalAttentionBackward{qkv, H, {}, y, sums, y, qkv});
+  CHECK(forward.bytes == 4 * (kRows * 4 * H * D + kRows * 2 * H));
+  const Cost backward =
+      op::cost_of(op::CausalAttentionBackward{form, qkv, {}, y, stats, y, qkv, {}});
   CHECK(backward.flops == 2 * forward.flops);
-  CHECK(backward.bytes == 4 * (kRows * 8 * H * D + kRows * H));
+  CHECK(backward.bytes == 4 * (kRows * 8 * H * D + kRows * 2 * H));
 
-  const Array keys = a.of({B, H, S, D}), values = a.of({B, H, S, D});
+  const Array filled = a.of({B}, DType::i32), keys = a.of({B, H, S, D}),
+              values = a.of({B, H, S, D});
   for (const int64_t past : {0, 6}) {
-    const Cost cached = op::cost_of(op::CachedAttention{qkv, past, keys, values, y});
+    const Cost cached =
+        op::cost_of(op::CachedAttention{form, qkv, {}, {filled, past}, keys, values, y});
     CHECK(cached.flops == 2 * 2 * B * H * D * (pairs + static_cast<double>(T * past)));
     // The new positions are written, and then read with the others: not the whole of S.
     const double cache = 2 * B * H * D * static_cast<double>(past + T + T);
-    CHECK(cached.bytes == 4 * (kRows * 4 * H * D + cache));
+    CHECK(cached.bytes == 4 * (kRows * 4 * H * D + cache + B));
   }
 }
 
@@ -77,7 +81,7 @@ TEST_CASE("cost: of a table only the rows that are asked for") {
 TEST_CASE("cost: what acts on one number at a time is bytes") {
   const Arrays a;
   const Array x = a.of({B, T, K}, DType::f64), y = a.of({B, T, K}, DType::f64);
-  const Cost gelu = op::cost_of(op::Gelu{Gelu::erf, x, y});
+  const Cost gelu = op::cost_of(op::Activation{ActivationKind::gelu, x, y});
   CHECK(gelu.flops == 0);
   CHECK(gelu.bytes == 8 * 2 * kRows * K);
   const Array scale = a.of({1}, DType::f64);

@@ -92,7 +92,7 @@ void work(Rank& rank) {
   const Array x = numbers<float>(device, {2, 70, 24}, 1), w = numbers<float>(device, {24, 24}, 2);
   Array y = device.allocate(DType::f32, {2, 70, 24});
   device.run(op::Linear{x, w, {}, y});
-  device.run(op::Gelu{Gelu::erf, y, y});
+  device.run(op::Activation{ActivationKind::gelu, y, y});
   rank.comm().all_reduce(y);
   Array heads = device.allocate(DType::f32, {2, 70, 8}),
         sums = device.allocate(DType::f32, {2, 2, 70});
