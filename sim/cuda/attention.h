@@ -65,13 +65,13 @@ AttentionShape<Real> attention_shape(const AttentionForm& form, const Array& qkv
       .dropped = form.mask ? dropped_pairs(*form.mask) : DroppedPairs()};
 }
 
-// Whether all rows begin at multiples of `bytes`.
+// What the kernels of bf16 on tensor cores copy 16 bytes at a time; others are plain_attention.h's.
 template <class Real>
-bool begin_at_multiples(const HeadRows<Real>& rows, int64_t bytes) {
-  const auto fits = [&](int64_t numbers) { return numbers * int64_t{sizeof(Real)} % bytes == 0; };
-  return fits(rows.of_sequence) && fits(rows.of_head) && fits(rows.of_position) &&
-         reinterpret_cast<uintptr_t>(rows.first) % static_cast<uintptr_t>(bytes) == 0;
+bool is_packed(const HeadRows<Real>& rows) {
+  return (rows.of_sequence | rows.of_head | rows.of_position) % 8 == 0 &&
+         reinterpret_cast<uintptr_t>(rows.first) % 16 == 0;
 }
+constexpr int kMostOnTensorCores = 256;  // numbers of a head
 
 // Of the heads of q, k and v in an array [B, T, (H + 2 K) D], those from head `first` on.
 template <class Real>

@@ -134,21 +134,17 @@ __device__ __forceinline__ void set_zero(float (&s)[kTiles][kCount][4]) {
 }
 
 // Writes a row of tile m, g for half 0 and g + 8 for half 1, times `factor`: the lane's columns of
-// those below `columns`. pairs: rows begin at multiples of 4 bytes, and columns are even.
+// those below `columns`, which are even. REQUIRES: a row that begins at a multiple of 4 bytes.
 template <int kTiles, int kCount>
 __device__ __forceinline__ void store_row(const float (&d)[kTiles][kCount][4], int m, int half,
-                                          float factor, bf16* to, int columns, bool pairs) {
+                                          float factor, bf16* to, int columns) {
   const int t = static_cast<int>(lane_of_thread()) % 4;
   TPLAB_UNROLL
   for (int n = 0; n < kCount; ++n) {
     const int c = 8 * n + 2 * t;
-    const float low = d[m][n][2 * half] * factor, high = d[m][n][2 * half + 1] * factor;
-    if (pairs) {
-      if (c < columns) *reinterpret_cast<uint32_t*>(to + c) = pack_bf16(low, high);
-    } else {
-      if (c < columns) to[c] = to_bf16(low);
-      if (c + 1 < columns) to[c + 1] = to_bf16(high);
-    }
+    if (c < columns)
+      *reinterpret_cast<uint32_t*>(to + c) =
+          pack_bf16(d[m][n][2 * half] * factor, d[m][n][2 * half + 1] * factor);
   }
 }
 

@@ -21,7 +21,7 @@ inline namespace TPLAB_CUDA_SIDE {
 
 namespace {
 
-constexpr int kThreads = 128, kWarps = kThreads / kWarp;
+constexpr int kForwardThreads = 128, kWarps = kForwardThreads / kWarp;
 
 // For heads of up to kD numbers. Registers set the limits: a lane holds kTiles kD / 2 numbers of y
 // and kTiles kKeys / 2 of S, and queries where there is room, of the 255 that it may have.
@@ -66,14 +66,13 @@ __device__ __forceinline__ float step_softmax(RunningSoftmax& row, float (&s)[kT
 }
 
 template <int kD, bool kDrops>
-__global__ void __launch_bounds__(kThreads, 2) attend_bf16(Attend<bf16> a, bool pairs) {
+__global__ void __launch_bounds__(kForwardThreads, 2) attend_bf16(Attend<bf16> a) {
   using Tiles = ForwardTiles<kD>;
   constexpr int kTiles = Tiles::kTiles, kRows = Tiles::kRows, kKeys = Tiles::kKeys;
   constexpr int kSteps = kD / 16;
   bf16* const queries = dynamic_shared<bf16>();
   bf16* const stages = queries + Tiles::kQueryNumbers;  // of keys, then values; two
 
-  const int columns = (a.shape.D + kChunk - 1) / kChunk * kChunk;
   // The blocks with the most keys go first, so that none of them is left at the end.
   const AttentionShape<bf16>& shape = a.shape;
   const int heads = shape.B * shape.H, block = static_cast<int>(blockIdx.x);
@@ -88,12 +87,14 @@ __global__ void __launch_bounds__(kThreads, 2) attend_bf16(Attend<bf16> a, bool 
   const auto load_keys = [&](int tile) {
     bf16* const to = stages + tile % 2 * 2 * Tiles::kKeyNumbers;
     const int key = tile * kKeys, count = end - key;
-    load_tile<kKeys, kD, kThreads>(to, k + key * a.k.of_position, a.k.of_position, count, columns);
-    load_tile<kKeys, kD, kThreads>(to + Tiles::kKeyNumbers, v + key * a.v.of_position,
-                                   a.v.of_position, count, columns);
+    load_tile<kKeys, kD, kForwardThreads>(to, k + key * a.k.of_position, a.k.of_position, count,
+                                          shape.D);
+    load_tile<kKeys, kD, kForwardThreads>(to + Tiles::kKeyNumbers, v + key * a.v.of_position,
+                                          a.v.of_position, count, shape.D);
     commit_copies();
   };
-  load_tile<kRows, kD, kThreads>(queries, a.q.at(b, h, first_row), a.q.of_position, rows, columns);
+  load_tile<kRows, kD, kForwardThreads>(queries, a.q.at(b, h, first_row), a.q.of_position, rows,
+                                        shape.D);
   commit_copies();
   load_keys(last_tile);
 
@@ -187,7 +188,7 @@ __global__ void __launch_bounds__(kThreads, 2) attend_bf16(Attend<bf16> a, bool 
     if (row >= shape.T) continue;
     const RowEnd end_of_row =
         scores.end_of_row(state[m][half].largest, sum, shape.sinks ? shape.sinks + h : nullptr);
-    store_row(y, m, half, kept * end_of_row.factor, a.y.at(b, h, row), shape.D, pairs);
+    store_row(y, m, half, kept * end_of_row.factor, a.y.at(b, h, row), shape.D);
     if (a.stats && lane % 4 == 0) {
       float* const to = a.stats + 2 * ((int64_t{b} * shape.H + h) * shape.T + row);
       to[0] = state[m][half].largest;
@@ -197,26 +198,25 @@ __global__ void __launch_bounds__(kThreads, 2) attend_bf16(Attend<bf16> a, bool 
 }
 
 template <int kD>
-void attend_up_to(void* stream, const Attend<bf16>& a, bool pairs) {
+void attend_up_to(void* stream, const Attend<bf16>& a) {
   using Tiles = ForwardTiles<kD>;
   const Launch shape{
       "attend_bf16",
       dim3(blocks_for(a.shape.T, Tiles::kRows) * static_cast<unsigned>(a.shape.B * a.shape.H)),
-      dim3(kThreads), Tiles::kSharedBytes};
+      dim3(kForwardThreads), Tiles::kSharedBytes};
   if (a.drops) {
-    launch(stream, shape, attend_bf16<kD, true>, a, pairs);
+    launch(stream, shape, attend_bf16<kD, true>, a);
   } else {
-    launch(stream, shape, attend_bf16<kD, false>, a, pairs);
+    launch(stream, shape, attend_bf16<kD, false>, a);
   }
 }
 
 }  // namespace
 
-void attend(void* stream, const Attend<bf16>& a) {
-  const bool pairs = a.shape.D % 2 == 0 && begin_at_multiples(a.y, 4);
-  if (a.shape.D <= 64) return attend_up_to<64>(stream, a, pairs);
-  if (a.shape.D <= 128) return attend_up_to<128>(stream, a, pairs);
-  attend_up_to<256>(stream, a, pairs);
+void attend_on_tensor_cores(void* stream, const Attend<bf16>& a) {
+  if (a.shape.D <= 64) return attend_up_to<64>(stream, a);
+  if (a.shape.D <= 128) return attend_up_to<128>(stream, a);
+  attend_up_to<256>(stream, a);
 }
 
 }  // namespace TPLAB_CUDA_SIDE

@@ -17,9 +17,21 @@ struct Attend {
   Computed<Real>* stats;
   bool drops;
 };
-void attend(void* stream, const Attend<bf16>& a);
-void attend(void* stream, const Attend<float>& a);
-void attend(void* stream, const Attend<double>& a);
+
+// On tensor cores. REQUIRES: packed rows, D at most kMostOnTensorCores.
+void attend_on_tensor_cores(void* stream, const Attend<bf16>& a);
+// Any of them.
+template <class Real>
+void attend_plainly(void* stream, const Attend<Real>& a);
+template <class Real>
+void attend(void* stream, const Attend<Real>& a) {
+  if constexpr (std::is_same_v<Real, bf16>) {
+    if (a.shape.D <= kMostOnTensorCores && is_packed(a.q) && is_packed(a.k) && is_packed(a.v) &&
+        is_packed(a.y))
+      return attend_on_tensor_cores(stream, a);
+  }
+  attend_plainly(stream, a);
+}
 
 }  // namespace TPLAB_CUDA_SIDE
 }  // namespace tplab

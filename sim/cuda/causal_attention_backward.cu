@@ -27,6 +27,17 @@ namespace {
 
 constexpr int kBackwardThreads = 128;
 
+// The planes of what is known of a query. The sum's logarithm is in base 2; queries past the last
+// have p = 0.
+enum class RowPlane { largest, log_sum, dy_y };
+static_assert(static_cast<int>(RowPlane::dy_y) + 1 == kRowPlanes);
+
+__device__ __forceinline__ int64_t place_of_row(int64_t head, int T, int query, RowPlane plane) {
+  const int blocks = (T + kRowBlock - 1) / kRowBlock;
+  return ((head * blocks + query / kRowBlock) * kRowPlanes + static_cast<int>(plane)) * kRowBlock +
+         query % kRowBlock;
+}
+
 // For heads of up to kD numbers. A lane holds 2 kTiles kColumns / 4 numbers of each sum, and
 // kTiles kAtOnce / 2 of S and of dP.
 template <int kD, bool kOwnsKeys>
@@ -98,7 +109,7 @@ struct QueryNumbers {
 // kPlain: nothing is dropped, and no cap.
 template <int kD, bool kOwnsKeys, bool kPlain>
 __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>::kBlocks)
-    attend_backward_bf16(AttendBackward<bf16> a, bool pairs) {
+    attend_backward_bf16(AttendBackward<bf16> a) {
   using Tiles = BackwardTiles<kD, kOwnsKeys>;
   constexpr int kTiles = Tiles::kTiles, kRows = Tiles::kRows, kStreamed = Tiles::kStreamed;
   constexpr int kAtOnce = Tiles::kAtOnce, kColumns = Tiles::kColumns, kSteps = kD / 16;
@@ -112,7 +123,7 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
 
   // The tiles that see, or are seen by, the most go first: the last queries, the first keys.
   const AttentionShape<bf16>& shape = a.shape;
-  const int T = shape.T, H = shape.H, columns = (shape.D + kChunk - 1) / kChunk * kChunk;
+  const int T = shape.T, H = shape.H;
   constexpr int kParts = kD / kColumns;
   const int owners = kOwnsKeys ? H / shape.group : H, heads = shape.B * owners;
   const int block = static_cast<int>(blockIdx.x) / kParts;
@@ -141,10 +152,10 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
     const int head = first_head + i / tiles, row = (first_tile + i % tiles) * kStreamed;
     bf16* const to = reinterpret_cast<bf16*>(stage(i));
     load_tile<kStreamed, kD, kBackwardThreads>(to, other1.at(b, head, row), other1.of_position,
-                                               T - row, columns);
+                                               T - row, shape.D);
     load_tile<kStreamed, kD, kBackwardThreads>(to + Tiles::kStreamedNumbers,
                                                other2.at(b, head, row), other2.of_position, T - row,
-                                               columns);
+                                               shape.D);
     if constexpr (kOwnsKeys) {
       constexpr int kPieces = kStreamed / 4;  // of 16 bytes, in a plane
       const int plane = static_cast<int>(threadIdx.x) / kPieces;
@@ -158,9 +169,9 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
     commit_copies();
   };
   load_tile<kRows, kD, kBackwardThreads>(first_owned, own1.at(b, owner, first_row),
-                                         own1.of_position, rows, columns);
+                                         own1.of_position, rows, shape.D);
   load_tile<kRows, kD, kBackwardThreads>(second_owned, own2.at(b, owner, first_row),
-                                         own2.of_position, rows, columns);
+                                         own2.of_position, rows, shape.D);
   load_streamed(0);
 
   const int lane = static_cast<int>(lane_of_thread());
@@ -290,15 +301,14 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
     const int row = my_row + 16 * m + 8 * half;
     if (row >= T) continue;
     store_row(sum1, m, half, shape.scale, to1.at(b, owner, row) + first_column,
-              shape.D - first_column, pairs);
+              shape.D - first_column);
     if constexpr (kOwnsKeys)
-      store_row(sum2, m, half, kept, a.dv.at(b, owner, row) + first_column, shape.D - first_column,
-                pairs);
+      store_row(sum2, m, half, kept, a.dv.at(b, owner, row) + first_column, shape.D - first_column);
   }
 }
 
 template <int kD, bool kOwnsKeys>
-void attend_backward_of(void* stream, const AttendBackward<bf16>& a, bool pairs) {
+void attend_backward_of(void* stream, const AttendBackward<bf16>& a) {
   using Tiles = BackwardTiles<kD, kOwnsKeys>;
   const int heads = a.shape.B * (kOwnsKeys ? a.shape.H / a.shape.group : a.shape.H);
   const Launch shape{kOwnsKeys ? "attend_backward_keys" : "attend_backward_queries",
@@ -306,23 +316,21 @@ void attend_backward_of(void* stream, const AttendBackward<bf16>& a, bool pairs)
                           static_cast<unsigned>(heads * (kD / Tiles::kColumns))),
                      dim3(kBackwardThreads), Tiles::kSharedBytes};
   if (a.drops || a.shape.softcap > 0) {
-    launch(stream, shape, attend_backward_bf16<kD, kOwnsKeys, false>, a, pairs);
+    launch(stream, shape, attend_backward_bf16<kD, kOwnsKeys, false>, a);
   } else {
-    launch(stream, shape, attend_backward_bf16<kD, kOwnsKeys, true>, a, pairs);
+    launch(stream, shape, attend_backward_bf16<kD, kOwnsKeys, true>, a);
   }
 }
 
 template <int kD>
 void attend_backward_up_to(void* stream, const AttendBackward<bf16>& a) {
-  const bool even = a.shape.D % 2 == 0;
-  attend_backward_of<kD, true>(stream, a,
-                               even && begin_at_multiples(a.dk, 4) && begin_at_multiples(a.dv, 4));
-  attend_backward_of<kD, false>(stream, a, even && begin_at_multiples(a.dq, 4));
+  attend_backward_of<kD, true>(stream, a);
+  attend_backward_of<kD, false>(stream, a);
 }
 
 }  // namespace
 
-void attend_backward(void* stream, const AttendBackward<bf16>& a) {
+void attend_backward_on_tensor_cores(void* stream, const AttendBackward<bf16>& a) {
   const int64_t queries =
       (int64_t{a.shape.T} + kRowBlock - 1) / kRowBlock * kRowBlock * a.shape.B * a.shape.H;
   launch(stream, {"attention_rows", blocks_for(queries, 4), dim3(4 * kWarp)}, attention_rows, a);

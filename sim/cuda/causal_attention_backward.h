@@ -6,18 +6,11 @@
 namespace tplab {
 inline namespace TPLAB_CUDA_SIDE {
 
-// What the gradient's kernels know of each query: three planes of kRowBlock numbers for each block
-// of queries of a head, in the order of heads [B, H]. Queries past the last have p = 0.
-constexpr int kRowBlock = 64;
-enum class RowPlane { largest, log_sum, dy_y };  // log_sum: in base 2 for bf16
-
-// How many numbers that is of a head.
-inline int64_t row_numbers(int64_t T) { return (T + kRowBlock - 1) / kRowBlock * 3 * kRowBlock; }
-// The place of a query's number.
-__device__ __forceinline__ int64_t place_of_row(int64_t head, int T, int query, RowPlane plane) {
-  const int blocks = (T + kRowBlock - 1) / kRowBlock;
-  return ((head * blocks + query / kRowBlock) * 3 + static_cast<int>(plane)) * kRowBlock +
-         query % kRowBlock;
+// What the gradient's kernels tell one another of each query: kRowPlanes planes of kRowBlock
+// numbers for each block of queries of a head, in the order of heads [B, H].
+constexpr int kRowBlock = 64, kRowPlanes = 3;
+inline int64_t row_numbers(int64_t T) {  // of a head
+  return (T + kRowBlock - 1) / kRowBlock * kRowPlanes * kRowBlock;
 }
 
 template <class Real>
@@ -27,12 +20,25 @@ struct AttendBackward {
   HeadRows<Real> dq, dk, dv;
   const Computed<Real>* stats;
   Computed<Real>* dsinks;  // null: no sinks
-  Computed<Real>* rows;    // for the kernels: B H row_numbers(T), at a multiple of 16 bytes
+  Computed<Real>* rows;    // B H row_numbers(T) to work in, at a multiple of 16 bytes
   bool drops;
 };
-void attend_backward(void* stream, const AttendBackward<bf16>& a);
-void attend_backward(void* stream, const AttendBackward<float>& a);
-void attend_backward(void* stream, const AttendBackward<double>& a);
+
+// On tensor cores. REQUIRES: packed rows, D at most kMostOnTensorCores.
+void attend_backward_on_tensor_cores(void* stream, const AttendBackward<bf16>& a);
+// Any of them.
+template <class Real>
+void attend_backward_plainly(void* stream, const AttendBackward<Real>& a);
+template <class Real>
+void attend_backward(void* stream, const AttendBackward<Real>& a) {
+  if constexpr (std::is_same_v<Real, bf16>) {
+    const bool packed = is_packed(a.q) && is_packed(a.k) && is_packed(a.v) && is_packed(a.dy) &&
+                        is_packed(a.dq) && is_packed(a.dk) && is_packed(a.dv);
+    if (packed && a.shape.D <= kMostOnTensorCores)
+      return attend_backward_on_tensor_cores(stream, a);
+  }
+  attend_backward_plainly(stream, a);
+}
 
 }  // namespace TPLAB_CUDA_SIDE
 }  // namespace tplab
