@@ -14,6 +14,10 @@ class RandomStream {
  public:
   RandomStream(uint64_t seed, std::string_view name);
 
+  // What block n's numbers are Philox of: key() of the counter {n, stream()}.
+  uint64_t key() const { return seed_; }
+  uint64_t stream() const { return stream_; }
+
   // The block-th four of the stream's 32-bit numbers.
   std::array<uint32_t, 4> bits(uint64_t block) const;
   // The same for `blocks` consecutive blocks, 4 blocks numbers, many times as fast.
