@@ -14,7 +14,7 @@ namespace tplab {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(Crew& crew) : crew_(crew), memory_(CpuMemory::make()) {}
+  explicit CpuDevice(Crew& crew) : crew_(crew), memory_(make_cpu_memory()) {}
   ~CpuDevice() override { memory_->close(); }
   CpuDevice(const CpuDevice&) = delete;
   CpuDevice& operator=(const CpuDevice&) = delete;
@@ -78,7 +78,7 @@ class CpuDevice final : public Device {
   Array attention_scratch(DType dtype, int64_t T, int64_t D);  // of all lanes
 
   Crew& crew_;
-  std::shared_ptr<CpuMemory> memory_;
+  std::shared_ptr<MemoryPool> memory_;
 };
 
 }  // namespace tplab

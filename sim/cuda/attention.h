@@ -48,7 +48,7 @@ constexpr unsigned kAll = 1u << 31;
 
 template <class Real>
 AttentionShape<Real> attention_shape(const AttentionForm& form, const Array& qkv,
-                                     const Real* sinks) {
+                                     const Array& sinks) {
   const int64_t D = op::head_size(form, qkv);
   return {
       .B = static_cast<int>(qkv.shape()[0]),
@@ -61,8 +61,8 @@ AttentionShape<Real> attention_shape(const AttentionForm& form, const Array& qkv
       .scale = static_cast<Computed<Real>>(form.scale != 0 ? form.scale
                                                            : 1 / std::sqrt(static_cast<double>(D))),
       .softcap = static_cast<Computed<Real>>(form.softcap),
-      .sinks = sinks,
-      .dropped = form.mask ? dropped_pairs(*form.mask) : DroppedPairs()};
+      .sinks = sinks.present() ? sinks.as<Real>() : nullptr,
+      .dropped = DroppedPairs(form.mask.value_or(DropoutMask{.stream = RandomStream(0, "none")}))};
 }
 
 // What the kernels of bf16 on tensor cores copy 16 bytes at a time; others are plain_attention.h's.
@@ -73,10 +73,14 @@ bool is_packed(const HeadRows<Real>& rows) {
 }
 constexpr int kMostOnTensorCores = 256;  // numbers of a head
 
-// Of the heads of q, k and v in an array [B, T, (H + 2 K) D], those from head `first` on.
+// Of the heads in an array [B, T, heads D], those from head `first` on.
 template <class Real>
-HeadRows<Real> rows_of_qkv(Real* qkv, int64_t first, int64_t T, int64_t heads, int64_t D) {
-  return {qkv + first * D, T * heads * D, D, heads * D};
+HeadRows<Real> rows_of_heads(Real* array, int64_t first, int64_t T, int64_t heads, int64_t D) {
+  return {array + first * D, T * heads * D, D, heads * D};
+}
+template <class Real>
+HeadRows<const Real> constant(const HeadRows<Real>& rows) {
+  return {rows.first, rows.of_sequence, rows.of_head, rows.of_position};
 }
 
 }  // namespace TPLAB_CUDA_SIDE

@@ -14,6 +14,7 @@
 // the work of a warp, the quotient once at the end)
 #include "sim/cuda/attention_tiles.h"
 #include "sim/cuda/causal_attention.h"
+#include "sim/cuda/cuda_device.h"
 #include "sim/cuda/scores.h"
 
 namespace tplab {
@@ -177,7 +178,7 @@ __global__ void __launch_bounds__(kForwardThreads, 2) attend_bf16(Attend<bf16> a
   }
 
   // The quotient, with the sink's term of the sum.
-  const float kept = kDrops ? static_cast<float>(shape.dropped.kept) : 1;
+  const float kept = kDrops ? static_cast<float>(shape.dropped.numbers.kept) : 1;
   TPLAB_UNROLL
   for (int m = 0; m < kTiles; ++m) TPLAB_UNROLL
   for (int half = 0; half < 2; ++half) {
@@ -217,6 +218,22 @@ void attend_on_tensor_cores(void* stream, const Attend<bf16>& a) {
   if (a.shape.D <= 64) return attend_up_to<64>(stream, a);
   if (a.shape.D <= 128) return attend_up_to<128>(stream, a);
   attend_up_to<256>(stream, a);
+}
+
+void CudaDevice::compute(const op::CausalAttention& o) {
+  dispatch(o.qkv.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    const AttentionShape<Real> shape = attention_shape<Real>(o.form, o.qkv, o.sinks);
+    const int64_t T = shape.T, D = shape.D, H = o.form.heads, K = o.form.kv_heads;
+    const Real* const qkv = o.qkv.template as<Real>();
+    attend(stream(), Attend<Real>{.shape = shape,
+                                  .q = rows_of_heads(qkv, 0, T, H + 2 * K, D),
+                                  .k = rows_of_heads(qkv, H, T, H + 2 * K, D),
+                                  .v = rows_of_heads(qkv, H + K, T, H + 2 * K, D),
+                                  .y = rows_of_heads(o.y.template as<Real>(), 0, T, H, D),
+                                  .stats = o.stats.template as<Computed<Real>>(),
+                                  .drops = o.form.mask.has_value()});
+  });
 }
 
 }  // namespace TPLAB_CUDA_SIDE

@@ -17,6 +17,7 @@
 // source: Dao 2023 (FlashAttention-2), section 3.1.2; Dao et al. 2022, appendix B.2
 #include "sim/cuda/attention_tiles.h"
 #include "sim/cuda/causal_attention_backward.h"
+#include "sim/cuda/cuda_device.h"
 #include "sim/cuda/reduce.h"
 #include "sim/cuda/scores.h"
 
@@ -180,7 +181,7 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
   const int my_row = warp_first + lane / 4;  // of m = 0, half 0
   const Scores scores(shape.scale, shape.softcap);
   const bool drops = !kPlain && a.drops, capped = !kPlain && scores.capped();
-  const float kept = drops ? static_cast<float>(shape.dropped.kept) : 1;
+  const float kept = drops ? static_cast<float>(shape.dropped.numbers.kept) : 1;
   QueryNumbers mine[kTiles][2];
   if constexpr (!kOwnsKeys) {
     TPLAB_UNROLL
@@ -340,6 +341,33 @@ void attend_backward_on_tensor_cores(void* stream, const AttendBackward<bf16>& a
   if (a.shape.D <= 64) return attend_backward_up_to<64>(stream, a);
   if (a.shape.D <= 128) return attend_backward_up_to<128>(stream, a);
   attend_backward_up_to<256>(stream, a);
+}
+
+void CudaDevice::compute(const op::CausalAttentionBackward& o) {
+  dispatch(o.qkv.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    using Sum = Computed<Real>;
+    const AttentionShape<Real> shape = attention_shape<Real>(o.form, o.qkv, o.sinks);
+    const int64_t T = shape.T, D = shape.D, H = o.form.heads, K = o.form.kv_heads;
+    const Real* const qkv = o.qkv.template as<Real>();
+    Real* const dqkv = o.dqkv.template as<Real>();
+    const auto [kept, rows] = scratch<Sum>(shape.B * H * row_numbers(T));
+    attend_backward(
+        stream(),
+        AttendBackward<Real>{.shape = shape,
+                             .q = rows_of_heads(qkv, 0, T, H + 2 * K, D),
+                             .k = rows_of_heads(qkv, H, T, H + 2 * K, D),
+                             .v = rows_of_heads(qkv, H + K, T, H + 2 * K, D),
+                             .y = constant(rows_of_heads(o.y.template as<Real>(), 0, T, H, D)),
+                             .dy = constant(rows_of_heads(o.dy.template as<Real>(), 0, T, H, D)),
+                             .dq = rows_of_heads(dqkv, 0, T, H + 2 * K, D),
+                             .dk = rows_of_heads(dqkv, H, T, H + 2 * K, D),
+                             .dv = rows_of_heads(dqkv, H + K, T, H + 2 * K, D),
+                             .stats = o.stats.template as<Sum>(),
+                             .dsinks = o.sinks.present() ? o.dsinks.template as<Sum>() : nullptr,
+                             .rows = rows,
+                             .drops = o.form.mask.has_value()});
+  });
 }
 
 }  // namespace TPLAB_CUDA_SIDE

@@ -50,7 +50,7 @@ __device__ Computed<Real> dropout_factor(const AttentionShape<Real>& shape, bool
                                          int h, int query, int key) {
   if (!drops) return 1;
   return shape.dropped.keeps(shape.dropped.first_of(b, h, query) + key)
-             ? static_cast<Computed<Real>>(shape.dropped.kept)
+             ? static_cast<Computed<Real>>(shape.dropped.numbers.kept)
              : Computed<Real>(0);
 }
 

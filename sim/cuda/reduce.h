@@ -27,20 +27,22 @@ __device__ __forceinline__ T over_warp(T x, F f) {
   return x;
 }
 
-// Every thread gets the result. REQUIRES: all threads of a block of whole warps, at most 1024, one
-// behind the other in x.
-template <class T, class F>
-__device__ __forceinline__ T over_block(T x, F f) {
-  TPLAB_SHARED(T, of_warp, [kWarp]);
+// Each of the numbers becomes its result over the block, for every thread.
+// REQUIRES: all threads of a block of whole warps, at most 1024, one behind the other in x.
+template <int kCount, class T, class F>
+__device__ __forceinline__ void over_block(T (&x)[kCount], F f) {
+  TPLAB_SHARED(T, of_warp, [kWarp][kCount]);
   const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  x = over_warp(x, f);
-  if (blockDim.x == kWarp) return x;
+  for (T& one : x) one = over_warp(one, f);
+  if (blockDim.x == kWarp) return;
   __syncthreads();  // the last call's results have been read
-  if (lane == 0) of_warp[warp] = x;
+  if (lane == 0)
+    for (int i = 0; i < kCount; ++i) of_warp[warp][i] = x[i];
   __syncthreads();
-  x = of_warp[0];
-  for (unsigned w = 1; w < blockDim.x / kWarp; ++w) x = f(x, of_warp[w]);
-  return x;
+  for (int i = 0; i < kCount; ++i) {
+    x[i] = of_warp[0][i];
+    for (unsigned w = 1; w < blockDim.x / kWarp; ++w) x[i] = f(x[i], of_warp[w][i]);
+  }
 }
 
 template <class T>
@@ -49,11 +51,15 @@ __device__ __forceinline__ T warp_sum(T x) {
 }
 template <class T>
 __device__ __forceinline__ T block_sum(T x) {
-  return over_block(x, Plus());
+  T one[1] = {x};
+  over_block(one, Plus());
+  return one[0];
 }
 template <class T>
 __device__ __forceinline__ T block_max(T x) {
-  return over_block(x, Largest());
+  T one[1] = {x};
+  over_block(one, Largest());
+  return one[0];
 }
 
 }  // namespace TPLAB_CUDA_SIDE

@@ -20,7 +20,10 @@ std::vector<std::string_view> names(std::span<const Backend> backends, bool buil
 }  // namespace
 
 std::span<const Backend> devices() {
-  static constexpr Backend kDevices[] = {{"cpu", true, "f32, f64"}, {"cuda", false, ""}};
+  static constexpr Backend kDevices[] = {
+      {"cpu", true, "f32, f64"},
+      {"cuda", false, ""},
+      {"cuda-host", true, "f32, f64, bf16; the kernels for GPUs, run on the CPU: slow"}};
   return kDevices;
 }
 

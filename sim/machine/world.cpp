@@ -8,6 +8,7 @@
 #include <limits>
 #include <thread>
 
+#include "sim/cuda/host/host_runtime.h"
 #include "sim/error.h"
 #include "sim/machine/backends.h"
 #include "sim/machine/cgroup.h"
@@ -61,8 +62,9 @@ int World::threads_per_rank() const {
 std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body) {
   const Mesh mesh = options_.mesh();
   const int count = mesh.ranks();
-  const bool meta = options_.device == "meta";  // has nothing to compute that lanes could share
-  const int lanes = meta ? 1 : threads_per_rank();
+  const bool meta = options_.device == "meta";
+  // The others have nothing to compute that lanes could share.
+  const int lanes = options_.device == "cpu" ? threads_per_rank() : 1;
   assert(options_.recorders.empty() || std::ssize(options_.recorders) == count);
   const bool oversubscribed = count * lanes > available_cores();
   const auto board = std::make_shared<Board>(mesh, options_.timeout_s, oversubscribed);
@@ -81,14 +83,17 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
                                   broken(std::move(agreement), rank, breakage),
                                   broken(std::move(transport), rank, breakage));
   };
+  const auto make_device = [&](Crew& crew, Recorder* recorder) {
+    if (meta) return make_meta_device(recorder);
+    return options_.device == "cpu" ? make_cpu_device(crew) : make_cuda_host_device();
+  };
   std::vector<std::unique_ptr<Crew>> crews;
   std::vector<std::unique_ptr<Rank>> ranks;
   for (int r = 0; r < count; ++r) {
     crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
     Recorder* const recorder =
         options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(r)];
-    std::unique_ptr<Device> device =
-        meta ? make_meta_device(recorder) : make_cpu_device(*crews.back());
+    std::unique_ptr<Device> device = make_device(*crews.back(), recorder);
     if (auto* const times = dynamic_cast<OperationTimes*>(recorder); times && !meta)
       device = make_timed_device(std::move(device), *times);
     std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(r) : nullptr;

@@ -18,7 +18,7 @@ inline constexpr int kMaxRanks = 64;
 struct WorldOptions {
   int tp = 1;  // ranks that share one model
   int dp = 1;  // replicas of it; dp * tp is 1 to kMaxRanks, and may exceed the cores
-  std::string device = "cpu";  // or "meta": shapes only (meta/meta_device.h)
+  std::string device = "cpu";  // backends.h has the others; or "meta": shapes only
   std::string comm = "threads";
   Algorithm algorithm = Algorithm::direct;
   int threads_per_rank = 0;               // 0: cores / (dp * tp), at least 1

@@ -13,7 +13,7 @@ namespace {
 constexpr int64_t kMiB = 1 << 20;
 
 TEST_CASE("CpuMemory: counts the bytes that arrays asked for, now and at most") {
-  const auto memory = CpuMemory::make();
+  const auto memory = make_cpu_memory();
   auto a = memory->allocate(DType::f32, Shape{3, 5});
   CHECK(memory->use().current_bytes == 60);
   auto b = memory->allocate(DType::f64, Shape{7});
@@ -26,7 +26,7 @@ TEST_CASE("CpuMemory: counts the bytes that arrays asked for, now and at most") 
 }
 
 TEST_CASE("CpuMemory: blocks are aligned, writable to their end, and never null") {
-  const auto memory = CpuMemory::make();
+  const auto memory = make_cpu_memory();
   for (const int64_t count : {int64_t{0}, int64_t{1}, int64_t{17}, kMiB / 2, kMiB / 2 + 1}) {
     const auto block = memory->allocate(DType::f32, Shape{count});
     REQUIRE(block != nullptr);
@@ -37,7 +37,7 @@ TEST_CASE("CpuMemory: blocks are aligned, writable to their end, and never null"
 }
 
 TEST_CASE("CpuMemory: a freed block serves the next request of its size") {
-  const auto memory = CpuMemory::make();
+  const auto memory = make_cpu_memory();
   for (const int64_t count : {int64_t{16}, kMiB}) {
     auto block = memory->allocate(DType::f32, Shape{count});
     const void* const where = block.get();
@@ -48,7 +48,7 @@ TEST_CASE("CpuMemory: a freed block serves the next request of its size") {
 }
 
 TEST_CASE("CpuMemory: what is kept and what is used together stay near the peak of what was used") {
-  const auto memory = CpuMemory::make();
+  const auto memory = make_cpu_memory();
   for (int64_t size = 2; size < 60; ++size) {  // a staging buffer of another size each time
     const auto staging = memory->allocate(DType::f32, Shape{size * kMiB});
   }
@@ -58,7 +58,7 @@ TEST_CASE("CpuMemory: what is kept and what is used together stay near the peak 
 }
 
 TEST_CASE("CpuMemory: when its device is gone nothing is kept, and what a rank returned stays") {
-  const auto memory = CpuMemory::make();
+  const auto memory = make_cpu_memory();
   auto result = memory->allocate(DType::f64, Shape{1 << 20});
   static_cast<double*>(result.get())[(1 << 20) - 1] = 7;
   memory->allocate(DType::f64, Shape{1 << 21}).reset();
@@ -72,7 +72,7 @@ TEST_CASE("CpuMemory: when its device is gone nothing is kept, and what a rank r
 }
 
 TEST_CASE("CpuMemory: what no machine has is refused, with the size") {
-  const auto memory = CpuMemory::make();
+  const auto memory = make_cpu_memory();
   for (const Shape& shape : {Shape{int64_t{1} << 45}, Shape{int64_t{1} << 62, int64_t{1} << 62},
                              Shape{-1, 4}, Shape{int64_t{1} << 40, 3}}) {
     try {
@@ -98,7 +98,7 @@ TEST_CASE("CPU device: an array may outlive its device, and be freed by another 
 }
 
 TEST_CASE("CpuMemory: threads may allocate and free at once") {
-  const auto memory = CpuMemory::make();
+  const auto memory = make_cpu_memory();
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {

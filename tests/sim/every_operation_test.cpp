@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "sim/cuda/host/host_runtime.h"
 #include "sim/machine/timed_device.h"
 #include "sim/meta/meta_device.h"
 #include "sim/ops/list.h"
@@ -368,6 +369,33 @@ Results run_on_cpu(int lanes, DType dtype, const Sizes& sizes, Make make) {
   return run(*device, dtype, sizes, make);
 }
 
+// The largest number of the results, at least 1, and the largest difference.
+struct Difference {
+  double largest = 1, off = 0;
+};
+std::vector<Difference> differences(const Results& a, const Results& b) {
+  REQUIRE(a.size() == b.size());
+  std::vector<Difference> all;
+  for (size_t w = 0; w < a.size(); ++w) {
+    REQUIRE(a[w].size() == b[w].size());
+    Difference d;
+    for (size_t i = 0; i < a[w].size(); ++i) {
+      d.largest = std::max(d.largest, std::abs(a[w][i]));
+      const double off = std::abs(a[w][i] - b[w][i]);
+      if (!(off <= d.off)) d.off = off;
+    }
+    INFO("result " << w << ": off by " << d.off << ", largest " << d.largest);
+    all.push_back(d);
+  }
+  return all;
+}
+void check_close(const Results& a, const Results& b, double relative) {
+  for (const Difference& d : differences(a, b)) {
+    INFO("off by " << d.off << ", largest " << d.largest);
+    CHECK(d.off <= relative * d.largest);
+  }
+}
+
 struct Told final : Recorder {
   void computed(const Computation& computation) override {
     told.emplace_back(computation.operation);
@@ -405,18 +433,23 @@ TEST_CASE("every operation is in f32 what it is in f64, to a few roundings") {
     for_every_operation([&](auto make) {
       const Results f32 = run_on_cpu(1, DType::f32, sizes, make);
       const Results f64 = run_on_cpu(1, DType::f64, sizes, make);
-      REQUIRE(f32.size() == f64.size());
-      for (size_t w = 0; w < f64.size(); ++w) {
-        REQUIRE(f32[w].size() == f64[w].size());
-        double largest = 1, off = 0;
-        for (size_t i = 0; i < f64[w].size(); ++i) {
-          largest = std::max(largest, std::abs(f64[w][i]));
-          off = std::max(off, std::abs(f32[w][i] - f64[w][i]));
-        }
-        INFO("result " << w << ": off by " << off << ", largest " << largest);
-        CHECK(off <= 1e-4 * largest);
-      }
+      check_close(f64, f32, 1e-4);
     });
+  }
+}
+
+TEST_CASE("every operation is by the kernels for GPUs what it is on the CPU, run after run") {
+  // Sums of at most some 1000 terms, in another order: 1000 u at most in f64; in f32 as above.
+  const std::vector<std::pair<DType, double>> bounds = {{DType::f64, 1e-13}, {DType::f32, 1e-4}};
+  for (const Sizes& sizes : kSizes) {
+    for (const auto& [dtype, bound] : bounds) {
+      for_every_operation([&, dtype = dtype, bound = bound](auto make) {
+        const auto device = make_cuda_host_device();
+        const Results once = run(*device, dtype, sizes, make);
+        check_close(run_on_cpu(1, dtype, sizes, make), once, bound);
+        CHECK((run(*device, dtype, sizes, make) == once));  // threads took turns in other orders
+      });
+    }
   }
 }
 

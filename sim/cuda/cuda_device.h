@@ -1,0 +1,105 @@
+// The device for GPUs: kernels in a file a family, as in sim/ops/, each with the compute() that
+// launches it, and products by the runtime. The same sources are --device cuda and, compiled for
+// the host, --device cuda-host (side.h).
+//
+// Numerics: the same bits run after run: sums are in an order that sizes alone decide, and nothing
+// is added to by whichever thread comes first. All work is queued on the runtime's stream; nothing
+// but download() and wait() waits for it.
+#pragma once
+
+#include <memory>
+
+#include "sim/cuda/runtime.h"
+#include "sim/cuda/side.h"
+#include "sim/device.h"
+#include "sim/memory_pool.h"
+#include "sim/ops/list.h"
+
+namespace tplab {
+inline namespace TPLAB_CUDA_SIDE {
+
+class CudaDevice final : public Device {
+ public:
+  explicit CudaDevice(std::shared_ptr<CudaRuntime> runtime)
+      : runtime_(std::move(runtime)), memory_(MemoryPool::make(runtime_)) {}
+  ~CudaDevice() override { memory_->close(); }
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
+  std::string_view name() const override { return runtime_->name(); }
+
+  Array allocate(DType dtype, const Shape& shape) override {
+    return Array(dtype, shape, memory_->allocate(dtype, shape));
+  }
+  void upload(HostSpan from, Array& to) override {
+    runtime_->upload(from.data, to.data(), to.bytes());
+  }
+  void download(const Array& from, HostSpan to) override {
+    runtime_->download(from.data(), to.data, from.bytes());
+  }
+  void zero(Array& x) override { runtime_->set(x.data(), 0, x.bytes()); }
+  void* host_memory(Array& x) override {
+    return runtime_->memory_is_the_hosts() ? x.data() : nullptr;
+  }
+  MemoryUse memory() const override { return memory_->use(); }
+
+  void run(const Operation& operation) override {
+    std::visit([&](const auto& one) { compute(one); }, operation);
+  }
+  void wait() override { runtime_->wait(); }
+
+  void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override;
+  void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override;
+  void copy(const void* from, void* to, int64_t bytes) override {
+    if (from != to) runtime_->copy(from, to, bytes);
+  }
+  void read(std::span<const Array> arrays) override;
+
+  CudaRuntime& runtime() { return *runtime_; }
+
+ private:
+  void compute(const op::Linear& o);
+  void compute(const op::LinearBackwardInput& o);
+  void compute(const op::LinearBackwardWeight& o);
+  void compute(const op::SumRows& o);
+  void compute(const op::Add& o);
+  void compute(const op::Gelu& o);
+  void compute(const op::GeluBackward& o);
+  void compute(const op::Dropout& o);
+  void compute(const op::LayerNorm& o);
+  void compute(const op::LayerNormBackward& o);
+  void compute(const op::CachedAttention& o);
+  void compute(const op::CausalAttention& o);
+  void compute(const op::CausalAttentionBackward& o);
+  void compute(const op::Embedding& o);
+  void compute(const op::EmbeddingBackward& o);
+  void compute(const op::RowMax& o);
+  void compute(const op::Pick& o);
+  void compute(const op::ExpRows& o);
+  void compute(const op::SoftmaxMinusOnehot& o);
+  void compute(const op::SumOfLosses& o);
+  void compute(const op::CrossEntropy& o);
+  void compute(const op::SumOfSquares& o);
+  void compute(const op::ClipScale& o);
+  void compute(const op::AdamW& o);
+  void compute(const op::LastPosition& o);
+  void compute(const op::JoinShards& o);
+  void compute(const op::CutShards& o);
+
+  void* stream() { return runtime_->stream(); }
+  // Numbers that a kernel leaves for the next one. The memory may serve another operation as soon
+  // as the handle is gone: the stream keeps them in order.
+  template <class Real>
+  std::pair<Array, Real*> scratch(int64_t count) {
+    Array x = allocate(dtype_of<Real>, {count});
+    return {x, x.template as<Real>()};
+  }
+
+  int32_t* arrivals();  // zeros, for decoding's blocks to count themselves
+
+  const std::shared_ptr<CudaRuntime> runtime_;
+  const std::shared_ptr<MemoryPool> memory_;
+  Array arrivals_;
+};
+
+}  // namespace TPLAB_CUDA_SIDE
+}  // namespace tplab

@@ -1,0 +1,162 @@
+// Norms over rows, and their gradients: a block a row.
+#include <algorithm>
+#include <cmath>
+
+#include "sim/cuda/column_sums.h"
+#include "sim/cuda/cuda_device.h"
+#include "sim/cuda/reduce.h"
+
+namespace tplab {
+inline namespace TPLAB_CUDA_SIDE {
+
+namespace {
+
+// The mean over a row; every thread gets it.
+template <int kWidth, class Real>
+__device__ Computed<Real> mean_of(const Real* row, int64_t C) {
+  Computed<Real> sum = 0;
+  for_my_packs<kWidth>(C, [&](int64_t c) {
+    const auto pack = load_pack<kWidth>(row + c);
+    for (int j = 0; j < kWidth; ++j) sum += pack.value[j];
+  });
+  return block_sum(sum) / static_cast<Computed<Real>>(C);
+}
+
+// Two passes over the row, which the first cache has after the first. y may be x: a thread writes
+// what it alone reads.
+template <class Real, int kWidth>
+__global__ void layer_norm(const Real* x, const Real* weight, const Real* bias, Real* y, int64_t C,
+                           Computed<Real> eps) {
+  using Sum = Computed<Real>;
+  x += blockIdx.x * C;
+  y += blockIdx.x * C;
+  const Sum mean = mean_of<kWidth>(x, C);
+  Sum squares = 0;
+  for_my_packs<kWidth>(C, [&](int64_t c) {
+    const auto pack = load_pack<kWidth>(x + c);
+    for (int j = 0; j < kWidth; ++j) squares += (pack.value[j] - mean) * (pack.value[j] - mean);
+  });
+  const Sum scale = Sum(1) / std::sqrt(block_sum(squares) / static_cast<Sum>(C) + eps);
+  for_my_packs<kWidth>(C, [&](int64_t c) {
+    auto pack = load_pack<kWidth>(x + c);
+    const auto w = load_pack<kWidth>(weight + c);
+    for (int j = 0; j < kWidth; ++j) pack.value[j] = (pack.value[j] - mean) * scale * w.value[j];
+    if (bias) {
+      const auto b = load_pack<kWidth>(bias + c);
+      for (int j = 0; j < kWidth; ++j) pack.value[j] += b.value[j];
+    }
+    store_pack(y + c, pack);
+  });
+}
+
+template <class Real>
+struct LayerNormGradient {
+  const Real *x, *weight, *dy;
+  Real* dx;
+  Computed<Real>* sums;  // [pieces, 2, C]: a piece's terms of dweight and dbias
+  int64_t rows, each, C;
+  Computed<Real> eps;
+  bool sums_are_shared;  // while they are added up they lie in shared memory
+};
+
+// A block has a piece of rows, one behind the other. Its columns' sums are each a thread's own.
+template <class Real, int kWidth>
+__global__ void layer_norm_backward(LayerNormGradient<Real> a) {
+  using Sum = Computed<Real>;
+  const int64_t C = a.C, begin = blockIdx.x * a.each, end = std::min(a.rows, begin + a.each);
+  Sum* const of_piece = a.sums + blockIdx.x * 2 * C;
+  Sum *const dweight = a.sums_are_shared ? dynamic_shared<Sum>() : of_piece, *const dbias =
+                                                                                 dweight + C;
+  for_my_packs<kWidth>(C, [&](int64_t c) {
+    for (int j = 0; j < kWidth; ++j) dweight[c + j] = dbias[c + j] = 0;
+  });
+  for (int64_t r = begin; r < end; ++r) {
+    const Real *const x = a.x + r * C, *const dy = a.dy + r * C;
+    const Sum mean = mean_of<kWidth>(x, C), n = static_cast<Sum>(C);
+    Sum sums[3] = {};  // of d², g, g d where d = x - mean, g = dy weight
+    for_my_packs<kWidth>(C, [&](int64_t c) {
+      const auto at = load_pack<kWidth>(x + c), w = load_pack<kWidth>(a.weight + c),
+                 slope = load_pack<kWidth>(dy + c);
+      for (int j = 0; j < kWidth; ++j) {
+        const Sum d = at.value[j] - mean, g = slope.value[j] * w.value[j];
+        sums[0] += d * d;
+        sums[1] += g;
+        sums[2] += g * d;
+      }
+    });
+    over_block(sums, Plus());
+    const Sum scale = Sum(1) / std::sqrt(sums[0] / n + a.eps);
+    const Sum less = sums[1] / n, along = sums[2] / n * scale * scale;
+    for_my_packs<kWidth>(C, [&](int64_t c) {
+      const auto at = load_pack<kWidth>(x + c), w = load_pack<kWidth>(a.weight + c);
+      auto slope = load_pack<kWidth>(dy + c);
+      for (int j = 0; j < kWidth; ++j) {
+        const Sum d = at.value[j] - mean, g = slope.value[j];
+        dweight[c + j] += d * scale * g;
+        dbias[c + j] += g;
+        slope.value[j] = (g * w.value[j] - less - d * along) * scale;
+      }
+      store_pack(a.dx + r * C + c, slope);
+    });
+  }
+  if (!a.sums_are_shared) return;
+  for_my_packs<kWidth>(C, [&](int64_t c) {
+    for (int j = 0; j < kWidth; ++j) {
+      of_piece[c + j] = dweight[c + j];
+      of_piece[C + c + j] = dbias[c + j];
+    }
+  });
+}
+
+}  // namespace
+
+void CudaDevice::compute(const op::LayerNorm& o) {
+  const int64_t rows = o.x.shape().rows(), C = o.x.shape()[-1];
+  dispatch(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    const bool packed =
+        are_packs<Real>(C, {o.x.data(), o.weight.data(), o.bias.data(), o.y.data()});
+    with_width<Real>(packed, [&](auto width) {
+      constexpr int kW = decltype(width)::value;
+      launch(stream(), {"layer_norm", static_cast<unsigned>(rows), threads_for_row<kW>(C)},
+             layer_norm<Real, kW>, o.x.as<Real>(), o.weight.as<Real>(),
+             static_cast<const Real*>(o.bias.data()), o.y.as<Real>(), C,
+             static_cast<Computed<Real>>(o.eps));
+    });
+  });
+}
+
+void CudaDevice::compute(const op::LayerNormBackward& o) {
+  const int64_t rows = o.x.shape().rows(), C = o.x.shape()[-1], pieces = pieces_of(rows);
+  dispatch(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    using Sum = Computed<Real>;
+    constexpr int64_t kShared = 48 << 10;
+    const int64_t sums_bytes = 2 * C * static_cast<int64_t>(sizeof(Sum));
+    const auto [kept, sums] = scratch<Sum>(pieces * 2 * C);
+    const LayerNormGradient<Real> a{.x = o.x.as<Real>(),
+                                    .weight = o.weight.as<Real>(),
+                                    .dy = o.dy.as<Real>(),
+                                    .dx = o.dx.as<Real>(),
+                                    .sums = sums,
+                                    .rows = rows,
+                                    .each = rows_of_piece(rows),
+                                    .C = C,
+                                    .eps = static_cast<Sum>(o.eps),
+                                    .sums_are_shared = sums_bytes <= kShared};
+    const bool packed = are_packs<Real>(C, {a.x, a.weight, a.dy, a.dx});
+    with_width<Real>(packed, [&](auto width) {
+      constexpr int kW = decltype(width)::value;
+      launch(stream(),
+             {"layer_norm_backward", static_cast<unsigned>(pieces), threads_for_row<kW>(C),
+              a.sums_are_shared ? static_cast<size_t>(sums_bytes) : 0},
+             layer_norm_backward<Real, kW>, a);
+    });
+    add_all_pieces<Sum>(stream(), a.sums, pieces, 2 * C, o.dweight.as<Sum>(), C);
+    if (o.dbias.present())
+      add_all_pieces<Sum>(stream(), a.sums + C, pieces, 2 * C, o.dbias.as<Sum>(), C);
+  });
+}
+
+}  // namespace TPLAB_CUDA_SIDE
+}  // namespace tplab
