@@ -41,13 +41,15 @@ __device__ __forceinline__ int64_t place_of_row(int64_t head, int T, int query, 
 
 // For heads of up to kD numbers. A lane holds 2 kTiles kColumns / 4 numbers of each sum, and
 // kTiles kAtOnce / 2 of S and of dP.
-template <int kD, bool kOwnsKeys>
+template <int kD, bool kOwnsKeys, bool kPlain>
 struct BackwardTiles {
   // Owned rows: of 16 kTiles a warp. Streamed rows: of a tile, and of those that are in registers.
   static constexpr int kTiles = kD <= (kOwnsKeys ? 64 : 128) ? 2 : 1;
   static constexpr int kRows = kTiles * 16 * kBackwardThreads / kWarp;
   static constexpr int kStreamed = kD <= 64 || (kD <= 128 && kOwnsKeys) ? 64 : 32;
-  static constexpr int kAtOnce = kD != 128 ? 32 : kOwnsKeys ? 64 : 16;
+  static constexpr int kAtOnce =
+      (kD == 128 && !kOwnsKeys) || (kD == 64 && kOwnsKeys && !kPlain) ? 16 : 32;
+  static constexpr bool kOwnedInRegisters = kD == 64 && !kOwnsKeys;  // the first of the owned
   // Columns of the sums that a block computes: two blocks share a tile where a lane cannot hold
   // all.
   static constexpr int kColumns = kD == 256 && kOwnsKeys ? 128 : kD;
@@ -58,28 +60,34 @@ struct BackwardTiles {
   static constexpr size_t kSharedBytes = 2 * kOwnedNumbers * sizeof(bf16) + 2 * kStageBytes;
 };
 
-// Of the rows of queries: the largest score, the sum's logarithm in base 2, Δ. A warp a query.
+constexpr int kRowsOfBlock = 32;
+
+// Of each query: the largest score, the sum's logarithm in base 2, Δ. Eight lanes a query.
 __global__ void attention_rows(AttendBackward<bf16> a) {
-  const int lane = static_cast<int>(lane_of_thread());
   const int blocks = (a.shape.T + kRowBlock - 1) / kRowBlock, padded = blocks * kRowBlock;
-  const int64_t row = int64_t{blockIdx.x} * (blockDim.x / kWarp) + threadIdx.x / kWarp;
-  if (row >= int64_t{a.shape.B} * a.shape.H * padded) return;
+  const int64_t row = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) / 8;
   const int64_t head = row / padded;
-  const int query = static_cast<int>(row % padded);
-  float largest = 0, log_sum = INFINITY, dy_y = 0;
-  if (query < a.shape.T) {
-    const bf16* const y = a.y.at(head / a.shape.H, head % a.shape.H, query);
-    const bf16* const dy = a.dy.at(head / a.shape.H, head % a.shape.H, query);
-    for (int d = lane; d < a.shape.D; d += kWarp) dy_y += low_of(y[d].bits) * low_of(dy[d].bits);
-    dy_y = warp_sum(dy_y);
-    const float* const stats = a.stats + 2 * (head * a.shape.T + query);
-    largest = stats[0];
-    log_sum = stats[1] * Scores::kLog2e;
+  const int query = static_cast<int>(row % padded), lane = static_cast<int>(threadIdx.x % 8);
+  const bool real = head < int64_t{a.shape.B} * a.shape.H && query < a.shape.T;
+  float dy_y = 0;
+  if (real) {
+    const int64_t b = head / a.shape.H, h = head % a.shape.H;
+    for (int d = lane * kChunk; d < a.shape.D; d += 8 * kChunk) {
+      const auto y = load_pack<kChunk>(a.y.at(b, h, query) + d);
+      const auto dy = load_pack<kChunk>(a.dy.at(b, h, query) + d);
+      TPLAB_UNROLL
+      for (int i = 0; i < kChunk; ++i) dy_y += y.value[i] * dy.value[i];
+    }
   }
-  if (lane != 0) return;
-  a.rows[place_of_row(head, a.shape.T, query, RowPlane::largest)] = largest;
-  a.rows[place_of_row(head, a.shape.T, query, RowPlane::log_sum)] = log_sum;
-  a.rows[place_of_row(head, a.shape.T, query, RowPlane::dy_y)] = dy_y;
+  for (int with = 4; with > 0; with /= 2) dy_y += __shfl_xor_sync(kAllLanes, dy_y, with);
+  if (lane != 0 || head >= int64_t{a.shape.B} * a.shape.H) return;
+  const float* const stats = a.stats + 2 * (head * a.shape.T + query);
+  const auto write = [&](RowPlane plane, float x) {
+    a.rows[place_of_row(head, a.shape.T, query, plane)] = x;
+  };
+  write(RowPlane::largest, real ? stats[0] : 0);
+  write(RowPlane::log_sum, real ? stats[1] * Scores::kLog2e : INFINITY);
+  write(RowPlane::dy_y, dy_y);
 }
 
 // dsinks[h] += Σ over b and t of -exp(sink - a m - L) Δ. A block a head.
@@ -109,9 +117,9 @@ struct QueryNumbers {
 
 // kPlain: nothing is dropped, and no cap.
 template <int kD, bool kOwnsKeys, bool kPlain>
-__global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>::kBlocks)
+__global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys, kPlain>::kBlocks)
     attend_backward_bf16(AttendBackward<bf16> a) {
-  using Tiles = BackwardTiles<kD, kOwnsKeys>;
+  using Tiles = BackwardTiles<kD, kOwnsKeys, kPlain>;
   constexpr int kTiles = Tiles::kTiles, kRows = Tiles::kRows, kStreamed = Tiles::kStreamed;
   constexpr int kAtOnce = Tiles::kAtOnce, kColumns = Tiles::kColumns, kSteps = kD / 16;
   unsigned char* const shared = dynamic_shared<unsigned char>();
@@ -173,6 +181,7 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
                                          own1.of_position, rows, shape.D);
   load_tile<kRows, kD, kBackwardThreads>(second_owned, own2.at(b, owner, first_row),
                                          own2.of_position, rows, shape.D);
+  commit_copies();
   load_streamed(0);
 
   const int lane = static_cast<int>(lane_of_thread());
@@ -194,6 +203,17 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
       mine[m][half] = {of(RowPlane::largest), of(RowPlane::log_sum), of(RowPlane::dy_y)};
     }
   }
+  const auto load_owned = [&](uint32_t(&to)[kTiles][4], const bf16* tile, int step) {
+    TPLAB_UNROLL
+    for (int m = 0; m < kTiles; ++m) load_a<kRows>(to[m], tile, warp_row + 16 * m, 16 * step);
+  };
+  uint32_t first[Tiles::kOwnedInRegisters ? kSteps : 1][kTiles][4];
+  if constexpr (Tiles::kOwnedInRegisters) {
+    wait_for_copies<1>();
+    __syncthreads();
+    TPLAB_UNROLL
+    for (int step = 0; step < kSteps; ++step) load_owned(first[step], first_owned, step);
+  }
   float sum1[kTiles][kColumns / 8][4];
   float sum2[kOwnsKeys ? kTiles : 1][kOwnsKeys ? kColumns / 8 : 1][4];
   set_zero(sum1);
@@ -211,10 +231,10 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
 
     TPLAB_ROLLED
     for (int part = 0; part < kStreamed; part += kAtOnce) {
-      const int first = (first_tile + i % tiles) * kStreamed + part, last = first + kAtOnce - 1;
-      const int first_query = kOwnsKeys ? first : warp_first;
+      const int from = (first_tile + i % tiles) * kStreamed + part, last = from + kAtOnce - 1;
+      const int first_query = kOwnsKeys ? from : warp_first;
       const int last_query = kOwnsKeys ? last : warp_last;
-      const int first_key = kOwnsKeys ? warp_first : first, last_key = kOwnsKeys ? warp_last : last;
+      const int first_key = kOwnsKeys ? warp_first : from, last_key = kOwnsKeys ? warp_last : last;
       if (first_key > last_query || last_key < shape.first_seen(first_query)) continue;
 
       float s[kTiles][kAtOnce / 8][4], ds[kTiles][kAtOnce / 8][4];
@@ -222,24 +242,20 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
       set_zero(ds);
       TPLAB_UNROLL
       for (int step = 0; step < kSteps; ++step) {
-        uint32_t owned[kTiles][4];
-        TPLAB_UNROLL
-        for (int m = 0; m < kTiles; ++m)
-          load_a<kRows>(owned[m], first_owned, warp_row + 16 * m, 16 * step);
-        add_product_of_rows<kStreamed>(s, owned, streamed1, part, 16 * step);
+        if constexpr (!Tiles::kOwnedInRegisters) load_owned(first[0], first_owned, step);
+        add_product_of_rows<kStreamed>(s, first[Tiles::kOwnedInRegisters ? step : 0], streamed1,
+                                       part, 16 * step);
       }
       TPLAB_UNROLL
       for (int step = 0; step < kSteps; ++step) {
         uint32_t owned[kTiles][4];
-        TPLAB_UNROLL
-        for (int m = 0; m < kTiles; ++m)
-          load_a<kRows>(owned[m], second_owned, warp_row + 16 * m, 16 * step);
+        load_owned(owned, second_owned, step);
         add_product_of_rows<kStreamed>(ds, owned, streamed2, part, 16 * step);
       }
 
       // s becomes the probabilities, those that are dropped 0; ds, so far dP, the gradients.
       const bool masks = last_key > first_query || first_key < shape.first_seen(last_query);
-      const int my_column = first + lane % 4 * 2;
+      const int my_column = from + lane % 4 * 2;
       const int back = kOwnsKeys ? my_column - my_row : my_row - my_column;
       const int head = kOwnsKeys ? first_head + i / tiles : owner;
       const int64_t first_number = drops ? shape.dropped.first_of(b, head, 0) : 0;
@@ -310,16 +326,21 @@ __global__ void __launch_bounds__(kBackwardThreads, BackwardTiles<kD, kOwnsKeys>
 
 template <int kD, bool kOwnsKeys>
 void attend_backward_of(void* stream, const AttendBackward<bf16>& a) {
-  using Tiles = BackwardTiles<kD, kOwnsKeys>;
   const int heads = a.shape.B * (kOwnsKeys ? a.shape.H / a.shape.group : a.shape.H);
-  const Launch shape{kOwnsKeys ? "attend_backward_keys" : "attend_backward_queries",
-                     dim3(blocks_for(a.shape.T, Tiles::kRows) *
-                          static_cast<unsigned>(heads * (kD / Tiles::kColumns))),
-                     dim3(kBackwardThreads), Tiles::kSharedBytes};
+  const auto queue = [&](auto plain) {
+    constexpr bool kPlain = decltype(plain)::value;
+    using Tiles = BackwardTiles<kD, kOwnsKeys, kPlain>;
+    const unsigned tiles = blocks_for(a.shape.T, Tiles::kRows) * (kD / Tiles::kColumns);
+    launch(
+        stream,
+        {kOwnsKeys ? "attend_backward_keys" : "attend_backward_queries",
+         dim3(tiles * static_cast<unsigned>(heads)), dim3(kBackwardThreads), Tiles::kSharedBytes},
+        attend_backward_bf16<kD, kOwnsKeys, kPlain>, a);
+  };
   if (a.drops || a.shape.softcap > 0) {
-    launch(stream, shape, attend_backward_bf16<kD, kOwnsKeys, false>, a);
+    queue(std::false_type());
   } else {
-    launch(stream, shape, attend_backward_bf16<kD, kOwnsKeys, true>, a);
+    queue(std::true_type());
   }
 }
 
@@ -334,7 +355,8 @@ void attend_backward_up_to(void* stream, const AttendBackward<bf16>& a) {
 void attend_backward_on_tensor_cores(void* stream, const AttendBackward<bf16>& a) {
   const int64_t queries =
       (int64_t{a.shape.T} + kRowBlock - 1) / kRowBlock * kRowBlock * a.shape.B * a.shape.H;
-  launch(stream, {"attention_rows", blocks_for(queries, 4), dim3(4 * kWarp)}, attention_rows, a);
+  launch(stream, {"attention_rows", blocks_for(queries, kRowsOfBlock), dim3(8 * kRowsOfBlock)},
+         attention_rows, a);
   if (a.dsinks)
     launch(stream, {"attention_dsinks", static_cast<unsigned>(a.shape.H), dim3(256)},
            attention_dsinks, a);

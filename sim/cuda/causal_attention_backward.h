@@ -32,8 +32,8 @@ void attend_backward_plainly(void* stream, const AttendBackward<Real>& a);
 template <class Real>
 void attend_backward(void* stream, const AttendBackward<Real>& a) {
   if constexpr (std::is_same_v<Real, bf16>) {
-    const bool packed = is_packed(a.q) && is_packed(a.k) && is_packed(a.v) && is_packed(a.dy) &&
-                        is_packed(a.dq) && is_packed(a.dk) && is_packed(a.dv);
+    const bool packed = is_packed(a.q) && is_packed(a.k) && is_packed(a.v) && is_packed(a.y) &&
+                        is_packed(a.dy) && is_packed(a.dq) && is_packed(a.dk) && is_packed(a.dv);
     if (packed && a.shape.D <= kMostOnTensorCores)
       return attend_backward_on_tensor_cores(stream, a);
   }
