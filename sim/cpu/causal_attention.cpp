@@ -310,11 +310,11 @@ void drop(const Seen& seen, const Real* factors, Real* p) {
   Row<Real>(p + seen.first, n) *= ConstRow<Real>(factors + seen.first, n);
 }
 
-// log(sum + exp(x)), where exp(x) may be infinite.
+// log(exp(a) + exp(b)), where either may be infinite.
 template <class Real>
-Real log_sum_with(Real sum, Real x) {
-  const Real log_sum = std::log(sum), most = std::max(log_sum, x);
-  return most + std::log1p(std::exp(std::min(log_sum, x) - most));
+Real log_of_both(Real a, Real b) {
+  const Real most = std::max(a, b);
+  return most + std::log1p(std::exp(std::min(a, b) - most));
 }
 
 // Each lane needs room for this many numbers, in the backward pass too.
@@ -352,7 +352,7 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, R
       for (int64_t r = 0; r < end - begin; ++r) {
         if (head.sink) {
           const Real sink = *head.sink - scale * largest[r];
-          log_sums[r] = log_sum_with(sums[r], sink);
+          log_sums[r] = log_of_both(log_sums[r], sink);
           sums[r] += std::exp(sink);
         }
         Real* const to = stats + 2 * (i * a.T + begin + r);
