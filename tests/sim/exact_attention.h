@@ -51,11 +51,12 @@ struct Bounded {
 //     the error of max, max_j ε_j again, which cancels in p.
 //   p_j = exp(σ_j - max - L): off by the factor e^δ_j, δ_j = ε_j + error of L + 3u|σ_j - max| + uL
 //     + 10u; the forward normalises by the same sum, so its p is off by less than twice that and
-//     2u.
-//   y_c = Σ p f v: terms off by θ = expm1(2 max δ + 3u) each, and γ_{n+2}.
+//     2u. Besides, exp ends at e^-87 or e^-707: all are off by that, λ, too.
+//   y_c = Σ p f v: terms off by θ = expm1(2 max δ + 3u) and λ each, and γ_{n+2}.
 //   dp_j = f (dy·v_j): γ_{D+2} f Σ|dy v|.   Δ = dy·y: γ_{D+1} Σ|dy y| + Σ|dy| off(y).
 //   κ_j = 1 - (σ_j/c)², 1 without a cap: off by 2 |σ_j/c| (ε_j/c + 20u) + 4u.
-//   ds_j = p (dp - Δ) κ scale: p κ (θ + 6u) |dp - Δ| + p κ (off(dp) + off(Δ)) + p |dp - Δ| off(κ).
+//   ds_j = p (dp - Δ) κ scale: p κ (θ + 6u) |dp - Δ| + p κ (off(dp) + off(Δ)) + p |dp - Δ| off(κ)
+//     + λ |dp - Δ| κ scale.
 //   dq = Σ ds k, dk = Σ ds q, dv = Σ p f dy: their terms' errors and γ_{n+2}, n the number of
 //   terms. dsink = Σ over b and t of -p_sink Δ, likewise.
 // 10% more for second order.
@@ -93,6 +94,7 @@ class ExactAttention {
   }
 
   void query(int64_t b, int64_t h, int64_t t) {
+    const Exact lambda = std::exp(Exact(sizeof(Real) == 4 ? -87 : -707));
     const Exact u = unit_roundoff(dtype_of<Real>), scale = form_.scale, cap = form_.softcap;
     const int64_t first = form_.window > 0 ? std::max<int64_t>(0, t - form_.window + 1) : 0;
     const int64_t n = t + 1 - first;
@@ -152,9 +154,9 @@ class ExactAttention {
       const int64_t to = (b * s_.T + t) * s_.width() + h * s_.D + d;
       Bounded& sum_y = y[static_cast<size_t>(to)];
       for (int64_t i = 0; i < n; ++i) {
-        const Exact term = p[static_cast<size_t>(i)] * factor[static_cast<size_t>(i)] *
-                           qkv(place(b, first + i, 2, h) + d);
-        accumulate(sum_y, term, theta * std::abs(term), gamma);
+        const auto at = static_cast<size_t>(i);
+        const Exact v = factor[at] * qkv(place(b, first + i, 2, h) + d), term = p[at] * v;
+        accumulate(sum_y, term, theta * std::abs(term) + lambda * std::abs(v), gamma);
       }
       if (!dy_.present()) continue;
       const auto dy = static_cast<Exact>(dy_.template as<Real>()[to]);
@@ -174,16 +176,17 @@ class ExactAttention {
         dp_off += gamma_of<Real>(s_.D + 2) * std::abs(term);
       }
       const Exact dz = p[at] * (dp - dot), ds = dz * slope[at] * scale;
-      const Exact ds_off = (theta + 6 * u) * std::abs(ds) +
-                           p[at] * slope[at] * scale * (dp_off + dot_off) +
-                           std::abs(dz) * slope_off[at] * scale;
+      const Exact ds_off =
+          (theta + 6 * u) * std::abs(ds) + p[at] * slope[at] * scale * (dp_off + dot_off) +
+          (std::abs(dz) * slope_off[at] + lambda * std::abs(dp - dot) * slope[at]) * scale;
       for (int64_t d = 0; d < s_.D; ++d) {
-        const Exact pf = p[at] * factor[at] * static_cast<Exact>(dy[d]);
+        const Exact fdy = factor[at] * static_cast<Exact>(dy[d]), pf = p[at] * fdy;
         accumulate(dqkv[static_cast<size_t>(q + d)], ds * qkv(k + d), ds_off * std::abs(qkv(k + d)),
                    gamma);
         accumulate(dqkv[static_cast<size_t>(k + d)], ds * qkv(q + d), ds_off * std::abs(qkv(q + d)),
                    long_gamma);
-        accumulate(dqkv[static_cast<size_t>(v + d)], pf, theta * std::abs(pf), long_gamma);
+        accumulate(dqkv[static_cast<size_t>(v + d)], pf,
+                   theta * std::abs(pf) + lambda * std::abs(fdy), long_gamma);
       }
     }
     if (!s_.sinks) return;
