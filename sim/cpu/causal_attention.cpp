@@ -1,11 +1,12 @@
 // Causal attention over whole sequences on the CPU, and its gradient, for training.
 //
-// A task is one head of one sequence (of the gradient: the heads that share keys, one by one), in
-// blocks of kBlock queries. The keys before a block are seen by all of its queries; those inside it
-// by a triangle, which is cut into strips of kStrip: products run to a strip's end, where the
-// probabilities past a query's own position are zeros. So NaN may reach up to kStrip - 1 positions
-// before its own, which the cache of cached_attention.cpp must not do. With a window a block begins
-// at the strip of the first key that its first query sees, and later queries have zeros there too.
+// A task is one head of one sequence, in blocks of kBlock queries. The keys before a block are seen
+// by all of its queries; those inside it by a triangle, which is cut into strips of kStrip:
+// products run to a strip's end, where the probabilities past a query's own position are zeros. So
+// NaN may reach up to kStrip - 1 positions before its own, which the cache of cached_attention.cpp
+// must not do. With a window a block begins at the strip of the first key that its first query
+// sees, and later queries have zeros there too. Heads that share keys write their gradients of them
+// apart, and these are then added up in the order of the heads.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -35,6 +36,7 @@ struct AttentionGradient {
   const Real *y, *stats;  // of the forward pass
   const Real* dy;         // [B, T, H D]
   Real* dqkv;             // [B, T, (H + 2 K) D]
+  Real* shared;           // [B, H, 2, T, D], where heads share keys: their terms of dk and dv
   double* dsinks;         // [B, H], where there are sinks: each sequence's term
 };
 
@@ -174,11 +176,10 @@ void weigh_rows(const Head<Real>& head, const Real* weights, const Real* rows, i
 }
 
 // y[s] += Σ over the block's queries t of weights[t - begin, s] rows[t], for the keys s that they
-// see; the keys of the block itself are seen by it first: y[s] is overwritten, unless other heads
-// have added to it.
+// see; the keys of the block itself are seen by it first: y[s] is overwritten.
 template <class Real>
 void weigh_columns(const Head<Real>& head, const Real* weights, const Real* rows,
-                   int64_t row_stride, int64_t begin, int64_t end, bool first_head, Real* y) {
+                   int64_t row_stride, int64_t begin, int64_t end, Real* y, int64_t y_stride) {
   const int64_t low = head.low(begin);
   Product<Real> p{.a = weights + low,
                   .a_row = 1,
@@ -186,8 +187,8 @@ void weigh_columns(const Head<Real>& head, const Real* weights, const Real* rows
                   .b = rows + begin * row_stride,
                   .b_depth = row_stride,
                   .b_col = 1,
-                  .c = y + low * head.stride,
-                  .c_row = head.stride,
+                  .c = y + low * y_stride,
+                  .c_row = y_stride,
                   .rows = begin - low,
                   .cols = head.D,
                   .depth = end - begin,
@@ -196,10 +197,10 @@ void weigh_columns(const Head<Real>& head, const Real* weights, const Real* rows
   for_strips(begin, end, [&](int64_t s, int64_t count, int64_t) {
     p.a = weights + (s - begin) * head.row + s;
     p.b = rows + s * row_stride;
-    p.c = y + s * head.stride;
+    p.c = y + s * y_stride;
     p.rows = count;
     p.depth = end - s;
-    p.add = !first_head;
+    p.add = false;
     multiply(p);
   });
 }
@@ -310,11 +311,11 @@ void drop(const Seen& seen, const Real* factors, Real* p) {
   Row<Real>(p + seen.first, n) *= ConstRow<Real>(factors + seen.first, n);
 }
 
-// log(sum + exp(x)), where exp(x) may be infinite.
+// log(exp(a) + exp(b)), where either may be infinite.
 template <class Real>
-Real log_sum_with(Real sum, Real x) {
-  const Real log_sum = std::log(sum), most = std::max(log_sum, x);
-  return most + std::log1p(std::exp(std::min(log_sum, x) - most));
+Real log_of_both(Real a, Real b) {
+  const Real most = std::max(a, b);
+  return most + std::log1p(std::exp(std::min(a, b) - most));
 }
 
 // Each lane needs room for this many numbers, in the backward pass too.
@@ -352,7 +353,7 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, R
       for (int64_t r = 0; r < end - begin; ++r) {
         if (head.sink) {
           const Real sink = *head.sink - scale * largest[r];
-          log_sums[r] = log_sum_with(sums[r], sink);
+          log_sums[r] = log_of_both(log_sums[r], sink);
           sums[r] += std::exp(sink);
         }
         Real* const to = stats + 2 * (i * a.T + begin + r);
@@ -367,21 +368,24 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, R
   });
 }
 
-// One head of the gradient. Its keys and values are transposed in `mine` already; `first_head` of
-// those that share them. Returns the gradient of its sink.
+// One head of the gradient. Returns that of its sink.
 template <class Real>
-double causal_attention_backward(const CausalAttention<Real>& a, const AttentionGradient<Real>& g,
-                                 const Scratch<Real>& mine, int64_t b, int64_t h, bool first_head) {
+double head_backward(const CausalAttention<Real>& a, const AttentionGradient<Real>& g,
+                     const Scratch<Real>& mine, int64_t b, int64_t h) {
   using namespace Eigen::internal;
   const Head<Real> head = head_of(a, b, h);
   const int64_t at = b * a.T * head.width + h * a.D;
   const Real *const y = g.y + at, *const dy = g.dy + at;
   const Real* const stats = g.stats + 2 * (b * a.H + h) * a.T;
-  Real *const dq = g.dqkv + (head.q - a.qkv), *const dk = g.dqkv + (head.k - a.qkv),
-              *const dv = g.dqkv + (head.v - a.qkv);
+  Real* const own = g.shared ? g.shared + 2 * (b * a.H + h) * a.T * a.D : nullptr;
+  Real *const dq = g.dqkv + (head.q - a.qkv), *const dk = own ? own : g.dqkv + (head.k - a.qkv),
+              *const dv = own ? own + a.T * a.D : g.dqkv + (head.v - a.qkv);
+  const int64_t dk_stride = own ? a.D : head.stride;
   const bool capped = head.softcap > 0;
   const Real seen_scale = capped ? Real(1) : head.scale;
   double dsink = 0;
+  transpose_head(head, head.k, mine.keys);
+  transpose_head(head, head.v, mine.values);
   for (int64_t begin = 0; begin < a.T; begin += kBlock) {
     const int64_t end = std::min(begin + kBlock, a.T);
     products_of_block(head, head.q, head.stride, mine.keys, begin, end, mine.scores);
@@ -415,28 +419,45 @@ double causal_attention_backward(const CausalAttention<Real>& a, const Attention
       if (capped) drop(seen, mine.cap_slopes, ds);
     }
     weigh_rows(head, mine.gradients, head.k, begin, end, dq, head.stride);
-    weigh_columns(head, mine.gradients, head.q, head.stride, begin, end, first_head, dk);
-    weigh_columns(head, mine.scores, dy, head.width, begin, end, first_head, dv);
+    weigh_columns(head, mine.gradients, head.q, head.stride, begin, end, dk, dk_stride);
+    weigh_columns(head, mine.scores, dy, head.width, begin, end, dv, dk_stride);
   }
   return dsink;
+}
+
+// dk and dv of a head of keys: the sums of what the heads that share it left.
+template <class Real>
+void add_shared(Crew& crew, const CausalAttention<Real>& a, const AttentionGradient<Real>& g) {
+  const int64_t group = a.H / a.K, width = (a.H + 2 * a.K) * a.D;
+  const auto add_row = [&](int64_t b, int64_t t, int64_t part, int64_t kv) {
+    Row<Real> to(g.dqkv + (b * a.T + t) * width + (a.H + part * a.K + kv) * a.D, a.D);
+    for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
+      const ConstRow<Real> term(g.shared + ((2 * (b * a.H + h) + part) * a.T + t) * a.D, a.D);
+      if (h == kv * group) {
+        to = term;
+      } else {
+        to += term;
+      }
+    }
+  };
+  crew.parallel_for(a.B * a.T, grain_of(2 * a.H * a.D * kBytes<Real>),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i)
+                        for (int64_t part = 0; part < 2; ++part)
+                          for (int64_t kv = 0; kv < a.K; ++kv) add_row(i / a.T, i % a.T, part, kv);
+                    });
 }
 
 template <class Real>
 void causal_attention_backward(Crew& crew, const CausalAttention<Real>& a,
                                const AttentionGradient<Real>& g, Real* scratch) {
-  const int64_t group = a.H / a.K;
-  for_each_task(crew, a.B * a.K, [&](int64_t i, int64_t lane) {
-    const int64_t b = i / a.K, first = i % a.K * group;
+  for_each_task(crew, a.B * a.H, [&](int64_t i, int64_t lane) {
     const Scratch<Real> mine =
         scratch_of(scratch + lane * causal_attention_scratch_count(a.T, a.D), a.T, a.D);
-    const Head<Real> head = head_of(a, b, first);
-    transpose_head(head, head.k, mine.keys);
-    transpose_head(head, head.v, mine.values);
-    for (int64_t h = first; h < first + group; ++h) {
-      const double dsink = causal_attention_backward(a, g, mine, b, h, h == first);
-      if (g.dsinks) g.dsinks[b * a.H + h] = dsink;
-    }
+    const double dsink = head_backward(a, g, mine, i / a.H, i % a.H);
+    if (g.dsinks) g.dsinks[i] = dsink;
   });
+  if (g.shared) add_shared(crew, a, g);
 }
 
 template <class Real>
@@ -473,10 +494,13 @@ void CpuDevice::compute(const op::CausalAttentionBackward& o) {
     using Real = decltype(zero);
     const auto a = cpu::attention_of<Real>(o.form, o.qkv, o.sinks);
     const Array terms = a.sinks ? allocate(DType::f64, Shape{a.B, a.H}) : Array();
+    const Array shared =
+        a.K < a.H ? allocate(o.qkv.dtype(), Shape{a.B, a.H, 2, a.T, a.D}) : Array();
     const cpu::AttentionGradient<Real> gradient{.y = o.y.as<Real>(),
                                                 .stats = o.stats.as<Real>(),
                                                 .dy = o.dy.as<Real>(),
                                                 .dqkv = o.dqkv.as<Real>(),
+                                                .shared = a.K < a.H ? shared.as<Real>() : nullptr,
                                                 .dsinks = a.sinks ? terms.as<double>() : nullptr};
     const Array scratch = attention_scratch(o.qkv.dtype(), a.T, a.D);
     cpu::causal_attention_backward(crew_, a, gradient, scratch.as<Real>());

@@ -13,7 +13,7 @@
 // both follow from the duals, so a reduction that is missing or doubled does not compile.
 //
 // An absent array is one that is not present(). Gradients of parameters (dw, db, dtable, dweight,
-// dbias) are ADDED to, everything else that is written is overwritten. Ids (tokens, targets,
+// dbias, dsinks) are ADDED to, everything else that is written is overwritten. Ids (tokens, targets,
 // positions) are i32, the same on every rank.
 #pragma once
 
