@@ -15,7 +15,9 @@
 #include "sim/cuda/attention_tiles.h"
 #include "sim/cuda/causal_attention.h"
 #include "sim/cuda/cuda_device.h"
+#include "sim/cuda/reduce.h"
 #include "sim/cuda/scores.h"
+#include "sim/error.h"
 
 namespace tplab {
 inline namespace TPLAB_CUDA_SIDE {
@@ -38,7 +40,8 @@ constexpr int kDecodeThreads = 128, kDecodeWarps = kDecodeThreads / kWarp;
 constexpr int kFragmentRows = 16, kFragmentKeys = 16;
 constexpr int kPartKeys = kFragmentKeys * kDecodeWarps;  // of the smallest part
 constexpr int kWantedBlocks = 4 * 132;  // of any GPU, so that bits do not depend on which
-constexpr int kMostParts = 128, kMostDecodeRows = 64;
+constexpr int kMostJoined = 512;        // parts times rows: the last block's work
+constexpr int kMostDecodeRows = 64;
 
 struct Decode {
   AttentionShape<bf16> shape;
@@ -49,14 +52,13 @@ struct Decode {
   int32_t* arrived;                // parts that are there: zeros before, and after
 };
 
-// The part of a row's softmax: with p_j = 2^(c u_j - shift), shift the largest c u_j, Σ p_j. That
-// c u is rounded does no harm: every p and the sum are relative to the same shift.
+// A part of a row's softmax: its largest score, and the sum of p = exp(a (u - largest)).
 struct PartialRow {
-  float shift = -INFINITY, sum = 0;
+  float largest = -INFINITY, sum = 0;
 };
-// What a part is multiplied with where `shift` is the whole's. Parts that saw nothing are 0.
-__device__ __forceinline__ float weight_of_part(float part, float shift) {
-  return exp2_fast(part - (shift == -INFINITY ? 0 : shift));
+// exp(a (u - largest)), 0 where nothing is seen yet.
+__device__ __forceinline__ float power_of(const Scores& scores, float u, float largest) {
+  return scores.power(u, largest == -INFINITY ? 0 : largest);
 }
 
 __device__ __forceinline__ Bytes16 load_or_zeros(const bf16* from, bool real) {
@@ -135,25 +137,24 @@ struct DecodingWarp {
     TPLAB_UNROLL
     for (int half = 0; half < 2; ++half) {
       PartialRow& row = state[half];
-      float largest = row.shift;
+      float largest = row.largest;
       TPLAB_UNROLL
       for (int i = 0; i < 4; ++i) {
         float& u = s[i / 2][2 * half + i % 2];
         const int key = first + 8 * (i / 2) + 2 * t + i % 2;
         if (scores.capped()) u = scores.cap(u);
         if (key >= end || !shape.sees(position[half] - key)) u = -INFINITY;
-        largest = fmaxf(largest, u * scores.to_base_2);
+        largest = fmaxf(largest, u);
       }
       largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
       largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
-      const float factor = weight_of_part(row.shift, largest);
-      const float shift = largest == -INFINITY ? 0 : largest;
-      row.shift = largest;
+      const float factor = power_of(scores, row.largest, largest);
+      row.largest = largest;
       row.sum *= factor;
       TPLAB_UNROLL
       for (int i = 0; i < 4; ++i) {
         float& p = s[i / 2][2 * half + i % 2];
-        p = exp2_fast(fmaf(p, scores.to_base_2, -shift));
+        p = power_of(scores, p, largest);
         row.sum += p;
       }
       TPLAB_UNROLL
@@ -181,30 +182,44 @@ struct DecodingWarp {
   }
 };
 
-// Joins `count` parts of a row, part i of which has state[i stride_of_state ..] = {shift, sum} and
-// numbers sums[i stride_of_sum]. The result is relative to what it returns.
-struct JoinedRow {
-  PartialRow row;
-  __device__ __forceinline__ JoinedRow(const float* states, int64_t stride, int count) {
-    for (int i = 0; i < count; ++i) row.shift = fmaxf(row.shift, states[i * stride]);
-    for (int i = 0; i < count; ++i)
-      row.sum += states[i * stride + 1] * weight_of_part(states[i * stride], row.shift);
+// Joins `count` parts of rows, of which part i has states[i stride + 2 row ..] = {largest, sum}:
+// weights[row count + i] is what its sums are multiplied with, joined[2 row ..] the state of the
+// whole. A warp a row. Volatile: other blocks may have written them.
+__device__ __forceinline__ void join_rows(const Scores& scores, const volatile float* states,
+                                          int stride, int rows, int count, float* weights,
+                                          float* joined) {
+  const int lane = static_cast<int>(lane_of_thread());
+  for (int row = static_cast<int>(threadIdx.x / kWarp); row < rows; row += kDecodeWarps) {
+    const volatile float* const of_row = states + 2 * row;
+    PartialRow whole;
+    for (int i = lane; i < count; i += kWarp)
+      whole.largest = fmaxf(whole.largest, of_row[i * stride]);
+    whole.largest = over_warp(whole.largest, Largest());
+    for (int i = lane; i < count; i += kWarp) {
+      const float weight = power_of(scores, of_row[i * stride], whole.largest);
+      weights[row * count + i] = weight;
+      whole.sum += of_row[i * stride + 1] * weight;
+    }
+    whole.sum = warp_sum(whole.sum);
+    if (lane != 0) continue;
+    joined[2 * row] = whole.largest;
+    joined[2 * row + 1] = whole.sum;
   }
-  __device__ __forceinline__ float sum_of(const float* states, int64_t stride, const float* sums,
-                                          int64_t stride_of_sum, int count) const {
-    float sum = 0;
-    for (int i = 0; i < count; ++i)
-      sum += sums[i * stride_of_sum] * weight_of_part(states[i * stride], row.shift);
-    return sum;
-  }
-  // What a sum is multiplied with in the end.
-  __device__ __forceinline__ float quotient(const bf16* sink) const {
-    if (!sink) return 1 / row.sum;
-    const float above = low_of(sink->bits) * Scores::kLog2e - row.shift;
-    if (!(above > 0)) return 1 / (row.sum + exp2_fast(above));
-    const float down = exp2_fast(-above);
-    return down / fmaf(row.sum, down, 1.0f);
-  }
+}
+__device__ __forceinline__ float joined_sum(const volatile float* sums, int64_t stride, int count,
+                                            const float* weights) {
+  float sum = 0;
+  for (int i = 0; i < count; ++i) sum += sums[i * stride] * weights[i];
+  return sum;
+}
+
+// Numbers of shared memory.
+template <int kD>
+struct DecodeShared {
+  static constexpr int kStates = kDecodeWarps * kFragmentRows * 2;
+  static constexpr int kSums = kDecodeWarps * kFragmentRows * kD;
+  static constexpr size_t kBytes =
+      sizeof(float) * (kStates + kMostJoined + kFragmentRows * 2 + kSums);
 };
 
 // grid: [parts, K times tiles of 16 rows, B]. Row r of a key head is query r / group of its
@@ -255,8 +270,11 @@ __global__ void __launch_bounds__(kDecodeThreads, kD <= 64 ? 4 : 2) decode_part(
     mine.step(a, keys, values, key, end, scores);
 
   // The warps' parts, side by side.
-  float* const states = dynamic_shared<float>();                  // [warps, 16, 2]
-  float* const sums = states + kDecodeWarps * kFragmentRows * 2;  // [warps, 16, kD]
+  using Shared = DecodeShared<kD>;
+  float* const states = dynamic_shared<float>();    // [warps, 16, 2]
+  float* const weights = states + Shared::kStates;  // of parts that are joined
+  float* const joined = weights + kMostJoined;      // [16, 2]
+  float* const sums = joined + kFragmentRows * 2;   // [warps, 16, kD]
   TPLAB_UNROLL
   for (int half = 0; half < 2; ++half) {
     float sum = mine.state[half].sum;
@@ -264,7 +282,7 @@ __global__ void __launch_bounds__(kDecodeThreads, kD <= 64 ? 4 : 2) decode_part(
     sum += __shfl_xor_sync(kAllLanes, sum, 2);
     const int row = warp * kFragmentRows + lane / 4 + 8 * half;
     if (lane % 4 == 0) {
-      states[2 * row] = mine.state[half].shift;
+      states[2 * row] = mine.state[half].largest;
       states[2 * row + 1] = sum;
     }
     TPLAB_UNROLL
@@ -274,34 +292,30 @@ __global__ void __launch_bounds__(kDecodeThreads, kD <= 64 ? 4 : 2) decode_part(
   }
   __syncthreads();
 
-  const auto result = [&](int row, int d) -> bf16& {
-    const int r = first_row + row;
-    return a.y.at(b, kv_head * shape.group + r % shape.group, r / shape.group)[d];
-  };
-  const auto sink = [&](int row) {
-    return shape.sinks ? shape.sinks + kv_head * shape.group + (first_row + row) % shape.group
-                       : nullptr;
+  join_rows(scores, states, kFragmentRows * 2, rows, kDecodeWarps, weights, joined);
+  __syncthreads();
+
+  const auto write = [&](int row, int d, float sum) {
+    const int r = first_row + row, h = kv_head * shape.group + r % shape.group;
+    const RowEnd end_of_row = scores.end_of_row(joined[2 * row], joined[2 * row + 1],
+                                                shape.sinks ? shape.sinks + h : nullptr);
+    a.y.at(b, h, r / shape.group)[d] = to_bf16(sum * end_of_row.factor);
   };
   const int64_t tile = int64_t{b} * gridDim.y + blockIdx.y;
   float* const all_states = a.states + tile * a.parts * kFragmentRows * 2;
   float* const all_sums = a.sums + tile * a.parts * kFragmentRows * shape.D;
   for (int i = thread; i < rows * shape.D; i += kDecodeThreads) {
     const int row = i / shape.D, d = i % shape.D;
-    const float* const state = states + 2 * row;
-    const JoinedRow joined(state, 2 * kFragmentRows, kDecodeWarps);
-    const float sum = joined.sum_of(state, 2 * kFragmentRows, sums + row * kD + d,
-                                    kFragmentRows * kD, kDecodeWarps);
+    const float sum = joined_sum(sums + row * kD + d, kFragmentRows * kD, kDecodeWarps,
+                                 weights + row * kDecodeWarps);
     if (parts == 1) {
-      result(row, d) = to_bf16(sum * joined.quotient(sink(row)));
+      write(row, d, sum);
     } else {
       all_sums[(part * kFragmentRows + row) * shape.D + d] = sum;
-      if (d == 0) {
-        all_states[(part * kFragmentRows + row) * 2] = joined.row.shift;
-        all_states[(part * kFragmentRows + row) * 2 + 1] = joined.row.sum;
-      }
     }
   }
   if (parts == 1) return;
+  if (thread < 2 * rows) all_states[part * kFragmentRows * 2 + thread] = joined[thread];
 
   // Whoever comes last finds all parts in memory.
   TPLAB_SHARED(int, before, [1]);
@@ -312,23 +326,22 @@ __global__ void __launch_bounds__(kDecodeThreads, kD <= 64 ? 4 : 2) decode_part(
   if (before[0] != parts - 1) return;
   __threadfence();
   if (thread == 0) a.arrived[tile] = 0;
+  join_rows(scores, all_states, kFragmentRows * 2, rows, parts, weights, joined);
+  __syncthreads();
   for (int i = thread; i < rows * shape.D; i += kDecodeThreads) {
     const int row = i / shape.D, d = i % shape.D;
-    const float* const state = all_states + 2 * row;
-    const JoinedRow joined(state, 2 * kFragmentRows, parts);
-    const float sum = joined.sum_of(state, 2 * kFragmentRows, all_sums + row * shape.D + d,
-                                    int64_t{kFragmentRows} * shape.D, parts);
-    result(row, d) = to_bf16(sum * joined.quotient(sink(row)));
+    write(row, d,
+          joined_sum(all_sums + row * shape.D + d, int64_t{kFragmentRows} * shape.D, parts,
+                     weights + row * parts));
   }
 }
 
 template <int kD>
 void decode_up_to(void* stream, const Decode& a, unsigned tiles) {
-  const size_t shared = sizeof(float) * kDecodeWarps * kFragmentRows * (2 + kD);
   const unsigned B = static_cast<unsigned>(a.shape.B);
   launch(stream,
          {"decode_part", dim3(static_cast<unsigned>(a.parts), tiles / B, B), dim3(kDecodeThreads),
-          shared},
+          DecodeShared<kD>::kBytes},
          decode_part<kD>, a);
 }
 
@@ -340,12 +353,16 @@ void decode(void* stream, const Decode& a, unsigned tiles) {
 
 }  // namespace
 
-int32_t* CudaDevice::arrivals() {
-  if (!arrivals_.present()) {
-    arrivals_ = allocate(DType::i32, {kWantedBlocks});
-    zero(arrivals_);
-  }
-  return arrivals_.as<int32_t>();
+// Made with the device, for they are zeros before a step is captured, too.
+std::shared_ptr<int32_t> CudaDevice::make_arrivals() {
+  const int64_t bytes = runtime_->rounded(kWantedBlocks * sizeof(int32_t));
+  void* const data = runtime_->take(bytes);
+  if (!data)
+    fail_unavailable("no memory for what every rank needs, a few KiB",
+                     std::string(runtime_->way_out()));
+  runtime_->set(data, 0, bytes);
+  return {static_cast<int32_t*>(data),
+          [runtime = runtime_, bytes](int32_t* p) { runtime->give_back(p, bytes); }};
 }
 
 void CudaDevice::compute(const op::CachedAttention& o) {
@@ -368,7 +385,8 @@ void CudaDevice::compute(const op::CachedAttention& o) {
                     tiles = (rows + kFragmentRows - 1) / kFragmentRows * K * B;
       if (rows <= kMostDecodeRows && D <= kMostOnTensorCores && is_packed(q) && is_packed(k) &&
           is_packed(v) && is_packed(keys) && is_packed(values)) {
-        const int64_t wanted = std::min<int64_t>(kMostParts, kWantedBlocks / tiles);
+        const int64_t wanted = std::min<int64_t>(
+            kWantedBlocks / tiles, kMostJoined / std::min<int64_t>(rows, kFragmentRows));
         const int64_t parts =
             std::max<int64_t>(1, std::min(wanted, (S + kPartKeys - 1) / kPartKeys));
         const auto [kept, numbers] = scratch<float>(tiles * parts * kFragmentRows * (D + 2));
@@ -382,7 +400,7 @@ void CudaDevice::compute(const op::CachedAttention& o) {
                        .parts = static_cast<int>(parts),
                        .sums = numbers,
                        .states = numbers + tiles * parts * kFragmentRows * D,
-                       .arrived = arrivals()};
+                       .arrived = arrivals_.get()};
         return decode(stream(), a, static_cast<unsigned>(tiles));
       }
     }

@@ -5,11 +5,8 @@
 // then a softmax that is right for the keys seen so far, then y += P v, P being S in registers. So
 // no more than a tile of scores exists at any time.
 //
-// A row's state is m, the largest score so far, and l, the sum of p = 2^(c (u - m)), c = scale
-// log₂ e; when m grows, l and y are multiplied with 2^(c (old - new)). The exponent is computed as
-// fma(u, c, -shift) with shift = c m rounded: its rounding is a factor of all p of the row and of
-// l, and cancels, in y by the quotient and in L by adding it back. So it is right for any finite
-// scores, as the CPU's is, at one operation a score.
+// A row's state is m, the largest score so far, and l, the sum of p = exp(a (u - m)); when m grows,
+// l and y are multiplied with exp(a (old m - new m)).
 // source: Milakov and Gimelshein 2018 (the running softmax); Dao 2023 (FlashAttention-2: the loops,
 // the work of a warp, the quotient once at the end)
 #include "sim/cuda/attention_tiles.h"
@@ -44,21 +41,20 @@ struct RunningSoftmax {
 // multiplied with.
 template <int kTiles, int kCount>
 __device__ __forceinline__ float step_softmax(RunningSoftmax& row, float (&s)[kTiles][kCount][4],
-                                              int m, int half, float c) {
+                                              int m, int half, const Scores& scores) {
   float largest = row.largest;
   TPLAB_UNROLL
   for (int n = 0; n < kCount; ++n)
     largest = fmaxf(largest, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
   largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
   largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
-  // Nothing seen yet: all p are 0.
-  const float shift = largest == -INFINITY ? 0 : largest * c;
-  const float factor = exp2_fast(row.largest * c - shift);
+  const float from = largest == -INFINITY ? 0 : largest;  // nothing seen yet: all p are 0
+  const float factor = scores.power(row.largest, from);
   float sum = 0;
   TPLAB_UNROLL
   for (int n = 0; n < kCount; ++n) TPLAB_UNROLL
   for (int e = 2 * half; e < 2 * half + 2; ++e) {
-    s[m][n][e] = exp2_fast(fmaf(s[m][n][e], c, -shift));
+    s[m][n][e] = scores.power(s[m][n][e], from);
     sum += s[m][n][e];
   }
   row.sum = row.sum * factor + sum;
@@ -151,7 +147,7 @@ __global__ void __launch_bounds__(kForwardThreads, 2) attend_bf16(Attend<bf16> a
     TPLAB_UNROLL
     for (int m = 0; m < kTiles; ++m) TPLAB_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const float factor = step_softmax(state[m][half], s, m, half, scores.to_base_2);
+      const float factor = step_softmax(state[m][half], s, m, half, scores);
       TPLAB_UNROLL
       for (int n = 0; n < kD / 8; ++n) {
         y[m][n][2 * half] *= factor;

@@ -21,7 +21,7 @@ inline namespace TPLAB_CUDA_SIDE {
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(std::shared_ptr<CudaRuntime> runtime)
-      : runtime_(std::move(runtime)), memory_(MemoryPool::make(runtime_)) {}
+      : runtime_(std::move(runtime)), memory_(MemoryPool::make(runtime_)), arrivals_(make_arrivals()) {}
   ~CudaDevice() override { memory_->close(); }
   CudaDevice(const CudaDevice&) = delete;
   CudaDevice& operator=(const CudaDevice&) = delete;
@@ -94,11 +94,11 @@ class CudaDevice final : public Device {
     return {x, x.template as<Real>()};
   }
 
-  int32_t* arrivals();  // zeros, for decoding's blocks to count themselves
+  std::shared_ptr<int32_t> make_arrivals();
 
   const std::shared_ptr<CudaRuntime> runtime_;
   const std::shared_ptr<MemoryPool> memory_;
-  Array arrivals_;
+  const std::shared_ptr<int32_t> arrivals_;  // of decoding's blocks: zeros between two kernels
 };
 
 }  // namespace TPLAB_CUDA_SIDE

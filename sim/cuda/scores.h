@@ -46,20 +46,21 @@ struct Scores {
     for (int e = 0; e < 4; ++e) s[m][n][e] = cap(s[m][n][e]);
   }
 
-  // From a row's largest u and its sum of 2^fma(u, to_base_2, -shift), shift being the rounded
-  // product of the largest and to_base_2. A sink is compared to the largest as scores are:
+  // exp(a (u - largest)). The difference comes first: right for any finite scores.
+  __device__ __forceinline__ float power(float u, float largest) const {
+    return exp2_fast((u - largest) * to_base_2);
+  }
+  // From a row's largest u and its sum of powers. A sink is compared to the largest as scores are:
   // whichever is less has a power at most 1.
   __device__ __forceinline__ RowEnd end_of_row(float largest, float sum, const bf16* sink) const {
-    const float shift = largest * to_base_2;
-    const float lost = fmaf(largest, to_base_2, -shift);  // of the product, by rounding it
-    if (!sink) return {1 / sum, kLn2 * (log2f(sum) - lost)};
-    const float above = low_of(sink->bits) * kLog2e - shift;
+    if (!sink) return {1 / sum, kLn2 * log2f(sum)};
+    const float above = fmaf(-largest, to_base_2, low_of(sink->bits) * kLog2e);
     if (!(above > 0)) {
       const float all = sum + exp2_fast(above);
-      return {1 / all, kLn2 * (log2f(all) - lost)};
+      return {1 / all, kLn2 * log2f(all)};
     }
     const float down = exp2_fast(-above), all = fmaf(sum, down, 1.0f);
-    return {down / all, kLn2 * (above + log2f(all) - lost)};
+    return {down / all, kLn2 * (above + log2f(all))};
   }
 };
 

@@ -59,13 +59,17 @@ struct Bounded {
 //     + λ |dp - Δ| κ scale.
 //   dq = Σ ds k, dk = Σ ds q, dv = Σ p f dy: their terms' errors and γ_{n+2}, n the number of
 //   terms. dsink = Σ over b and t of -p_sink Δ, likewise.
+//   Where numbers are stored, and given to products, in a dtype of unit roundoff w > u (bf16,
+//   computed with as f32), p, ds and y are off by w of themselves, too, each once.
 // 10% more for second order.
 template <class Real>
 class ExactAttention {
  public:
-  // dy may be absent: then of the forward pass only.
-  ExactAttention(const AttentionCase& s, const Array& qkv, const Array& sinks, const Array& dy)
-      : s_(s), form_(s.form()), qkv_(qkv), sinks_(sinks), dy_(dy) {
+  // dy may be absent: then of the forward pass only. stored: w, of numbers that are given as Real
+  // all the same.
+  ExactAttention(const AttentionCase& s, const Array& qkv, const Array& sinks, const Array& dy,
+                 Exact stored = 0)
+      : s_(s), form_(s.form()), qkv_(qkv), sinks_(sinks), dy_(dy), stored_(stored) {
     y.resize(static_cast<size_t>(s.B * s.T * s.width()));
     stats.resize(static_cast<size_t>(s.B * s.H * s.T * 2));
     dqkv.resize(static_cast<size_t>(qkv.count()));
@@ -156,12 +160,13 @@ class ExactAttention {
       for (int64_t i = 0; i < n; ++i) {
         const auto at = static_cast<size_t>(i);
         const Exact v = factor[at] * qkv(place(b, first + i, 2, h) + d), term = p[at] * v;
-        accumulate(sum_y, term, theta * std::abs(term) + lambda * std::abs(v), gamma);
+        accumulate(sum_y, term, (theta + stored_) * std::abs(term) + lambda * std::abs(v), gamma);
       }
       if (!dy_.present()) continue;
       const auto dy = static_cast<Exact>(dy_.template as<Real>()[to]);
       dot += dy * sum_y.value;
-      dot_off += std::abs(dy) * (gamma_of<Real>(s_.D + 1) * std::abs(sum_y.value) + sum_y.off);
+      dot_off +=
+          std::abs(dy) * ((gamma_of<Real>(s_.D + 1) + stored_) * std::abs(sum_y.value) + sum_y.off);
     }
     if (!dy_.present()) return;
     const Exact long_gamma = gamma_of<Real>(s_.T * (s_.H / s_.K) + 2);
@@ -177,7 +182,8 @@ class ExactAttention {
       }
       const Exact dz = p[at] * (dp - dot), ds = dz * slope[at] * scale;
       const Exact ds_off =
-          (theta + 6 * u) * std::abs(ds) + p[at] * slope[at] * scale * (dp_off + dot_off) +
+          (theta + 6 * u + stored_) * std::abs(ds) +
+          p[at] * slope[at] * scale * (dp_off + dot_off) +
           (std::abs(dz) * slope_off[at] + lambda * std::abs(dp - dot) * slope[at]) * scale;
       for (int64_t d = 0; d < s_.D; ++d) {
         const Exact fdy = factor[at] * static_cast<Exact>(dy[d]), pf = p[at] * fdy;
@@ -186,7 +192,7 @@ class ExactAttention {
         accumulate(dqkv[static_cast<size_t>(k + d)], ds * qkv(q + d), ds_off * std::abs(qkv(q + d)),
                    long_gamma);
         accumulate(dqkv[static_cast<size_t>(v + d)], pf,
-                   theta * std::abs(pf) + lambda * std::abs(fdy), long_gamma);
+                   (theta + stored_) * std::abs(pf) + lambda * std::abs(fdy), long_gamma);
       }
     }
     if (!s_.sinks) return;
@@ -198,6 +204,7 @@ class ExactAttention {
   const AttentionCase& s_;
   AttentionForm form_;
   const Array &qkv_, &sinks_, &dy_;
+  const Exact stored_;
 };
 
 // How many of the numbers are further off than they may be; start: what they were added to.
