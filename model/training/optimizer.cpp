@@ -59,7 +59,7 @@ void Optimizer::step(const MeshGradients& gradients, const Clipping& clip, doubl
     Array m = m_.part(r.begin - part_.begin, shape), v = v_.part(r.begin - part_.begin, shape);
     Array p = parameters_.values.part(r.begin, shape);
     const Array g = gradients.numbers.part(r.begin - gradients.part.begin, shape);
-    rank_.device().run(op::AdamW{adamw, clip.scale, g, m, v, p});
+    rank_.device().run(op::AdamW{adamw, clip.scale, g, m, v, p, {}});
   }
   if (zero_ != Zero::none) gather_parts(rank_, parameters_);
 }
