@@ -49,7 +49,12 @@ void require_within(const WeightSource& source, double least, double largest) {
   }
 }
 
+// What is larger, by less than half of what is between it and the one before, is rounded to it too:
+// they are few, and refused.
+constexpr float kLargestBf16 = 0x1.FEp127f;
+
 double largest_of(DType dtype) {
+  if (dtype == DType::bf16) return static_cast<double>(kLargestBf16);
   return dtype == DType::f32 ? std::numeric_limits<float>::max()
                              : std::numeric_limits<double>::max();
 }

@@ -20,7 +20,7 @@ std::vector<std::string_view> names(std::span<const Backend> backends, bool buil
 }  // namespace
 
 std::span<const Backend> devices() {
-  static constexpr Backend kDevices[] = {{"cpu", true, "f32, f64"}, {"cuda", false, ""}};
+  static constexpr Backend kDevices[] = {{"cpu", true, "f32, f64, bf16"}, {"cuda", false, ""}};
   return kDevices;
 }
 
