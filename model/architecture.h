@@ -11,6 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include "sim/ops/operation.h"  // ActivationKind
+
 namespace tplab {
 
 struct NormSpec {
@@ -61,8 +63,6 @@ struct AttentionSpec {
   int64_t group() const { return heads / kv_heads; }  // query heads of one key
   bool operator==(const AttentionSpec&) const = default;
 };
-
-enum class ActivationKind { gelu, gelu_tanh, silu, relu };
 
 // none: act(up x).  gated: act(gate x) * up x.  clamped: both clamped, and (up + 1) gate
 // sigmoid(alpha gate), as gpt-oss has it.

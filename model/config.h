@@ -7,11 +7,15 @@
 #include <vector>
 
 #include "model/architecture.h"
-#include "sim/ops/operation.h"  // Gelu
 
 namespace tplab {
 
 inline constexpr std::string_view kGptFamily = "gpt2";
+
+enum class Gelu {
+  erf,   // x Φ(x): nanoGPT, PyTorch's default
+  tanh,  // its approximation (Hendrycks and Gimpel 2016): OpenAI's GPT-2, "gelu_new"
+};
 
 // All sizes are global: nothing here is ever divided by tp.
 struct GptConfig {

@@ -141,30 +141,46 @@ struct EmbeddingRule<Varying> {
   using type = Partial;
 };
 
+// Layer norms and RMS norms, over all features of a row.
 template <class X, class W>
-struct LayerNormRule {
-  static_assert(!same<X, Partial>, "layer_norm: not linear; all-reduce first.");
+struct NormRule {
+  static_assert(!same<X, Partial>, "norm: not linear; all-reduce first.");
   static_assert(!same<X, Varying>,
-                "layer_norm: this rank holds a part of the features, whose mean is not the mean of "
+                "norm: this rank holds a part of the features, whose mean is not the mean of "
                 "all; gather() first.");
   static_assert(same<X, Partial> || same<X, Varying> ||
                     (same<X, Invariant> && same<W, Invariant>) ||
                     (same<X, VaryingT> && same<W, Replicated>),
-                "layer_norm: on a sharded stream the weight's gradient is one term of a sum; pass "
-                "it through enter().");
+                "norm: on a sharded stream the weight's gradient is one term of a sum; pass it "
+                "through enter().");
   using type = X;
 };
 
+// What acts on one number, or a gate and its number: activation, gated, soft_cap.
 template <class P>
-struct GeluRule {
+struct NonlinearRule {
   static_assert(!same<P, Partial>,
-                "gelu: not linear, so gelu of a sum is not the sum of gelus; all-reduce first.");
+                "activation, gated, soft_cap: not linear, so that of a sum is not the sum of those "
+                "of its terms; all-reduce first.");
   using type = P;
 };
 
 template <class P>
+struct RotaryRule {
+  static_assert(!same<P, VaryingT>,
+                "rotary: this rank holds its own positions only, and they would be counted from "
+                "the first of all; gather() the sequence first.");
+  using type = P;
+};
+
+template <class P, class Sinks>
 struct AttentionRule {
   static_assert(!same<P, Partial>, "attention: softmax is not linear; all-reduce first.");
+  static_assert(!same<P, VaryingT>,
+                "attention: this rank holds its own positions only, and they would see no others; "
+                "gather() the sequence first.");
+  static_assert(same<P, Sinks>,
+                "attention: sinks are split as the heads are, each rank having those of its own.");
   using type = P;
 };
 

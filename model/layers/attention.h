@@ -30,12 +30,12 @@ class Attention {
                             const Saved& saved) const;
 
  private:
-  std::optional<DropoutMask> mask(const Pass& pass, int64_t length) const;
+  AttentionForm form(const Pass& pass, int64_t length) const;
 
   Parameter<Varying> qkv_, qkv_bias_;
   Parameter<Varying> out_;
-  Range heads_;  // this rank's, of the model's
-  int64_t whole_heads_;
+  AttentionSpec spec_;  // of the whole model
+  Range heads_;         // this rank's, of the model's
   Place at_;
 };
 

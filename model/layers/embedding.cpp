@@ -1,5 +1,6 @@
 #include "model/layers/embedding.h"
 
+#include "model/layers/kv_cache.h"
 #include "sim/ops.h"
 
 namespace tplab {
@@ -14,6 +15,16 @@ std::vector<int32_t> positions_of(const Tokens& tokens, int64_t first) {  // [B,
     for (int64_t t = 0; t < tokens.length; ++t)
       positions.push_back(static_cast<int32_t>(first + t));
   return positions;
+}
+
+// Of a single new position in a cache, the cache has them on the device.
+Tensor<Invariant> positions_on_device(Rank& rank, const Tokens& tokens, int64_t first,
+                                      const Pass& pass) {
+  if (pass.cache && tokens.length == 1) {
+    const Array& filled = pass.cache->past().filled.array();
+    return assume_placement<Invariant>(rank, filled.reshaped(tokens.shape()));
+  }
+  return ids_on_device(rank, positions_of(tokens, first), tokens.shape());
 }
 
 }  // namespace
@@ -31,7 +42,7 @@ Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,
   auto scope = rank.at("embed");
   const Saved ids{
       ids_on_device(rank, tokens.ids, tokens.shape()),
-      ids_on_device(rank, positions_of(tokens, first_position), tokens.shape()),
+      positions_on_device(rank, tokens, first_position, pass),
   };
   if (saved) *saved = ids;
   Tensor<Partial> mine = embedding(ids.tokens, wte_.value, first_row_);

@@ -18,6 +18,15 @@ KvCache::KvCache(Rank& rank, const ShardPlan& plan, DType dtype, int64_t batch) 
                                       {batch, plan.part(spec.kv_heads, 1, rank.index()).size(),
                                        plan.architecture().context, spec.head_size}));
   });
+  const std::vector<int32_t> none(static_cast<size_t>(batch));
+  past_.filled = ids_on_device(rank, none, {batch});
+}
+
+void KvCache::fill(int64_t positions) {
+  past_.at_most = positions;
+  Array filled = past_.filled.array();
+  std::vector<int32_t> all(static_cast<size_t>(filled.count()), static_cast<int32_t>(positions));
+  past_.filled.rank().device().upload({DType::i32, all.data(), filled.count()}, filled);
 }
 
 }  // namespace tplab

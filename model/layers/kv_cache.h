@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/shard_plan.h"
+#include "sim/ops/past.h"
 #include "sim/tensor.h"
 
 namespace tplab {
@@ -19,15 +20,19 @@ class KvCache {
   // Room for `context` positions of `batch` sequences.
   KvCache(Rank& rank, const ShardPlan& plan, DType dtype, int64_t batch);
 
-  int64_t length() const { return length_; }  // positions filled
+  int64_t length() const { return past_.at_most; }  // positions filled
+  // The same for operations, which read it on the device, always in the same place.
+  const Past& past() const { return past_; }
   KvPair layer(int64_t i) const { return layers_[static_cast<size_t>(i)]; }
   // Once per forward pass, when every layer has stored its new positions.
-  void advance(int64_t positions) { length_ += positions; }
-  void clear() { length_ = 0; }
+  void advance(int64_t positions) { fill(length() + positions); }
+  void clear() { fill(0); }
 
  private:
+  void fill(int64_t positions);
+
   std::vector<KvPair> layers_;
-  int64_t length_ = 0;
+  Past past_;
 };
 
 }  // namespace tplab

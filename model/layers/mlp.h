@@ -6,7 +6,7 @@
 
 namespace tplab {
 
-// y = gelu(x Aᵀ + a) Bᵀ, one term of a sum over the ranks.
+// y = act(x Aᵀ + a) Bᵀ, one term of a sum over the ranks.
 //   A: [F/tp, C]  (Megatron "column": splits OUTPUT features)   a: [F/tp]
 //   B: [C, F/tp]  (Megatron "row": splits INPUT features)
 //   comm: none
@@ -16,7 +16,7 @@ class Mlp {
   Mlp(Loader& loader, const MlpSpec& spec, Place at);
 
   struct Saved {
-    Tensor<Varying> h, a;  // before and after gelu
+    Tensor<Varying> h, a;  // before and after the activation
   };
 
   // x: [B, T, C]   ->   [B, T, C]
@@ -27,7 +27,7 @@ class Mlp {
  private:
   Parameter<Varying> up_, up_bias_;
   Parameter<Varying> down_;
-  Gelu gelu_;
+  ActivationKind act_;
 };
 
 }  // namespace tplab

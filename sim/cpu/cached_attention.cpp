@@ -15,10 +15,15 @@ namespace {
 
 template <class Real>
 struct Attention {
-  const Real* qkv;      // [B, T, 3 H D]
-  Real *keys, *values;  // [B, H, S, D], the first `past` positions filled
-  Real* y;              // [B, T, H D]
-  int64_t B, T, H, D, S, past;
+  const AttentionForm& form;
+  const Real *qkv, *sinks;  // [B, T, (H + 2 K) D], [H] or null
+  const int32_t* filled;    // [B]: positions in the cache; null: none
+  Real *keys, *values;      // [B, K, S, D]
+  Real* y;                  // [B, T, H D]
+  int64_t B, T, H, K, D, S, most_filled;
+
+  int64_t width() const { return (H + 2 * K) * D; }
+  int64_t past(int64_t b) const { return filled ? filled[b] : 0; }
 };
 
 // Queries that share one pass over the keys. Their scores, [kBlock, past + T], should fit L2.
@@ -31,45 +36,64 @@ struct Head {
   const Real* q;              // [T, D], rows q_stride apart
   Real* y;                    // [T, D], rows y_stride apart
   const Real *keys, *values;  // [S, D]
-  int64_t D, q_stride, y_stride, past;
+  const Real* sink;           // may be null
+  int64_t D, q_stride, y_stride, past, window;
+  Real scale, softcap;
+
+  // The first key that a query at this position sees.
+  int64_t first_seen(int64_t position) const {
+    return window > 0 ? std::max<int64_t>(0, position - window + 1) : 0;
+  }
 };
 
 template <class Real>
 Head<Real> head_of(const Attention<Real>& a, int64_t b, int64_t h) {
-  const int64_t width = a.H * a.D, cache = (b * a.H + h) * a.S * a.D;
-  return {.q = a.qkv + b * a.T * 3 * width + h * a.D,
-          .y = a.y + b * a.T * width + h * a.D,
+  const int64_t cache = (b * a.K + h / (a.H / a.K)) * a.S * a.D;
+  return {.q = a.qkv + b * a.T * a.width() + h * a.D,
+          .y = a.y + b * a.T * a.H * a.D + h * a.D,
           .keys = a.keys + cache,
           .values = a.values + cache,
+          .sink = a.sinks ? a.sinks + h : nullptr,
           .D = a.D,
-          .q_stride = 3 * width,
-          .y_stride = width,
-          .past = a.past};
+          .q_stride = a.width(),
+          .y_stride = a.H * a.D,
+          .past = a.past(b),
+          .window = a.form.window,
+          .scale = static_cast<Real>(a.form.scale),
+          .softcap = static_cast<Real>(a.form.softcap)};
 }
 
 template <class Real>
 void store_new_keys_and_values(Crew& crew, const Attention<Real>& a) {
-  const int64_t width = a.H * a.D;
-  const int64_t grain = grain_of(2 * width * kBytes<Real>);
+  const int64_t grain = grain_of(2 * a.K * a.D * kBytes<Real>);
   crew.parallel_for(a.B * a.T, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t b = i / a.T, t = i % a.T;
-      const Real* const k = a.qkv + i * 3 * width + width;
-      for (int64_t h = 0; h < a.H; ++h) {
-        const int64_t to = ((b * a.H + h) * a.S + a.past + t) * a.D;
+      const Real* const k = a.qkv + i * a.width() + a.H * a.D;
+      for (int64_t h = 0; h < a.K; ++h) {
+        const int64_t to = ((b * a.K + h) * a.S + a.past(b) + t) * a.D;
         std::copy_n(k + h * a.D, a.D, a.keys + to);
-        std::copy_n(k + width + h * a.D, a.D, a.values + to);
+        std::copy_n(k + (a.K + h) * a.D, a.D, a.values + to);
       }
     }
   });
 }
 
-// scores[i] = exp((scores[i] - their maximum) / √D). Returns their sum.
+// scores[i], of n keys, become exp((scores[i] - their maximum) scale), after the soft cap where
+// there is one. Returns their sum, with the sink's term.
 template <class Real>
-Real softmax_terms(Real* scores, int64_t n, int64_t D) {
+Real softmax_terms(const Head<Real>& head, Real* scores, int64_t n) {
+  Real scale = head.scale;
+  if (head.softcap > 0) {
+    map_packets(scores, scores, n, [&](const auto& score) {
+      return soft_cap<Real>(Eigen::internal::pmul(score, all(head.scale)), head.softcap,
+                            Real(1) / head.softcap);
+    });
+    scale = 1;
+  }
   const Real largest = Eigen::Map<Eigen::Array<Real, Eigen::Dynamic, 1>>(scores, n).maxCoeff();
-  const Real scale = Real(1 / std::sqrt(static_cast<double>(D)));
-  return static_cast<Real>(exp_sum(scores, n, largest, scale, scores));
+  const auto sum = static_cast<Real>(exp_sum(scores, n, largest, scale, scores));
+  return head.sink ? sum + std::exp(*head.sink - scale * largest) : sum;
 }
 
 // y[c] = (y[c] + sum over j of p[j] v[j, c]) / total for Width registers of columns c.
@@ -106,38 +130,43 @@ void finish_row(const Real* p, int64_t n, const Real* v, int64_t D, Real total, 
 // One query: reads the keys once, then the values once.
 template <class Real>
 void attend_one(const Head<Real>& head, int64_t t, Real* scores) {
-  const int64_t D = head.D, n = head.past + t + 1;
-  const Real* const q = head.q + t * head.q_stride;
-  for (int64_t j = 0; j < n; ++j) dot<Real, 1>(q, 0, head.keys + j * D, D, scores + j, 0);
-  const Real total = softmax_terms(scores, n, D);
+  const int64_t D = head.D, first = head.first_seen(head.past + t), n = head.past + t + 1 - first;
+  const Real *const q = head.q + t * head.q_stride, *const keys = head.keys + first * D;
+  for (int64_t j = 0; j < n; ++j) dot<Real, 1>(q, 0, keys + j * D, D, scores + j, 0);
+  const Real total = softmax_terms(head, scores, n);
   Real* const y = head.y + t * head.y_stride;
   std::fill_n(y, D, Real(0));
-  finish_row(scores, n, head.values, D, total, y);
+  finish_row(scores, n, head.values + first * D, D, total, y);
 }
 
 // Queries [begin, end). Keys and values before the block are seen by all of its queries: two matrix
 // products. Those inside it by a triangle: row by row, so that what comes later (NaN, say) cannot
-// touch an earlier position.
+// touch an earlier position. With a window they begin at the first key that the first query sees,
+// and what later queries do not see any more has no weight.
 template <class Real>
 void attend_block(const Head<Real>& head, int64_t begin, int64_t end, Real* scratch) {
-  const int64_t rows = end - begin, before = head.past + begin, upto = head.past + end;
-  const int64_t D = head.D;
+  const int64_t D = head.D, low = head.first_seen(head.past + begin);
+  const int64_t rows = end - begin, before = head.past + begin - low, upto = head.past + end - low;
+  const Real *const first_key = head.keys + low * D, *const first_value = head.values + low * D;
   const ConstView<Real> q(head.q + begin * head.q_stride, rows, D,
                           Eigen::OuterStride<>(head.q_stride));
-  const ConstView<Real> keys(head.keys, upto, D, Eigen::OuterStride<>(D));
-  const ConstView<Real> values(head.values, before, D, Eigen::OuterStride<>(D));
+  const ConstView<Real> keys(first_key, upto, D, Eigen::OuterStride<>(D));
+  const ConstView<Real> values(first_value, before, D, Eigen::OuterStride<>(D));
   View<Real> scores(scratch, rows, upto, Eigen::OuterStride<>(upto));
   View<Real> y(head.y + begin * head.y_stride, rows, D, Eigen::OuterStride<>(head.y_stride));
 
   scores.noalias() = q * keys.transpose();
   Real totals[kBlock];
   for (int64_t i = 0; i < rows; ++i) {
-    totals[i] = softmax_terms(scratch + i * upto, before + i + 1, D);
+    Real* const row = scratch + i * upto;
+    const int64_t unseen = head.first_seen(head.past + begin + i) - low;
+    std::fill_n(row, unseen, Real(0));
+    totals[i] = softmax_terms(head, row + unseen, before + i + 1 - unseen);
   }
   y.setZero();
   if (before > 0) y.noalias() += scores.leftCols(before) * values;
   for (int64_t i = 0; i < rows; ++i) {
-    finish_row(scratch + i * upto + before, i + 1, head.values + before * D, D, totals[i],
+    finish_row(scratch + i * upto + before, i + 1, first_value + before * D, D, totals[i],
                head.y + (begin + i) * head.y_stride);
   }
 }
@@ -145,7 +174,7 @@ void attend_block(const Head<Real>& head, int64_t begin, int64_t end, Real* scra
 // Each lane needs room for this many scores.
 template <class Real>
 int64_t attention_scratch_count(const Attention<Real>& a) {
-  return (a.T <= kFewQueries ? 1 : kBlock) * (a.past + a.T);
+  return (a.T <= kFewQueries ? 1 : kBlock) * (a.most_filled + a.T);
 }
 
 // scratch: of all lanes.
@@ -172,16 +201,20 @@ void cached_attention(Crew& crew, const Attention<Real>& a, Real* scratch) {
 void CpuDevice::compute(const op::CachedAttention& o) {
   dispatch_computed(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const cpu::Attention<Real> a{.qkv = o.qkv.as<Real>(),
+    const cpu::Attention<Real> a{.form = o.form,
+                                 .qkv = o.qkv.as<Real>(),
+                                 .sinks = cpu::or_null<Real>(o.sinks),
+                                 .filled = cpu::or_null<int32_t>(o.past.filled),
                                  .keys = o.keys.as<Real>(),
                                  .values = o.values.as<Real>(),
                                  .y = o.y.as<Real>(),
                                  .B = o.qkv.shape()[0],
                                  .T = o.qkv.shape()[1],
-                                 .H = o.keys.shape()[1],
+                                 .H = o.form.heads,
+                                 .K = o.form.kv_heads,
                                  .D = o.keys.shape()[3],
                                  .S = o.keys.shape()[2],
-                                 .past = o.past};
+                                 .most_filled = o.past.at_most};
     const Array scratch =
         allocate(o.qkv.dtype(), Shape{crew_.lanes(), cpu::attention_scratch_count(a)});
     cpu::cached_attention(crew_, a, scratch.as<Real>());

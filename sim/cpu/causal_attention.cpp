@@ -1,10 +1,11 @@
 // Causal attention over whole sequences on the CPU, and its gradient, for training.
 //
-// A task is one head of one sequence, in blocks of kBlock queries. The keys before a block are seen
-// by all of its queries; those inside it by a triangle, which is cut into strips of kStrip:
-// products run to a strip's end, where the probabilities past a query's own position are zeros. So
-// NaN may reach up to kStrip - 1 positions before its own, which the cache of cached_attention.cpp
-// must not do.
+// A task is one head of one sequence (of the gradient: the heads that share keys, one by one), in
+// blocks of kBlock queries. The keys before a block are seen by all of its queries; those inside it
+// by a triangle, which is cut into strips of kStrip: products run to a strip's end, where the
+// probabilities past a query's own position are zeros. So NaN may reach up to kStrip - 1 positions
+// before its own, which the cache of cached_attention.cpp must not do. With a window a block begins
+// at the strip of the first key that its first query sees, and later queries have zeros there too.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -25,15 +26,16 @@ namespace {
 // What attention and its gradient read.
 template <class Real>
 struct CausalAttention {
-  const Real* qkv;          // [B, T, 3 H D]
-  const DropoutMask* mask;  // may be null
-  int64_t B, T, H, D;
+  const AttentionForm& form;
+  const Real *qkv, *sinks;  // [B, T, (H + 2 K) D], [H] or null
+  int64_t B, T, H, K, D;
 };
 template <class Real>
 struct AttentionGradient {
-  const Real *y, *log_sums;  // of the forward pass
-  const Real* dy;            // [B, T, H D]
-  Real* dqkv;                // [B, T, 3 H D]
+  const Real *y, *stats;  // of the forward pass
+  const Real* dy;         // [B, T, H D]
+  Real* dqkv;             // [B, T, (H + 2 K) D]
+  double* dsinks;         // [B, H], where there are sinks: each sequence's term
 };
 
 constexpr int64_t kBlock = 64, kStrip = 16;
@@ -48,8 +50,9 @@ int64_t padded(int64_t T) {
 // What a lane works in.
 template <class Real>
 struct Scratch {
-  Real *keys, *values;                 // [D, padded T], transposed
-  Real *scores, *gradients, *factors;  // [kBlock, padded T] twice, [padded T]
+  Real *keys, *values;         // [D, padded T], transposed
+  Real *scores, *gradients;    // [kBlock, padded T]
+  Real *factors, *cap_slopes;  // [padded T]
 };
 template <class Real>
 Scratch<Real> scratch_of(Real* from, int64_t T, int64_t D) {
@@ -58,40 +61,50 @@ Scratch<Real> scratch_of(Real* from, int64_t T, int64_t D) {
           .values = from + D * row,
           .scores = from + 2 * D * row,
           .gradients = from + (2 * D + kBlock) * row,
-          .factors = from + (2 * D + 2 * kBlock) * row};
+          .factors = from + (2 * D + 2 * kBlock) * row,
+          .cap_slopes = from + (2 * D + 2 * kBlock + 1) * row};
 }
 
 // One head of one sequence. q, k and v: [T, D], rows `stride` numbers apart; those of y are `width`
 // apart, those of scores `row`.
 template <class Real>
 struct Head {
-  const Real *q, *k, *v;
-  int64_t T, D, stride, width, row;
-  Real scale;
+  const Real *q, *k, *v, *sink;  // sink may be null
+  int64_t T, D, stride, width, row, window;
+  Real scale, softcap;
   const DropoutMask* mask;
   int64_t first_number;  // of its dropout mask
+
+  // The first key that query t sees, and the beginning of its strip.
+  int64_t first_seen(int64_t t) const {
+    return window > 0 ? std::max<int64_t>(0, t - window + 1) : 0;
+  }
+  int64_t low(int64_t t) const { return first_seen(t) / kStrip * kStrip; }
 };
 
 template <class Real>
 Head<Real> head_of(const CausalAttention<Real>& a, int64_t b, int64_t h) {
-  const int64_t width = a.H * a.D;
-  const Real* const q = a.qkv + b * a.T * 3 * width + h * a.D;
+  const int64_t stride = (a.H + 2 * a.K) * a.D, kv_head = h / (a.H / a.K);
+  const Real* const row = a.qkv + b * a.T * stride;
+  const DropoutMask* const mask = a.form.mask ? &*a.form.mask : nullptr;
   int64_t first_number = 0;
-  if (a.mask) {
-    const int64_t head =
-        (a.mask->first_sequence + b) * a.mask->whole_heads + a.mask->first_head + h;
-    first_number = head * a.mask->whole_length * a.mask->whole_length;
+  if (mask) {
+    const int64_t head = (mask->first_sequence + b) * mask->whole_heads + mask->first_head + h;
+    first_number = head * mask->whole_length * mask->whole_length;
   }
-  return {.q = q,
-          .k = q + width,
-          .v = q + 2 * width,
+  return {.q = row + h * a.D,
+          .k = row + (a.H + kv_head) * a.D,
+          .v = row + (a.H + a.K + kv_head) * a.D,
+          .sink = a.sinks ? a.sinks + h : nullptr,
           .T = a.T,
           .D = a.D,
-          .stride = 3 * width,
-          .width = width,
+          .stride = stride,
+          .width = a.H * a.D,
           .row = padded(a.T),
-          .scale = static_cast<Real>(1 / std::sqrt(static_cast<double>(a.D))),
-          .mask = a.mask,
+          .window = a.form.window,
+          .scale = static_cast<Real>(a.form.scale),
+          .softcap = static_cast<Real>(a.form.softcap),
+          .mask = mask,
           .first_number = first_number};
 }
 
@@ -115,19 +128,20 @@ void for_strips(int64_t begin, int64_t end, F f) {
 template <class Real>
 void products_of_block(const Head<Real>& head, const Real* left, int64_t left_stride,
                        const Real* right, int64_t begin, int64_t end, Real* out) {
+  const int64_t low = head.low(begin);
   Product<Real> p{.a = left + begin * left_stride,
                   .a_row = left_stride,
                   .a_depth = 1,
-                  .b = right,
+                  .b = right + low,
                   .b_depth = head.row,
                   .b_col = 1,
-                  .c = out,
+                  .c = out + low,
                   .c_row = head.row,
                   .rows = end - begin,
-                  .cols = begin,
+                  .cols = begin - low,
                   .depth = head.D,
                   .add = false};
-  if (begin > 0) multiply(p);
+  if (begin > low) multiply(p);
   for_strips(begin, end, [&](int64_t t, int64_t rows, int64_t seen) {
     p.a = left + t * left_stride;
     p.b = right + begin;
@@ -142,66 +156,93 @@ void products_of_block(const Head<Real>& head, const Real* left, int64_t left_st
 template <class Real>
 void weigh_rows(const Head<Real>& head, const Real* weights, const Real* rows, int64_t begin,
                 int64_t end, Real* y, int64_t y_stride) {
+  const int64_t low = head.low(begin);
   for_strips(begin, end, [&](int64_t t, int64_t count, int64_t seen) {
-    multiply<Real>({.a = weights + (t - begin) * head.row,
+    multiply<Real>({.a = weights + (t - begin) * head.row + low,
                     .a_row = head.row,
                     .a_depth = 1,
-                    .b = rows,
+                    .b = rows + low * head.stride,
                     .b_depth = head.stride,
                     .b_col = 1,
                     .c = y + t * y_stride,
                     .c_row = y_stride,
                     .rows = count,
                     .cols = head.D,
-                    .depth = std::min(seen, head.T),
+                    .depth = std::min(seen, head.T) - low,
                     .add = false});
   });
 }
 
 // y[s] += Σ over the block's queries t of weights[t - begin, s] rows[t], for the keys s that they
-// see; the keys of the block itself are seen by it first: y[s] is overwritten.
+// see; the keys of the block itself are seen by it first: y[s] is overwritten, unless other heads
+// have added to it.
 template <class Real>
 void weigh_columns(const Head<Real>& head, const Real* weights, const Real* rows,
-                   int64_t row_stride, int64_t begin, int64_t end, Real* y) {
-  Product<Real> p{.a = weights,
+                   int64_t row_stride, int64_t begin, int64_t end, bool first_head, Real* y) {
+  const int64_t low = head.low(begin);
+  Product<Real> p{.a = weights + low,
                   .a_row = 1,
                   .a_depth = head.row,
                   .b = rows + begin * row_stride,
                   .b_depth = row_stride,
                   .b_col = 1,
-                  .c = y,
+                  .c = y + low * head.stride,
                   .c_row = head.stride,
-                  .rows = begin,
+                  .rows = begin - low,
                   .cols = head.D,
                   .depth = end - begin,
                   .add = true};
-  if (begin > 0) multiply(p);
+  if (begin > low) multiply(p);
   for_strips(begin, end, [&](int64_t s, int64_t count, int64_t) {
     p.a = weights + (s - begin) * head.row + s;
     p.b = rows + s * row_stride;
     p.c = y + s * head.stride;
     p.rows = count;
     p.depth = end - s;
-    p.add = false;
+    p.add = !first_head;
     multiply(p);
   });
 }
 
-// The first `count` numbers of x, zeros behind them.
+// The keys that query t sees, `first` .. t, as registers: they begin at a multiple of a register's
+// width, and `low` and `end` are those of the strips.
+struct Seen {
+  int64_t low, first, t, end;
+};
+template <class Real>
+Seen seen_by(const Head<Real>& head, int64_t begin, int64_t t) {
+  return {head.low(begin), head.first_seen(t), t, (t / kStrip + 1) * kStrip};
+}
+
+// The first `count` numbers of x, or all but those, and `rest` for the others.
 template <class Real>
 Packet<Real> first_of(const Packet<Real>& x, int64_t count, Real rest = Real(0)) {
   using namespace Eigen::internal;
   const Packet<Real> places = plset<Packet<Real>>(Real(0));
   return pselect(pcmp_lt(places, all(static_cast<Real>(count))), x, all(rest));
 }
+template <class Real>
+Packet<Real> without_first(const Packet<Real>& x, int64_t count, Real rest = Real(0)) {
+  using namespace Eigen::internal;
+  const Packet<Real> places = plset<Packet<Real>>(Real(0));
+  return pselect(pcmp_lt(places, all(static_cast<Real>(count))), all(rest), x);
+}
 
-// x[s] = f(x[s], s) for s <= t, a register at a time, zeros up to the end of t's strip. Returns the
-// sum over s.
+// x[s] = f(x[s], s) for the keys that are seen, a register at a time, zeros before them and behind
+// them up to the ends of strips. Returns the sum over s.
 template <class Real, class F>
-Real map_seen(Real* x, int64_t t, F f) {
-  const int64_t n = t + 1, end = (t / kStrip + 1) * kStrip;
+Real map_seen(Real* x, const Seen& seen, F f) {
+  const int64_t n = seen.t + 1, end = seen.end;
   Packet<Real> sum = all(Real(0));
-  int64_t s = 0;
+  int64_t s = seen.first / kWidth<Real> * kWidth<Real>;
+  std::fill(x + seen.low, x + s, Real(0));
+  if (s < seen.first) {
+    const Packet<Real> y =
+        first_of<Real>(without_first<Real>(f(load(x + s), s), seen.first - s), n - s);
+    store(x + s, y);
+    sum = y;
+    s += kWidth<Real>;
+  }
   for (; s + kWidth<Real> <= n; s += kWidth<Real>) {
     const Packet<Real> y = f(load(x + s), s);
     store(x + s, y);
@@ -216,40 +257,74 @@ Real map_seen(Real* x, int64_t t, F f) {
 }
 
 template <class Real>
-Real largest_seen(const Real* x, int64_t t) {
+Real largest_seen(const Real* x, const Seen& seen) {
   using Eigen::internal::pmax;
   const Real least = std::numeric_limits<Real>::lowest();
+  const int64_t n = seen.t + 1;
   Packet<Real> most = all(least);
-  int64_t s = 0;
-  for (; s + kWidth<Real> <= t + 1; s += kWidth<Real>) most = pmax(most, load(x + s));
-  if (s < t + 1) most = pmax(most, first_of<Real>(load(x + s), t + 1 - s, least));
+  int64_t s = seen.first / kWidth<Real> * kWidth<Real>;
+  if (s < seen.first) {
+    const Packet<Real> x0 = without_first<Real>(load(x + s), seen.first - s, least);
+    most = first_of<Real>(x0, n - s, least);
+    s += kWidth<Real>;
+  }
+  for (; s + kWidth<Real> <= n; s += kWidth<Real>) most = pmax(most, load(x + s));
+  if (s < n) most = pmax(most, first_of<Real>(load(x + s), n - s, least));
   return Eigen::internal::predux_max(most);
 }
 
-// x[s] becomes exp((x[s] - the largest) scale + shift), whose exponent is 0 at the largest however
+// x[s] becomes exp((x[s] - largest) scale + shift), whose exponent is 0 at the largest however
 // large it is (a product and a sum apart would leave their rounding there). Returns the sum over s.
 // Inlined, so that exp's constants stay in registers from row to row.
 template <class Real>
-[[gnu::always_inline]] inline Real softmax_terms(Real* x, int64_t t, Real scale, Real shift) {
-  const Packet<Real> largest = all(largest_seen(x, t)), scales = all(scale), shifts = all(shift);
-  return map_seen(x, t, [&](const auto& score, int64_t) {
-    return exp(fma(Eigen::internal::psub(score, largest), scales, shifts));
+[[gnu::always_inline]] inline Real softmax_terms(Real* x, const Seen& seen, Real largest,
+                                                 Real scale, Real shift) {
+  const Packet<Real> most = all(largest), scales = all(scale), shifts = all(shift);
+  return map_seen(x, seen, [&](const auto& score, int64_t) {
+    return exp(fma(Eigen::internal::psub(score, most), scales, shifts));
   });
+}
+
+// x[s] becomes u = cap tanh(scale x[s] / cap), and slopes[s], unless they are null, 1 - (u / cap)².
+template <class Real>
+void cap_scores(const Head<Real>& head, const Seen& seen, Real* x, Real* slopes) {
+  const Real one_over = Real(1) / head.softcap;
+  Real *const from = x + seen.low, *const slopes_from = slopes ? slopes + seen.low : nullptr;
+  map_packets(from, from, seen.end - seen.low, [&](const auto& score) {
+    return soft_cap<Real>(Eigen::internal::pmul(score, all(head.scale)), head.softcap, one_over);
+  });
+  if (!slopes) return;
+  map_packets(from, slopes_from, seen.end - seen.low,
+              [&](const auto& u) { return soft_cap_slope<Real>(u, one_over); });
 }
 
 template <class Real>
 void dropout_row(const Head<Real>& head, int64_t t, Real* factors) {
-  dropout_factors(*head.mask, head.first_number + t * head.mask->whole_length, t + 1, factors);
+  const int64_t first = head.first_seen(t);
+  dropout_factors(*head.mask, head.first_number + t * head.mask->whole_length + first,
+                  t + 1 - first, factors + first);
+}
+template <class Real>
+void drop(const Seen& seen, const Real* factors, Real* p) {
+  const int64_t n = seen.t + 1 - seen.first;
+  Row<Real>(p + seen.first, n) *= ConstRow<Real>(factors + seen.first, n);
+}
+
+// log(exp(a) + exp(b)), where either may be infinite.
+template <class Real>
+Real log_of_both(Real a, Real b) {
+  const Real most = std::max(a, b);
+  return most + std::log1p(std::exp(std::min(a, b) - most));
 }
 
 // Each lane needs room for this many numbers, in the backward pass too.
 int64_t causal_attention_scratch_count(int64_t T, int64_t D) {
-  return (2 * D + 2 * kBlock + 1) * padded(T);
+  return (2 * D + 2 * kBlock + 2) * padded(T);
 }
 
-// all_y: [B, T, H D]   log_sums: [B, H, T]   scratch: of all lanes
+// all_y: [B, T, H D]   stats: [B, H, T, 2]   scratch: of all lanes
 template <class Real>
-void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, Real* log_sums,
+void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, Real* stats,
                       Real* scratch) {
   using Eigen::internal::plog;
   for_each_task(crew, a.B * a.H, [&](int64_t i, int64_t lane) {
@@ -257,20 +332,33 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, R
     const Scratch<Real> mine =
         scratch_of(scratch + lane * causal_attention_scratch_count(a.T, a.D), a.T, a.D);
     Real* const y = all_y + i / a.H * a.T * head.width + i % a.H * a.D;
+    const Real scale = head.softcap > 0 ? Real(1) : head.scale;  // of what softmax sees
     transpose_head(head, head.k, mine.keys);
     for (int64_t begin = 0; begin < a.T; begin += kBlock) {
       const int64_t end = std::min(begin + kBlock, a.T);
       products_of_block(head, head.q, head.stride, mine.keys, begin, end, mine.scores);
-      Real sums[kBlock];
+      Real largest[kBlock], sums[kBlock], log_sums[kBlock];
       for (int64_t t = begin; t < end; ++t) {
         Real* const p = mine.scores + (t - begin) * head.row;
-        sums[t - begin] = softmax_terms(p, t, head.scale, Real(0));
+        const Seen seen = seen_by(head, begin, t);
+        if (head.softcap > 0) cap_scores<Real>(head, seen, p, nullptr);
+        largest[t - begin] = largest_seen(p, seen);
+        sums[t - begin] = softmax_terms(p, seen, largest[t - begin], scale, Real(0));
         if (!head.mask) continue;
         dropout_row(head, t, mine.factors);
-        Row<Real>(p, t + 1) *= Row<Real>(mine.factors, t + 1);
+        drop(seen, mine.factors, p);
       }
-      map_packets(sums, log_sums + i * a.T + begin, end - begin,
-                  [](const auto& sum) { return plog(sum); });
+      map_packets(sums, log_sums, end - begin, [](const auto& sum) { return plog(sum); });
+      for (int64_t r = 0; r < end - begin; ++r) {
+        if (head.sink) {
+          const Real sink = *head.sink - scale * largest[r];
+          log_sums[r] = log_of_both(log_sums[r], sink);
+          sums[r] += std::exp(sink);
+        }
+        Real* const to = stats + 2 * (i * a.T + begin + r);
+        to[0] = largest[r];
+        to[1] = log_sums[r];
+      }
       weigh_rows(head, mine.scores, head.v, begin, end, y, head.width);
       for (int64_t t = begin; t < end; ++t) {
         Row<Real>(y + t * head.width, a.D) *= Real(1) / sums[t - begin];
@@ -279,60 +367,89 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, R
   });
 }
 
+// One head of the gradient. Its keys and values are transposed in `mine` already; `first_head` of
+// those that share them. Returns the gradient of its sink.
+template <class Real>
+double causal_attention_backward(const CausalAttention<Real>& a, const AttentionGradient<Real>& g,
+                                 const Scratch<Real>& mine, int64_t b, int64_t h, bool first_head) {
+  using namespace Eigen::internal;
+  const Head<Real> head = head_of(a, b, h);
+  const int64_t at = b * a.T * head.width + h * a.D;
+  const Real *const y = g.y + at, *const dy = g.dy + at;
+  const Real* const stats = g.stats + 2 * (b * a.H + h) * a.T;
+  Real *const dq = g.dqkv + (head.q - a.qkv), *const dk = g.dqkv + (head.k - a.qkv),
+              *const dv = g.dqkv + (head.v - a.qkv);
+  const bool capped = head.softcap > 0;
+  const Real seen_scale = capped ? Real(1) : head.scale;
+  double dsink = 0;
+  for (int64_t begin = 0; begin < a.T; begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, a.T);
+    products_of_block(head, head.q, head.stride, mine.keys, begin, end, mine.scores);
+    products_of_block(head, dy, head.width, mine.values, begin, end, mine.gradients);
+    for (int64_t t = begin; t < end; ++t) {
+      Real* const p = mine.scores + (t - begin) * head.row;      // becomes p factors
+      Real* const ds = mine.gradients + (t - begin) * head.row;  // holds dp without factors
+      const Seen seen = seen_by(head, begin, t);
+      const Real largest = stats[2 * t], log_sum = stats[2 * t + 1];
+      Real dy_y;
+      dot<Real, 1>(dy + t * head.width, 0, y + t * head.width, a.D, &dy_y, 0);
+      if (head.sink) {
+        const Real p_sink = std::exp(*head.sink - seen_scale * largest - log_sum);
+        dsink -= static_cast<double>(p_sink) * static_cast<double>(dy_y);
+      }
+      const Packet<Real> delta = all(-dy_y), scale = all(head.scale);
+      if (capped) cap_scores(head, seen, p, mine.cap_slopes);
+      softmax_terms(p, seen, largest, seen_scale, -log_sum);
+      const auto gradient = [&](const auto& dp, int64_t s) {
+        return pmul(pmul(load(p + s), scale), padd(dp, delta));
+      };
+      if (head.mask) {
+        dropout_row(head, t, mine.factors);
+        map_seen(ds, seen, [&](const auto& dp, int64_t s) {
+          return gradient(pmul(dp, load(mine.factors + s)), s);
+        });
+        drop(seen, mine.factors, p);
+      } else {
+        map_seen(ds, seen, gradient);
+      }
+      if (capped) drop(seen, mine.cap_slopes, ds);
+    }
+    weigh_rows(head, mine.gradients, head.k, begin, end, dq, head.stride);
+    weigh_columns(head, mine.gradients, head.q, head.stride, begin, end, first_head, dk);
+    weigh_columns(head, mine.scores, dy, head.width, begin, end, first_head, dv);
+  }
+  return dsink;
+}
+
 template <class Real>
 void causal_attention_backward(Crew& crew, const CausalAttention<Real>& a,
                                const AttentionGradient<Real>& g, Real* scratch) {
-  using namespace Eigen::internal;
-  for_each_task(crew, a.B * a.H, [&](int64_t i, int64_t lane) {
-    const Head<Real> head = head_of(a, i / a.H, i % a.H);
+  const int64_t group = a.H / a.K;
+  for_each_task(crew, a.B * a.K, [&](int64_t i, int64_t lane) {
+    const int64_t b = i / a.K, first = i % a.K * group;
     const Scratch<Real> mine =
         scratch_of(scratch + lane * causal_attention_scratch_count(a.T, a.D), a.T, a.D);
-    const int64_t at = i / a.H * a.T * head.width + i % a.H * a.D;
-    const Real *const y = g.y + at, *const dy = g.dy + at;
-    Real* const dq = g.dqkv + (head.q - a.qkv);
-    Real *const dk = dq + head.width, *const dv = dk + head.width;
+    const Head<Real> head = head_of(a, b, first);
     transpose_head(head, head.k, mine.keys);
     transpose_head(head, head.v, mine.values);
-    for (int64_t begin = 0; begin < a.T; begin += kBlock) {
-      const int64_t end = std::min(begin + kBlock, a.T);
-      products_of_block(head, head.q, head.stride, mine.keys, begin, end, mine.scores);
-      products_of_block(head, dy, head.width, mine.values, begin, end, mine.gradients);
-      for (int64_t t = begin; t < end; ++t) {
-        Real* const p = mine.scores + (t - begin) * head.row;      // becomes p factors
-        Real* const ds = mine.gradients + (t - begin) * head.row;  // holds dp without factors
-        Real dy_y;
-        dot<Real, 1>(dy + t * head.width, 0, y + t * head.width, a.D, &dy_y, 0);
-        const Packet<Real> delta = all(-dy_y), scale = all(head.scale);
-        softmax_terms(p, t, head.scale, -g.log_sums[i * a.T + t]);
-        const auto gradient = [&](const auto& dp, int64_t s) {
-          return pmul(pmul(load(p + s), scale), padd(dp, delta));
-        };
-        if (head.mask) {
-          dropout_row(head, t, mine.factors);
-          map_seen(ds, t, [&](const auto& dp, int64_t s) {
-            return gradient(pmul(dp, load(mine.factors + s)), s);
-          });
-          Row<Real>(p, t + 1) *= Row<Real>(mine.factors, t + 1);
-        } else {
-          map_seen(ds, t, gradient);
-        }
-      }
-      weigh_rows(head, mine.gradients, head.k, begin, end, dq, head.stride);
-      weigh_columns(head, mine.gradients, head.q, head.stride, begin, end, dk);
-      weigh_columns(head, mine.scores, dy, head.width, begin, end, dv);
+    for (int64_t h = first; h < first + group; ++h) {
+      const double dsink = causal_attention_backward(a, g, mine, b, h, h == first);
+      if (g.dsinks) g.dsinks[b * a.H + h] = dsink;
     }
   });
 }
 
 template <class Real>
-CausalAttention<Real> attention_of(const Array& qkv, int64_t heads,
-                                   const std::optional<DropoutMask>& mask) {
-  return {.qkv = qkv.as<Real>(),
-          .mask = mask ? &*mask : nullptr,
+CausalAttention<Real> attention_of(const AttentionForm& form, const Array& qkv,
+                                   const Array& sinks) {
+  return {.form = form,
+          .qkv = qkv.as<Real>(),
+          .sinks = or_null<Real>(sinks),
           .B = qkv.shape()[0],
           .T = qkv.shape()[1],
-          .H = heads,
-          .D = qkv.shape()[2] / (3 * heads)};
+          .H = form.heads,
+          .K = form.kv_heads,
+          .D = op::head_size(form, qkv)};
 }
 
 }  // namespace
@@ -345,22 +462,26 @@ Array CpuDevice::attention_scratch(DType dtype, int64_t T, int64_t D) {
 void CpuDevice::compute(const op::CausalAttention& o) {
   dispatch_computed(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const auto a = cpu::attention_of<Real>(o.qkv, o.heads, o.mask);
+    const auto a = cpu::attention_of<Real>(o.form, o.qkv, o.sinks);
     const Array scratch = attention_scratch(o.qkv.dtype(), a.T, a.D);
-    cpu::causal_attention(crew_, a, o.y.as<Real>(), o.log_sums.as<Real>(), scratch.as<Real>());
+    cpu::causal_attention(crew_, a, o.y.as<Real>(), o.stats.as<Real>(), scratch.as<Real>());
   });
 }
 
 void CpuDevice::compute(const op::CausalAttentionBackward& o) {
   dispatch_computed(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const auto a = cpu::attention_of<Real>(o.qkv, o.heads, o.mask);
+    const auto a = cpu::attention_of<Real>(o.form, o.qkv, o.sinks);
+    const Array terms = a.sinks ? allocate(DType::f64, Shape{a.B, a.H}) : Array();
     const cpu::AttentionGradient<Real> gradient{.y = o.y.as<Real>(),
-                                                .log_sums = o.log_sums.as<Real>(),
+                                                .stats = o.stats.as<Real>(),
                                                 .dy = o.dy.as<Real>(),
-                                                .dqkv = o.dqkv.as<Real>()};
+                                                .dqkv = o.dqkv.as<Real>(),
+                                                .dsinks = a.sinks ? terms.as<double>() : nullptr};
     const Array scratch = attention_scratch(o.qkv.dtype(), a.T, a.D);
     cpu::causal_attention_backward(crew_, a, gradient, scratch.as<Real>());
+    for (int64_t i = 0; a.sinks && i < a.B * a.H; ++i)
+      o.dsinks.as<Real>()[i % a.H] += static_cast<Real>(terms.as<double>()[i]);
   });
 }
 

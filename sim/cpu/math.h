@@ -1,4 +1,5 @@
-// SIMD registers of the CPU kernels, and the functions of a transformer on them: exp, erf, gelu.
+// SIMD registers of the CPU kernels, and the functions of a transformer on them: exp, erf, tanh,
+// gelu.
 //
 // A register is one of Eigen's packets: as wide as the target's SIMD allows, one number where there
 // is none. All is inline, without -ffast-math: NaN comes out wherever NaN goes in.
@@ -107,6 +108,44 @@ Packet<Real> gelu_tanh(Real, const Packet<Real>& x) {
   const Real c = Real(-2 * 0.79788456080286535588);  // -2 √(2/π)
   const Packet<Real> inner = fma(pmul(x, x), all(Real(c * Real(0.044715))), all(c));
   return pdiv(x, padd(exp(pmul(x, inner)), all(Real(1))));
+}
+
+// 1 / (1 + exp(-x)).
+template <class Real>
+Packet<Real> sigmoid(const Packet<Real>& x) {
+  using namespace Eigen::internal;
+  return pdiv(all(Real(1)), padd(exp(pnegate(x)), all(Real(1))));
+}
+
+// x σ(alpha x).
+template <class Real>
+Packet<Real> gate(const Packet<Real>& x, Real alpha) {
+  using namespace Eigen::internal;
+  return pdiv(x, padd(exp(pmul(x, all(-alpha))), all(Real(1))));
+}
+
+// Eigen's clamps its argument. In double by the C library's tanh, number by number.
+inline Packet<float> tanh(float, const Packet<float>& x) {
+  return unless_nan(x, Eigen::internal::ptanh(x));
+}
+inline Packet<double> tanh(double, const Packet<double>& x) {
+  double each[kWidth<double>];
+  store(each, x);
+  for (double& v : each) v = std::tanh(v);
+  return load(each);
+}
+
+// cap tanh(x / cap), and its slope from y = cap tanh(x / cap): 1 - (y / cap)².
+template <class Real>
+Packet<Real> soft_cap(const Packet<Real>& x, Real cap, Real one_over_cap) {
+  using namespace Eigen::internal;
+  return pmul(tanh(Real(), pmul(x, all(one_over_cap))), all(cap));
+}
+template <class Real>
+Packet<Real> soft_cap_slope(const Packet<Real>& y, Real one_over_cap) {
+  using namespace Eigen::internal;
+  const Packet<Real> part = pmul(y, all(one_over_cap));
+  return psub(all(Real(1)), pmul(part, part));
 }
 
 // Calls f on n numbers of x, a register at a time, and stores to y, which may be x. The last, short

@@ -39,18 +39,38 @@ void layer_norm(Crew& crew, const LayerNorm<Real>& a) {
 }
 
 template <class Real>
-struct LayerNormBackward {
+struct RmsNorm {
+  const Real *x, *weight;
+  Real* y;
+  int64_t rows, C;
+  Real eps, plus;  // what is added to a weight: 0 or 1
+};
+
+template <class Real>
+void rms_norm(Crew& crew, const RmsNorm<Real>& a) {
+  const ConstRow<Real> weight(a.weight, a.C);
+  crew.parallel_for(a.rows, grain_of(a.C * kBytes<Real>), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const ConstRow<Real> x(a.x + r * a.C, a.C);
+      const Real scale = Real(1) / std::sqrt(x.square().mean() + a.eps);
+      Row<Real>(a.y + r * a.C, a.C) = x * scale * (weight + a.plus);
+    }
+  });
+}
+
+template <class Real>
+struct NormBackward {
   const Real *x, *weight, *dy;
   Real *dx, *dweight, *dbias;  // dbias may be null
   int64_t rows, C;
-  Real eps;
+  Real eps, plus;
 };
 
 // The rows are cut into pieces of this many; the sums over a piece's rows are added up in the order
 // of the pieces.
 constexpr int64_t kPieceRows = 16;
 
-int64_t layer_norm_backward_scratch_count(int64_t rows, int64_t C) {
+int64_t norm_backward_scratch_count(int64_t rows, int64_t C) {
   return (rows + kPieceRows - 1) / kPieceRows * 2 * C;
 }
 
@@ -79,10 +99,10 @@ void for_registers(int64_t C, F f) {
   if (i < C) f(i, C - i);
 }
 
-// One row of a piece; the sums over its rows so far are in dweight and dbias.
-template <class Real>
-void layer_norm_backward_row(const LayerNormBackward<Real>& a, int64_t r, Real* dweight,
-                             Real* dbias) {
+// One row of a piece; the sums over its rows so far are in dweight and dbias. Of a layer norm, or
+// not centred: of an RMS norm, which has no mean and no bias, and may add 1 to its weights.
+template <bool kCentred, class Real>
+void norm_backward_row(const NormBackward<Real>& a, int64_t r, Real* dweight, Real* dbias) {
   using namespace Eigen::internal;
   const int64_t C = a.C;
   const Real *const x = a.x + r * C, *const dy = a.dy + r * C;
@@ -91,38 +111,44 @@ void layer_norm_backward_row(const LayerNormBackward<Real>& a, int64_t r, Real* 
     return predux(sums) / static_cast<Real>(C);
   };
 
+  const auto weight = [&](int64_t i, int64_t n) {
+    const Packet<Real> w = load_first(a.weight + i, n);
+    return kCentred ? w : padd(w, all(a.plus));
+  };
+
   Packet<Real> sum = all(Real(0)), squares = sum, gs = sum, gds = sum;
-  for_registers<Real>(C, [&](int64_t i, int64_t n) { sum = padd(sum, load_first(x + i, n)); });
+  if (kCentred)
+    for_registers<Real>(C, [&](int64_t i, int64_t n) { sum = padd(sum, load_first(x + i, n)); });
   const Real mean = mean_of(sum);
   const Packet<Real> means = all(mean);
   for_registers<Real>(C, [&](int64_t i, int64_t n) {
-    const Packet<Real> g = pmul(load_first(dy + i, n), load_first(a.weight + i, n));
+    const Packet<Real> g = pmul(load_first(dy + i, n), weight(i, n));
     const Packet<Real> d = psub(load_first(x + i, n, mean), means);  // 0 past the end, as g is
     squares = fma(d, d, squares);
     gs = padd(gs, g);
     gds = fma(g, d, gds);
   });
   const Real scale = Real(1) / std::sqrt(mean_of(squares) + a.eps);
-  const Packet<Real> scales = all(scale), less = all(mean_of(gs));
+  const Packet<Real> scales = all(scale), less = all(kCentred ? mean_of(gs) : Real(0));
   const Packet<Real> slope = all(mean_of(gds) * scale * scale);
   for_registers<Real>(C, [&](int64_t i, int64_t n) {
     const Packet<Real> g = load_first(dy + i, n), d = psub(load_first(x + i, n), means);
-    const Packet<Real> centred = psub(pmul(g, load_first(a.weight + i, n)), less);
+    const Packet<Real> centred = psub(pmul(g, weight(i, n)), less);
     store_first(dweight + i, fma(pmul(d, scales), g, load_first(dweight + i, n)), n);
-    store_first(dbias + i, padd(load_first(dbias + i, n), g), n);
+    if (kCentred) store_first(dbias + i, padd(load_first(dbias + i, n), g), n);
     store_first(dx + i, pmul(psub(centred, pmul(d, slope)), scales), n);
   });
 }
 
-template <class Real>
-void layer_norm_backward(Crew& crew, const LayerNormBackward<Real>& a, Real* scratch) {
+template <bool kCentred, class Real>
+void norm_backward(Crew& crew, const NormBackward<Real>& a, Real* scratch) {
   const int64_t pieces = (a.rows + kPieceRows - 1) / kPieceRows;
   for_each_task(crew, pieces, [&](int64_t piece, int64_t) {
     Real *const dweight = scratch + piece * 2 * a.C, *const dbias = dweight + a.C;
     std::fill_n(dweight, 2 * a.C, Real(0));
     const int64_t end = std::min((piece + 1) * kPieceRows, a.rows);
     for (int64_t r = piece * kPieceRows; r < end; ++r) {
-      layer_norm_backward_row(a, r, dweight, dbias);
+      norm_backward_row<kCentred>(a, r, dweight, dbias);
     }
   });
   for_columns<Real>(crew, 2 * pieces, a.C, [&](int64_t col, int64_t cols) {
@@ -153,18 +179,51 @@ void CpuDevice::compute(const op::LayerNorm& o) {
 void CpuDevice::compute(const op::LayerNormBackward& o) {
   dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const cpu::LayerNormBackward<Real> a{.x = o.x.as<Real>(),
-                                         .weight = o.weight.as<Real>(),
-                                         .dy = o.dy.as<Real>(),
-                                         .dx = o.dx.as<Real>(),
-                                         .dweight = o.dweight.as<Real>(),
-                                         .dbias = o.dbias.present() ? o.dbias.as<Real>() : nullptr,
-                                         .rows = o.x.shape().rows(),
-                                         .C = o.x.shape()[-1],
-                                         .eps = static_cast<Real>(o.eps)};
+    const cpu::NormBackward<Real> a{.x = o.x.as<Real>(),
+                                    .weight = o.weight.as<Real>(),
+                                    .dy = o.dy.as<Real>(),
+                                    .dx = o.dx.as<Real>(),
+                                    .dweight = o.dweight.as<Real>(),
+                                    .dbias = o.dbias.present() ? o.dbias.as<Real>() : nullptr,
+                                    .rows = o.x.shape().rows(),
+                                    .C = o.x.shape()[-1],
+                                    .eps = static_cast<Real>(o.eps),
+                                    .plus = 0};
     const Array scratch =
-        allocate(o.x.dtype(), Shape{cpu::layer_norm_backward_scratch_count(a.rows, a.C)});
-    cpu::layer_norm_backward(crew_, a, scratch.as<Real>());
+        allocate(o.x.dtype(), Shape{cpu::norm_backward_scratch_count(a.rows, a.C)});
+    cpu::norm_backward<true>(crew_, a, scratch.as<Real>());
+  });
+}
+
+void CpuDevice::compute(const op::RmsNorm& o) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    cpu::rms_norm<Real>(crew_, {.x = o.x.as<Real>(),
+                                .weight = o.weight.as<Real>(),
+                                .y = o.y.as<Real>(),
+                                .rows = o.x.shape().rows(),
+                                .C = o.x.shape()[-1],
+                                .eps = static_cast<Real>(o.eps),
+                                .plus = static_cast<Real>(o.plus_one ? 1 : 0)});
+  });
+}
+
+void CpuDevice::compute(const op::RmsNormBackward& o) {
+  dispatch_computed(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    const cpu::NormBackward<Real> a{.x = o.x.as<Real>(),
+                                    .weight = o.weight.as<Real>(),
+                                    .dy = o.dy.as<Real>(),
+                                    .dx = o.dx.as<Real>(),
+                                    .dweight = o.dweight.as<Real>(),
+                                    .dbias = nullptr,
+                                    .rows = o.x.shape().rows(),
+                                    .C = o.x.shape()[-1],
+                                    .eps = static_cast<Real>(o.eps),
+                                    .plus = static_cast<Real>(o.plus_one ? 1 : 0)};
+    const Array scratch =
+        allocate(o.x.dtype(), Shape{cpu::norm_backward_scratch_count(a.rows, a.C)});
+    cpu::norm_backward<false>(crew_, a, scratch.as<Real>());
   });
 }
 

@@ -1,209 +1,238 @@
-// Causal attention over whole sequences, and its gradient, for training.
-#include <cmath>
-
-#include "sim/cuda/attention_rows.h"
+// The forward pass of attention on tensor cores, for bf16; plain_attention.cu has f32 and f64.
+//
+// A block has kRows queries of one head, a warp 16 kTiles of them. It goes over the keys that they
+// see in tiles of kKeys, from the last to the first, while the next tile is on its way: S = q kᵀ,
+// then a softmax that is right for the keys seen so far, then y += P v, P being S in registers. So
+// no more than a tile of scores exists at any time.
+//
+// A row's state is m, the largest score so far, and l, the sum of p = 2^(c (u - m)), c = scale
+// log₂ e; when m grows, l and y are multiplied with 2^(c (old - new)). The exponent is computed as
+// fma(u, c, -shift) with shift = c m rounded: its rounding is a factor of all p of the row and of
+// l, and cancels, in y by the quotient and in L by adding it back. So it is right for any finite
+// scores, as the CPU's is, at one operation a score.
+// source: Milakov and Gimelshein 2018 (the running softmax); Dao 2023 (FlashAttention-2: the loops,
+// the work of a warp, the quotient once at the end)
+#include "sim/cuda/attention_tiles.h"
+#include "sim/cuda/causal_attention.h"
 #include "sim/cuda/cuda_device.h"
+#include "sim/cuda/scores.h"
 
 namespace tplab {
 inline namespace TPLAB_CUDA_SIDE {
 
 namespace {
 
-// What attention and its gradient read: a head of a sequence is a block's, with one position.
-template <class Real>
-struct CausalHeads {
-  using Sum = Computed<Real>;
-  const Real* qkv;  // [B, T, 3 H D]
-  int64_t T, H, D;
-  Sum scale;
-  bool dropped;
-  DropoutNumbers<Sum> dropout;
-  int64_t first_sequence, first_head, whole_heads, whole_length;
+constexpr int kForwardThreads = 128, kWarps = kForwardThreads / kWarp;
 
-  CausalHeads(const Array& all, int64_t heads, const std::optional<DropoutMask>& mask)
-      : qkv(all.as<Real>()),
-        T(all.shape()[1]),
-        H(heads),
-        D(all.shape()[2] / (3 * heads)),
-        scale(static_cast<Sum>(1 / std::sqrt(static_cast<double>(D)))),
-        dropped(mask.has_value()),
-        dropout(mask.value_or(DropoutMask{.stream = RandomStream(0, "none")})),
-        first_sequence(mask ? mask->first_sequence : 0),
-        first_head(mask ? mask->first_head : 0),
-        whole_heads(mask ? mask->whole_heads : 0),
-        whole_length(mask ? mask->whole_length : 0) {}
-
-  __device__ int64_t width() const { return H * D; }
-  // q of a position; k and v lie width() and 2 width() behind.
-  __device__ int64_t at(int64_t b, int64_t h, int64_t t) const {
-    return (b * T + t) * 3 * width() + h * D;
-  }
-  __device__ int64_t y_at(int64_t b, int64_t h, int64_t t) const {
-    return (b * T + t) * width() + h * D;
-  }
-  // Of the mask: probability (b, h, t, 0).
-  __device__ int64_t first_number(int64_t b, int64_t h, int64_t t) const {
-    return (((first_sequence + b) * whole_heads + first_head + h) * whole_length + t) *
-           whole_length;
-  }
+// For heads of up to kD numbers. Registers set the limits: a lane holds kTiles kD / 2 numbers of y
+// and kTiles kKeys / 2 of S, and queries where there is room, of the 255 that it may have.
+template <int kD>
+struct ForwardTiles {
+  static constexpr int kTiles = kD <= 128 ? 2 : 1, kRows = 16 * kTiles * kWarps;
+  static constexpr int kKeys = kD <= 64 ? 64 : 32;
+  static constexpr bool kQueriesInRegisters = kD <= 64;
+  static constexpr int kQueryNumbers = kRows * kD, kKeyNumbers = kKeys * kD;
+  static constexpr size_t kSharedBytes = sizeof(bf16) * (kQueryNumbers + 4 * kKeyNumbers);
 };
 
-// grid: [T, H, B]
-template <class Real>
-__global__ void causal_attention(CausalHeads<Real> a, Real* y, Computed<Real>* log_sums) {
-  const int64_t t = blockIdx.x, h = blockIdx.y, b = blockIdx.z;
-  const Real* const keys = a.qkv + a.at(b, h, 0) + a.width();
-  const auto log_sum = attend_row(AttentionRow<Real>{.q = a.qkv + a.at(b, h, t),
-                                                     .keys = keys,
-                                                     .values = keys + a.width(),
-                                                     .n = t + 1,
-                                                     .D = a.D,
-                                                     .pitch = 3 * a.width(),
-                                                     .scale = a.scale,
-                                                     .y = y + a.y_at(b, h, t),
-                                                     .dropout = a.dropped ? &a.dropout : nullptr,
-                                                     .first_number = a.first_number(b, h, t)});
-  if (threadIdx.x == 0) log_sums[(b * a.H + h) * a.T + t] = log_sum;
-}
-
-template <class Real>
-struct CausalGradient {
-  const Real* y;
-  const Computed<Real>* log_sums;
-  const Real* dy;
-  Real* dqkv;
-  Computed<Real>* rows;  // [B, H, T, 2]: a query's largest score, and dy · y
+// What a lane knows of one of its rows: of its own columns until `sum_over_row`.
+struct RunningSoftmax {
+  float largest = -INFINITY, sum = 0;
 };
 
-// Probability of key s for query t, without dropout: exp((score - largest) scale - log_sum).
-template <class Sum>
-__device__ Sum probability(Sum score, Sum largest, Sum scale, Sum log_sum) {
-  return std::exp(std::fma(score - largest, scale, -log_sum));
+// p of the lane's numbers of rows (m, half) from their scores, and what y so far is to be
+// multiplied with.
+template <int kTiles, int kCount>
+__device__ __forceinline__ float step_softmax(RunningSoftmax& row, float (&s)[kTiles][kCount][4],
+                                              int m, int half, float c) {
+  float largest = row.largest;
+  TPLAB_UNROLL
+  for (int n = 0; n < kCount; ++n)
+    largest = fmaxf(largest, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
+  largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
+  largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
+  // Nothing seen yet: all p are 0.
+  const float shift = largest == -INFINITY ? 0 : largest * c;
+  const float factor = exp2_fast(row.largest * c - shift);
+  float sum = 0;
+  TPLAB_UNROLL
+  for (int n = 0; n < kCount; ++n) TPLAB_UNROLL
+  for (int e = 2 * half; e < 2 * half + 2; ++e) {
+    s[m][n][e] = exp2_fast(fmaf(s[m][n][e], c, -shift));
+    sum += s[m][n][e];
+  }
+  row.sum = row.sum * factor + sum;
+  row.largest = largest;
+  return factor;
 }
 
-// dq of a query, and what the keys want to know of it.   grid: [T, H, B]
-template <class Real>
-__global__ void causal_attention_dq(CausalHeads<Real> a, CausalGradient<Real> g) {
-  using Sum = Computed<Real>;
-  TPLAB_SHARED(Sum, weights, [kKeysAtOnce]);
-  Sum* const dq = dynamic_shared<Sum>();
-  const int64_t t = blockIdx.x, h = blockIdx.y, b = blockIdx.z, pitch = 3 * a.width();
-  const Real *const q = a.qkv + a.at(b, h, t), *const dy = g.dy + a.y_at(b, h, t);
-  const Real *const keys = a.qkv + a.at(b, h, 0) + a.width(), *const values = keys + a.width();
-  const int64_t row = (b * a.H + h) * a.T + t;
-  Sum largest = -std::numeric_limits<Sum>::infinity();
-  for (int64_t s = threadIdx.x; s <= t; s += kKeysAtOnce)
-    largest = Largest()(largest, dot_of<Sum>(q, keys + s * pitch, a.D));
-  largest = block_max(largest);
-  Sum dy_y = 0;
-  for (int64_t d = threadIdx.x; d < a.D; d += kKeysAtOnce) {
-    dq[d] = 0;
-    dy_y += static_cast<Sum>(dy[d]) * static_cast<Sum>(g.y[a.y_at(b, h, t) + d]);
-  }
-  dy_y = block_sum(dy_y);
-  for (int64_t begin = 0; begin <= t; begin += kKeysAtOnce) {
-    const int64_t s = begin + threadIdx.x, here = std::min<int64_t>(kKeysAtOnce, t + 1 - begin);
-    Sum ds = 0;
-    if (s <= t) {
-      const Sum p =
-          probability(dot_of<Sum>(q, keys + s * pitch, a.D), largest, a.scale, g.log_sums[row]);
-      Sum dp = dot_of<Sum>(dy, values + s * pitch, a.D);
-      if (a.dropped) dp *= a.dropout.factor(a.first_number(b, h, t) + s);
-      ds = p * a.scale * (dp - dy_y);
-    }
-    weights[threadIdx.x] = ds;
-    __syncthreads();
-    for (int64_t d = threadIdx.x; d < a.D; d += kKeysAtOnce) {
-      Sum sum = dq[d];
-      for (int64_t j = 0; j < here; ++j)
-        sum += weights[j] * static_cast<Sum>(keys[(begin + j) * pitch + d]);
-      dq[d] = sum;
-    }
-    __syncthreads();
-  }
-  for (int64_t d = threadIdx.x; d < a.D; d += kKeysAtOnce)
-    g.dqkv[a.at(b, h, t) + d] = converted<Real>(dq[d]);
-  if (threadIdx.x == 0) {
-    g.rows[2 * row] = largest;
-    g.rows[2 * row + 1] = dy_y;
-  }
-}
+template <int kD, bool kDrops>
+__global__ void __launch_bounds__(kForwardThreads, 2) attend_bf16(Attend<bf16> a) {
+  using Tiles = ForwardTiles<kD>;
+  constexpr int kTiles = Tiles::kTiles, kRows = Tiles::kRows, kKeys = Tiles::kKeys;
+  constexpr int kSteps = kD / 16;
+  bf16* const queries = dynamic_shared<bf16>();
+  bf16* const stages = queries + Tiles::kQueryNumbers;  // of keys, then values; two
 
-// dk and dv of a key: the queries that see it, kKeysAtOnce at a time.   grid: [T, H, B]
-template <class Real>
-__global__ void causal_attention_dkv(CausalHeads<Real> a, CausalGradient<Real> g) {
-  using Sum = Computed<Real>;
-  TPLAB_SHARED(Sum, weights, [2][kKeysAtOnce]);  // ds, and p with dropout
-  Sum *const dk = dynamic_shared<Sum>(), *const dv = dk + a.D;
-  const int64_t s = blockIdx.x, h = blockIdx.y, b = blockIdx.z;
-  const Real *const k = a.qkv + a.at(b, h, s) + a.width(), *const v = k + a.width();
-  for (int64_t d = threadIdx.x; d < a.D; d += kKeysAtOnce) dk[d] = dv[d] = 0;
-  for (int64_t begin = s; begin < a.T; begin += kKeysAtOnce) {
-    const int64_t t = begin + threadIdx.x, here = std::min<int64_t>(kKeysAtOnce, a.T - begin);
-    Sum ds = 0, p = 0;
-    if (t < a.T) {
-      const int64_t row = (b * a.H + h) * a.T + t;
-      const Sum factor = a.dropped ? a.dropout.factor(a.first_number(b, h, t) + s) : Sum(1);
-      p = probability(dot_of<Sum>(a.qkv + a.at(b, h, t), k, a.D), g.rows[2 * row], a.scale,
-                      g.log_sums[row]);
-      const Sum dp = dot_of<Sum>(g.dy + a.y_at(b, h, t), v, a.D) * factor;
-      ds = p * a.scale * (dp - g.rows[2 * row + 1]);
-      p *= factor;
-    }
-    weights[0][threadIdx.x] = ds;
-    weights[1][threadIdx.x] = p;
+  // The blocks with the most keys go first, so that none of them is left at the end.
+  const AttentionShape<bf16>& shape = a.shape;
+  const int heads = shape.B * shape.H, block = static_cast<int>(blockIdx.x);
+  const int row_tiles = (shape.T + kRows - 1) / kRows;
+  const int first_row = (row_tiles - 1 - block / heads) * kRows;
+  const int b = block % heads / shape.H, h = block % shape.H, kv_head = h / shape.group;
+  const int past = shape.past(b), first_query = past + first_row;  // its position
+  const int rows = std::min(kRows, shape.T - first_row), end = first_query + rows;
+  const int first_tile = shape.first_seen(first_query) / kKeys, last_tile = (end - 1) / kKeys;
+
+  const bf16 *const k = a.k.at(b, kv_head, 0), *const v = a.v.at(b, kv_head, 0);
+  const auto load_keys = [&](int tile) {
+    bf16* const to = stages + tile % 2 * 2 * Tiles::kKeyNumbers;
+    const int key = tile * kKeys, count = end - key;
+    load_tile<kKeys, kD, kForwardThreads>(to, k + key * a.k.of_position, a.k.of_position, count,
+                                          shape.D);
+    load_tile<kKeys, kD, kForwardThreads>(to + Tiles::kKeyNumbers, v + key * a.v.of_position,
+                                          a.v.of_position, count, shape.D);
+    commit_copies();
+  };
+  load_tile<kRows, kD, kForwardThreads>(queries, a.q.at(b, h, first_row), a.q.of_position, rows,
+                                        shape.D);
+  commit_copies();
+  load_keys(last_tile);
+
+  const int lane = static_cast<int>(lane_of_thread());
+  const int warp_row = static_cast<int>(threadIdx.x / kWarp) * 16 * kTiles;
+  const int my_query = first_query + warp_row + lane / 4;  // of m = 0, half 0
+  const Scores scores(shape.scale, shape.softcap);
+  uint32_t q[Tiles::kQueriesInRegisters ? kSteps : 1][kTiles][4];
+  const auto load_queries = [&](uint32_t(&to)[kTiles][4], int step) {
+    TPLAB_UNROLL
+    for (int m = 0; m < kTiles; ++m) load_a<kRows>(to[m], queries, warp_row + 16 * m, 16 * step);
+  };
+  if constexpr (Tiles::kQueriesInRegisters) {
+    wait_for_copies<1>();
     __syncthreads();
-    for (int64_t d = threadIdx.x; d < a.D; d += kKeysAtOnce) {
-      for (int64_t j = 0; j < here; ++j) {
-        dk[d] += weights[0][j] * static_cast<Sum>(a.qkv[a.at(b, h, begin + j) + d]);
-        dv[d] += weights[1][j] * static_cast<Sum>(g.dy[a.y_at(b, h, begin + j) + d]);
+    TPLAB_UNROLL
+    for (int step = 0; step < kSteps; ++step) load_queries(q[step], step);
+  }
+  RunningSoftmax state[kTiles][2];
+  float y[kTiles][kD / 8][4];
+  set_zero(y);
+
+  for (int tile = last_tile; tile >= first_tile; --tile) {
+    wait_for_copies<0>();
+    __syncthreads();  // the tile is there, and all warps are done with the one before
+    if (tile > first_tile) load_keys(tile - 1);
+    const bf16* const keys = stages + tile % 2 * 2 * Tiles::kKeyNumbers;
+    const bf16* const values = keys + Tiles::kKeyNumbers;
+    const int first_key = tile * kKeys;
+    const int warp_query = first_query + warp_row, last_query = warp_query + 16 * kTiles - 1;
+    if (first_key > last_query || first_key + kKeys <= shape.first_seen(warp_query)) continue;
+
+    float s[kTiles][kKeys / 8][4];
+    set_zero(s);
+    TPLAB_UNROLL
+    for (int step = 0; step < kSteps; ++step) {
+      if constexpr (Tiles::kQueriesInRegisters) {
+        add_product_of_rows<kKeys>(s, q[step], keys, 0, 16 * step);
+      } else {
+        load_queries(q[0], step);
+        add_product_of_rows<kKeys>(s, q[0], keys, 0, 16 * step);
       }
     }
-    __syncthreads();
+    if (scores.capped()) scores.cap(s);
+    const int my_key = first_key + lane % 4 * 2, back = my_query - my_key;
+    if (first_key + kKeys - 1 > warp_query || first_key < shape.first_seen(last_query)) {
+      TPLAB_UNROLL
+      for (int m = 0; m < kTiles; ++m) TPLAB_UNROLL
+      for (int n = 0; n < kKeys / 8; ++n) TPLAB_UNROLL
+      for (int e = 0; e < 4; ++e)
+        if (!shape.sees(back + 16 * m + e / 2 * 8 - 8 * n - e % 2)) s[m][n][e] = -INFINITY;
+    }
+    TPLAB_UNROLL
+    for (int m = 0; m < kTiles; ++m) TPLAB_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const float factor = step_softmax(state[m][half], s, m, half, scores.to_base_2);
+      TPLAB_UNROLL
+      for (int n = 0; n < kD / 8; ++n) {
+        y[m][n][2 * half] *= factor;
+        y[m][n][2 * half + 1] *= factor;
+      }
+    }
+    if constexpr (kDrops) {
+      const int64_t first = shape.dropped.first_of(b, h, 0);
+      TPLAB_UNROLL
+      for (int m = 0; m < kTiles; ++m) TPLAB_UNROLL
+      for (int n = 0; n < kKeys / 8; ++n) {
+        bool keeps[4];
+        keeps_by_query(shape.dropped, first, my_query + 16 * m, my_key + 8 * n, keeps);
+        TPLAB_UNROLL
+        for (int e = 0; e < 4; ++e) s[m][n][e] = keeps[e] ? s[m][n][e] : 0;
+      }
+    }
+    TPLAB_UNROLL
+    for (int step = 0; step < kKeys / 16; ++step) {
+      uint32_t p[kTiles][4];
+      to_a(p, s, step);
+      add_product_of_columns<kKeys>(y, p, values, 16 * step, 0);
+    }
   }
-  Real *const to_k = g.dqkv + a.at(b, h, s) + a.width(), *const to_v = to_k + a.width();
-  for (int64_t d = threadIdx.x; d < a.D; d += kKeysAtOnce) {
-    to_k[d] = converted<Real>(dk[d]);
-    to_v[d] = converted<Real>(dv[d]);
+
+  // The quotient, with the sink's term of the sum.
+  const float kept = kDrops ? static_cast<float>(shape.dropped.numbers.kept) : 1;
+  TPLAB_UNROLL
+  for (int m = 0; m < kTiles; ++m) TPLAB_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    float sum = state[m][half].sum;
+    sum += __shfl_xor_sync(kAllLanes, sum, 1);
+    sum += __shfl_xor_sync(kAllLanes, sum, 2);
+    const int row = first_row + warp_row + lane / 4 + 16 * m + 8 * half;
+    if (row >= shape.T) continue;
+    const RowEnd end_of_row =
+        scores.end_of_row(state[m][half].largest, sum, shape.sinks ? shape.sinks + h : nullptr);
+    store_row(y, m, half, kept * end_of_row.factor, a.y.at(b, h, row), shape.D);
+    if (a.stats && lane % 4 == 0) {
+      float* const to = a.stats + 2 * ((int64_t{b} * shape.H + h) * shape.T + row);
+      to[0] = state[m][half].largest;
+      to[1] = end_of_row.log_sum;
+    }
   }
 }
 
-template <class Real>
-dim3 positions_of(const CausalHeads<Real>& a, const Array& y) {
-  return {static_cast<unsigned>(a.T), static_cast<unsigned>(a.H),
-          static_cast<unsigned>(y.shape()[0])};
+template <int kD>
+void attend_up_to(void* stream, const Attend<bf16>& a) {
+  using Tiles = ForwardTiles<kD>;
+  const Launch shape{
+      "attend_bf16",
+      dim3(blocks_for(a.shape.T, Tiles::kRows) * static_cast<unsigned>(a.shape.B * a.shape.H)),
+      dim3(kForwardThreads), Tiles::kSharedBytes};
+  if (a.drops) {
+    launch(stream, shape, attend_bf16<kD, true>, a);
+  } else {
+    launch(stream, shape, attend_bf16<kD, false>, a);
+  }
 }
 
 }  // namespace
 
+void attend_on_tensor_cores(void* stream, const Attend<bf16>& a) {
+  if (a.shape.D <= 64) return attend_up_to<64>(stream, a);
+  if (a.shape.D <= 128) return attend_up_to<128>(stream, a);
+  attend_up_to<256>(stream, a);
+}
+
 void CudaDevice::compute(const op::CausalAttention& o) {
   dispatch(o.qkv.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    using Sum = Computed<Real>;
-    const CausalHeads<Real> a(o.qkv, o.heads, o.mask);
-    launch(stream(),
-           {"causal_attention", positions_of(a, o.y), kKeysAtOnce,
-            static_cast<size_t>(a.D) * sizeof(Sum)},
-           causal_attention<Real>, a, o.y.as<Real>(), o.log_sums.as<Sum>());
-  });
-}
-
-void CudaDevice::compute(const op::CausalAttentionBackward& o) {
-  dispatch(o.qkv.dtype(), [&](auto zero) {
-    using Real = decltype(zero);
-    using Sum = Computed<Real>;
-    const CausalHeads<Real> a(o.qkv, o.heads, o.mask);
-    const auto [kept, rows] = scratch<Sum>(2 * o.log_sums.count());
-    const CausalGradient<Real> g{.y = o.y.as<Real>(),
-                                 .log_sums = o.log_sums.as<Sum>(),
-                                 .dy = o.dy.as<Real>(),
-                                 .dqkv = o.dqkv.as<Real>(),
-                                 .rows = rows};
-    const size_t sums_bytes = static_cast<size_t>(a.D) * sizeof(Sum);
-    launch(stream(), {"causal_attention_dq", positions_of(a, o.y), kKeysAtOnce, sums_bytes},
-           causal_attention_dq<Real>, a, g);
-    launch(stream(), {"causal_attention_dkv", positions_of(a, o.y), kKeysAtOnce, 2 * sums_bytes},
-           causal_attention_dkv<Real>, a, g);
+    const AttentionShape<Real> shape = attention_shape<Real>(o.form, o.qkv, o.sinks);
+    const int64_t T = shape.T, D = shape.D, H = o.form.heads, K = o.form.kv_heads;
+    const Real* const qkv = o.qkv.template as<Real>();
+    attend(stream(), Attend<Real>{.shape = shape,
+                                  .q = rows_of_heads(qkv, 0, T, H + 2 * K, D),
+                                  .k = rows_of_heads(qkv, H, T, H + 2 * K, D),
+                                  .v = rows_of_heads(qkv, H + K, T, H + 2 * K, D),
+                                  .y = rows_of_heads(o.y.template as<Real>(), 0, T, H, D),
+                                  .stats = o.stats.template as<Computed<Real>>(),
+                                  .drops = o.form.mask.has_value()});
   });
 }
 

@@ -62,11 +62,18 @@ class CudaDevice final : public Device {
   void compute(const op::LinearBackwardWeight& o);
   void compute(const op::SumRows& o);
   void compute(const op::Add& o);
-  void compute(const op::Gelu& o);
-  void compute(const op::GeluBackward& o);
+  void compute(const op::Activation& o);
+  void compute(const op::ActivationBackward& o);
+  void compute(const op::Gated& o);
+  void compute(const op::GatedBackward& o);
+  void compute(const op::SoftCap& o);
+  void compute(const op::SoftCapBackward& o);
   void compute(const op::Dropout& o);
   void compute(const op::LayerNorm& o);
   void compute(const op::LayerNormBackward& o);
+  void compute(const op::RmsNorm& o);
+  void compute(const op::RmsNormBackward& o);
+  void compute(const op::Rotary& o);
   void compute(const op::CachedAttention& o);
   void compute(const op::CausalAttention& o);
   void compute(const op::CausalAttentionBackward& o);
@@ -94,8 +101,11 @@ class CudaDevice final : public Device {
     return {x, x.template as<Real>()};
   }
 
+  int32_t* arrivals();  // zeros, for decoding's blocks to count themselves
+
   const std::shared_ptr<CudaRuntime> runtime_;
   const std::shared_ptr<MemoryPool> memory_;
+  Array arrivals_;
 };
 
 }  // namespace TPLAB_CUDA_SIDE

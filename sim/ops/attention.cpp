@@ -1,5 +1,8 @@
 #include "sim/ops/attention.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "sim/ops/expect.h"
 #include "sim/ops/list.h"
 
@@ -9,68 +12,101 @@ namespace op {
 
 namespace {
 
-// Of two products of every query with the keys that it sees, past + 1 .. past + T of them:
-//   2 · 2 B H D (T past + T (T + 1) / 2)
-double seen_flops(int64_t B, int64_t H, int64_t D, int64_t past, int64_t T) {
-  const double pairs = static_cast<double>(T * past) + static_cast<double>(T * (T + 1)) / 2;
-  return 4 * static_cast<double>(B * H * D) * pairs;
+// Keys seen by T queries behind `past` positions, all together: past + 1, past + 2 .. of them, or
+// the window.
+double pairs(int64_t window, int64_t past, int64_t T) {
+  const auto up_to = [](int64_t n) {
+    return static_cast<double>(n) * static_cast<double>(n + 1) / 2;
+  };
+  if (window == 0) return up_to(past + T) - up_to(past);
+  const int64_t growing = std::clamp<int64_t>(window - past, 0, T);  // queries that see all
+  return up_to(past + growing) - up_to(past) +
+         static_cast<double>(T - growing) * static_cast<double>(window);
+}
+
+// Of two products of every query with the keys that it sees: 2 · 2 D each.
+double seen_flops(const AttentionForm& form, const Array& y, int64_t past) {
+  const Shape& s = y.shape();  // [B, T, H D]
+  return 4 * static_cast<double>(s[0] * s[2]) * pairs(form.window, past, s[1]);
 }
 
 }  // namespace
 
 Cost CachedAttention::cost() const {
-  const Shape& s = keys.shape();
-  const int64_t T = qkv.shape()[1];
-  const double position = bytes_of(Arrays{&keys, &values}) / static_cast<double>(s[2]);
-  return {seen_flops(s[0], s[1], s[3], past, T),  // new positions are written, then read
-          bytes_of(Arrays{&qkv, &y}) + position * static_cast<double>(past + 2 * T)};
+  const int64_t T = qkv.shape()[1], S = keys.shape()[2];
+  int64_t read = past.at_most + T;  // new positions are written, then read
+  if (form.window > 0) read = std::min(read, form.window + T - 1);
+  const double position = bytes_of(Arrays{&keys, &values}) / static_cast<double>(S);
+  return {seen_flops(form, y, past.at_most),
+          bytes_of(reads()) + bytes_of(Arrays{&y}) + position * static_cast<double>(read + T)};
 }
 Cost CausalAttention::cost() const {
-  const Shape& s = y.shape();
-  return {seen_flops(s[0], 1, s[2], 0, s[1]), bytes_of(reads()) + bytes_of(writes())};
+  return {seen_flops(form, y, 0), bytes_of(reads()) + bytes_of(writes())};
 }
 Cost CausalAttentionBackward::cost() const {
-  const Shape& s = y.shape();
-  return {2 * seen_flops(s[0], 1, s[2], 0, s[1]), bytes_of(reads()) + bytes_of(writes())};
+  return {2 * seen_flops(form, y, 0), bytes_of(reads()) + bytes_of(writes())};
 }
 
 }  // namespace op
 
 namespace untyped {
 
-Array cached_attention(Rank& rank, const Array& qkv, int64_t heads_local, int64_t past, Array& keys,
-                       Array& values) {
+namespace {
+
+// Whether a form, and the arrays that all have, are as the operations want them; fills in the
+// scale.
+bool fits(AttentionForm& form, const Array& qkv, const Array& sinks) {
+  const bool groups = form.kv_heads > 0 && form.heads > 0 && form.heads % form.kv_heads == 0;
+  if (!groups || qkv.shape().dims() != 3 ||
+      qkv.shape()[2] % (form.heads + 2 * form.kv_heads) != 0) {
+    return false;
+  }
+  if (form.scale == 0) form.scale = 1 / std::sqrt(static_cast<double>(op::head_size(form, qkv)));
+  return form.scale > 0 && form.window >= 0 && form.softcap >= 0 &&
+         (!sinks.present() || vector_of(sinks, qkv, form.heads));
+}
+
+constexpr std::string_view kQkv = "qkv [B, T, (H + 2 K) D], H a multiple of K, and sinks [H]";
+
+}  // namespace
+
+Array cached_attention(Rank& rank, AttentionForm form, const Array& qkv, const Array& sinks,
+                       const op::Past& past, const Array& keys, const Array& values) {
+  expect(fits(form, qkv, sinks), rank, "cached_attention", kQkv, {&qkv, &sinks});
+  const int64_t B = qkv.shape()[0], T = qkv.shape()[1], D = op::head_size(form, qkv);
   const Shape& s = keys.shape();
-  expect(qkv.shape().dims() == 3 && s.dims() == 4 && s == values.shape() &&
-             s[0] == qkv.shape()[0] && s[1] == heads_local &&
-             qkv.shape()[2] == 3 * heads_local * s[3] && past + qkv.shape()[1] <= s[2] &&
-             qkv.dtype() == keys.dtype() && qkv.dtype() == values.dtype(),
-         rank, "cached_attention", "qkv [B, T, 3 H D] and keys, values [B, H, S >= past + T, D]",
+  expect(s.dims() == 4 && s == values.shape() && s[0] == B && s[1] == form.kv_heads && s[3] == D &&
+             op::past_of(past, B) && past.at_most + T <= s[2] && qkv.dtype() == keys.dtype() &&
+             qkv.dtype() == values.dtype() && !form.mask,
+         rank, "cached_attention",
+         "qkv [B, T, (H + 2 K) D] and keys, values [B, K, S >= past + T, D]",
          {&qkv, &keys, &values});
-  Array y = rank.device().allocate(qkv.dtype(),
-                                   Shape{qkv.shape()[0], qkv.shape()[1], heads_local * s[3]});
-  rank.device().run(op::CachedAttention{qkv, past, keys, values, y});
+  Array y = rank.device().allocate(qkv.dtype(), Shape{B, T, form.heads * D});
+  rank.device().run(op::CachedAttention{form, qkv, sinks, past, keys, values, y});
   return y;
 }
 
-Attended causal_attention(Rank& rank, const Array& qkv, int64_t heads_local,
-                          const std::optional<DropoutMask>& mask) {
-  expect(qkv.shape().dims() == 3 && qkv.shape()[2] % (3 * heads_local) == 0, rank,
-         "causal_attention", "qkv [B, T, 3 H D]", {&qkv});
-  const int64_t B = qkv.shape()[0], T = qkv.shape()[1], width = qkv.shape()[2] / 3;
-  Attended done{rank.device().allocate(qkv.dtype(), Shape{B, T, width}),
-                rank.device().allocate(accumulator(qkv.dtype()), Shape{B, heads_local, T})};
-  rank.device().run(op::CausalAttention{qkv, heads_local, mask, done.y, done.log_sums});
+Attended causal_attention(Rank& rank, AttentionForm form, const Array& qkv, const Array& sinks) {
+  expect(fits(form, qkv, sinks), rank, "causal_attention", kQkv, {&qkv, &sinks});
+  const int64_t B = qkv.shape()[0], T = qkv.shape()[1], D = op::head_size(form, qkv);
+  Attended done{rank.device().allocate(qkv.dtype(), Shape{B, T, form.heads * D}),
+                rank.device().allocate(accumulator(qkv.dtype()), Shape{B, form.heads, T, 2})};
+  rank.device().run(op::CausalAttention{form, qkv, sinks, done.y, done.stats});
   return done;
 }
 
-Array causal_attention_backward(Rank& rank, const Array& dy, const Array& qkv, const Attended& done,
-                                int64_t heads_local, const std::optional<DropoutMask>& mask) {
+Array causal_attention_backward(Rank& rank, AttentionForm form, const Array& dy, const Array& qkv,
+                                const Array& sinks, const Attended& done, const Array& dsinks) {
+  expect(fits(form, qkv, sinks), rank, "causal_attention_backward", kQkv, {&qkv, &sinks});
   expect(dy.shape() == done.y.shape() && dy.dtype() == qkv.dtype(), rank,
          "causal_attention_backward", "dy like y [B, T, H D]", {&dy, &done.y});
+  expect(dsinks.present() == sinks.present() &&
+             (!sinks.present() ||
+              (dsinks.shape() == sinks.shape() && dsinks.dtype() == accumulator(sinks.dtype()))),
+         rank, "causal_attention_backward", "dsinks like sinks", {&sinks, &dsinks});
   Array dqkv = rank.device().allocate(qkv.dtype(), qkv.shape());
   rank.device().run(
-      op::CausalAttentionBackward{qkv, heads_local, mask, done.y, done.log_sums, dy, dqkv});
+      op::CausalAttentionBackward{form, qkv, sinks, done.y, done.stats, dy, dqkv, dsinks});
   return dqkv;
 }
 

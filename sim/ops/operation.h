@@ -15,6 +15,11 @@
 // An absent array is one that is not present(). Gradients of parameters (dw, db, dtable, dweight,
 // dbias) are ADDED to, everything else that is written is overwritten. Ids (tokens, targets,
 // positions) are i32, the same on every rank.
+//
+// The arrays of an operation have one dtype, but for ids, and for what a comment calls an
+// accumulator's, as gradients of parameters always are: accumulator(dtype), which is f32 where the
+// others are bf16. Every bf16 that is read is a float, the arithmetic is f32's, and what is written
+// as bf16 is rounded once, at the end.
 #pragma once
 
 #include <array>
@@ -28,9 +33,14 @@
 
 namespace tplab {
 
-enum class Gelu {
-  erf,   // x Phi(x): nanoGPT, PyTorch's default
-  tanh,  // its approximation (Hendrycks and Gimpel 2016): OpenAI's GPT-2, "gelu_new"
+// f(x) of one number, under the names that the formats' configs have for them.
+enum class ActivationKind {
+  gelu,        // x Φ(x): nanoGPT, PyTorch's default
+  gelu_tanh,   // its approximation (Hendrycks and Gimpel 2016): OpenAI's GPT-2, "gelu_new"
+  silu,        // x σ(x), σ(x) = 1 / (1 + exp(-x)): Llama
+  quick_gelu,  // x σ(1.702 x)
+  relu,        // max(x, 0)
+  tanh,
 };
 
 // Which numbers dropout drops: a function of global indices alone, so the masks are the same

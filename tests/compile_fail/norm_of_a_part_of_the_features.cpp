@@ -1,4 +1,4 @@
-// expect: layer_norm: this rank holds a part of the features
+// expect: norm: this rank holds a part of the features
 // The mean over a shard is not the mean over the width (gpt-neox#1424).
 #include "sim/collectives.h"
 #include "sim/ops.h"

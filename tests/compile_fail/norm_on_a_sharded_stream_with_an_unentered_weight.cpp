@@ -1,4 +1,4 @@
-// expect: layer_norm: on a sharded stream the weight's gradient is one term of a sum
+// expect: norm: on a sharded stream the weight's gradient is one term of a sum
 // Under sequence parallelism each rank sees a part of the positions.
 #include "sim/collectives.h"
 #include "sim/ops.h"

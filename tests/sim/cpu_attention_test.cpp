@@ -3,7 +3,8 @@
 #include <catch2/catch.hpp>
 #include <limits>
 
-#include "tests/sim/numbers.h"
+#include "tests/sim/exact_attention.h"
+#include "tests/sim/lanes.h"
 
 namespace tplab {
 namespace {
@@ -11,6 +12,16 @@ namespace {
 struct Sizes {
   int64_t B, T, H, D, S;
 };
+
+AttentionForm form_of(int64_t heads, int64_t D) {
+  return {.heads = heads, .kv_heads = heads, .scale = 1 / std::sqrt(static_cast<double>(D))};
+}
+
+op::Past past_at(Device& device, int64_t B, int64_t filled) {
+  return {
+      ids_of(device, std::vector<int32_t>(static_cast<size_t>(B), static_cast<int32_t>(filled))),
+      filled};
+}
 
 template <class Real>
 struct Run {
@@ -44,8 +55,13 @@ Run<Real> run_in_steps(int lanes, const Sizes& s, const std::vector<int64_t>& st
   int64_t past = 0;
   for (const int64_t length : steps) {
     Array y = device->allocate(dtype_of<Real>, Shape{s.B, length, C});
-    device->run(op::CachedAttention{cut<Real>(*device, run.qkv, past, length), past, run.keys,
-                                    run.values, y});
+    device->run(op::CachedAttention{form_of(s.H, s.D),
+                                    cut<Real>(*device, run.qkv, past, length),
+                                    {},
+                                    past_at(*device, s.B, past),
+                                    run.keys,
+                                    run.values,
+                                    y});
     for (int64_t b = 0; b < s.B; ++b) {
       std::copy_n(y.as<Real>() + b * length * C, length * C,
                   run.y.template as<Real>() + (b * s.T + past) * C);
@@ -160,6 +176,77 @@ TEMPLATE_TEST_CASE("attention: keys and values go to their positions in the cach
   }
 }
 
+// Sequences of unequal pasts: each is filled alone first, then all go on together.
+template <class Real>
+void check_form(const AttentionCase& s, const std::vector<int64_t>& filled, int64_t T) {
+  INFO("T " << T << " heads " << s.H << " on " << s.K << " window " << s.window << " cap "
+            << s.softcap << " sinks " << s.sinks);
+  const int64_t longest = *std::max_element(filled.begin(), filled.end());
+  Array qkv, sinks, y;
+  same_on_all_lanes([&](Device& device) {
+    qkv = numbers<Real>(device, {s.B, s.T, s.qkv_width()}, 1);
+    for (int64_t i = 0; i < qkv.count(); ++i) qkv.as<Real>()[i] *= Real(2);
+    sinks = s.sinks ? numbers<Real>(device, {s.H}, 6) : Array();
+    Array keys = numbers<Real>(device, {s.B, s.K, s.T, s.D}, 2),
+          values = numbers<Real>(device, keys.shape(), 3);
+    std::fill_n(keys.as<Real>(), keys.count(), std::numeric_limits<Real>::quiet_NaN());
+    std::fill_n(values.as<Real>(), keys.count(), std::numeric_limits<Real>::quiet_NaN());
+    y = numbers<Real>(device, {s.B, T, s.width()}, 4);
+    Array next = numbers<Real>(device, {s.B, T, s.qkv_width()}, 4);
+    std::vector<int32_t> past;
+    for (int64_t b = 0; b < s.B; ++b) {
+      const int64_t n = filled[static_cast<size_t>(b)], one = s.K * s.T * s.D;
+      if (n > 0) {
+        device.run(op::CachedAttention{s.form(),
+                                       qkv.part(b * s.T * s.qkv_width(), {1, n, s.qkv_width()}),
+                                       sinks,
+                                       {},
+                                       keys.part(b * one, {1, s.K, s.T, s.D}),
+                                       values.part(b * one, {1, s.K, s.T, s.D}),
+                                       numbers<Real>(device, {1, n, s.width()}, 5)});
+      }
+      past.push_back(static_cast<int32_t>(n));
+      std::copy_n(qkv.as<Real>() + (b * s.T + n) * s.qkv_width(), T * s.qkv_width(),
+                  next.as<Real>() + b * T * s.qkv_width());
+    }
+    device.run(op::CachedAttention{
+        s.form(), next, sinks, {ids_of(device, past), longest}, keys, values, y});
+    return y;
+  });
+  const ExactAttention<Real> exact(s, qkv, sinks, Array());
+  for (int64_t b = 0; b < s.B; ++b) {
+    const auto from = exact.y.begin() + (b * s.T + filled[static_cast<size_t>(b)]) * s.width();
+    CHECK(wrong_numbers<Real>(y.part(b * T * s.width(), {T, s.width()}),
+                              {from, from + T * s.width()}) == 0);
+  }
+}
+
+TEMPLATE_TEST_CASE("cached attention: every form, of sequences of unequal pasts, within its bounds",
+                   "", float, double) {
+  const AttentionCase all{.B = 2,
+                          .T = 150,
+                          .H = 6,
+                          .K = 3,
+                          .D = 12,
+                          .window = 37,
+                          .softcap = 1.5,
+                          .sinks = true,
+                          .scale = 0.7};
+  std::vector<AttentionCase> cases{all};
+  cases.push_back({.B = 2, .T = 150, .H = 2, .K = 2, .D = 33});
+  cases.push_back({.B = 2, .T = 150, .H = 8, .K = 2, .D = 16});
+  cases.push_back({.B = 2, .T = 150, .H = 4, .K = 4, .D = 8, .window = 1});
+  cases.push_back({.B = 2, .T = 150, .H = 5, .K = 1, .D = 256, .window = 70});
+  cases.push_back({.B = 2, .T = 150, .H = 2, .K = 2, .D = 8, .softcap = 0.75});
+  cases.push_back({.B = 2, .T = 150, .H = 2, .K = 2, .D = 8, .sinks = true});
+  for (const AttentionCase& s : cases) {
+    check_form<TestType>(s, {149, 3}, 1);
+    check_form<TestType>(s, {0, 40}, 3);
+    check_form<TestType>(s, {7, 80}, 70);
+    check_form<TestType>(s, {0, 0}, 150);
+  }
+}
+
 // which: 0 in a query, 1 in a key, 2 in a value. Position 40 of 100, head 1 of 2, sequence 0 of 2.
 template <class Real>
 void check_nan(int64_t which, int64_t at) {
@@ -170,7 +257,7 @@ void check_nan(int64_t which, int64_t at) {
   Array values = device->allocate(qkv.dtype(), Shape{2, 2, 100, 4});
   Array y = device->allocate(qkv.dtype(), Shape{2, 100, 8});
   qkv.as<Real>()[at * 24 + which * 8 + 4 + 2] = std::numeric_limits<Real>::quiet_NaN();
-  device->run(op::CachedAttention{qkv, 0, keys, values, y});
+  device->run(op::CachedAttention{form_of(2, 4), qkv, {}, {}, keys, values, y});
   int64_t wrong = 0;
   for (int64_t i = 0; i < y.count(); ++i) {
     const int64_t c = i % 8, t = i / 8 % 100, b = i / 800;

@@ -108,10 +108,10 @@ TEMPLATE_TEST_CASE("linear's gradients: NaN in dy reaches its own row of dx and 
 // Both: the product with dy rounds once more; 10% for second order; and exp stops at e^-88 or
 // e^-708.
 template <class Real>
-double slope_bound(Gelu kind, Exact x, Exact slope) {
+double slope_bound(ActivationKind kind, Exact x, Exact slope) {
   const Exact u = unit_roundoff(dtype_of<Real>);
   const Exact least = std::exp(Exact(sizeof(Real) == 4 ? -87 : -707));
-  if (kind == Gelu::erf) {
+  if (kind == ActivationKind::gelu) {
     const Exact t = x * x / 2, second = std::abs(x) * std::exp(-t) * 0.3989422804014327L;
     return static_cast<double>(1.1L * u * (3 + second * (t + 12) + 2 * std::abs(slope)) +
                                std::abs(x) * least);
@@ -127,7 +127,7 @@ double slope_bound(Gelu kind, Exact x, Exact slope) {
 
 TEMPLATE_TEST_CASE("gelu_backward: both kinds within the bound of their formulas, in place too", "",
                    float, double) {
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+  for (const ActivationKind kind : {ActivationKind::gelu, ActivationKind::gelu_tanh}) {
     for (const int64_t count : {1, 3, 17, 31, 65, 20001}) {
       Array x, dy;
       const Array dx = same_on_all_lanes([&](Device& device) {
@@ -135,7 +135,7 @@ TEMPLATE_TEST_CASE("gelu_backward: both kinds within the bound of their formulas
         for (int64_t i = 0; i < count; ++i) x.as<TestType>()[i] *= TestType(12);
         dy = numbers<TestType>(device, Shape{count}, 6);
         Array in_place = numbers<TestType>(device, Shape{count}, 6);
-        device.run(op::GeluBackward{kind, x, in_place, in_place});
+        device.run(op::ActivationBackward{kind, x, in_place, in_place});
         return in_place;
       });
       int64_t wrong = 0;
@@ -143,7 +143,7 @@ TEMPLATE_TEST_CASE("gelu_backward: both kinds within the bound of their formulas
         const Exact v = at<TestType>(x, i), c = 2 * 0.7978845608028653559L;
         const Exact s = 1 / (1 + std::exp(-c * (v + 0.044715L * v * v * v)));
         const Exact rest = 1 / (1 + std::exp(c * (v + 0.044715L * v * v * v)));
-        const Exact slope = kind == Gelu::erf
+        const Exact slope = kind == ActivationKind::gelu
                                 ? (1 + std::erf(v * 0.7071067811865475244L)) / 2 +
                                       v * std::exp(-v * v / 2) * 0.3989422804014326779L
                                 : s + v * c * (1 + 3 * 0.044715L * v * v) * s * rest;
@@ -159,11 +159,11 @@ TEMPLATE_TEST_CASE("gelu_backward: both kinds within the bound of their formulas
 TEMPLATE_TEST_CASE("gelu_backward: NaN in x or dy comes out, and nowhere else", "", float, double) {
   Team team(1);
   const auto device = make_cpu_device(team.crew());
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+  for (const ActivationKind kind : {ActivationKind::gelu, ActivationKind::gelu_tanh}) {
     Array x = numbers<TestType>(*device, Shape{37}, 1), dy = numbers<TestType>(*device, {37}, 2);
     x.as<TestType>()[5] = dy.as<TestType>()[36] = std::numeric_limits<TestType>::quiet_NaN();
     Array dx = device->allocate(x.dtype(), x.shape());
-    device->run(op::GeluBackward{kind, x, dy, dx});
+    device->run(op::ActivationBackward{kind, x, dy, dx});
     for (int64_t i = 0; i < 37; ++i) {
       CHECK(std::isnan(dx.as<TestType>()[i]) == (i == 5 || i == 36));
     }
@@ -291,14 +291,14 @@ TEMPLATE_TEST_CASE("gelu: far from 0 it is 0 or x, and its slope 0 or 1, as larg
   Team team(1);
   const auto device = make_cpu_device(team.crew());
   const auto largest = std::numeric_limits<TestType>::max();
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+  for (const ActivationKind kind : {ActivationKind::gelu, ActivationKind::gelu_tanh}) {
     Array x = numbers<TestType>(*device, Shape{8}, 1), y = device->allocate(x.dtype(), {8});
     const TestType sizes[] = {100, TestType(1e13), TestType(1e30), largest};
     for (int64_t i = 0; i < 8; ++i) x.as<TestType>()[i] = i < 4 ? -sizes[i] : sizes[i - 4];
-    device->run(op::Gelu{kind, x, y});
+    device->run(op::Activation{kind, x, y});
     Array dx = numbers<TestType>(*device, Shape{8}, 2);
     const Array dy = numbers<TestType>(*device, Shape{8}, 2);
-    device->run(op::GeluBackward{kind, x, dx, dx});
+    device->run(op::ActivationBackward{kind, x, dx, dx});
     for (int64_t i = 0; i < 8; ++i) {
       INFO(x.as<TestType>()[i]);
       CHECK(y.as<TestType>()[i] == (i < 4 ? 0 : x.as<TestType>()[i]));
@@ -330,10 +330,10 @@ TEST_CASE("gradients of linear, gelu and layer_norm agree with finite difference
 
   const Array dz = numbers<double>(*device, Shape{11, 19}, 4);
   Array z = zeros({11, 19});
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
-    device->run(op::GeluBackward{kind, x, dz, dx});
+  for (const ActivationKind kind : {ActivationKind::gelu, ActivationKind::gelu_tanh}) {
+    device->run(op::ActivationBackward{kind, x, dz, dx});
     check_derivative(x, dx, [&] {
-      device->run(op::Gelu{kind, x, z});
+      device->run(op::Activation{kind, x, z});
       return weighted_sum(z, dz);
     });
   }

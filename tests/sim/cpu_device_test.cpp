@@ -110,9 +110,9 @@ TEMPLATE_TEST_CASE("add: one rounding, b may be a row, y may be a or b", "", flo
 // more for second order. Where e^t overflows the float, y is off by at most |x| / the largest
 // float.
 template <class Real>
-double gelu_bound(Gelu kind, Exact x, Exact y) {
+double gelu_bound(ActivationKind kind, Exact x, Exact y) {
   const Exact u = unit_roundoff(dtype_of<Real>);
-  if (kind == Gelu::erf) return static_cast<double>(4 * u * std::abs(x));
+  if (kind == ActivationKind::gelu) return static_cast<double>(4 * u * std::abs(x));
   const Exact t = std::abs(2 * 0.7978845608028653559L * (x + 0.044715L * x * x * x));
   const Exact clamped = std::abs(x) / std::exp(Exact(sizeof(Real) == 4 ? 88 : 708));
   return static_cast<double>(1.1L * std::abs(y) * u * ((5 * t + 10) + 2) + clamped);
@@ -120,7 +120,7 @@ double gelu_bound(Gelu kind, Exact x, Exact y) {
 
 TEMPLATE_TEST_CASE("gelu: both kinds within the bound of their formulas, in place too", "", float,
                    double) {
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+  for (const ActivationKind kind : {ActivationKind::gelu, ActivationKind::gelu_tanh}) {
     for (const int64_t count : {1, 3, 17, 31, 65, 20001}) {
       Array x;
       const Array y = same_on_all_lanes([&](Device& device) {
@@ -128,15 +128,16 @@ TEMPLATE_TEST_CASE("gelu: both kinds within the bound of their formulas, in plac
         for (int64_t i = 0; i < count; ++i) x.as<TestType>()[i] *= TestType(12);
         Array in_place = device.allocate(x.dtype(), x.shape());
         device.copy(x.data(), in_place.data(), x.bytes());
-        device.run(op::Gelu{kind, in_place, in_place});
+        device.run(op::Activation{kind, in_place, in_place});
         return in_place;
       });
       int64_t wrong = 0;
       for (int64_t i = 0; i < count; ++i) {
         const Exact v = static_cast<Exact>(x.as<TestType>()[i]);
         const Exact inner = 0.7978845608028653559L * (v + 0.044715L * v * v * v);
-        const Exact exact = kind == Gelu::erf ? v / 2 * (1 + std::erf(v * 0.7071067811865475244L))
-                                              : v / (1 + std::exp(-2 * inner));
+        const Exact exact = kind == ActivationKind::gelu
+                                ? v / 2 * (1 + std::erf(v * 0.7071067811865475244L))
+                                : v / (1 + std::exp(-2 * inner));
         const double bound = gelu_bound<TestType>(kind, v, exact);
         if (!within(static_cast<double>(y.as<TestType>()[i]), exact, bound)) ++wrong;
       }

@@ -47,13 +47,15 @@ int64_t wrong_numbers(const Head& h) {
   const auto device = make_cpu_device(team.crew());
   const auto array = [&](const Shape& shape) { return numbers<Real>(*device, shape, 3); };
   const int64_t T = h.T, D = h.D;
-  Array qkv = array({1, T, 3 * D}), y = array({1, T, D}), log_sums = array({1, 1, T});
+  Array qkv = array({1, T, 3 * D}), y = array({1, T, D}), stats = array({1, 1, T, 2});
   Array dy = array({1, T, D}), dqkv = array({1, T, 3 * D}), keys = array({1, 1, T, D});
   Array values = array({1, 1, T, D}), one = array({1, 1, 3 * D}), decoded = array({1, 1, D});
   for (int64_t i = 0; i < qkv.count(); ++i)
     qkv.as<Real>()[i] = static_cast<Real>(h.part(i / (3 * D), i / D % 3, i % D));
-  device->run(op::CausalAttention{qkv, 1, {}, y, log_sums});
-  device->run(op::CausalAttentionBackward{qkv, 1, {}, y, log_sums, dy, dqkv});
+  const AttentionForm form{
+      .heads = 1, .kv_heads = 1, .scale = 1 / std::sqrt(static_cast<double>(D))};
+  device->run(op::CausalAttention{form, qkv, {}, y, stats});
+  device->run(op::CausalAttentionBackward{form, qkv, {}, y, stats, dy, dqkv, {}});
 
   const auto v = [&](int64_t t, int64_t d) { return static_cast<Exact>(h.part(t, 2, d)); };
   int64_t wrong = 0;
@@ -61,7 +63,8 @@ int64_t wrong_numbers(const Head& h) {
   std::vector<Exact> dq(dv), dk(dv);
   for (int64_t t = 0; t < T; ++t) {
     std::copy_n(qkv.as<Real>() + t * 3 * D, 3 * D, one.as<Real>());
-    device->run(op::CachedAttention{one, t, keys, values, decoded});
+    device->run(op::CachedAttention{
+        form, one, {}, {ids_of(*device, {static_cast<int32_t>(t)}), t}, keys, values, decoded});
     const std::vector<Exact> p = exact_weights(h, t);
     const double off = 1.1 * static_cast<double>(t + 1) * weight_error<Real>(t + 1);
     std::vector<Exact> exact(static_cast<size_t>(D));

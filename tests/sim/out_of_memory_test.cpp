@@ -92,14 +92,15 @@ void work(Rank& rank) {
   const Array x = numbers<float>(device, {2, 70, 24}, 1), w = numbers<float>(device, {24, 24}, 2);
   Array y = device.allocate(DType::f32, {2, 70, 24});
   device.run(op::Linear{x, w, {}, y});
-  device.run(op::Gelu{Gelu::erf, y, y});
+  device.run(op::Activation{ActivationKind::gelu, y, y});
   rank.comm().all_reduce(y);
   Array heads = device.allocate(DType::f32, {2, 70, 8}),
-        sums = device.allocate(DType::f32, {2, 2, 70});
-  device.run(op::CausalAttention{y, 2, {}, heads, sums});
+        stats = device.allocate(DType::f32, {2, 2, 70, 2});
+  const AttentionForm form{.heads = 2, .kv_heads = 2, .scale = 0.5};
+  device.run(op::CausalAttention{form, y, {}, heads, stats});
   Array keys = device.allocate(DType::f32, {2, 2, 70, 4}),
         values = device.allocate(DType::f32, {2, 2, 70, 4});
-  device.run(op::CachedAttention{y, 0, keys, values, heads});
+  device.run(op::CachedAttention{form, y, {}, {}, keys, values, heads});
   rank.comm().barrier();
   static_cast<void>(sum_of_squares(device, y));
 }

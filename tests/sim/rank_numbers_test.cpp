@@ -8,7 +8,7 @@
 namespace tplab {
 namespace {
 
-const WorldOptions kMeshes[] = {{}, {.tp = 3}, {.dp = 2}, {.tp = 2, .dp = 2}};
+const WorldOptions kRankMeshes[] = {{}, {.tp = 3}, {.dp = 2}, {.tp = 2, .dp = 2}};
 
 // What every rank is told; told(rank, number), the numbers being 0.1, 1.1, .. backwards.
 template <class Told>
@@ -22,7 +22,7 @@ std::vector<double> on_every_rank(const WorldOptions& mesh, Told told) {
 }  // namespace
 
 TEST_CASE("rank numbers: every rank of a mesh is told the same, to the bit") {
-  for (const WorldOptions& mesh : kMeshes) {
+  for (const WorldOptions& mesh : kRankMeshes) {
     const int ranks = mesh.mesh().ranks();
     const std::vector<double> first(static_cast<size_t>(ranks), 0.1 + (ranks - 1));
     CHECK(on_every_rank(mesh, from_rank_0) == first);
