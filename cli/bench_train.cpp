@@ -307,7 +307,8 @@ once and run in turn, so "time / first" is of one run; where they do not fit in 
 run one after the other. FLOPs are the model's own, three times those of a forward pass, without
 what --recompute does again. The limit is a product of matrices of 1024 x 1024 shared out over the
 same ranks, timed between the steps. Communication is the ranks' time in collectives, waiting
-included; bytes are all ranks' together; memory is that of the rank that has most.)");
+included; bytes are all ranks' together; memory is that of the rank that has most. In bf16 the CPU
+computes on f32 copies of an operation's arrays, which are in it and not in what is predicted.)");
   command->add_options(*sub);
   add_counts(*sub, "--dp", command->dps, "numbers of replicas, as 1,2");
   sub->add_option("--seq", command->seq, "tokens a sequence (the model's context)")

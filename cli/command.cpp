@@ -271,7 +271,9 @@ void add_tps(CLI::App& app, std::vector<int>& tps) {
 }
 
 void add_dtype(CLI::App& app, std::string& dtype) {
-  one_of(app.add_option("--dtype", dtype, "of weights and computation"), dtype_words())
+  one_of(
+      app.add_option("--dtype", dtype, "of weights and activations (bf16 is computed with as f32)"),
+      dtype_words())
       ->capture_default_str();
 }
 

@@ -132,7 +132,7 @@ std::string training_text(const Training& t) {
       "  (layers that keep attention's probabilities and masks: {} of activations, Korthikanti et "
       "al. 2022)\n",
       t.batch, t.length, t.dp, bytes_text(m.total()), bytes_text(m.weights),
-      bytes_text(m.gradients), bytes_text(m.moments), bytes_text(m.activations),
+      bytes_text(m.gradients), bytes_text(m.moments + m.masters), bytes_text(m.activations),
       bytes_text(m.working), bytes_text(t.forecast.activations_of_the_paper));
 }
 
@@ -145,6 +145,7 @@ Json training_json(const Training& t) {
           {"weights_bytes", m.weights},
           {"gradients_bytes", m.gradients},
           {"moments_bytes", m.moments},
+          {"masters_bytes", m.masters},
           {"activations_bytes", m.activations},
           {"working_bytes", m.working},
           {"activations_kept_whole_bytes", t.forecast.activations_kept_whole},

@@ -35,7 +35,7 @@ std::vector<std::string> preset_words() {
   return words;
 }
 
-std::vector<std::string> dtype_words() { return {"f32", "f64"}; }
+std::vector<std::string> dtype_words() { return {"f32", "f64", "bf16"}; }
 std::vector<std::string> algorithm_words() { return {"direct", "ring", "tree", "gather"}; }
 std::vector<std::string> op_words() {
   return {"all_reduce", "all_gather", "reduce_scatter", "broadcast", "all_to_all"};

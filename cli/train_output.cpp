@@ -150,7 +150,7 @@ std::string TrainOutcome::memory_text(const StepRecord& last) const {
       "activations {}, working {}\n"
       "activations kept: {} measured, {} predicted",
       bytes_text(last.memory_peak_bytes), bytes_text(m.total()), bytes_text(m.weights),
-      bytes_text(m.gradients), bytes_text(m.moments), bytes_text(m.activations),
+      bytes_text(m.gradients), bytes_text(m.moments + m.masters), bytes_text(m.activations),
       bytes_text(m.working), bytes_text(last.activation_bytes), bytes_text(m.activations));
   if (m.activations != forecast_.activations_kept_whole)
     text += fmt::format("; without --recompute {}", bytes_text(forecast_.activations_kept_whole));

@@ -66,7 +66,8 @@ void TrainSettings::add_options(CLI::App& app) {
   s.add(app, "grad-clip", optimizer.grad_clip, "largest norm of the gradients (0: any)",
         finite_from_zero());
   s.add(app, "dropout", dropout, "the rate", part_of_one());
-  s.add_words(app, "dtype", dtype, "of weights and computation", dtype_words());
+  s.add_words(app, "dtype", dtype, "of weights and activations (bf16 trains f32 masters)",
+              dtype_words());
   s.add_words(app, "algorithm", algorithm, "of the collectives", algorithm_words());
   s.add(app, "seed", seed, "of everything random", seed_rule());
   s.add(app, "eval-interval", eval_interval,

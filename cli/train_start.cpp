@@ -71,8 +71,8 @@ void TrainStart::check_numbers() const {
   const DType dtype = parse_dtype(settings_.dtype);
   if (resumed_ || !settings_.checkpoint.empty()) require_finite(*source_, dtype);
   if (!resumed_) return;
-  require_finite(resumed_->moments("m"), dtype);
-  require_finite_from_zero(resumed_->moments("v"), dtype);
+  require_finite(resumed_->moments("m"), accumulator(dtype));
+  require_finite_from_zero(resumed_->moments("v"), accumulator(dtype));
 }
 
 void TrainStart::open_model() {

@@ -148,7 +148,7 @@ void add_verify(CLI::App& app, int& exit_code) {
   add_tps(*sub, command->tps);
   command->tps_given = sub->get_option("--tp");
   command->model.add_uneven(*sub);
-  one_of(sub->add_option("--dtype", command->dtype, "of the runs (both)"), dtype_words());
+  one_of(sub->add_option("--dtype", command->dtype, "of the runs (f64 and f32)"), dtype_words());
   const CLI::Validator named(
       [](const std::string& path) -> std::string {
         return path.empty() ? "it is empty, and so names no file" : "";

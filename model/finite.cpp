@@ -12,13 +12,22 @@ namespace tplab {
 
 namespace {
 
-[[noreturn]] void refuse(const WeightSource& source, const std::string& place, double value) {
+// Of bf16 what is nearer to it than to the next, were there one, is refused with what is not.
+double largest_of(DType dtype) {
+  if (dtype == DType::bf16) return 0x1.FEp127;
+  return dtype == DType::f32 ? std::numeric_limits<float>::max()
+                             : std::numeric_limits<double>::max();
+}
+
+[[noreturn]] void refuse(const WeightSource& source, const std::string& place, double value,
+                         DType dtype) {
   const std::string what = fmt::format("{}: {} is ", source.description(), place);
-  if (std::isfinite(value) && std::abs(value) <= std::numeric_limits<float>::max())
+  if (std::isfinite(value) && std::abs(value) <= largest_of(dtype))
     throw Error(ErrorKind::bad_file, what + fmt::format("{:.6g}, and none may be below 0", value),
                 "the file is corrupt: copy it again");
   if (std::isfinite(value))
-    throw Error(ErrorKind::bad_file, what + fmt::format("{:.6g}, more than f32 can hold", value),
+    throw Error(ErrorKind::bad_file,
+                what + fmt::format("{:.6g}, more than {} can hold", value, name(dtype)),
                 "use --dtype f64");
   throw Error(ErrorKind::bad_file,
               what + (std::isnan(value) ? "NaN, not a number"
@@ -28,8 +37,9 @@ namespace {
               "this, or save the weights again");
 }
 
-// Whose values are from `least` to `largest`.
-void require_within(const WeightSource& source, double least, double largest) {
+// Whose values are `least` at least, and what `dtype` holds.
+void require_within(const WeightSource& source, double least, DType dtype) {
+  const double largest = largest_of(dtype);
   constexpr int64_t kMostValues = int64_t{1} << 20;
   std::vector<double> values;
   for (const NamedTensor& p : named_tensors(source.architecture())) {
@@ -44,24 +54,19 @@ void require_within(const WeightSource& source, double least, double largest) {
       });
       if (bad == values.end()) continue;
       const int64_t at = bad - values.begin();
-      refuse(source, source.place(p.name, row + at / cols, at % cols), *bad);
+      refuse(source, source.place(p.name, row + at / cols, at % cols), *bad, dtype);
     }
   }
-}
-
-double largest_of(DType dtype) {
-  return dtype == DType::f32 ? std::numeric_limits<float>::max()
-                             : std::numeric_limits<double>::max();
 }
 
 }  // namespace
 
 void require_finite(const WeightSource& source, DType dtype) {
-  require_within(source, -largest_of(dtype), largest_of(dtype));
+  require_within(source, -largest_of(dtype), dtype);
 }
 
 void require_finite_from_zero(const WeightSource& source, DType dtype) {
-  require_within(source, 0, largest_of(dtype));
+  require_within(source, 0, dtype);
 }
 
 }  // namespace tplab

@@ -48,4 +48,8 @@ Range intersection(Range a, Range b) {
   return {begin, std::max(begin, std::min(a.end, b.end))};
 }
 
+Range real_numbers(const FlatEntry& entry, const Slice& slice) {
+  return {entry.first, entry.first + std::min(entry.count, slice.count())};
+}
+
 }  // namespace tplab

@@ -60,4 +60,8 @@ constexpr bool decays(Region region) {
 // What two ranges have in common; empty (begin == end) if nothing.
 Range intersection(Range a, Range b);
 
+// Of an entry's numbers in the list, those that are in the parameter, of which `slice` is the
+// rank's: vocabulary padding lies at the end.
+Range real_numbers(const FlatEntry& entry, const Slice& slice);
+
 }  // namespace tplab

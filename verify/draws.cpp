@@ -28,14 +28,15 @@ std::string drawing(DType dtype, int draw, int draws) {
 std::function<std::vector<double>(const std::string&)> rough_weights(
     const std::function<std::vector<double>(const std::string&)>& weights, DType dtype, int draw) {
   return [weights, dtype, draw](const std::string& name) {
+    const DType computed = accumulator(dtype);
     const double roundoff =
-        dtype == DType::f32 ? Rough<DType::f32>::kRoundoff : Rough<DType::f64>::kRoundoff;
+        computed == DType::f32 ? Rough<DType::f32>::kRoundoff : Rough<DType::f64>::kRoundoff;
     std::vector<double> values = weights(name);
     for_each_stretch(std::ssize(values), kNoise, [&](int64_t first, int64_t count) {
       double place = static_cast<double>(draw + 1) + 64 * static_cast<double>(first);
       for (double& value :
            std::span(values).subspan(static_cast<size_t>(first), static_cast<size_t>(count))) {
-        if (dtype == DType::f32) value = static_cast<float>(value);
+        if (computed == DType::f32) value = static_cast<float>(value);
         value += 0x1p-8 * roundoff * value * noise_of(place += 64);
       }
     });
@@ -79,8 +80,8 @@ void DrawnErrors::add(const std::string& name, std::span<const double> drawn,
 }
 
 double DrawnErrors::scale() const {
-  return dtype_ == DType::f32 ? kMargin
-                              : kMargin * unit_roundoff(DType::f64) / Rough<DType::f64>::kRoundoff;
+  return dtype_ == DType::f64 ? kMargin * unit_roundoff(DType::f64) / Rough<DType::f64>::kRoundoff
+                              : kMargin;
 }
 
 Bound DrawnErrors::bound(const std::string& name) const {

@@ -23,7 +23,7 @@ int draws_for(const Architecture& architecture, int64_t positions);
 std::string drawing(DType dtype, int draw, int draws);
 
 // The weights of draw number `draw`: rounded to `dtype`, as a run stores them, and then moved by up
-// to a 256th of what Rough numbers are rounded by.
+// to a 256th of what Rough numbers are rounded by. Of bf16 they are the masters, in f32.
 std::function<std::vector<double>(const std::string&)> rough_weights(
     const std::function<std::vector<double>(const std::string&)>& weights, DType dtype, int draw);
 

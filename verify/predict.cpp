@@ -55,7 +55,8 @@ class StepScript : public Script {
     for (int64_t i = 0; i < layers_; ++i) block_forward(i);
     if (how_.sp) on_stream("head", Op::all_gather);
     for (int i = 0; i < 3; ++i)
-      expect(Axis::tp, "head/loss", Op::all_reduce, shape_.batch * shape_.length, shape_.dtype);
+      expect(Axis::tp, "head/loss", Op::all_reduce, shape_.batch * shape_.length,
+             accumulator(shape_.dtype));
   }
 
   void backward() {
@@ -120,16 +121,17 @@ std::vector<PredictedEvent> predict_step(const ShardPlan& plan, const Parallelis
   script.phase = Phase::backward;
   script.expect(Axis::dp, "mean loss", Op::all_reduce, 1, DType::f64);
   const FlatLayout layout(plan, how.mesh().tp_index(rank), how.dp);
+  const DType gradients = accumulator(shape.dtype);
   if (how.sp)
     script.expect(Axis::tp, "small gradients", Op::all_reduce,
-                  layout.range(Region::whole_vectors).size(), shape.dtype);
-  const int64_t count = layout.count(), bucket = kBucketBytes / size_bytes(shape.dtype);
+                  layout.range(Region::whole_vectors).size(), gradients);
+  const int64_t count = layout.count(), bucket = kBucketBytes / size_bytes(gradients);
   if (how.zero == Zero::gradients) {
-    script.expect(Axis::dp, "replicas", Op::reduce_scatter, count, shape.dtype);
+    script.expect(Axis::dp, "replicas", Op::reduce_scatter, count, gradients);
   } else {
     for (int64_t begin = 0; begin < count; begin += bucket)
       script.expect(Axis::dp, "replicas", Op::all_reduce, std::min(bucket, count - begin),
-                    shape.dtype);
+                    gradients);
   }
   script.phase = Phase::optimizer;
   script.expect(Axis::tp, "norm", Op::all_reduce, 1, DType::f64);

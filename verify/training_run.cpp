@@ -31,6 +31,7 @@ struct RankSteps {
   std::vector<StepResult> steps;
   std::vector<Event> events;  // of the first step
   Array after;
+  bool copies_are_rounded = true;  // the parameters in bf16, of their masters
 };
 
 TrainerOptions trainer_options(const Parallelism& mesh, DType dtype, const TrainRecipe& r) {
@@ -109,6 +110,28 @@ void compare_tensors(const std::string& prefix, const ShardPlan& plan,
   }
 }
 
+// What the optimizer moves: the parameters, or their masters, of which each replica has a part
+// under ZeRO.
+Array parameters_after(Rank& rank, Trainer& trainer) {
+  const FlatParameters& parameters = trainer.parameters();
+  const Array masters = trainer.optimizer().masters();
+  if (!trainer.optimizer().has_masters()) return parameters.values;
+  if (masters.count() == parameters.values.count()) return masters;
+  Array all = rank.device().allocate(masters.dtype(), parameters.values.shape());
+  rank.dp_comm().all_gather(masters, all);
+  return all;
+}
+
+bool are_rounded_copies(Device& device, const Array& values, const Array& masters) {
+  const auto count = static_cast<size_t>(values.count());
+  std::vector<double> got(count), exact(count);
+  to_host(device, values, got);
+  to_host(device, masters, exact);
+  return std::equal(got.begin(), got.end(), exact.begin(), [](double v, double master) {
+    return v == static_cast<double>(static_cast<float>(bf16(master)));
+  });
+}
+
 // A step that failed on ranks that all had begun, as one that met a NaN, is a finding. What is no
 // such thing is rethrown.
 void take_failure(const std::exception_ptr& failed, const std::vector<RankSteps>& ranks,
@@ -169,7 +192,10 @@ void run_steps(const WeightSource& source, const VerifyOptions& options, const T
                       static_cast<int64_t>(i) - 1, options.recipe.learning_rate_at(i - 1)));
                   if (i == 1) result.events = rank.ledger().events();
                 }
-                result.after = trainer->parameters().values;
+                result.after = parameters_after(rank, *trainer);
+                if (trainer->optimizer().has_masters())
+                  result.copies_are_rounded =
+                      are_rounded_copies(rank.device(), trainer->parameters().values, result.after);
               },
               failed);
   if (failed) return take_failure(failed, results, run);
@@ -183,6 +209,11 @@ void run_steps(const WeightSource& source, const VerifyOptions& options, const T
              .replicas_identical = all_equal(numbers)});
   }
   compare_tensors("after.", plan, taken_of_each(results, &RankSteps::after), judge);
+  for (size_t rank = 0; rank < results.size() && !run.finding; ++rank)
+    if (!results[rank].copies_are_rounded)
+      run.finding = {"after",
+                     fmt::format("rank {}: parameters that are not their masters, rounded", rank),
+                     "the optimizer's steps do not reach the model, or parts were not gathered"};
   for (RankSteps& result : results) run.events.push_back(std::move(result.events));
   const Tokens& tokens = options.batches[1].tokens;
   const StepShape shape{.batch = run.mesh.micro_batch(tokens.batch),

@@ -113,10 +113,10 @@ template <DType dtype>
 class TrainingDraws {
  public:
   TrainingDraws(const Architecture& architecture, const Weights& weights, const TrainRecipe& recipe,
-                size_t steps, int draws)
+                size_t steps, int64_t ranks, int draws)
       : steps_(steps) {
     for (int i = 0; i < draws; ++i)
-      trainers_.emplace_back(architecture, rough_weights(weights, dtype, i), recipe, steps);
+      trainers_.emplace_back(architecture, rough_weights(weights, dtype, i), recipe, steps, ranks);
     for (const NamedTensor& p : named_tensors(architecture))
       widths_[p.name] = static_cast<size_t>(p.shape[-1]);
   }
@@ -179,8 +179,8 @@ size_t count_of(const Values& values) {
 
 }  // namespace
 
-Truth gradient_truth(const WeightSource& source, const TrainingBatch& data,
-                     const std::vector<DType>& dtypes, const TellProgress& progress) {
+Truth gradient_truth(const WeightSource& source, const TrainingBatch& data, const Drawn& drawn,
+                     const TellProgress& progress) {
   const ReferenceInput input(source, data);
   progress("reference gradients, f64");
   std::vector<Activation> sites;
@@ -195,15 +195,15 @@ Truth gradient_truth(const WeightSource& source, const TrainingBatch& data,
     truth.add("grad." + p.name, p.shape, std::move(exact.parameters.at(p.name)));
 
   const auto tell = [&](const std::string& what) { progress("gradients, " + what); };
-  draw_bounds(input, dtypes, tell, truth, [&](const auto& rough, DrawnErrors& errors) {
-    const ReferenceLoss drawn = rough.backward(
+  draw_bounds(input, drawn, tell, truth, [&](const auto& rough, DrawnErrors& errors) {
+    const ReferenceLoss of_draw = rough.backward(
         input.batch,
         [&](const std::string& parameter, const auto& gradient) {
           const std::string name = "grad." + parameter;
           errors.add(name, as_doubles(gradient), truth.values(name));
         },
         [&](const Activation& a) { errors.add(a.site, a.values, truth.values(a.site)); });
-    errors.add("head/logits", drawn.logits, exact.logits);
+    errors.add("head/logits", of_draw.logits, exact.logits);
   });
   return truth;
 }
@@ -216,6 +216,7 @@ struct Training {
   const Weights& weights;
   const std::vector<TrainingBatch>& batches;
   const TrainRecipe& recipe;
+  int64_t ranks;
   const TellProgress& progress;
 };
 
@@ -228,7 +229,7 @@ void add_steps(const Training& t, Truth& truth) {
   const size_t steps = t.batches.size();
   ReferenceTrainer<double> exact(t.architecture, t.weights, t.recipe, steps);
   TrainingDraws<dtype> draws(
-      t.architecture, t.weights, t.recipe, steps,
+      t.architecture, t.weights, t.recipe, steps, t.ranks,
       draws_for(t.architecture, t.batches[0].tokens.batch * t.batches[0].tokens.length));
   Values epsilon, delta;
   double most = 0;        // that all steps so far, turned round, may have made of an element
@@ -257,7 +258,7 @@ void add_steps(const Training& t, Truth& truth) {
     const StepErrors moves{.clipping = relative(of_norm, norm),
                            .per_divisor = 2 * lr * exact.clip(norm),
                            .most = 2 * lr * most_of_a_step(t.recipe, step),
-                           .roundings = (step == 0 ? 3 : 2) * unit_roundoff(dtype)};
+                           .roundings = (step == 0 ? 3 : 2) * unit_roundoff(accumulator(dtype))};
     most += moves.most;
     double squares = 0;
     while (!d.parameters.empty()) {
@@ -291,14 +292,13 @@ void add_steps(const Training& t, Truth& truth) {
 }  // namespace
 
 Truth steps_truth(const WeightSource& source, const std::vector<TrainingBatch>& batches,
-                  const TrainRecipe& recipe, const std::vector<DType>& dtypes,
-                  const TellProgress& progress) {
+                  const TrainRecipe& recipe, const Drawn& drawn, const TellProgress& progress) {
   const Weights weights = whole_parameters(source);
   Truth truth;
-  for (const DType dtype : dtypes)
+  for (const DType dtype : drawn.dtypes)
     with_rough(dtype, [&](auto rough) {
       add_steps<decltype(rough)::kDType>(
-          {source.architecture(), weights, batches, recipe, progress}, truth);
+          {source.architecture(), weights, batches, recipe, drawn.ranks, progress}, truth);
     });
   return truth;
 }

@@ -30,7 +30,7 @@ Weights whole_parameters(const WeightSource& source) {
 double loss_rounding(double loss, int64_t vocab, int64_t positions, DType dtype) {
   constexpr double kExp = 10, kAdded = 20, kFunctions = 4;
   const auto V = static_cast<double>(vocab), n = static_cast<double>(positions);
-  return unit_roundoff(dtype) * (kExp + std::log(V) + kAdded) +
+  return unit_roundoff(accumulator(dtype)) * (kExp + std::log(V) + kAdded) +
          unit_roundoff(DType::f64) * (V + 2 * (n + kFunctions) * std::abs(loss));
 }
 
@@ -75,15 +75,15 @@ ReferenceInput::ReferenceInput(const WeightSource& source, const TrainingBatch& 
       weights(whole_parameters(source)),
       batch(as_reference(data)) {}
 
-Truth forward_truth(const WeightSource& source, const TrainingBatch& data,
-                    const std::vector<DType>& dtypes, const TellProgress& progress) {
+Truth forward_truth(const WeightSource& source, const TrainingBatch& data, const Drawn& drawn,
+                    const TellProgress& progress) {
   const ReferenceInput input(source, data);
   progress("reference, f64");
   Truth truth;
   const Reference<double> exact(input.architecture, input.weights);
   const auto add = [&](Activation a) { truth.add(a.site, a.shape, std::move(a.values)); };
   if (const auto loss = exact.forward(input.batch, add).loss) truth.add("loss", {1}, {*loss});
-  draw_bounds(input, dtypes, progress, truth, [&](const auto& rough, DrawnErrors& errors) {
+  draw_bounds(input, drawn, progress, truth, [&](const auto& rough, DrawnErrors& errors) {
     (void)rough.forward(input.batch, [&](const Activation& a) {
       errors.add(a.site, a.values, truth.values(a.site));
     });

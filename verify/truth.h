@@ -19,7 +19,8 @@ namespace tplab {
 // the model has no such parameter. REQUIRES: the source outlives it.
 Weights whole_parameters(const WeightSource& source);
 
-// How far rounding may take a loss computed in `dtype` from `vocab` logits at each of `positions`:
+// How far rounding may take a loss computed in `dtype` from `vocab` logits at each of `positions`;
+// of bf16 that is f32:
 //   the terms' sum   exp is off by 5 units in the last place, 10 u (sim/cpu/math.h), its argument
 //                    x - max by u |x - max|, in the mean over the terms at most u ln V, for that is
 //                    the most an entropy can be; each term is added at most 20 times in `dtype`
@@ -66,8 +67,16 @@ class Truth {
 // f(Rough<dtype>()), for what a dtype that is known when it runs draws with.
 template <class F>
 auto with_rough(DType dtype, const F& f) {
+  if (dtype == DType::bf16) return f(Rough<DType::bf16>());
   return dtype == DType::f32 ? f(Rough<DType::f32>()) : f(Rough<DType::f64>());
 }
+
+// In what dtypes runs are held against the truth, and on how many ranks at most they share out a
+// layer, which in bf16 rounds each rank's term of a sum.
+struct Drawn {
+  std::vector<DType> dtypes;
+  int64_t ranks = 1;
+};
 
 // What the reference is run on.
 struct ReferenceInput {
@@ -84,16 +93,17 @@ TokenBatch as_reference(const TrainingBatch& batch);
 // one with Reference<Rough>, and adds its errors by their names; those of logits, which bound the
 // truth's loss if it has one, as "head/logits".
 template <class Run>
-void draw_bounds(const ReferenceInput& input, const std::vector<DType>& dtypes,
-                 const TellProgress& progress, Truth& truth, const Run& run) {
+void draw_bounds(const ReferenceInput& input, const Drawn& drawn, const TellProgress& progress,
+                 Truth& truth, const Run& run) {
   const int64_t positions = input.batch.B * input.batch.T;
   const int draws = draws_for(input.architecture, positions);
-  for (const DType dtype : dtypes) {
+  for (const DType dtype : drawn.dtypes) {
     DrawnErrors errors(dtype);
     for (int i = 0; i < draws; ++i) {
       progress(drawing(dtype, i, draws));
       with_rough(dtype, [&](auto rough) {
-        run(Reference<decltype(rough)>(input.architecture, rough_weights(input.weights, dtype, i)),
+        run(Reference<decltype(rough)>(input.architecture, rough_weights(input.weights, dtype, i),
+                                       drawn.ranks),
             errors);
       });
     }
@@ -108,7 +118,7 @@ void draw_bounds(const ReferenceInput& input, const std::vector<DType>& dtypes,
 
 // A forward pass: the reference's sites, and with targets "loss". Runs the reference, and draws of
 // it for the bounds of each dtype. REQUIRES: at least one dtype.
-Truth forward_truth(const WeightSource& source, const TrainingBatch& batch,
-                    const std::vector<DType>& dtypes, const TellProgress& progress);
+Truth forward_truth(const WeightSource& source, const TrainingBatch& batch, const Drawn& drawn,
+                    const TellProgress& progress);
 
 }  // namespace tplab

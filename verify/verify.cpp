@@ -57,6 +57,23 @@ bool has(const std::vector<DType>& dtypes, DType dtype) {
   return std::find(dtypes.begin(), dtypes.end(), dtype) != dtypes.end();
 }
 
+// The dtypes that bounds are drawn in: those of the runs, and where these are bf16 alone, f32 for
+// the golden file's own, which does not follow from what bf16 rounds.
+std::vector<DType> drawn_dtypes(const VerifyOptions& options) {
+  std::vector<DType> dtypes = options.dtypes;
+  const bool bf16_alone =
+      std::all_of(dtypes.begin(), dtypes.end(), [](DType d) { return d == DType::bf16; });
+  if (options.golden && bf16_alone) dtypes.push_back(DType::f32);
+  return dtypes;
+}
+
+// That with the least range of those that weights must be finite in.
+DType narrowest(const std::vector<DType>& dtypes) {
+  for (const DType dtype : {DType::bf16, DType::f32})
+    if (has(dtypes, dtype)) return dtype;
+  return DType::f64;
+}
+
 // The numbers at all sites of one token, in a sequence of `length`.
 double numbers_at_sites(const Architecture& c, int64_t length) {
   const int64_t layer =
@@ -73,7 +90,7 @@ void check_memory_of_parameters(const Architecture& architecture, const VerifyOp
   for (const Parallelism& mesh : meshes) dp = std::max(dp, mesh.dp);
   constexpr double kBesides = 1, kTruth = 1, kReplica = 4;
   const double drawing = numbers_of_steps_truth(architecture, sizes.B * sizes.T, sizes.batches - 1,
-                                                options.dtypes.size());
+                                                drawn_dtypes(options).size());
   const double numbers = kBesides + std::max(drawing, kTruth + kReplica * dp);
   require_memory(
       fmt::format("verifying the training of {} parameters at dp {}", parameter_count(architecture),
@@ -126,11 +143,14 @@ void add_ties(Report& report) {
 class Verification {
  public:
   Verification(const WeightSource& source, const VerifyOptions& options, Report& report)
-      : source_(source), options_(options), report_(report) {}
+      : source_(source), options_(options), report_(report), drawn_{drawn_dtypes(options)} {
+    for (const RunResult& run : report.runs)
+      drawn_.ranks = std::max<int64_t>(drawn_.ranks, run.mesh.tp);
+  }
 
   void forward() {
     begin(1);
-    Truth truth = forward_truth(source_, options_.batches[0], options_.dtypes, progress_);
+    Truth truth = forward_truth(source_, options_.batches[0], drawn_, progress_);
     add_decode(truth, options_.batches[0].tokens);
     if (options_.golden) report_.reference_against = compare_reference(*options_.golden, truth);
     each_run("", [&](RunResult& run) { run_forward(source_, options_, truth, run, tell_); });
@@ -143,11 +163,11 @@ class Verification {
   void training() {
     const bool steps = options_.batches.size() > 1;
     begin(steps ? 2 : 1);
-    pass(gradient_truth(source_, options_.batches[0], options_.dtypes, progress_), "gradients, ",
+    pass(gradient_truth(source_, options_.batches[0], drawn_, progress_), "gradients, ",
          run_gradients);
     if (steps)
       pass(steps_truth(source_, {options_.batches.begin() + 1, options_.batches.end()},
-                       options_.recipe, options_.dtypes, progress_),
+                       options_.recipe, drawn_, progress_),
            "steps, ", run_steps);
   }
 
@@ -159,7 +179,7 @@ class Verification {
     const auto draws =
         static_cast<size_t>(draws_for(source_.architecture(), tokens.batch * tokens.length));
     const size_t rounds = options_.backward ? options_.batches.size() : 1;
-    stages_ = static_cast<double>(1 + rounds * options_.dtypes.size() * draws +
+    stages_ = static_cast<double>(1 + rounds * drawn_.dtypes.size() * draws +
                                   passes * report_.runs.size());
   }
 
@@ -188,6 +208,7 @@ class Verification {
   const WeightSource& source_;
   const VerifyOptions& options_;
   Report& report_;
+  Drawn drawn_;
   double stages_ = 1, done_ = 0;
   const TellProgress tell_ = [this](const std::string& what) {
     if (options_.progress) options_.progress(what, std::min(1.0, done_ / stages_));
@@ -244,7 +265,7 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
   const GoldenUse use{.training = options.backward,
                       .f64 = options.backward || has(options.dtypes, DType::f64)};
   if (options.golden) require_compared(*options.golden, use);
-  require_finite(source, has(options.dtypes, DType::f32) ? DType::f32 : DType::f64);
+  require_finite(source, narrowest(options.dtypes));
   if (options.golden) report.not_compared = not_compared(*options.golden, use);
   for (DType dtype : options.dtypes)
     for (const Parallelism& mesh : meshes) {

@@ -27,7 +27,11 @@ namespace tplab {
 // draws of what rounding may do here, its amplification by the network included, none of them luck
 // of one run. Each operation errs by at least what it may in a tensor-parallel run in f32 or f64:
 // u/√3 in the mean, a sum by what it errs when its terms are added in any order, which is worked
-// out and not tried. The bound is kMargin times the root of the mean of the draws' squares.
+// out and not tried. In bf16 operations err as in f32, and what a run stores is rounded to bf16:
+// parameters, activations and their gradients, each rank's term of a sum and the sums of them,
+// and attention's probabilities where a product takes them. Gradients of parameters, losses,
+// moments and masters are f32's. The bound is kMargin times the root of the mean of the draws'
+// squares.
 //
 // Where all of a site's error is one normal number, which is the worst case, its ratio to that root
 // is Student's t of as many degrees of freedom as there are draws: beyond 6 with probability 1.1e-6

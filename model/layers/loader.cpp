@@ -30,7 +30,7 @@ Loader::Loader(Rank& rank, const WeightSource& source, const ShardPlan& plan, DT
   if (purpose == Purpose::generate) return;
   // The gaps between parameters must be zeros: the optimizer and collectives pass over them.
   rank.device().zero(flat_.values);
-  flat_.gradients = rank.device().allocate(dtype, shape);
+  flat_.gradients = rank.device().allocate(accumulator(dtype), shape);
   rank.device().zero(flat_.gradients);
 }
 

@@ -28,7 +28,9 @@ enum class Purpose { generate, train };  // train: with gradients
 // The numbers themselves. A handle: copies share them.
 struct FlatParameters {
   FlatLayout layout;
-  Array values, gradients;  // [layout.count()]; no gradients for Purpose::generate
+  // [layout.count()]; no gradients for Purpose::generate. Gradients are accumulators: f32 of values
+  // in bf16.
+  Array values, gradients;
 };
 
 // What is left of the backward passes once every term is summed over the tensor-parallel ranks.

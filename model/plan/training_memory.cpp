@@ -21,6 +21,8 @@ TrainingMemory run_step(const Architecture& architecture, const TrainerOptions& 
         memory.weights = trainer->parameters().values.bytes();
         memory.gradients = trainer->parameters().gradients.bytes();
         memory.moments = trainer->optimizer().m().bytes() + trainer->optimizer().v().bytes();
+        if (trainer->optimizer().has_masters())
+          memory.masters = trainer->optimizer().masters().bytes();
         memory.activations = trainer->step(tokens, tokens.ids, 0, 0).activation_bytes;
         return memory;
       });

@@ -12,9 +12,10 @@ namespace tplab {
 struct TrainingMemory {
   int64_t weights = 0, gradients = 0;
   int64_t moments = 0;      // Adam's m and v
+  int64_t masters = 0;      // f32 copies of weights that are bf16
   int64_t activations = 0;  // kept from the forward for the backward pass
   int64_t working = 0;      // beyond these at the peak: gradients of activations, copies that move
-  int64_t total() const { return weights + gradients + moments + activations + working; }
+  int64_t total() const { return weights + gradients + moments + masters + activations + working; }
 };
 
 // What a training step is expected to need, to be held against what it took. Bytes on one rank.

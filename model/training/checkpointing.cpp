@@ -39,12 +39,6 @@ std::vector<std::byte> on_host(Device& device, const Array& x, Range r) {
   return bytes;
 }
 
-// Of the numbers that a rank holds of a flat entry, those that are in the parameter: vocabulary
-// padding lies at the end.
-Range real_numbers(const FlatEntry& entry, const Slice& slice) {
-  return {entry.first, entry.first + std::min(entry.count, slice.count())};
-}
-
 }  // namespace
 
 std::vector<std::string> names_of_run(const std::string& folder) {
@@ -71,7 +65,7 @@ std::string first_free(const std::string& path) {
 
 void SharedSave::try_out(const CheckpointFacts& facts, DType dtype) {
   const StateWriter reserved(in_folder(folder_, kLastFile), checkpoint_tensors(facts.architecture),
-                             dtype, checkpoint_metadata(facts));
+                             accumulator(dtype), checkpoint_metadata(facts));
 }
 
 void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best) {
@@ -80,7 +74,7 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
   const bool first = rank.global_index() == 0;  // makes the file and puts it in place
   const std::string path = in_folder(folder_, kLastFile);
   const std::vector<StateTensor> tensors = checkpoint_tensors(facts.architecture);
-  const DType dtype = trainer.parameters().values.dtype();
+  const DType dtype = trainer.optimizer().masters().dtype();
   std::unique_ptr<StateWriter> file;
   if (first) file = std::make_unique<StateWriter>(path, tensors, dtype, checkpoint_metadata(facts));
   barrier_of_the_mesh(rank);
@@ -93,18 +87,18 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
     const ParameterRow& row = plan.rows()[entry.row];
     if (row.split == Split::whole && rank.index() > 0) continue;  // tp rank 0 has the same
     const Slice slice = plan.saved_slice(row, rank.index());
-    const auto write = [&](const std::string& name, const Array& numbers, Range held) {
-      const Range r = intersection(held, real_numbers(entry, slice));
-      if (r.size() == 0) return;
+    const Range held = optimizer.part(), r = intersection(held, real_numbers(entry, slice));
+    if (r.size() == 0) continue;
+    if (rank.dp_index() > 0 && owns_all) continue;  // replica 0 has the same
+    const auto write = [&](const char* prefix, const Array& numbers) {
       const auto bytes =
           on_host(rank.device(), numbers, {r.begin - held.begin, r.end - held.begin});
-      file->write(name, slice, r.begin - entry.first, r.end - entry.first, bytes.data());
+      file->write(prefix + row.tensor, slice, r.begin - entry.first, r.end - entry.first,
+                  bytes.data());
     };
-    if (rank.dp_index() == 0)
-      write("model." + row.tensor, trainer.parameters().values, {0, layout.count()});
-    if (rank.dp_index() > 0 && owns_all) continue;  // replica 0 has the same moments
-    write("adamw.m." + row.tensor, optimizer.m(), optimizer.part());
-    write("adamw.v." + row.tensor, optimizer.v(), optimizer.part());
+    write("model.", optimizer.masters());
+    write("adamw.m.", optimizer.m());
+    write("adamw.v.", optimizer.v());
   }
 
   if (!first) file->finish();
@@ -138,7 +132,7 @@ void SharedSave::keep_earlier_run() {
 void load_moments(Rank& rank, const TplabCheckpoint& checkpoint, Trainer& trainer) {
   const ShardPlan& plan = trainer.plan();
   Optimizer& optimizer = trainer.optimizer();
-  const DType dtype = trainer.parameters().values.dtype();
+  const DType dtype = optimizer.m().dtype();
   for (const FlatEntry& entry : trainer.parameters().layout.entries()) {
     const ParameterRow& row = plan.rows()[entry.row];
     const Slice slice = plan.saved_slice(row, rank.index());

@@ -16,8 +16,8 @@ std::vector<std::string> names_of_run(const std::string& folder);
 std::string first_free(const std::string& path);
 
 // Where the ranks of a mesh save together, into a folder: each writes the numbers that it alone
-// has, through an object of its own. A file appears whole or not at all; until then the old one
-// stays.
+// updates, through an object of its own; of a model in bf16 its masters, in f32. A file appears
+// whole or not at all; until then the old one stays.
 class SharedSave {
  public:
   // earlier: where the run that is in the folder is kept once there is something to put in its
@@ -26,7 +26,7 @@ class SharedSave {
       : folder_(std::move(folder)), earlier_(std::move(earlier)) {}
 
   // Throws what a save would, of a disk without room for it for example, and saves nothing. Called
-  // before the ranks run.
+  // before the ranks run. dtype: of the training.
   void try_out(const CheckpointFacts& facts, DType dtype);
 
   // Called by every rank, with the same arguments. ckpt.safetensors is replaced, and if it is the
@@ -40,8 +40,8 @@ class SharedSave {
   std::string folder_, earlier_;
 };
 
-// Fills the optimizer's moments with what `checkpoint` has of them. The parameters come from the
-// checkpoint when the trainer is made.
+// Fills the optimizer's moments with what `checkpoint` has of them. The parameters, and the masters
+// of those in bf16, come from the checkpoint when the trainer is made.
 void load_moments(Rank& rank, const TplabCheckpoint& checkpoint, Trainer& trainer);
 
 }  // namespace tplab

@@ -55,7 +55,8 @@ class TrainerOf final : public Trainer {
             rank, source,
             ShardPlan(source.architecture(), options.parallelism.tp, options.parallelism.uneven),
             options.dtype, Purpose::train),
-        optimizer_(rank, network_.parameters(), options.optimizer, options.parallelism.zero) {}
+        optimizer_(rank, network_.parameters(), source, network_.plan(), options.optimizer,
+                   options.parallelism.zero) {}
 
   StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
                   double learning_rate) override {

@@ -1,9 +1,11 @@
 // The device for host memory. device.cpp has its memory; a file a family, as in sim/ops/, the
 // kernels on plain pointers and the compute() that unwraps arrays for them.
 //
-// Numerics: every operation gives the same bits whatever the number of lanes.
+// Numerics: every operation gives the same bits whatever the number of lanes. The kernels know f32
+// and f64; in bf16 an operation is what it is in f32, rounded once (in_f32.h).
 #pragma once
 
+#include "sim/cpu/in_f32.h"
 #include "sim/cpu/memory.h"
 #include "sim/cpu/read.h"
 #include "sim/device.h"
@@ -33,7 +35,15 @@ class CpuDevice final : public Device {
   void read(std::span<const Array> arrays) override { cpu::read(crew_, arrays); }
 
   void run(const Operation& operation) override {
-    std::visit([&](const auto& one) { compute(one); }, operation);
+    std::visit(
+        [&](const auto& one) {
+          if (!cpu::has_bf16(one)) return compute(one);
+          auto widened = one;
+          const cpu::InF32 copies(*this, crew_, widened);
+          compute(widened);
+          copies.round();
+        },
+        operation);
   }
 
   void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override;

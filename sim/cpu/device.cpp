@@ -30,6 +30,19 @@ void fold(Crew& crew, std::span<const void* const> terms, Real* out, int64_t cou
   });
 }
 
+// The same in f32, rounded once.
+template <class F>
+void fold(Crew& crew, std::span<const void* const> terms, bf16* out, int64_t count, F f) {
+  const auto term = [&](size_t i) { return static_cast<const bf16*>(terms[i]); };
+  crew.parallel_for(count, grain_of(sizeof(bf16)), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      Packet<float> value = all<float>(term(0)[i]);
+      for (size_t t = 1; t < terms.size(); ++t) value = f(value, all<float>(term(t)[i]));
+      out[i] = bf16(Eigen::internal::pfirst(value));
+    }
+  });
+}
+
 template <class Real>
 void sum(Crew& crew, std::span<const void* const> terms, Real* out, int64_t count) {
   fold(crew, terms, out, count,
@@ -54,14 +67,14 @@ void CpuDevice::zero(Array& x) {
 }
 
 void CpuDevice::sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) {
-  dispatch_computed(dtype, [&](auto zero) {
+  dispatch(dtype, [&](auto zero) {
     using Real = decltype(zero);
     cpu::sum(crew_, terms, static_cast<Real*>(out), count);
   });
 }
 
 void CpuDevice::max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) {
-  dispatch_computed(dtype, [&](auto zero) {
+  dispatch(dtype, [&](auto zero) {
     using Real = decltype(zero);
     cpu::max(crew_, terms, static_cast<Real*>(out), count);
   });

@@ -128,12 +128,14 @@ void CpuDevice::compute(const op::ClipScale& o) {
 
 void CpuDevice::compute(const op::AdamW& o) {
   const double scale = *o.scale.as<double>();
-  if (std::isnan(scale)) return;
-  dispatch_computed(o.gradient.dtype(), [&](auto zero) {
-    using Real = decltype(zero);
-    cpu::adamw(crew_, o.step, scale, o.gradient.as<Real>(), o.m.as<Real>(), o.v.as<Real>(),
-               o.parameter.as<Real>(), o.gradient.count());
-  });
+  if (!std::isnan(scale)) {
+    dispatch_computed(o.gradient.dtype(), [&](auto zero) {
+      using Real = decltype(zero);
+      cpu::adamw(crew_, o.step, scale, o.gradient.as<Real>(), o.m.as<Real>(), o.v.as<Real>(),
+                 o.parameter.as<Real>(), o.gradient.count());
+    });
+  }
+  if (o.copy.present()) copy(o.parameter.data(), o.copy.data(), o.parameter.bytes());
 }
 
 }  // namespace tplab

@@ -1,4 +1,4 @@
-// What acts on one number at a time: sums, gelu, dropout.
+// What acts on one number at a time: sums, activations, gates, soft caps, dropout.
 #include <cmath>
 
 #include "sim/cuda/cuda_device.h"
@@ -22,45 +22,95 @@ __global__ void add(const Real* a, const Real* b, int64_t b_count, Real* y, int6
   });
 }
 
-// x/2 (1 + erf(x/√2)).
-struct GeluErf {
-  template <class Sum>
-  __device__ Sum operator()(Sum x) const {
-    return x * (Sum(0.5) * (Sum(1) + std::erf(x * Sum(0.70710678118654752440))));
-  }
-};
-// x/2 (1 + tanh(u)) is x / (1 + exp(-2u)): no cancellation.
-struct GeluTanh {
-  template <class Sum>
-  __device__ Sum operator()(Sum x) const {
-    const Sum c = Sum(-2 * 0.79788456080286535588);  // -2 √(2/π)
-    return x / (Sum(1) + std::exp(x * (x * x * (c * Sum(0.044715)) + c)));
-  }
-};
-
-// Past 32 a slope is 0 or 1, and powers of x may be infinite. A NaN stays.
+// Φ(x)
 template <class Sum>
-__device__ Sum where_it_bends(Sum x) {
-  return x > Sum(32) ? Sum(32) : x < Sum(-32) ? Sum(-32) : x;
+__device__ Sum normal_cdf(Sum x) {
+  return Sum(0.5) * (Sum(1) + std::erf(x * Sum(0.70710678118654752440)));
 }
-// Φ(x) + x φ(x).
-struct GeluErfSlope {
-  template <class Sum>
-  __device__ Sum operator()(Sum any) const {
-    const Sum x = where_it_bends(any);
-    const Sum density = std::exp(x * x * Sum(-0.5)) * Sum(0.39894228040143267794);
-    return x * density + Sum(0.5) * (Sum(1) + std::erf(x * Sum(0.70710678118654752440)));
+template <class Sum>
+__device__ Sum sigmoid(Sum x) {
+  return Sum(1) / (Sum(1) + std::exp(-x));
+}
+// x σ(alpha x)
+template <class Sum>
+__device__ Sum gate(Sum x, Sum alpha) {
+  return x / (Sum(1) + std::exp(-alpha * x));
+}
+template <class Sum>
+__device__ Sum clamped(Sum x, Sum limit) {  // a NaN stays
+  return x > limit ? limit : x < -limit ? -limit : x;
+}
+// Its slope; past 1000 that is 0 or 1, and products of what is infinite and 0 are none.
+template <class Sum>
+__device__ Sum gate_slope(Sum x, Sum alpha) {
+  const Sum u = x * alpha, s = sigmoid(u);
+  return clamped(u, Sum(1e3)) * s * (Sum(1) - s) + s;
+}
+
+// What op::Activation says of each kind, x/2 (1 + tanh(u)) being x / (1 + exp(-2u)): no
+// cancellation.
+template <class Sum>
+__device__ Sum activation_of(ActivationKind kind, Sum x) {
+  const Sum c = Sum(-2 * 0.79788456080286535588);  // -2 √(2/π)
+  switch (kind) {
+    case ActivationKind::gelu:
+      return x * normal_cdf(x);
+    case ActivationKind::gelu_tanh:
+      return x / (Sum(1) + std::exp(x * (x * x * (c * Sum(0.044715)) + c)));
+    case ActivationKind::silu:
+      return gate(x, Sum(1));
+    case ActivationKind::quick_gelu:
+      return gate(x, Sum(1.702));
+    case ActivationKind::relu:
+      return x < Sum(0) ? Sum(0) : x;
+    case ActivationKind::tanh:
+      return std::tanh(x);
   }
+  return x;
+}
+
+// Past 32 gelu's slopes are 0 or 1, and powers of x may be infinite.
+template <class Sum>
+__device__ Sum slope_of(ActivationKind kind, Sum x) {
+  switch (kind) {
+    case ActivationKind::gelu: {
+      const Sum near = clamped(x, Sum(32));
+      const Sum density = std::exp(near * near * Sum(-0.5)) * Sum(0.39894228040143267794);
+      return near * density + normal_cdf(near);
+    }
+    case ActivationKind::gelu_tanh: {
+      const Sum near = clamped(x, Sum(32)), square = near * near;
+      const Sum c = Sum(2 * 0.79788456080286535588);  // 2 √(2/π)
+      const Sum s = Sum(1) / (Sum(1) + std::exp(near * (square * (-c * Sum(0.044715)) - c)));
+      return near * (square * (c * Sum(3 * 0.044715)) + c) * s * (Sum(1) - s) + s;
+    }
+    case ActivationKind::silu:
+      return gate_slope(x, Sum(1));
+    case ActivationKind::quick_gelu:
+      return gate_slope(x, Sum(1.702));
+    case ActivationKind::relu:
+      return x > Sum(0) ? Sum(1) : x <= Sum(0) ? Sum(0) : x;
+    case ActivationKind::tanh: {
+      const Sum y = std::tanh(x);
+      return Sum(1) - y * y;
+    }
+  }
+  return x;
+}
+
+// What one number becomes, and its slope: of an activation; of a soft cap, whose slope is of y.
+template <class Sum>
+struct ByKind {
+  ActivationKind kind;
+  __device__ Sum value(Sum x) const { return activation_of(kind, x); }
+  __device__ Sum slope(Sum x) const { return slope_of(kind, x); }
 };
-// With s = 1 / (1 + exp(-2u)): s + 2 x s (1 - s) u'.
-struct GeluTanhSlope {
-  template <class Sum>
-  __device__ Sum operator()(Sum any) const {
-    const Sum x = where_it_bends(any), square = x * x;
-    const Sum c = Sum(2 * 0.79788456080286535588);  // 2 √(2/π)
-    const Sum s = Sum(1) / (Sum(1) + std::exp(x * (square * (-c * Sum(0.044715)) - c)));
-    return x * (square * (c * Sum(3 * 0.044715)) + c) * s * (Sum(1) - s) + s;
-  }
+template <class Sum>
+struct Capped {
+  Sum cap, one_over;
+  explicit Capped(double c) : cap(static_cast<Sum>(c)), one_over(static_cast<Sum>(1 / c)) {}
+  __device__ Sum value(Sum x) const { return cap * std::tanh(x * one_over); }
+  __device__ Sum slope(Sum y) const { return Sum(1) - (y * one_over) * (y * one_over); }
 };
 
 // y = f(x). y may be x.
@@ -68,20 +118,76 @@ template <class Real, int kWidth, class F>
 __global__ void map_numbers(const Real* x, Real* y, int64_t count, F f) {
   for_my_numbers<kWidth>(count, [&](auto width, int64_t i) {
     auto pack = load_pack<decltype(width)::value>(x + i);
-    for (auto& value : pack.value) value = f(value);
+    for (auto& value : pack.value) value = f.value(value);
     store_pack(y + i, pack);
   });
 }
 
-// dx = dy slope(x). dx may be dy.
+// dx = dy f'(x). dx may be dy.
 template <class Real, int kWidth, class F>
-__global__ void times_slope(const Real* x, const Real* dy, Real* dx, int64_t count, F slope) {
+__global__ void times_slope(const Real* x, const Real* dy, Real* dx, int64_t count, F f) {
   for_my_numbers<kWidth>(count, [&](auto width, int64_t i) {
     constexpr int kW = decltype(width)::value;
     const auto at = load_pack<kW>(x + i);
     auto gradient = load_pack<kW>(dy + i);
-    for (int j = 0; j < kW; ++j) gradient.value[j] *= slope(at.value[j]);
+    for (int j = 0; j < kW; ++j) gradient.value[j] *= f.slope(at.value[j]);
     store_pack(dx + i, gradient);
+  });
+}
+
+// A gate, and what it lets through.
+template <class Sum>
+struct GateNumbers {
+  ActivationKind kind;
+  Sum limit, alpha;  // limit 0: none
+
+  explicit GateNumbers(const Gate& how)
+      : kind(how.activation),
+        limit(static_cast<Sum>(how.limit)),
+        alpha(static_cast<Sum>(how.alpha)) {}
+  __device__ Sum value(Sum g) const {
+    if (limit == Sum(0)) return activation_of(kind, g);
+    return gate(g > limit ? limit : g, alpha);
+  }
+  __device__ Sum slope(Sum g) const {
+    if (limit == Sum(0)) return slope_of(kind, g);
+    return g > limit ? Sum(0) : gate_slope(g, alpha);
+  }
+  __device__ Sum through(Sum u) const { return limit == Sum(0) ? u : clamped(u, limit) + Sum(1); }
+  __device__ Sum through_slope(Sum u) const {
+    return limit != Sum(0) && (u > limit || u < -limit) ? Sum(0) : Sum(1);
+  }
+};
+
+// A row a block.   x: [rows, 2 F]   y: [rows, F]
+template <class Real, int kWidth>
+__global__ void gated(const Real* x, Real* y, int64_t F, GateNumbers<Computed<Real>> how) {
+  x += blockIdx.x * 2 * F;
+  y += blockIdx.x * F;
+  for_my_packs<kWidth>(F, [&](int64_t i) {
+    auto gates = load_pack<kWidth>(x + i);
+    const auto ups = load_pack<kWidth>(x + F + i);
+    for (int j = 0; j < kWidth; ++j)
+      gates.value[j] = how.value(gates.value[j]) * how.through(ups.value[j]);
+    store_pack(y + i, gates);
+  });
+}
+template <class Real, int kWidth>
+__global__ void gated_backward(const Real* x, const Real* dy, Real* dx, int64_t F,
+                               GateNumbers<Computed<Real>> how) {
+  x += blockIdx.x * 2 * F;
+  dx += blockIdx.x * 2 * F;
+  dy += blockIdx.x * F;
+  for_my_packs<kWidth>(F, [&](int64_t i) {
+    auto gates = load_pack<kWidth>(x + i), ups = load_pack<kWidth>(x + F + i);
+    const auto d = load_pack<kWidth>(dy + i);
+    for (int j = 0; j < kWidth; ++j) {
+      const auto g = gates.value[j], u = ups.value[j];
+      gates.value[j] = d.value[j] * how.through(u) * how.slope(g);
+      ups.value[j] = d.value[j] * how.value(g) * how.through_slope(u);
+    }
+    store_pack(dx + i, gates);
+    store_pack(dx + F + i, ups);
   });
 }
 
@@ -103,27 +209,31 @@ __global__ void dropout(const Real* x, Real* y, DroppedRows a,
   });
 }
 
-template <class F>
-void map_array(void* stream, const char* kernel, const Array& x, const Array& y, F f) {
+// make(a number of the computed type) makes what map_numbers and times_slope call.
+template <class Make>
+void map_array(void* stream, const char* kernel, const Array& x, const Array& y, Make make) {
   dispatch(x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
+    const auto f = make(Computed<Real>{});
     with_width<Real>(are_packs<Real>(0, {x.data(), y.data()}), [&](auto width) {
       constexpr int kW = decltype(width)::value;
       launch(stream, {kernel, blocks_for_numbers<kW>(x.count()), kThreads},
-             map_numbers<Real, kW, F>, x.as<Real>(), y.as<Real>(), x.count(), f);
+             map_numbers<Real, kW, std::decay_t<decltype(f)>>, x.as<Real>(), y.as<Real>(),
+             x.count(), f);
     });
   });
 }
-
-template <class F>
-void times_slope_of(void* stream, const op::GeluBackward& o, F slope) {
-  dispatch(o.x.dtype(), [&](auto zero) {
+template <class Make>
+void scale_array(void* stream, const char* kernel, const Array& x, const Array& dy, const Array& dx,
+                 Make make) {
+  dispatch(x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    with_width<Real>(are_packs<Real>(0, {o.x.data(), o.dy.data(), o.dx.data()}), [&](auto width) {
+    const auto f = make(Computed<Real>{});
+    with_width<Real>(are_packs<Real>(0, {x.data(), dy.data(), dx.data()}), [&](auto width) {
       constexpr int kW = decltype(width)::value;
-      launch(stream, {"gelu_backward", blocks_for_numbers<kW>(o.x.count()), kThreads},
-             times_slope<Real, kW, F>, o.x.as<Real>(), o.dy.as<Real>(), o.dx.as<Real>(),
-             o.x.count(), slope);
+      launch(stream, {kernel, blocks_for_numbers<kW>(x.count()), kThreads},
+             times_slope<Real, kW, std::decay_t<decltype(f)>>, x.as<Real>(), dy.as<Real>(),
+             dx.as<Real>(), x.count(), f);
     });
   });
 }
@@ -144,20 +254,51 @@ void CudaDevice::compute(const op::Add& o) {
   });
 }
 
-void CudaDevice::compute(const op::Gelu& o) {
-  if (o.kind == Gelu::erf) {
-    map_array(stream(), "gelu", o.x, o.y, GeluErf());
-  } else {
-    map_array(stream(), "gelu", o.x, o.y, GeluTanh());
-  }
+void CudaDevice::compute(const op::Activation& o) {
+  map_array(stream(), "activation", o.x, o.y,
+            [&](auto zero) { return ByKind<decltype(zero)>{o.kind}; });
 }
 
-void CudaDevice::compute(const op::GeluBackward& o) {
-  if (o.kind == Gelu::erf) {
-    times_slope_of(stream(), o, GeluErfSlope());
-  } else {
-    times_slope_of(stream(), o, GeluTanhSlope());
-  }
+void CudaDevice::compute(const op::ActivationBackward& o) {
+  scale_array(stream(), "activation_backward", o.x, o.dy, o.dx,
+              [&](auto zero) { return ByKind<decltype(zero)>{o.kind}; });
+}
+
+void CudaDevice::compute(const op::SoftCap& o) {
+  map_array(stream(), "soft_cap", o.x, o.y,
+            [&](auto zero) { return Capped<decltype(zero)>(o.cap); });
+}
+
+void CudaDevice::compute(const op::SoftCapBackward& o) {
+  scale_array(stream(), "soft_cap_backward", o.y, o.dy, o.dx,
+              [&](auto zero) { return Capped<decltype(zero)>(o.cap); });
+}
+
+void CudaDevice::compute(const op::Gated& o) {
+  const int64_t F = o.y.shape()[-1];
+  const auto rows = static_cast<unsigned>(o.y.shape().rows());
+  dispatch(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    with_width<Real>(are_packs<Real>(F, {o.x.data(), o.y.data()}), [&](auto width) {
+      constexpr int kW = decltype(width)::value;
+      launch(stream(), {"gated", rows, threads_for_row<kW>(F)}, gated<Real, kW>, o.x.as<Real>(),
+             o.y.as<Real>(), F, GateNumbers<Computed<Real>>(o.gate));
+    });
+  });
+}
+
+void CudaDevice::compute(const op::GatedBackward& o) {
+  const int64_t F = o.dy.shape()[-1];
+  const auto rows = static_cast<unsigned>(o.dy.shape().rows());
+  dispatch(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    with_width<Real>(are_packs<Real>(F, {o.x.data(), o.dy.data(), o.dx.data()}), [&](auto width) {
+      constexpr int kW = decltype(width)::value;
+      launch(stream(), {"gated_backward", rows, threads_for_row<kW>(F)}, gated_backward<Real, kW>,
+             o.x.as<Real>(), o.dy.as<Real>(), o.dx.as<Real>(), F,
+             GateNumbers<Computed<Real>>(o.gate));
+    });
+  });
 }
 
 void CudaDevice::compute(const op::Dropout& o) {

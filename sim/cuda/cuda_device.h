@@ -21,7 +21,9 @@ inline namespace TPLAB_CUDA_SIDE {
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(std::shared_ptr<CudaRuntime> runtime)
-      : runtime_(std::move(runtime)), memory_(MemoryPool::make(runtime_)), arrivals_(make_arrivals()) {}
+      : runtime_(std::move(runtime)),
+        memory_(MemoryPool::make(runtime_)),
+        arrivals_(make_arrivals()) {}
   ~CudaDevice() override { memory_->close(); }
   CudaDevice(const CudaDevice&) = delete;
   CudaDevice& operator=(const CudaDevice&) = delete;
@@ -62,11 +64,18 @@ class CudaDevice final : public Device {
   void compute(const op::LinearBackwardWeight& o);
   void compute(const op::SumRows& o);
   void compute(const op::Add& o);
-  void compute(const op::Gelu& o);
-  void compute(const op::GeluBackward& o);
+  void compute(const op::Activation& o);
+  void compute(const op::ActivationBackward& o);
+  void compute(const op::Gated& o);
+  void compute(const op::GatedBackward& o);
+  void compute(const op::SoftCap& o);
+  void compute(const op::SoftCapBackward& o);
   void compute(const op::Dropout& o);
   void compute(const op::LayerNorm& o);
   void compute(const op::LayerNormBackward& o);
+  void compute(const op::RmsNorm& o);
+  void compute(const op::RmsNormBackward& o);
+  void compute(const op::Rotary& o);
   void compute(const op::CachedAttention& o);
   void compute(const op::CausalAttention& o);
   void compute(const op::CausalAttentionBackward& o);

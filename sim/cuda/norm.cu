@@ -22,16 +22,17 @@ __device__ Computed<Real> mean_of(const Real* row, int64_t C) {
   return block_sum(sum) / static_cast<Computed<Real>>(C);
 }
 
-// Two passes over the row, which the first cache has after the first. y may be x: a thread writes
-// what it alone reads.
-template <class Real, int kWidth>
-__global__ void layer_norm(const Real* x, const Real* weight, const Real* bias, Real* y, int64_t C,
-                           Computed<Real> eps) {
+// A layer norm, or where it is not centred an RMS norm, which has no mean and no bias and may add
+// 1 to its weights. Two passes over the row, which the first cache has after the first. y may be x:
+// a thread writes what it alone reads.
+template <bool kCentred, class Real, int kWidth>
+__global__ void norm_rows(const Real* x, const Real* weight, const Real* bias, Real* y, int64_t C,
+                          Computed<Real> eps, Computed<Real> plus) {
   using Sum = Computed<Real>;
   x += blockIdx.x * C;
   y += blockIdx.x * C;
-  const Sum mean = mean_of<kWidth>(x, C);
-  Sum squares = 0;
+  Sum mean = 0, squares = 0;
+  if constexpr (kCentred) mean = mean_of<kWidth>(x, C);
   for_my_packs<kWidth>(C, [&](int64_t c) {
     const auto pack = load_pack<kWidth>(x + c);
     for (int j = 0; j < kWidth; ++j) squares += (pack.value[j] - mean) * (pack.value[j] - mean);
@@ -40,7 +41,8 @@ __global__ void layer_norm(const Real* x, const Real* weight, const Real* bias, 
   for_my_packs<kWidth>(C, [&](int64_t c) {
     auto pack = load_pack<kWidth>(x + c);
     const auto w = load_pack<kWidth>(weight + c);
-    for (int j = 0; j < kWidth; ++j) pack.value[j] = (pack.value[j] - mean) * scale * w.value[j];
+    for (int j = 0; j < kWidth; ++j)
+      pack.value[j] = (pack.value[j] - mean) * scale * (w.value[j] + plus);
     if (bias) {
       const auto b = load_pack<kWidth>(bias + c);
       for (int j = 0; j < kWidth; ++j) pack.value[j] += b.value[j];
@@ -50,18 +52,18 @@ __global__ void layer_norm(const Real* x, const Real* weight, const Real* bias, 
 }
 
 template <class Real>
-struct LayerNormGradient {
+struct NormGradient {
   const Real *x, *weight, *dy;
   Real* dx;
   Computed<Real>* sums;  // [pieces, 2, C]: a piece's terms of dweight and dbias
   int64_t rows, each, C;
-  Computed<Real> eps;
+  Computed<Real> eps, plus;
   bool sums_are_shared;  // while they are added up they lie in shared memory
 };
 
 // A block has a piece of rows, one behind the other. Its columns' sums are each a thread's own.
-template <class Real, int kWidth>
-__global__ void layer_norm_backward(LayerNormGradient<Real> a) {
+template <bool kCentred, class Real, int kWidth>
+__global__ void norm_rows_backward(NormGradient<Real> a) {
   using Sum = Computed<Real>;
   const int64_t C = a.C, begin = blockIdx.x * a.each, end = std::min(a.rows, begin + a.each);
   Sum* const of_piece = a.sums + blockIdx.x * 2 * C;
@@ -72,13 +74,15 @@ __global__ void layer_norm_backward(LayerNormGradient<Real> a) {
   });
   for (int64_t r = begin; r < end; ++r) {
     const Real *const x = a.x + r * C, *const dy = a.dy + r * C;
-    const Sum mean = mean_of<kWidth>(x, C), n = static_cast<Sum>(C);
+    const Sum n = static_cast<Sum>(C);
+    Sum mean = 0;
+    if constexpr (kCentred) mean = mean_of<kWidth>(x, C);
     Sum sums[3] = {};  // of d², g, g d where d = x - mean, g = dy weight
     for_my_packs<kWidth>(C, [&](int64_t c) {
       const auto at = load_pack<kWidth>(x + c), w = load_pack<kWidth>(a.weight + c),
                  slope = load_pack<kWidth>(dy + c);
       for (int j = 0; j < kWidth; ++j) {
-        const Sum d = at.value[j] - mean, g = slope.value[j] * w.value[j];
+        const Sum d = at.value[j] - mean, g = slope.value[j] * (w.value[j] + a.plus);
         sums[0] += d * d;
         sums[1] += g;
         sums[2] += g * d;
@@ -86,7 +90,7 @@ __global__ void layer_norm_backward(LayerNormGradient<Real> a) {
     });
     over_block(sums, Plus());
     const Sum scale = Sum(1) / std::sqrt(sums[0] / n + a.eps);
-    const Sum less = sums[1] / n, along = sums[2] / n * scale * scale;
+    const Sum less = kCentred ? sums[1] / n : Sum(0), along = sums[2] / n * scale * scale;
     for_my_packs<kWidth>(C, [&](int64_t c) {
       const auto at = load_pack<kWidth>(x + c), w = load_pack<kWidth>(a.weight + c);
       auto slope = load_pack<kWidth>(dy + c);
@@ -94,7 +98,7 @@ __global__ void layer_norm_backward(LayerNormGradient<Real> a) {
         const Sum d = at.value[j] - mean, g = slope.value[j];
         dweight[c + j] += d * scale * g;
         dbias[c + j] += g;
-        slope.value[j] = (g * w.value[j] - less - d * along) * scale;
+        slope.value[j] = (g * (w.value[j] + a.plus) - less - d * along) * scale;
       }
       store_pack(a.dx + r * C + c, slope);
     });
@@ -108,53 +112,94 @@ __global__ void layer_norm_backward(LayerNormGradient<Real> a) {
   });
 }
 
-}  // namespace
-
-void CudaDevice::compute(const op::LayerNorm& o) {
+// What a layer norm and an RMS norm are launched with.
+struct NormArrays {
+  const Array &x, &weight, &bias, &y;
+  double eps;
+  bool plus_one;
+};
+template <bool kCentred>
+void launch_norm(void* stream, const char* kernel, const NormArrays& o) {
   const int64_t rows = o.x.shape().rows(), C = o.x.shape()[-1];
   dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
+    using Sum = Computed<Real>;
     const bool packed =
         are_packs<Real>(C, {o.x.data(), o.weight.data(), o.bias.data(), o.y.data()});
     with_width<Real>(packed, [&](auto width) {
       constexpr int kW = decltype(width)::value;
-      launch(stream(), {"layer_norm", static_cast<unsigned>(rows), threads_for_row<kW>(C)},
-             layer_norm<Real, kW>, o.x.as<Real>(), o.weight.as<Real>(),
-             static_cast<const Real*>(o.bias.data()), o.y.as<Real>(), C,
-             static_cast<Computed<Real>>(o.eps));
+      launch(stream, {kernel, static_cast<unsigned>(rows), threads_for_row<kW>(C)},
+             norm_rows<kCentred, Real, kW>, o.x.as<Real>(), o.weight.as<Real>(),
+             static_cast<const Real*>(o.bias.data()), o.y.as<Real>(), C, static_cast<Sum>(o.eps),
+             static_cast<Sum>(o.plus_one ? 1 : 0));
     });
   });
 }
 
-void CudaDevice::compute(const op::LayerNormBackward& o) {
+struct NormGradientArrays {
+  const Array &x, &weight, &dy, &dx, &dweight, &dbias;
+  double eps;
+  bool plus_one;
+};
+// sums: [pieces, 2, C] of the accumulator's type
+template <bool kCentred, class Real>
+void launch_norm_backward(void* stream, const char* kernel, const NormGradientArrays& o,
+                          Computed<Real>* sums) {
+  using Sum = Computed<Real>;
+  constexpr int64_t kShared = 48 << 10;
   const int64_t rows = o.x.shape().rows(), C = o.x.shape()[-1], pieces = pieces_of(rows);
+  const int64_t sums_bytes = 2 * C * static_cast<int64_t>(sizeof(Sum));
+  const NormGradient<Real> a{.x = o.x.as<Real>(),
+                             .weight = o.weight.as<Real>(),
+                             .dy = o.dy.as<Real>(),
+                             .dx = o.dx.as<Real>(),
+                             .sums = sums,
+                             .rows = rows,
+                             .each = rows_of_piece(rows),
+                             .C = C,
+                             .eps = static_cast<Sum>(o.eps),
+                             .plus = static_cast<Sum>(o.plus_one ? 1 : 0),
+                             .sums_are_shared = sums_bytes <= kShared};
+  with_width<Real>(are_packs<Real>(C, {a.x, a.weight, a.dy, a.dx}), [&](auto width) {
+    constexpr int kW = decltype(width)::value;
+    launch(stream,
+           {kernel, static_cast<unsigned>(pieces), threads_for_row<kW>(C),
+            a.sums_are_shared ? static_cast<size_t>(sums_bytes) : 0},
+           norm_rows_backward<kCentred, Real, kW>, a);
+  });
+  add_all_pieces<Sum>(stream, sums, pieces, 2 * C, o.dweight.as<Sum>(), C);
+  if (o.dbias.present()) add_all_pieces<Sum>(stream, sums + C, pieces, 2 * C, o.dbias.as<Sum>(), C);
+}
+
+}  // namespace
+
+void CudaDevice::compute(const op::LayerNorm& o) {
+  launch_norm<true>(stream(), "layer_norm", {o.x, o.weight, o.bias, o.y, o.eps, false});
+}
+
+void CudaDevice::compute(const op::RmsNorm& o) {
+  launch_norm<false>(stream(), "rms_norm", {o.x, o.weight, {}, o.y, o.eps, o.plus_one});
+}
+
+void CudaDevice::compute(const op::LayerNormBackward& o) {
   dispatch(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    using Sum = Computed<Real>;
-    constexpr int64_t kShared = 48 << 10;
-    const int64_t sums_bytes = 2 * C * static_cast<int64_t>(sizeof(Sum));
-    const auto [kept, sums] = scratch<Sum>(pieces * 2 * C);
-    const LayerNormGradient<Real> a{.x = o.x.as<Real>(),
-                                    .weight = o.weight.as<Real>(),
-                                    .dy = o.dy.as<Real>(),
-                                    .dx = o.dx.as<Real>(),
-                                    .sums = sums,
-                                    .rows = rows,
-                                    .each = rows_of_piece(rows),
-                                    .C = C,
-                                    .eps = static_cast<Sum>(o.eps),
-                                    .sums_are_shared = sums_bytes <= kShared};
-    const bool packed = are_packs<Real>(C, {a.x, a.weight, a.dy, a.dx});
-    with_width<Real>(packed, [&](auto width) {
-      constexpr int kW = decltype(width)::value;
-      launch(stream(),
-             {"layer_norm_backward", static_cast<unsigned>(pieces), threads_for_row<kW>(C),
-              a.sums_are_shared ? static_cast<size_t>(sums_bytes) : 0},
-             layer_norm_backward<Real, kW>, a);
-    });
-    add_all_pieces<Sum>(stream(), a.sums, pieces, 2 * C, o.dweight.as<Sum>(), C);
-    if (o.dbias.present())
-      add_all_pieces<Sum>(stream(), a.sums + C, pieces, 2 * C, o.dbias.as<Sum>(), C);
+    const auto [kept, sums] =
+        scratch<Computed<Real>>(pieces_of(o.x.shape().rows()) * 2 * o.x.shape()[-1]);
+    launch_norm_backward<true, Real>(stream(), "layer_norm_backward",
+                                     {o.x, o.weight, o.dy, o.dx, o.dweight, o.dbias, o.eps, false},
+                                     sums);
+  });
+}
+
+void CudaDevice::compute(const op::RmsNormBackward& o) {
+  dispatch(o.x.dtype(), [&](auto zero) {
+    using Real = decltype(zero);
+    const auto [kept, sums] =
+        scratch<Computed<Real>>(pieces_of(o.x.shape().rows()) * 2 * o.x.shape()[-1]);
+    launch_norm_backward<false, Real>(stream(), "rms_norm_backward",
+                                      {o.x, o.weight, o.dy, o.dx, o.dweight, {}, o.eps, o.plus_one},
+                                      sums);
   });
 }
 

@@ -68,27 +68,31 @@ AdamWUpdate<Sum> update_of(const AdamW& a) {
           .eps = static_cast<Sum>(a.eps)};
 }
 
-template <class Sum, int kWidth>
+// copy may be null.
+template <class Sum, class Copy, int kWidth>
 __global__ void adamw(AdamWUpdate<Sum> u, const double* grad_scale, const Sum* gradient, Sum* m,
-                      Sum* v, Sum* parameter, int64_t count) {
+                      Sum* v, Sum* parameter, Copy* copy, int64_t count) {
   const auto scale = static_cast<Sum>(*grad_scale);
-  if (std::isnan(scale)) return;
+  const bool makes_a_step = !std::isnan(scale);
   for_my_numbers<kWidth>(count, [&](auto width, int64_t i) {
     constexpr int kW = decltype(width)::value;
-    const auto gradients = load_pack<kW>(gradient + i);
-    auto first = load_pack<kW>(m + i), second = load_pack<kW>(v + i),
-         number = load_pack<kW>(parameter + i);
-    for (int j = 0; j < kW; ++j) {
-      const Sum g = gradients.value[j] * scale;
-      Sum &new_m = first.value[j], &new_v = second.value[j];
-      new_m = new_m * u.beta1 + g * u.rest1;
-      new_v = new_v * u.beta2 + g * g * u.rest2;
-      number.value[j] =
-          u.size * (new_m / (std::sqrt(new_v) * u.root + u.eps)) + number.value[j] * u.keep;
+    auto number = load_pack<kW>(parameter + i);
+    if (makes_a_step) {
+      const auto gradients = load_pack<kW>(gradient + i);
+      auto first = load_pack<kW>(m + i), second = load_pack<kW>(v + i);
+      for (int j = 0; j < kW; ++j) {
+        const Sum g = gradients.value[j] * scale;
+        Sum &new_m = first.value[j], &new_v = second.value[j];
+        new_m = new_m * u.beta1 + g * u.rest1;
+        new_v = new_v * u.beta2 + g * g * u.rest2;
+        number.value[j] =
+            u.size * (new_m / (std::sqrt(new_v) * u.root + u.eps)) + number.value[j] * u.keep;
+      }
+      store_pack(m + i, first);
+      store_pack(v + i, second);
+      store_pack(parameter + i, number);
     }
-    store_pack(m + i, first);
-    store_pack(v + i, second);
-    store_pack(parameter + i, number);
+    if (copy) store_as(copy + i, number);
   });
 }
 
@@ -118,13 +122,22 @@ void CudaDevice::compute(const op::ClipScale& o) {
 void CudaDevice::compute(const op::AdamW& o) {
   dispatch_computed(o.gradient.dtype(), [&](auto zero) {
     using Sum = decltype(zero);
-    const bool packed =
-        are_packs<Sum>(0, {o.gradient.data(), o.m.data(), o.v.data(), o.parameter.data()});
-    with_width<Sum>(packed, [&](auto width) {
+    const bool packed = are_packs<Sum>(
+        0, {o.gradient.data(), o.m.data(), o.v.data(), o.parameter.data(), o.copy.data()});
+    const auto step = [&](auto width, auto copy) {
       constexpr int kW = decltype(width)::value;
+      using Copy = decltype(copy);
       launch(stream(), {"adamw", blocks_for_numbers<kW>(o.gradient.count()), kThreads},
-             adamw<Sum, kW>, update_of<Sum>(o.step), o.scale.as<double>(), o.gradient.as<Sum>(),
-             o.m.as<Sum>(), o.v.as<Sum>(), o.parameter.as<Sum>(), o.gradient.count());
+             adamw<Sum, Copy, kW>, update_of<Sum>(o.step), o.scale.as<double>(),
+             o.gradient.as<Sum>(), o.m.as<Sum>(), o.v.as<Sum>(), o.parameter.as<Sum>(),
+             static_cast<Copy*>(o.copy.data()), o.gradient.count());
+    };
+    with_width<Sum>(packed, [&](auto width) {
+      if (o.copy.present() && o.copy.dtype() == DType::bf16) {
+        step(width, bf16{});
+      } else {
+        step(width, Sum{});
+      }
     });
   });
 }

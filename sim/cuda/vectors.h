@@ -81,6 +81,19 @@ __device__ __forceinline__ void store_pack(Real* to,
   }
 }
 
+// to[0 .. kWidth) = the numbers, rounded to another dtype where that is one; at once where they are
+// four, and then at a multiple of 8 bytes.
+template <class To, int kWidth, class Real>
+__device__ __forceinline__ void store_as(To* to, const Pack<Real, kWidth>& pack) {
+  if constexpr (std::is_same_v<To, bf16> && kWidth == 4) {
+    const uint32_t words[2] = {pack_bf16(pack.value[0], pack.value[1]),
+                               pack_bf16(pack.value[2], pack.value[3])};
+    memcpy(__builtin_assume_aligned(to, sizeof words), words, sizeof words);
+  } else {
+    for (int i = 0; i < kWidth; ++i) to[i] = converted<To>(pack.value[i]);
+  }
+}
+
 // Whether rows of `count` numbers, all of them one behind the other, are whole packs that begin at
 // multiples of 16 bytes, in each of the arrays. Null fits.
 template <class Real>

@@ -21,7 +21,7 @@ std::vector<std::string_view> names(std::span<const Backend> backends, bool buil
 
 std::span<const Backend> devices() {
   static constexpr Backend kDevices[] = {
-      {"cpu", true, "f32, f64"},
+      {"cpu", true, "f32, f64, bf16"},
       {"cuda", false, ""},
       {"cuda-host", true, "f32, f64, bf16; the kernels for GPUs, run on the CPU: slow"}};
   return kDevices;

@@ -40,11 +40,11 @@ double best_seconds(int runs, F&& f) {
 // Numbers without a pattern that a product could profit from, none of them denormal.
 template <class Real>
 void fill(Real* data, int64_t begin, int64_t end) {
-  for (int64_t i = begin; i < end; ++i) data[i] = Real(i % 97) / Real(97) - Real(0.4);
+  for (int64_t i = begin; i < end; ++i) data[i] = Real(static_cast<double>(i % 97) / 97 - 0.4);
 }
 Array filled(Device& device, Crew& crew, DType dtype, const Shape& shape) {
   Array x = device.allocate(dtype, shape);
-  dispatch_computed(dtype, [&](auto zero) {
+  dispatch(dtype, [&](auto zero) {
     crew.parallel_for(x.count(), 1 << 16, [&](int64_t begin, int64_t end) {
       fill(x.as<decltype(zero)>(), begin, end);
     });
@@ -155,7 +155,7 @@ MatmulProbe::MatmulProbe(Device& device, DType dtype, int ranks)
       b_(device.allocate(dtype, Shape{probe_rows(ranks), kProbeSize})),
       c_(device.allocate(dtype, Shape{kProbeSize, probe_rows(ranks)})) {
   for (Array* x : {&a_, &b_}) {
-    dispatch_computed(dtype, [&](auto zero) { fill(x->as<decltype(zero)>(), 0, x->count()); });
+    dispatch(dtype, [&](auto zero) { fill(x->as<decltype(zero)>(), 0, x->count()); });
   }
 }
 

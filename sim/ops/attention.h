@@ -43,7 +43,7 @@ struct CachedAttention {
   Array keys, values, y;
 
   static constexpr std::string_view kName = "cached_attention";
-  Arrays reads() const { return {&qkv, &sinks, &past.filled}; }
+  Arrays reads() const { return {&qkv, &sinks, &past.filled, &keys, &values}; }
   Arrays writes() const { return {&keys, &values, &y}; }
   Cost cost() const;  // of the keys that are seen, and of the cache what is filled and in a window
 };

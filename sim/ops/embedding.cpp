@@ -27,10 +27,11 @@ Array embedding(Rank& rank, const Array& ids, const Array& table, int64_t first_
 
 void embedding_backward(Rank& rank, const Array& ids, const Array& dy, const Array& dtable,
                         int64_t first_row) {
-  expect(
-      ids_of_rows(ids, dy) && dy.shape()[-1] == dtable.shape()[-1] && dy.dtype() == dtable.dtype(),
-      rank, "embedding_backward", "a row of dy for each id, as wide as the table",
-      {&ids, &dy, &dtable});
+  expect(ids_of_rows(ids, dy) && dy.shape()[-1] == dtable.shape()[-1] &&
+             dtable.dtype() == accumulator(dy.dtype()),
+         rank, "embedding_backward",
+         "a row of dy for each id, as wide as the table, which is its accumulator's",
+         {&ids, &dy, &dtable});
   rank.device().run(op::EmbeddingBackward{ids, dy, first_row, dtable});
 }
 

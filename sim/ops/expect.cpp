@@ -23,6 +23,14 @@ bool vector_of(const Array& v, const Array& x, int64_t size) {
   return v.dtype() == x.dtype() && v.shape().dims() == 1 && v.count() == size;
 }
 
+bool sums_of(const Array& v, const Array& x, int64_t size) {
+  return v.dtype() == accumulator(x.dtype()) && v.shape().dims() == 1 && v.count() == size;
+}
+
+bool gradient_of(const Array& dw, const Array& w) {
+  return dw.dtype() == accumulator(w.dtype()) && dw.shape() == w.shape();
+}
+
 bool ids_of_rows(const Array& ids, const Array& x) {
   return ids.dtype() == DType::i32 && ids.count() == x.shape().rows();
 }

@@ -15,6 +15,12 @@ void expect(bool ok, Rank& rank, std::string_view operation, std::string_view ru
 // v: [size], of x's dtype.
 bool vector_of(const Array& v, const Array& x, int64_t size);
 
+// v: [size], of accumulators of such numbers as x's.
+bool sums_of(const Array& v, const Array& x, int64_t size);
+
+// dw: the gradient of w, an accumulator's.
+bool gradient_of(const Array& dw, const Array& w);
+
 // Ids, one for each of x's rows.
 bool ids_of_rows(const Array& ids, const Array& x);
 

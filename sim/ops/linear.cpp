@@ -37,9 +37,10 @@ Array linear(Rank& rank, const Array& x, const Array& w, const Array& bias) {
 
 Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& w, const Array& dw,
                       const Array& db) {
-  expect(dy.dtype() == w.dtype() && dy.shape() == x.shape().with_last(w.shape()[0]) &&
-             dw.shape() == w.shape() && dw.dtype() == w.dtype(),
-         rank, "matmul_backward", "dy [.., N], x [.., K], W and dW [N, K] of one dtype",
+  expect(dy.dtype() == w.dtype() && dy.dtype() == x.dtype() &&
+             dy.shape() == x.shape().with_last(w.shape()[0]) && gradient_of(dw, w),
+         rank, "matmul_backward",
+         "dy [.., N], x [.., K] and W [N, K] of one dtype, and dW [N, K], its accumulator's",
          {&dy, &x, &w, &dw});
   if (db.present()) sum_rows(rank, dy, db);
   rank.device().run(op::LinearBackwardWeight{dy, x, dw});
@@ -49,7 +50,8 @@ Array linear_backward(Rank& rank, const Array& dy, const Array& x, const Array& 
 }
 
 void sum_rows(Rank& rank, const Array& dy, const Array& db) {
-  expect(vector_of(db, dy, dy.shape()[-1]), rank, "sum_rows", "dy [.., N] and db [N]", {&dy, &db});
+  expect(sums_of(db, dy, dy.shape()[-1]), rank, "sum_rows",
+         "dy [.., N] and db [N], its accumulator's", {&dy, &db});
   rank.device().run(op::SumRows{dy, db});
 }
 

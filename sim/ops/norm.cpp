@@ -16,10 +16,12 @@ Array layer_norm(Rank& rank, const Array& x, const Array& weight, const Array& b
 
 Array layer_norm_backward(Rank& rank, Array&& dy, const Array& x, const Array& weight, double eps,
                           const Array& dweight, const Array& dbias) {
-  expect(dy.shape() == x.shape() && vector_of(weight, x, x.shape()[-1]) &&
-             dweight.shape() == weight.shape(),
-         rank, "layer_norm_backward", "dy like x [.., C], weight and dweight [C]",
-         {&dy, &x, &weight, &dweight});
+  expect(dy.shape() == x.shape() && dy.dtype() == x.dtype() &&
+             vector_of(weight, x, x.shape()[-1]) && gradient_of(dweight, weight) &&
+             (!dbias.present() || gradient_of(dbias, weight)),
+         rank, "layer_norm_backward",
+         "dy like x [.., C], weight [C], and dweight and dbias [C], its accumulator's",
+         {&dy, &x, &weight, &dweight, &dbias});
   Array dx = like_or_same(rank, dy);
   rank.device().run(op::LayerNormBackward{x, weight, eps, dy, dx, dweight, dbias});
   return dx;
@@ -35,9 +37,10 @@ Array rms_norm(Rank& rank, const Array& x, const Array& weight, double eps, bool
 
 Array rms_norm_backward(Rank& rank, Array&& dy, const Array& x, const Array& weight, double eps,
                         bool plus_one, const Array& dweight) {
-  expect(dy.shape() == x.shape() && vector_of(weight, x, x.shape()[-1]) &&
-             dweight.shape() == weight.shape(),
-         rank, "rms_norm_backward", "dy like x [.., C], weight and dweight [C]",
+  expect(dy.shape() == x.shape() && dy.dtype() == x.dtype() &&
+             vector_of(weight, x, x.shape()[-1]) && gradient_of(dweight, weight),
+         rank, "rms_norm_backward",
+         "dy like x [.., C], weight [C], and dweight [C], its accumulator's",
          {&dy, &x, &weight, &dweight});
   Array dx = like_or_same(rank, dy);
   rank.device().run(op::RmsNormBackward{x, weight, eps, plus_one, dy, dx, dweight});

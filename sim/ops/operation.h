@@ -15,6 +15,11 @@
 // An absent array is one that is not present(). Gradients of parameters (dw, db, dtable, dweight,
 // dbias, dsinks) are ADDED to, everything else that is written is overwritten. Ids (tokens, targets,
 // positions) are i32, the same on every rank.
+//
+// The arrays of an operation have one dtype, but for ids, and for what a comment calls an
+// accumulator's, as gradients of parameters always are: accumulator(dtype), which is f32 where the
+// others are bf16. Every bf16 that is read is a float, the arithmetic is f32's, and what is written
+// as bf16 is rounded once, at the end.
 #pragma once
 
 #include <array>

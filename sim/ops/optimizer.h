@@ -35,15 +35,18 @@ struct ClipScale {
 // As PyTorch's, with g = scale gradient:   p *= 1 - lr wd,   m = β1 m + (1 - β1) g,
 //   v = β2 v + (1 - β2) g²,   p -= lr / (1 - β1^t) m / (√v / √(1 - β2^t) + eps)
 // Where scale ([1], f64) is NaN nothing is changed: no step is made from a gradient that is none.
-//   gradient, m, v, parameter: of one shape
-// source: Loshchilov and Hutter 2019, algorithm 2
+// copy = p, rounded once: what layers read where p is a master copy (f32) of bf16 parameters.
+//   gradient, m, v, parameter: of one shape and dtype
+//   copy: of that shape, and of a dtype whose accumulator's they are; or absent
+// source: Loshchilov and Hutter 2019, algorithm 2; of master copies Micikevicius et al. 2018,
+//         section 3.1
 struct AdamW {
   tplab::AdamW step;
-  Array scale, gradient, m, v, parameter;
+  Array scale, gradient, m, v, parameter, copy;
 
   static constexpr std::string_view kName = "adamw";
   Arrays reads() const { return {&scale, &gradient, &m, &v, &parameter}; }
-  Arrays writes() const { return {&m, &v, &parameter}; }
+  Arrays writes() const { return {&m, &v, &parameter, &copy}; }
 };
 
 }  // namespace op

@@ -24,7 +24,7 @@ TEST_CASE("info: a preset's parameters, formats and sizes") {
 }
 
 TEST_CASE("info: a rank's tensors add up to what it holds") {
-  for (const std::string dtype : {"f32", "f64"}) {
+  for (const std::string dtype : {"f32", "f64", "bf16"}) {
     const json doc =
         tplab({"info", "--preset", "nano", "--tp", "3", "--dtype", dtype, "--json"}).json();
     CHECK(doc["tp"] == 3);

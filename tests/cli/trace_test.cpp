@@ -30,6 +30,7 @@ TEST_CASE("trace: the file holds what --table counts, on meshes of several kinds
   const Arguments meshes[] = {{"--tp", "2"},
                               {"--tp", "2", "--dp", "2", "--sp", "--zero", "2", "--recompute"},
                               {"--tp", "4", "--forward", "--dtype", "f64"},
+                              {"--tp", "2", "--dp", "2", "--zero", "1", "--dtype", "bf16"},
                               {"--tp", "2", "--accumulate", "3", "--algorithm", "ring"}};
   const TemporaryFolder folder;
   for (const Arguments& mesh : meshes) {

@@ -108,7 +108,8 @@ TEST_CASE("train: what --recompute saves is measured, and is what was predicted"
 
 TEST_CASE("train: 3 steps and 3 more are the same bytes as 6") {
   const TemporaryFolder folder;
-  for (const Arguments& mesh : {Arguments{}, kMesh}) {
+  const Arguments bf16 = {"--dtype", "bf16"};
+  for (const Arguments& mesh : {Arguments{}, kMesh, bf16 + kMesh}) {
     trained(tiny(folder / "straight", kVaried + mesh + Arguments{"--steps", "6"}));
     trained(tiny(folder / "run", kVaried + mesh + Arguments{"--steps", "3"}));
     CHECK(steps_done(folder / "run") == 3);
@@ -116,6 +117,17 @@ TEST_CASE("train: 3 steps and 3 more are the same bytes as 6") {
     CHECK(steps_done(folder / "run") == 6);
     CHECK((file_text(checkpoint(folder / "run")) == file_text(checkpoint(folder / "straight"))));
   }
+}
+
+TEST_CASE("train: in bf16 the masters are saved, which verify and generate round") {
+  const TemporaryFolder folder;
+  trained(tiny(folder / "run", kVaried + Arguments{"--dtype", "bf16", "--steps", "2"}));
+  CHECK(tplab({"info", "--checkpoint", folder / "run", "--json"}).json()["stored_dtype"] == "f32");
+  CHECK(tplab({"verify", "--checkpoint", folder / "run", "--tp", "1,2", "--dtype", "bf16"})
+            .exit_code == 0);
+  CHECK(tplab({"generate", "--checkpoint", folder / "run", "--prompt", "to", "--tp", "2", "--dtype",
+               "bf16", "--max-new", "4"})
+            .exit_code == 0);
 }
 
 TEST_CASE("train: a run goes on in its own folder, or in the one that --out names") {

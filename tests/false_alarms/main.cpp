@@ -42,21 +42,19 @@ struct Distribution {
 int run(uint64_t models, uint64_t first) {
   // What steps leave may differ by as much as turning an update round does, and no more: there 1 is
   // a limit that is reached, and not a chance.
-  Distribution kinds[] = {{"forward f64"},
-                          {"forward f32"},
-                          {"gradients and losses f64"},
-                          {"gradients and losses f32"},
-                          {"after steps f64"},
-                          {"after steps f32"}};
+  constexpr DType kDTypes[] = {DType::f64, DType::f32, DType::bf16};
+  std::vector<Distribution> kinds;
+  for (const DType dtype : kDTypes)
+    for (const char* what : {"forward", "gradients and losses", "after steps"})
+      kinds.push_back({fmt::format("{} {}", what, name(dtype))});
   for (uint64_t seed = first; seed < first + models; ++seed) {
     const RandomModel model(seed);
     const Report forward = model.verify_forward();
     const Report training = model.verify_training();
-    for (const DType dtype : {DType::f64, DType::f32}) {
-      const size_t i = dtype == DType::f64 ? 0 : 1;
-      kinds[i].add(closest_forward(forward, dtype), model.text());
-      kinds[2 + i].add(closest_training(training, dtype, false), model.text());
-      kinds[4 + i].add(closest_training(training, dtype, true), model.text());
+    for (size_t i = 0; const DType dtype : kDTypes) {
+      kinds[i++].add(closest_forward(forward, dtype), model.text());
+      kinds[i++].add(closest_training(training, dtype, false), model.text());
+      kinds[i++].add(closest_training(training, dtype, true), model.text());
     }
     for (const Distribution& kind : kinds)
       if (!(kind.ratios.back().first <= 1))

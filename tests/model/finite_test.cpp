@@ -66,7 +66,9 @@ TEST_CASE("finite: a number that f32 cannot hold is refused for f32 alone") {
   CHECK_THAT(complaint(large),
              Contains("h.1.mlp.c_proj.weight[2, 5] is -1e+39, more than f32 can hold"));
   CHECK_NOTHROW(require_finite(large, DType::f64));
-  CHECK_NOTHROW(require_finite(OneChanged("transformer.wpe.weight", 0, 0, 3.4e38), DType::f32));
+  const OneChanged between("transformer.wpe.weight", 0, 0, 3.4e38);
+  CHECK_NOTHROW(require_finite(between, DType::f32));
+  CHECK_THAT(complaint(between, DType::bf16), Contains("is 3.4e+38, more than bf16 can hold"));
 }
 
 TEST_CASE("finite: a Hugging Face file's transposed layout is the one that is named") {

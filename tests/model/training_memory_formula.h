@@ -9,12 +9,14 @@
 
 namespace tplab::testing {
 
-// With d bytes a number, S = B T C d, and a stream of R = S (R = S/tp under SP), a block keeps
-//   2 R + 2 I + 4 S/tp + 2 (F/C) S/tp + B T H/tp d
+// With d bytes a number and a of an accumulator, S = B T C d, and a stream of R = S (R = S/tp under
+// SP), a block keeps
+//   2 R + 2 I + 4 S/tp + 2 (F/C) S/tp + 2 B T H/tp a
 // where I is what its two layers read: S, or R if that is gathered again. For F = 4 C at tp 1 that
 // is 16 S: Korthikanti et al. 2022's sbh(16 d + 2) without the dropout masks, which are not kept,
 // and without as²b(2 d + 1): the probabilities are computed anew. With recompute a block keeps R.
 // Ids are 4 bytes each: tokens, positions and targets.
+// Gradients of parameters, moments and masters, and a number for each row, are accumulators.
 inline TrainingMemory memory_by_formula(const Architecture& architecture,
                                         const TrainerOptions& options, int64_t sequences,
                                         int64_t length) {
@@ -24,7 +26,8 @@ inline TrainingMemory memory_by_formula(const Architecture& architecture,
   const int64_t tp = how.tp, dp = how.dp, d = size_bytes(options.dtype);
   const int64_t tokens = sequences * length;
   const FlatLayout layout(plan, 0, how.dp);  // no rank has more heads than the first
-  const int64_t all = layout.count() * d, part = all / dp;
+  const int64_t d_sums = size_bytes(accumulator(options.dtype));
+  const int64_t all = layout.count() * d_sums, part = all / dp;
 
   const int64_t S = tokens * c.n_embd * d;  // the stream, whole
   const bool sp = how.sp && tp > 1;
@@ -32,12 +35,13 @@ inline TrainingMemory memory_by_formula(const Architecture& architecture,
   const int64_t I = sp && how.regather ? R : S;  // what a layer keeps of its input
   const int64_t hidden = tokens * plan.part(c.n_inner, 1, 0).size() * d;
   const int64_t heads = plan.part(c.n_head, 1, 0).size();
-  const int64_t attention = tokens * heads * (4 * c.head_size() + 1) * d;  // q, k, v, y, log sums
+  const int64_t attention =  // q, k, v, y, and two numbers of a softmax
+      tokens * heads * (4 * c.head_size() * d + 2 * d_sums);
   const int64_t block = 2 * R + 2 * I + attention + 2 * hidden;
   const int64_t kept = how.recompute ? R : block;
   const int64_t logits = tokens * plan.vocab_local() * d;
   // The last stream, the head's input, the loss, and the ids.
-  const int64_t head = R + I + logits + tokens * d + 3 * 4 * tokens;
+  const int64_t head = R + I + logits + tokens * d_sums + 3 * 4 * tokens;
 
   // Gathering or scattering along T needs the whole once more, and a second time in the order of
   // the ranks where there are several sequences.
@@ -51,8 +55,10 @@ inline TrainingMemory memory_by_formula(const Architecture& architecture,
   const int64_t in_block = in_mlp + std::max(hidden, moved - 2 * hidden);
 
   TrainingMemory memory;
-  memory.weights = memory.gradients = all;
+  memory.weights = layout.count() * d;
+  memory.gradients = all;
   memory.moments = how.zero == Zero::none ? 2 * all : 2 * part;
+  if (d != d_sums) memory.masters = memory.moments / 2;
   memory.activations = c.n_layer * kept + head;
   memory.working = std::max(at_head, in_block) - memory.activations;
   if (dp > 1 && how.zero == Zero::gradients)  // the part of the sum, when activations are gone

@@ -64,7 +64,7 @@ State three_and_three(const Run& first, const Run& second) {
   train(*small_weights(), nullptr, first, 0, 3, folder.path("3"));
   const TplabCheckpoint middle(file_in(folder.path("3")));
   CHECK(middle.step() == 3);
-  CHECK(middle.dtype() == first.options.dtype);
+  CHECK(middle.dtype() == accumulator(first.options.dtype));
   train(middle, &middle, second, 3, 6, folder.path("6"));
   return state_of(TplabCheckpoint(file_in(folder.path("6"))));
 }
@@ -87,7 +87,7 @@ double distance(const State& a, const State& b) {
 }  // namespace
 
 TEST_CASE("resuming: on the same mesh it is bit-identical to not having stopped") {
-  for (DType dtype : {DType::f32, DType::f64}) {
+  for (DType dtype : {DType::f32, DType::f64, DType::bf16}) {
     for (const double dropout : {0.0, 0.2}) {
       const TrainerOptions base{.dtype = dtype, .dropout = dropout};
       for (const Parallelism& how :

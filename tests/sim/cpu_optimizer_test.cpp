@@ -71,7 +71,8 @@ TEMPLATE_TEST_CASE("adamw: a step of PyTorch's formula, the same bits on any num
       const std::vector<Array> before = same_on_all_lanes(start);
       const std::vector<Array> after = same_on_all_lanes([&](Device& device) {
         std::vector<Array> state = start(device);
-        device.run(op::AdamW{a, f64_of(device, kScale), gradient, state[0], state[1], state[2]});
+        device.run(
+            op::AdamW{a, f64_of(device, kScale), gradient, state[0], state[1], state[2], {}});
         return state;
       });
       const double t = static_cast<double>(step);
@@ -113,9 +114,10 @@ TEMPLATE_TEST_CASE("adamw: a scale that is no number changes nothing", "", float
                 .eps = 1e-8,
                 .weight_decay = 0.1,
                 .step = 2};
-  device->run(op::AdamW{a, f64_of(*device, std::nan("")), state[0], state[1], state[2], state[3]});
+  device->run(
+      op::AdamW{a, f64_of(*device, std::nan("")), state[0], state[1], state[2], state[3], {}});
   CHECK(same_bits(state, before));
-  device->run(op::AdamW{a, f64_of(*device, 1), state[0], state[1], state[2], state[3]});
+  device->run(op::AdamW{a, f64_of(*device, 1), state[0], state[1], state[2], state[3], {}});
   CHECK_FALSE(same_bits(state, before));
 }
 

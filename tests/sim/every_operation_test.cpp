@@ -20,7 +20,7 @@ namespace {
 constexpr int64_t kBefore = 3, kAfter = 5;  // odd, so that no array is aligned
 
 // Makes the arrays of one example: unaligned, in storage with numbers around them that nobody may
-// touch. The numbers are the same in every dtype, and exact in f32.
+// touch. The numbers are the same in every dtype, and exact in bf16.
 class Maker {
  public:
   Maker(Device& device, DType dtype) : device_(device), dtype_(dtype) {}
@@ -28,16 +28,20 @@ class Maker {
   Array read(const Shape& shape) {
     return make(shape, dtype_, [seed = ++seeds_](int64_t i) { return number_at(i, seed); });
   }
-  // Of squares, or sums of exponentials.
-  Array positive(const Shape& shape) {
-    return make(shape, dtype_,
-                [seed = ++seeds_](int64_t i) { return 0.5 + std::abs(number_at(i, seed)); });
-  }
+  Array positive(const Shape& shape) { return positive(shape, dtype_); }
   // Overwritten whole: nothing of what is in it may be left.
   Array written(const Shape& shape, std::optional<DType> dtype = {}) {
     return make(shape, dtype.value_or(dtype_),
                 [](int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
   }
+  // The same of accumulators: gradients of parameters, moments, statistics of rows.
+  Array read_sums(const Shape& shape) {
+    return make(shape, accumulator(dtype_),
+                [seed = ++seeds_](int64_t i) { return number_at(i, seed); });
+  }
+  // Of squares, or sums of exponentials.
+  Array positive_sums(const Shape& shape) { return positive(shape, accumulator(dtype_)); }
+  Array written_sums(const Shape& shape) { return written(shape, accumulator(dtype_)); }
   // Every third id is of no row of a part of the vocabulary.
   Array ids(const Shape& shape, int64_t rows, int64_t first) {
     const int64_t count = shape.count();
@@ -75,14 +79,20 @@ class Maker {
   }
   static double at(const Array& x, int64_t i) {
     if (x.dtype() == DType::i32) return static_cast<double>(x.as<int32_t>()[i]);
-    return x.dtype() == DType::f32 ? static_cast<double>(x.as<float>()[i]) : x.as<double>()[i];
+    return dispatch(x.dtype(),
+                    [&](auto zero) { return static_cast<double>(x.as<decltype(zero)>()[i]); });
   }
 
  private:
   struct Storage {
     Array whole;
   };
-  static double guard(int64_t i) { return static_cast<double>(1000 + i); }
+  static double guard(int64_t i) { return static_cast<double>(1000 + 8 * (i % 3)); }
+
+  Array positive(const Shape& shape, DType dtype) {
+    return make(shape, dtype,
+                [seed = ++seeds_](int64_t i) { return 0.5 + std::abs(number_at(i, seed)); });
+  }
 
   template <class Value>
   Array make(const Shape& shape, DType dtype, Value value) {
@@ -94,7 +104,7 @@ class Maker {
       Real* x = whole.as<Real>();
       for (int64_t i = 0; i < whole.count(); ++i) {
         const bool inside = i >= kBefore && i < kBefore + count;
-        x[i] = static_cast<Real>(inside ? static_cast<float>(value(i - kBefore)) : guard(i));
+        x[i] = static_cast<Real>(static_cast<float>(bf16(inside ? value(i - kBefore) : guard(i))));
       }
     });
     storages_.push_back({whole});
@@ -124,10 +134,10 @@ Operation example(An<op::LinearBackwardInput>, Maker& m, const Sizes& s) {
 }
 Operation example(An<op::LinearBackwardWeight>, Maker& m, const Sizes& s) {
   return op::LinearBackwardWeight{m.read({s.B, s.T, s.O}), m.read({s.B, s.T, s.C}),
-                                  m.read({s.O, s.C})};
+                                  m.read_sums({s.O, s.C})};
 }
 Operation example(An<op::SumRows>, Maker& m, const Sizes& s) {
-  return op::SumRows{m.read({s.B, s.T, s.C}), m.read({s.C})};
+  return op::SumRows{m.read({s.B, s.T, s.C}), m.read_sums({s.C})};
 }
 Operation example(An<op::Add>, Maker& m, const Sizes& s) {
   return op::Add{m.read({s.B, s.T, s.C}), m.read({s.C}), m.written({s.B, s.T, s.C})};
@@ -174,9 +184,13 @@ Operation example(An<op::LayerNorm>, Maker& m, const Sizes& s) {
                        m.written({s.B, s.T, s.C})};
 }
 Operation example(An<op::LayerNormBackward>, Maker& m, const Sizes& s) {
-  return op::LayerNormBackward{
-      m.read({s.B, s.T, s.C}),    m.read({s.C}), 1e-5,         m.read({s.B, s.T, s.C}),
-      m.written({s.B, s.T, s.C}), m.read({s.C}), m.read({s.C})};
+  return op::LayerNormBackward{m.read({s.B, s.T, s.C}),
+                               m.read({s.C}),
+                               1e-5,
+                               m.read({s.B, s.T, s.C}),
+                               m.written({s.B, s.T, s.C}),
+                               m.read_sums({s.C}),
+                               m.read_sums({s.C})};
 }
 Operation example(An<op::RmsNorm>, Maker& m, const Sizes& s) {
   return op::RmsNorm{m.read({s.B, s.T, s.C}), m.read({s.C}), 1e-5, true,
@@ -184,15 +198,15 @@ Operation example(An<op::RmsNorm>, Maker& m, const Sizes& s) {
 }
 Operation example(An<op::RmsNormBackward>, Maker& m, const Sizes& s) {
   return op::RmsNormBackward{
-      m.read({s.B, s.T, s.C}),    m.read({s.C}), 1e-5, true, m.read({s.B, s.T, s.C}),
-      m.written({s.B, s.T, s.C}), m.read({s.C})};
+      m.read({s.B, s.T, s.C}),    m.read({s.C}),     1e-5, true, m.read({s.B, s.T, s.C}),
+      m.written({s.B, s.T, s.C}), m.read_sums({s.C})};
 }
 // 3 positions are in the longest cache; the sequences are of unequal lengths.
 op::Past past(Maker& m, const Sizes& s) { return {m.counts(s.B, 3), 3}; }
 Operation example(An<op::Rotary>, Maker& m, const Sizes& s) {
   const int64_t turned = s.C / 2 * 2;  // of heads of C
   return op::Rotary{
-      m.read({s.B, s.T, 4 * s.C}),   m.read({s.T + 3, turned}), 3, s.C, false, past(m, s),
+      m.read({s.B, s.T, 4 * s.C}),   m.read_sums({s.T + 3, turned}), 3, s.C, false, past(m, s),
       m.written({s.B, s.T, 4 * s.C})};
 }
 // All that attention can have: two heads of one key, a window, a soft cap.
@@ -218,17 +232,17 @@ Operation example(An<op::CachedAttention>, Maker& m, const Sizes& s) {
 Operation example(An<op::CausalAttention>, Maker& m, const Sizes& s) {
   return op::CausalAttention{form(s, true), m.read({s.B, s.T, (kHeads + 2 * kKvHeads) * s.C}),
                              m.read({kHeads}), m.written({s.B, s.T, kHeads * s.C}),
-                             m.written({s.B, kHeads, s.T, 2})};
+                             m.written_sums({s.B, kHeads, s.T, 2})};
 }
 Operation example(An<op::CausalAttentionBackward>, Maker& m, const Sizes& s) {
   return op::CausalAttentionBackward{form(s, true),
                                      m.read({s.B, s.T, (kHeads + 2 * kKvHeads) * s.C}),
                                      m.read({kHeads}),
                                      m.read({s.B, s.T, kHeads * s.C}),
-                                     m.positive({s.B, kHeads, s.T, 2}),
+                                     m.positive_sums({s.B, kHeads, s.T, 2}),
                                      m.read({s.B, s.T, kHeads * s.C}),
                                      m.written({s.B, s.T, (kHeads + 2 * kKvHeads) * s.C}),
-                                     m.read({kHeads})};
+                                     m.read_sums({kHeads})};
 }
 Operation example(An<op::Embedding>, Maker& m, const Sizes& s) {
   return op::Embedding{m.ids({s.B, s.T}, s.O, 5), m.read({s.O, s.C}), 5,
@@ -236,26 +250,28 @@ Operation example(An<op::Embedding>, Maker& m, const Sizes& s) {
 }
 Operation example(An<op::EmbeddingBackward>, Maker& m, const Sizes& s) {
   return op::EmbeddingBackward{m.ids({s.B, s.T}, s.O, 5), m.read({s.B, s.T, s.C}), 5,
-                               m.read({s.O, s.C})};
+                               m.read_sums({s.O, s.C})};
 }
 Operation example(An<op::RowMax>, Maker& m, const Sizes& s) {
-  return op::RowMax{m.read({s.B, s.T, s.C}), s.C - 1, m.written({s.B, s.T})};
+  return op::RowMax{m.read({s.B, s.T, s.C}), s.C - 1, m.written_sums({s.B, s.T})};
 }
 Operation example(An<op::Pick>, Maker& m, const Sizes& s) {
   return op::Pick{m.read({s.B, s.T, s.C}), s.C - 1, m.ids({s.B, s.T}, s.C, 5), 5,
-                  m.written({s.B, s.T})};
+                  m.written_sums({s.B, s.T})};
 }
 Operation example(An<op::ExpRows>, Maker& m, const Sizes& s) {
-  return op::ExpRows{m.read({s.B, s.T, s.C}), s.C - 1, m.read({s.B, s.T}), m.written({s.B, s.T})};
+  return op::ExpRows{m.read({s.B, s.T, s.C}), s.C - 1, m.read_sums({s.B, s.T}),
+                     m.written_sums({s.B, s.T})};
 }
 Operation example(An<op::SoftmaxMinusOnehot>, Maker& m, const Sizes& s) {
-  return op::SoftmaxMinusOnehot{m.positive({s.B, s.T, s.C}), s.C - 1, m.positive({s.B, s.T}),
+  return op::SoftmaxMinusOnehot{m.positive({s.B, s.T, s.C}), s.C - 1, m.positive_sums({s.B, s.T}),
                                 m.ids({s.B, s.T}, s.C, 5),   5,       0.25};
 }
 Operation example(An<op::SumOfLosses>, Maker& m, const Sizes& s) {
   const Shape rows{s.B, s.T};
-  return op::SumOfLosses{m.read(rows),        m.read(rows), m.positive(rows),
-                         m.ids(rows, s.C, 5), 0.25,         m.number(2)};
+  return op::SumOfLosses{
+      m.read_sums(rows), m.read_sums(rows), m.positive_sums(rows), m.ids(rows, s.C, 5), 0.25,
+      m.number(2)};
 }
 Operation example(An<op::CrossEntropy>, Maker& m, const Sizes& s) {
   return op::CrossEntropy{m.read({s.B, s.T, s.C}), m.ids({s.B, s.T}, s.C, 0),
@@ -276,10 +292,11 @@ Operation example(An<op::AdamW>, Maker& m, const Sizes& s) {
                     .weight_decay = 0.1,
                     .step = 3},
                    m.number(0.5),
-                   m.read({s.T, s.C}),
-                   m.read({s.T, s.C}),
-                   m.positive({s.T, s.C}),
-                   m.read({s.T, s.C})};
+                   m.read_sums({s.T, s.C}),
+                   m.read_sums({s.T, s.C}),
+                   m.positive_sums({s.T, s.C}),
+                   m.read_sums({s.T, s.C}),
+                   m.written({s.T, s.C})};
 }
 Operation example(An<op::LastPosition>, Maker& m, const Sizes& s) {
   return op::LastPosition{m.read({s.B, s.T, s.C}), m.written({s.B, 1, s.C})};
@@ -369,31 +386,32 @@ Results run_on_cpu(int lanes, DType dtype, const Sizes& sizes, Make make) {
   return run(*device, dtype, sizes, make);
 }
 
-// The largest number of the results, at least 1, and the largest difference.
-struct Difference {
-  double largest = 1, off = 0;
-};
-std::vector<Difference> differences(const Results& a, const Results& b) {
-  REQUIRE(a.size() == b.size());
-  std::vector<Difference> all;
-  for (size_t w = 0; w < a.size(); ++w) {
-    REQUIRE(a[w].size() == b[w].size());
-    Difference d;
-    for (size_t i = 0; i < a[w].size(); ++i) {
-      d.largest = std::max(d.largest, std::abs(a[w][i]));
-      const double off = std::abs(a[w][i] - b[w][i]);
-      if (!(off <= d.off)) d.off = off;
+// Each result is off by at most `relative` of the largest number wanted, or of 1, and by `stored`,
+// the roundoff of what it is stored in, of itself.
+void check_close(const Results& want, const Results& got, double relative, double stored) {
+  REQUIRE(got.size() == want.size());
+  for (size_t w = 0; w < want.size(); ++w) {
+    REQUIRE(got[w].size() == want[w].size());
+    double largest = 1, off = 0;
+    for (size_t i = 0; i < want[w].size(); ++i) {
+      largest = std::max(largest, std::abs(want[w][i]));
+      off = std::max(off, std::abs(got[w][i] - want[w][i]) - stored * std::abs(want[w][i]));
     }
-    INFO("result " << w << ": off by " << d.off << ", largest " << d.largest);
-    all.push_back(d);
+    INFO("result " << w << ": off by " << off << ", largest " << largest);
+    CHECK(off <= relative * largest);
   }
-  return all;
 }
-void check_close(const Results& a, const Results& b, double relative) {
-  for (const Difference& d : differences(a, b)) {
-    INFO("off by " << d.off << ", largest " << d.largest);
-    CHECK(d.off <= relative * d.largest);
-  }
+
+// Of the arrays that an example writes.
+template <class Make>
+std::vector<DType> dtypes_written(DType dtype, Make make) {
+  const auto device = make_meta_device(nullptr);
+  Maker maker(*device, dtype);
+  const Operation operation = make(maker, kSizes[0]);
+  std::vector<DType> dtypes;
+  for (const Array* x : writes_of(operation))
+    if (x) dtypes.push_back(x->dtype());
+  return dtypes;
 }
 
 struct Told final : Recorder {
@@ -416,7 +434,7 @@ struct Times final : OperationTimes {
 
 TEST_CASE("every operation writes what it says, whole, and nothing else, on any number of lanes") {
   for (const Sizes& sizes : kSizes) {
-    for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const DType dtype : {DType::f32, DType::f64, DType::bf16}) {
       for_every_operation([&](auto make) {
         const Results alone = run_on_cpu(1, dtype, sizes, make);
         CHECK((run_on_cpu(3, dtype, sizes, make) == alone));
@@ -425,28 +443,54 @@ TEST_CASE("every operation writes what it says, whole, and nothing else, on any 
   }
 }
 
-TEST_CASE("every operation is in f32 what it is in f64, to a few roundings") {
+TEST_CASE("every operation is in f32 and bf16 what it is in f64, to a few roundings") {
   // A result is at most some 1000 roundings of numbers no larger than the largest result and the
   // sums of 129 terms below 1 that it came from: 1000 u 130 < 0.01 would be a bug's size; sums of
-  // random signs stay a hundred times below.
+  // random signs stay a hundred times below. In bf16 it is that of f32 rounded once more, by at
+  // most a roundoff of itself.
+  for (const Sizes& sizes : kSizes) {
+    for_every_operation([&](auto make) {
+      const Results f64 = run_on_cpu(1, DType::f64, sizes, make);
+      for (const DType dtype : {DType::f32, DType::bf16}) {
+        const Results got = run_on_cpu(1, dtype, sizes, make);
+        const double stored = dtype == DType::bf16 ? unit_roundoff(dtype) : 0;
+        INFO(name(dtype));
+        check_close(f64, got, 1.01e-4, stored);
+      }
+    });
+  }
+}
+
+TEST_CASE("every operation on the CPU is in bf16 what it is in f32, rounded once") {
   for (const Sizes& sizes : kSizes) {
     for_every_operation([&](auto make) {
       const Results f32 = run_on_cpu(1, DType::f32, sizes, make);
-      const Results f64 = run_on_cpu(1, DType::f64, sizes, make);
-      check_close(f64, f32, 1e-4);
+      const Results bf16s = run_on_cpu(1, DType::bf16, sizes, make);
+      const std::vector<DType> dtypes = dtypes_written(DType::bf16, make);
+      REQUIRE(bf16s.size() == f32.size());
+      for (size_t w = 0; w < f32.size(); ++w) {
+        std::vector<double> want = f32[w];
+        if (dtypes[w] == DType::bf16)
+          for (double& v : want) v = static_cast<double>(static_cast<float>(bf16(v)));
+        INFO("result " << w);
+        CHECK((bf16s[w] == want));
+      }
     });
   }
 }
 
 TEST_CASE("every operation is by the kernels for GPUs what it is on the CPU, run after run") {
-  // Sums of at most some 1000 terms, in another order: 1000 u at most in f64; in f32 as above.
-  const std::vector<std::pair<DType, double>> bounds = {{DType::f64, 1e-13}, {DType::f32, 1e-4}};
+  // Sums of at most some 1000 terms in another order: 1000 u in f64; in f32 and bf16 as above,
+  // where both results of the same f32 numbers are rounded, which may go to either side.
+  const auto relative = [](DType dtype) { return dtype == DType::f64 ? 1e-13 : 1.01e-4; };
   for (const Sizes& sizes : kSizes) {
-    for (const auto& [dtype, bound] : bounds) {
-      for_every_operation([&, dtype = dtype, bound = bound](auto make) {
+    for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+      for_every_operation([&](auto make) {
         const auto device = make_cuda_host_device();
         const Results once = run(*device, dtype, sizes, make);
-        check_close(run_on_cpu(1, dtype, sizes, make), once, bound);
+        const double stored = dtype == DType::bf16 ? 2 * unit_roundoff(dtype) : 0;
+        INFO(name(dtype));
+        check_close(run_on_cpu(1, dtype, sizes, make), once, relative(dtype), stored);
         CHECK((run(*device, dtype, sizes, make) == once));  // threads took turns in other orders
       });
     }

@@ -121,7 +121,7 @@ TEST_CASE("cost: what acts on one number at a time is bytes") {
   CHECK(gelu.flops == 0);
   CHECK(gelu.bytes == 8 * 2 * kRows * K);
   const Array scale = a.of({1}, DType::f64);
-  const Cost adamw = op::cost_of(op::AdamW{{}, scale, x, x, x, x});
+  const Cost adamw = op::cost_of(op::AdamW{{}, scale, x, x, x, x, {}});
   CHECK(adamw.flops == 0);
   CHECK(adamw.bytes == 8 * (1 + 7 * kRows * K));  // three of four are written too
 }

@@ -18,7 +18,7 @@ TEST_CASE("verify: random right models are far within their bounds, NaN nowhere"
     const Report training = model.verify_training();
     CHECK(forward.good());
     CHECK(training.good());
-    for (const DType dtype : {DType::f64, DType::f32}) {
+    for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
       const Closest activations = closest_forward(forward, dtype);
       const Closest gradients = closest_training(training, dtype, false);
       INFO(activations.where << "; " << gradients.where);

@@ -146,6 +146,7 @@ std::string RandomModel::text() const {
 Report RandomModel::verify_forward() const {
   Engine engine(seed_ * 31 + 5);
   VerifyOptions options;
+  options.dtypes = {DType::f64, DType::f32, DType::bf16};
   options.meshes = forward_meshes(tps_);
   TrainingBatch& batch = options.batches.emplace_back();
   batch.tokens = draw_tokens(engine, batch_, length_, config_.vocab_size);
@@ -162,7 +163,8 @@ Report RandomModel::verify_training() const {
     options.batches.push_back({draw_tokens(engine, batch_, length_, config_.vocab_size),
                                draw_tokens(engine, batch_, length_, config_.vocab_size).ids});
   options.recipe.learning_rate = learning_rate_;
-  if (seed_ % 4 != 0) options.dtypes = {DType::f32};
+  options.dtypes = {DType::f32, DType::bf16};
+  if (seed_ % 4 == 0) options.dtypes.push_back(DType::f64);
   return tplab::verify(*weights_, options);
 }
 

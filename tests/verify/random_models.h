@@ -23,9 +23,10 @@ class RandomModel {
   explicit RandomModel(uint64_t seed);
 
   std::string text() const;
-  // Forward at each tp of 1, 2 and 4 that divides, in both dtypes.
+  // Forward at each tp of 1, 2 and 4 that divides, in every dtype.
   Report verify_forward() const;
-  // Gradients and up to two steps on two meshes, in f32, and of every fourth model in f64 too.
+  // Gradients and up to two steps on two meshes, in f32 and bf16, and of every fourth model in f64
+  // too.
   Report verify_training() const;
 
  private:

@@ -93,10 +93,11 @@ inline CommBreakage tampered_but(Op op, Tampering tampering) {
 // For Tampering: every number times what `factor` says of the number of tp ranks.
 inline std::function<void(Rank&, Array&)> times(std::function<double(double tp)> factor) {
   return [=](Rank& rank, Array& x) {
-    dispatch_computed(x.dtype(), [&](auto zero) {
+    dispatch(x.dtype(), [&](auto zero) {
       using Real = decltype(zero);
       for (int64_t i = 0; i < x.count(); ++i)
-        x.as<Real>()[i] *= static_cast<Real>(factor(rank.size()));
+        x.as<Real>()[i] =
+            static_cast<Real>(static_cast<double>(x.as<Real>()[i]) * factor(rank.size()));
     });
   };
 }

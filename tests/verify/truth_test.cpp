@@ -47,8 +47,8 @@ TEST_CASE("Truth: a bound of a dtype that was not drawn for is another's by thei
   const auto source = initial_weights(config, {.draw_biases = true});
   const Tokens tokens{1, 2, {0, 1}};
   const auto none = [](const std::string&) {};
-  const Truth both = forward_truth(*source, {tokens, {1, 0}}, {DType::f64, DType::f32}, none);
-  const Truth f32 = forward_truth(*source, {tokens, {1, 0}}, {DType::f32}, none);
+  const Truth both = forward_truth(*source, {tokens, {1, 0}}, {{DType::f64, DType::f32}}, none);
+  const Truth f32 = forward_truth(*source, {tokens, {1, 0}}, {{DType::f32}}, none);
   const Bound drawn = both.bound("head/logits", DType::f64),
               scaled = f32.bound("head/logits", DType::f64);
   CHECK(f32.bound("head/logits", DType::f32).rms == both.bound("head/logits", DType::f32).rms);
@@ -76,7 +76,8 @@ TEST_CASE("Truth: another GELU, epsilon, scale or a weight kept in bf16 is outsi
   const auto source = testing::small_weights();
   const Weights right = whole_parameters(*source);
   const Tokens tokens{1, 8, {3, 14, 15, 9, 26, 53, 58, 9}};
-  const Truth truth = forward_truth(*source, {tokens, {}}, {DType::f32}, [](const std::string&) {});
+  const Truth truth =
+      forward_truth(*source, {tokens, {}}, {{DType::f32}}, [](const std::string&) {});
   const auto over_bound = [&](const GptConfig& config, const Weights& weights) {
     const TokenBatch batch{1, 8, {tokens.ids.begin(), tokens.ids.end()}, {}};
     double most = 0;

@@ -192,7 +192,8 @@ TEST_CASE("verify --backward: a tied head that is stepped a second time is caugh
                                    of(parameters().gradients),
                                    m,
                                    v,
-                                   p});
+                                   p,
+                                   {}});
       return result;
     }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <utility>
 
 #include "verify/reference/dense_product.h"
 #include "verify/reference/rough.h"
@@ -27,11 +28,12 @@ template <class Real>
 std::vector<Real> linear(const Linear<Real>& l) {
   const int64_t N = length(l.x) / l.in;
   std::vector<Real> y = zeros<Real>(N * l.out);
-  multiply_transposed(l.x.data(), l.weight.data(), y.data(), N, l.in, l.out);
-  if (l.bias.empty()) return y;
+  multiply_transposed(l.x.data(), l.weight.data(), y.data(), N, l.in, l.out,
+                      {.ranks = l.shares.of_in});
+  if (l.bias.empty()) return stored(std::move(y));
   for (int64_t i = 0; i < N; ++i)
     for (int64_t j = 0; j < l.out; ++j) y.data()[i * l.out + j] += l.bias.data()[j];
-  return y;
+  return stored(std::move(y));
 }
 
 template <class Real>
@@ -51,7 +53,7 @@ std::vector<Real> layer_norm(const LayerNorm<Real>& l) {
       if (!l.bias.empty()) y[j] += l.bias.data()[j];
     }
   }
-  return out;
+  return stored(std::move(out));
 }
 
 template <class Real>
@@ -62,7 +64,7 @@ std::vector<Real> gelu(View<Real> x, Gelu kind) {
   for (Real& v : y)
     v = kind == Gelu::erf ? kHalf * v * (1 + erf(v / kSqrt2))
                           : kHalf * v * (1 + tanh(kSqrt2OverPi * (v + kCubic * v * v * v)));
-  return y;
+  return stored(std::move(y));
 }
 
 template <class Real>
@@ -117,7 +119,7 @@ std::vector<Real> mix_heads(const MixHeads<Real>& m) {
       for (int64_t t = 0; t < T; ++t)
         std::copy_n(head.data() + t * D, D, out.data() + ((b * T + t) * H + h) * D);
     }
-  return out;
+  return stored(std::move(out));
 }
 
 template <class Real>
@@ -166,6 +168,7 @@ std::vector<Real> add(View<Real> a, View<Real> b) {
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)
 TPLAB_INSTANTIATE(Rough<DType::f64>)
+TPLAB_INSTANTIATE(Rough<DType::bf16>)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

@@ -3,7 +3,8 @@
 //
 // A layer takes its operands as a struct of views, so that its backward (dense_backward.h) can take
 // the same struct and the output's gradient. Arrays are row-major; numbers are doubles, or Rough
-// ones, of which each operation is rounded at random (rough.h).
+// ones, of which each operation is rounded at random (rough.h), and what a run stores, which are
+// the results of linear, layer_norm, gelu, mix_heads and their backward, as it is stored.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,19 @@ namespace tplab::dense {
 template <class Real>
 using View = std::span<const Real>;
 
+// How a run's ranks share out a linear layer's input features, or its output features, which may be
+// several groups, each shared out: q, k and v. What is summed over features that are shared out is
+// a sum of terms that ranks store, which is a rounding each where what is stored is rounded.
+struct Shares {
+  int64_t of_in = 1, of_out = 1, groups_out = 1;
+};
+
 // y = x W^T + b.   x: [N, in]   weight: [out, in]   bias: [out] or empty   ->   y: [N, out]
 template <class Real>
 struct Linear {
   View<Real> x, weight, bias;
   int64_t in, out;
+  Shares shares = {};
 };
 template <class Real>
 std::vector<Real> linear(const Linear<Real>& l);

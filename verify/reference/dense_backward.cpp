@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "verify/reference/dense_product.h"
 #include "verify/reference/rough.h"
@@ -35,7 +36,9 @@ LinearGradients<Real> linear_backward(const Linear<Real>& l, View<Real> dy) {
   const int64_t N = length(l.x) / l.in;
   LinearGradients<Real> d{
       .x = zeros<Real>(N * l.in), .weight = zeros<Real>(l.out * l.in), .bias = {}};
-  multiply(dy.data(), l.weight.data(), d.x.data(), N, l.out, l.in);
+  multiply(dy.data(), l.weight.data(), d.x.data(), N, l.out, l.in,
+           {.ranks = l.shares.of_out, .groups = l.shares.groups_out});
+  d.x = stored(std::move(d.x));
   transposed_multiply(dy.data(), l.x.data(), d.weight.data(), l.out, N, l.in);
   if (!l.bias.empty()) d.bias = sum_of_rows(dy, l.out);
   return d;
@@ -69,6 +72,7 @@ LayerNormGradients<Real> layer_norm_backward(const LayerNorm<Real>& l, View<Real
       d.x.data()[row + j] = rstd * (g.data()[j] - mean_g - z.data()[j] * mean_gz);
   }
   if (!l.bias.empty()) d.bias = sum_of_rows(dy, l.C);
+  d.x = stored(std::move(d.x));
   return d;
 }
 
@@ -90,7 +94,7 @@ std::vector<Real> gelu_backward(View<Real> x, Gelu kind, View<Real> dy) {
       dx[i] *= kHalf * (1 + t) + kHalf * v * (1 - t * t) * ds;
     }
   }
-  return dx;
+  return stored(std::move(dx));
 }
 
 template <class Real>
@@ -153,7 +157,7 @@ MixHeadsGradients<Real> mix_heads_backward(const MixHeads<Real>& m, View<Real> d
 
 template <class Real>
 std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>& c) {
-  std::vector<Real> d = softmax(c.logits, c.V);
+  std::vector<Real> d = stored(softmax(c.logits, c.V));  // as its exponentials are
   const auto counted =
       static_cast<Real>(length(c.targets) - std::count(c.targets.begin(), c.targets.end(), -1));
   for (int64_t i = 0; i < length(c.targets); ++i) {
@@ -166,7 +170,7 @@ std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>& c) {
     row[target] -= 1;
     for (int64_t j = 0; j < c.V; ++j) row[j] /= counted;
   }
-  return d;
+  return stored(std::move(d));
 }
 
 template <class Real>
@@ -193,6 +197,7 @@ std::vector<Real> embedding_backward(std::span<const int> ids, int64_t rows, int
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)
 TPLAB_INSTANTIATE(Rough<DType::f64>)
+TPLAB_INSTANTIATE(Rough<DType::bf16>)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

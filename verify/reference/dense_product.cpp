@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 #include <type_traits>
+#include <vector>
 
 #include "verify/parallel.h"
 #include "verify/reference/eigen.h"
@@ -60,6 +61,35 @@ void product(const auto& a, const auto& b, Real* c) {
   });
 }
 
+// The terms of one rank: its part of each group of a's columns.
+Matrix<double> columns_of(const auto& a, int64_t rank, SharedSum shared) {
+  const int64_t of_group = a.cols() / shared.groups;
+  const int64_t begin = of_group * rank / shared.ranks, end = of_group * (rank + 1) / shared.ranks;
+  Matrix<double> mine(a.rows(), shared.groups * (end - begin));
+  for (int64_t g = 0; g < shared.groups; ++g)
+    mine.middleCols(g * (end - begin), end - begin) =
+        a.middleCols(g * of_group + begin, end - begin);
+  return mine;
+}
+
+// The same, each rank's term stored, and their sum after each of them: as many roundings as any
+// way to add them up has.
+template <class Real>
+void product(const auto& a, const auto& b, Real* c, SharedSum shared) {
+  if (!kIsStoredRounded<Real> || shared.ranks == 1) return product(a, b, c);
+  if constexpr (kIsStoredRounded<Real>) {
+    const auto count = static_cast<size_t>(a.rows() * b.cols());
+    std::vector<Real> term(count);
+    for (int64_t rank = 0; rank < shared.ranks; ++rank) {
+      const Matrix<double> left = columns_of(a, rank, shared);
+      const Matrix<double> right = columns_of(b.transpose(), rank, shared);
+      product(left, right.transpose(), term.data());
+      for (size_t i = 0; i < count; ++i)
+        c[i] = rank == 0 ? term[i].stored() : (c[i] + term[i].stored()).stored();
+    }
+  }
+}
+
 template <class Real>
 ConstMap matrix(const Real* a, int64_t rows, int64_t cols) {
   return {as_doubles(a), rows, cols};
@@ -68,13 +98,15 @@ ConstMap matrix(const Real* a, int64_t rows, int64_t cols) {
 }  // namespace
 
 template <class Real>
-void multiply(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n) {
-  product(matrix(a, m, k), matrix(b, k, n), c);
+void multiply(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n,
+              SharedSum shared) {
+  product(matrix(a, m, k), matrix(b, k, n), c, shared);
 }
 
 template <class Real>
-void multiply_transposed(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n) {
-  product(matrix(a, m, k), matrix(b, n, k).transpose(), c);
+void multiply_transposed(const Real* a, const Real* b, Real* c, int64_t m, int64_t k, int64_t n,
+                         SharedSum shared) {
+  product(matrix(a, m, k), matrix(b, n, k).transpose(), c, shared);
 }
 
 template <class Real>
@@ -84,13 +116,15 @@ void transposed_multiply(const Real* a, const Real* b, Real* c, int64_t m, int64
 
 // NOLINTBEGIN(bugprone-macro-parentheses): a type
 #define TPLAB_INSTANTIATE(Real)                                                                  \
-  template void multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);            \
-  template void multiply_transposed(const Real*, const Real*, Real*, int64_t, int64_t, int64_t); \
+  template void multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t, SharedSum); \
+  template void multiply_transposed(const Real*, const Real*, Real*, int64_t, int64_t, int64_t,  \
+                                    SharedSum);                                                  \
   template void transposed_multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);
 // NOLINTEND(bugprone-macro-parentheses)
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)
 TPLAB_INSTANTIATE(Rough<DType::f64>)
+TPLAB_INSTANTIATE(Rough<DType::bf16>)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

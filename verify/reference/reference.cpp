@@ -11,12 +11,12 @@
 namespace tplab {
 
 template <class Real>
-Reference<Real>::Reference(const Architecture& architecture, Weights weights)
-    : config_(gpt_config(architecture)), weights_(std::move(weights)) {}
+Reference<Real>::Reference(const Architecture& architecture, Weights weights, int64_t ranks)
+    : config_(gpt_config(architecture)), weights_(std::move(weights)), ranks_(ranks) {}
 
 template <class Real>
 ReferenceOutput Reference<Real>::forward(const TokenBatch& batch, const Visitor& visit) const {
-  const auto a = dense::network_forward<Real>(config_, weights_, batch, visit, false);
+  const auto a = dense::network_forward<Real>(config_, weights_, batch, visit, false, ranks_);
   const int64_t V = config_.vocab_size;
   ReferenceOutput out{
       .shape = {batch.B, batch.T, V}, .logits = dense::doubles<Real>(a.logits), .loss = {}};
@@ -43,5 +43,6 @@ std::vector<int> Reference<Real>::greedy(const std::vector<int>& prompt, int64_t
 template class Reference<double>;
 template class Reference<Rough<DType::f32>>;
 template class Reference<Rough<DType::f64>>;
+template class Reference<Rough<DType::bf16>>;
 
 }  // namespace tplab

@@ -70,8 +70,10 @@ struct ReferenceGradients : ReferenceLoss {
 template <class Real>
 class Reference {
  public:
-  // Throws Error(unavailable) for another network than a GPT.
-  Reference(const Architecture& architecture, Weights weights);
+  // ranks: of a run in a dtype that stores with fewer digits than it computes with (bf16), the most
+  // that share out a layer: each stores its term of a sum. Throws Error(unavailable) for another
+  // network than a GPT.
+  Reference(const Architecture& architecture, Weights weights, int64_t ranks = 1);
 
   // Throws Error(usage) for tokens or targets outside the vocabulary, a T longer than the block,
   // arrays that are not [B, T], or a parameter of the wrong size.
@@ -95,10 +97,12 @@ class Reference {
  private:
   GptConfig config_;
   Weights weights_;
+  int64_t ranks_;
 };
 
 extern template class Reference<double>;
 extern template class Reference<Rough<DType::f32>>;
 extern template class Reference<Rough<DType::f64>>;
+extern template class Reference<Rough<DType::bf16>>;
 
 }  // namespace tplab

@@ -56,25 +56,26 @@ BlockGradients<Real> block_backward(const GptConfig& config, const BlockWeights<
   const auto fc = gelu_backward<Real>(a.fc, config.gelu, mlp_proj.x);  // [B, T, F]
   auto c_fc = linear_backward<Real>(linear_of(a.ln_2, w.c_fc, C, F), fc);
   auto ln_2 = layer_norm_backward<Real>(norm_of(a.attn, w.ln_2, config), c_fc.x);
-  const auto attn = add<Real>(dy, ln_2.x);  // [B, T, C]
+  const auto attn = stored(add<Real>(dy, ln_2.x));  // [B, T, C]
 
   // attn = x + attention(ln_1(x))
   auto attn_proj = linear_backward<Real>(linear_of(a.heads, w.attn_proj, C, C), attn);
   const auto mixed = mix_heads_backward<Real>({a.softmax, a.v, B, H, T, D}, attn_proj.x);
   const auto dots = row_dots<Real>(attn_proj.x, a.heads, {B, T, H, D});
-  const auto scores = softmax_backward<Real>(a.scores, T, mixed.softmax, dots);  // [B, H, T, T]
+  const auto scores =
+      stored(softmax_backward<Real>(a.scores, T, mixed.softmax, dots));  // [B, H, T, T]
   const auto scored = attention_scores_backward<Real>({a.q, a.k, B * H, T, D}, scores);
   const auto q = split_heads_backward<Real>({a.qkv, B, T, H, D, 0}, scored.q);  // [B, T, 3C]
   const auto k = split_heads_backward<Real>({a.qkv, B, T, H, D, 1}, scored.k);
   const auto v = split_heads_backward<Real>({a.qkv, B, T, H, D, 2}, mixed.v);
-  const auto qkv = add<Real>(add<Real>(q, k), v);
+  const auto qkv = stored(add<Real>(add<Real>(q, k), v));
   auto c_attn = linear_backward<Real>(linear_of(a.ln_1, w.c_attn, C, 3 * C), qkv);
   auto ln_1 = layer_norm_backward<Real>(norm_of(a.x, w.ln_1, config), c_attn.x);
 
   const auto parameters = [](auto& d) -> Affine<Real> {
-    return {std::move(d.weight), std::move(d.bias)};
+    return {std::move(d.weight), std::move(d.bias), {}};
   };
-  return {.x = add<Real>(attn, ln_1.x),
+  return {.x = stored(add<Real>(attn, ln_1.x)),
           .weights = {.ln_1 = parameters(ln_1),
                       .c_attn = parameters(c_attn),
                       .attn_proj = parameters(attn_proj),
@@ -124,7 +125,7 @@ ReferenceLoss Reference<Real>::backward(const TokenBatch& batch, const TakeGradi
                                         const Visitor& visit) const {
   if (batch.targets.empty())
     fail("a batch without targets has no loss and no gradients", "give a target for each token");
-  auto a = network_forward<Real>(config_, weights_, batch, {}, true);
+  auto a = network_forward<Real>(config_, weights_, batch, {}, true, ranks_);
   const int64_t B = batch.B, T = batch.T, C = config_.n_embd, V = config_.vocab_size;
 
   const CrossEntropy<Real> loss{.logits = a.logits, .targets = batch.targets, .V = V};
@@ -139,11 +140,12 @@ ReferenceLoss Reference<Real>::backward(const TokenBatch& batch, const TakeGradi
     show(visit, "head/grad", {B, T, C}, d.x);
     const auto ln_f = load_affine<Real>(weights_, "transformer.ln_f", 1, C, config_.bias);
     auto d_ln_f = layer_norm_backward<Real>(norm_of(a.x, ln_f, config_), d.x);
-    take_affine<Real>(take, "transformer.ln_f", {std::move(d_ln_f.weight), std::move(d_ln_f.bias)});
+    take_affine<Real>(take, "transformer.ln_f",
+                      {std::move(d_ln_f.weight), std::move(d_ln_f.bias), {}});
     dx = std::move(d_ln_f.x);
   }
   for (int64_t i = config_.n_layer - 1; i >= 0; --i) {
-    const auto w = load_block<Real>(weights_, config_, i);
+    const auto w = load_block<Real>(weights_, config_, i, ranks_);
     auto d = block_backward(config_, w, a.blocks.back(), dx, B, T);
     a.blocks.pop_back();
     take_block(take, i, std::move(d.weights));
@@ -179,6 +181,7 @@ ReferenceGradients Reference<Real>::backward(const TokenBatch& batch, const Visi
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)
 TPLAB_INSTANTIATE(Rough<DType::f64>)
+TPLAB_INSTANTIATE(Rough<DType::bf16>)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab

@@ -22,17 +22,17 @@ BlockActivations<Real> block_forward(const GptConfig& config, const BlockWeights
   a.k = split_heads<Real>({a.qkv, B, T, H, D, 1});
   a.v = split_heads<Real>({a.qkv, B, T, H, D, 2});
   a.scores = attention_scores<Real>({a.q, a.k, B * H, T, D});  // [B, H, T, T]
-  a.softmax = softmax<Real>(a.scores, T);
-  a.heads = mix_heads<Real>({a.softmax, a.v, B, H, T, D});  // [B, T, C]
+  a.softmax = stored(softmax<Real>(a.scores, T));              // products take what is stored
+  a.heads = mix_heads<Real>({a.softmax, a.v, B, H, T, D});     // [B, T, C]
   a.proj = linear(linear_of(a.heads, w.attn_proj, C, C));
-  a.attn = add<Real>(a.x, a.proj);
+  a.attn = stored(add<Real>(a.x, a.proj));
 
   // x = x + mlp(ln_2(x))
   a.ln_2 = layer_norm(norm_of(a.attn, w.ln_2, config));
   a.fc = linear(linear_of(a.ln_2, w.c_fc, C, F));  // [B, T, F]
   a.gelu = gelu<Real>(a.fc, config.gelu);
   a.mlp_proj = linear(linear_of(a.gelu, w.mlp_proj, F, C));  // [B, T, C]
-  a.y = add<Real>(a.attn, a.mlp_proj);
+  a.y = stored(add<Real>(a.attn, a.mlp_proj));
   return a;
 }
 
@@ -65,7 +65,7 @@ std::vector<Real> embed(const GptConfig& config, View<Real> wte, View<Real> wpe,
   const int64_t B = batch.B, T = batch.T, C = config.n_embd;
   const auto tok = embedding<Real>({.table = wte, .ids = batch.tokens, .C = C});  // [B, T, C]
   auto pos = embedding<Real>({.table = wpe, .ids = positions(batch), .C = C});
-  std::vector<Real> x = add<Real>(tok, pos);
+  std::vector<Real> x = stored(add<Real>(tok, pos));
   pos.resize(static_cast<size_t>(T * C));  // the same for each sequence
   show(visit, "embed/tok", {B, T, C}, tok);
   show(visit, "embed/pos", {1, T, C}, pos);
@@ -89,11 +89,13 @@ std::vector<Real> load(const Weights& weights, const std::string& name, int64_t 
   if (static_cast<int64_t>(values.size()) != count)
     fail(fmt::format("{} holds {} numbers; the config says {}", name, values.size(), count),
          "use a config that belongs to these weights");
-  if constexpr (std::is_same_v<Real, double>) return values;
-  std::vector<Real> rounded(values.size());
-  std::transform(values.begin(), values.end(), rounded.begin(),
-                 [](double v) { return static_cast<Real>(v); });
-  return rounded;
+  if constexpr (std::is_same_v<Real, double>) {
+    return values;
+  } else {
+    std::vector<Real> rounded(values.size());
+    std::transform(values.begin(), values.end(), rounded.begin(), Real::loaded);
+    return rounded;
+  }
 }
 
 template <class Real>
@@ -105,18 +107,21 @@ Affine<Real> load_affine(const Weights& weights, const std::string& name, int64_
 }
 
 template <class Real>
-BlockWeights<Real> load_block(const Weights& weights, const GptConfig& config, int64_t i) {
+BlockWeights<Real> load_block(const Weights& weights, const GptConfig& config, int64_t i,
+                              int64_t ranks) {
   const int64_t C = config.n_embd, F = config.n_inner;
-  auto affine = [&](const std::string& name, int64_t in, int64_t out) {
+  auto affine = [&](const std::string& name, int64_t in, int64_t out, Shares shares) {
     const std::string full = fmt::format("transformer.h.{}.{}", i, name);
-    return load_affine<Real>(weights, full, in, out, config.bias);
+    Affine<Real> loaded = load_affine<Real>(weights, full, in, out, config.bias);
+    loaded.shares = shares;
+    return loaded;
   };
-  return {.ln_1 = affine("ln_1", 1, C),
-          .c_attn = affine("attn.c_attn", C, 3 * C),
-          .attn_proj = affine("attn.c_proj", C, C),
-          .ln_2 = affine("ln_2", 1, C),
-          .c_fc = affine("mlp.c_fc", C, F),
-          .mlp_proj = affine("mlp.c_proj", F, C)};
+  return {.ln_1 = affine("ln_1", 1, C, {}),
+          .c_attn = affine("attn.c_attn", C, 3 * C, {.of_out = ranks, .groups_out = 3}),
+          .attn_proj = affine("attn.c_proj", C, C, {.of_in = ranks}),
+          .ln_2 = affine("ln_2", 1, C, {}),
+          .c_fc = affine("mlp.c_fc", C, F, {.of_out = ranks}),
+          .mlp_proj = affine("mlp.c_proj", F, C, {.of_in = ranks})};
 }
 
 std::string head_name(const GptConfig& config) {
@@ -147,7 +152,7 @@ void check_batch(const TokenBatch& batch, const GptConfig& config) {
 template <class Real>
 NetworkActivations<Real> network_forward(const GptConfig& config, const Weights& weights,
                                          const TokenBatch& batch, const Visitor& visit,
-                                         bool keep_blocks) {
+                                         bool keep_blocks, int64_t ranks) {
   check_batch(batch, config);
   const int64_t B = batch.B, T = batch.T, C = config.n_embd, V = config.vocab_size;
   NetworkActivations<Real> a;
@@ -158,7 +163,7 @@ NetworkActivations<Real> network_forward(const GptConfig& config, const Weights&
   }
   if (!config.tied_head) wte = std::vector<Real>();
   for (int64_t i = 0; i < config.n_layer; ++i) {
-    const auto w = load_block<Real>(weights, config, i);
+    const auto w = load_block<Real>(weights, config, i, ranks);
     BlockActivations<Real> block = block_forward(config, w, std::move(a.x), B, T);
     if (visit) show_block(visit, config, block, i, B, T);
     a.x = std::move(block.y);
@@ -168,6 +173,7 @@ NetworkActivations<Real> network_forward(const GptConfig& config, const Weights&
   a.ln_f = layer_norm(norm_of(a.x, ln_f, config));
   show(visit, "ln_f", {B, T, C}, a.ln_f);
   a.head.weight = config.tied_head ? std::move(wte) : load<Real>(weights, head_name(config), V * C);
+  a.head.shares = {.of_out = ranks};
   a.logits = linear(linear_of(a.ln_f, a.head, C, V));  // [B, T, V]
   show(visit, "head/logits", {B, T, V}, a.logits);
   return a;
@@ -176,12 +182,13 @@ NetworkActivations<Real> network_forward(const GptConfig& config, const Weights&
 #define TPLAB_INSTANTIATE(Real)                                                                  \
   template std::vector<Real> load(const Weights&, const std::string&, int64_t);                  \
   template Affine<Real> load_affine(const Weights&, const std::string&, int64_t, int64_t, bool); \
-  template BlockWeights<Real> load_block(const Weights&, const GptConfig&, int64_t);             \
-  template NetworkActivations<Real> network_forward(const GptConfig&, const Weights&,            \
-                                                    const TokenBatch&, const Visitor&, bool);
+  template BlockWeights<Real> load_block(const Weights&, const GptConfig&, int64_t, int64_t);    \
+  template NetworkActivations<Real> network_forward(                                             \
+      const GptConfig&, const Weights&, const TokenBatch&, const Visitor&, bool, int64_t);
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)
 TPLAB_INSTANTIATE(Rough<DType::f64>)
+TPLAB_INSTANTIATE(Rough<DType::bf16>)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

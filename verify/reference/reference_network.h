@@ -17,6 +17,7 @@ namespace tplab::dense {
 template <class Real>
 struct Affine {
   std::vector<Real> weight, bias;
+  Shares shares = {};  // of a linear layer's features
 };
 
 template <class Real>
@@ -47,7 +48,8 @@ template <class Real>
 Affine<Real> load_affine(const Weights& weights, const std::string& name, int64_t in, int64_t out,
                          bool bias);
 template <class Real>
-BlockWeights<Real> load_block(const Weights& weights, const GptConfig& config, int64_t i);
+BlockWeights<Real> load_block(const Weights& weights, const GptConfig& config, int64_t i,
+                              int64_t ranks);
 inline constexpr const char* kTokenTable = "transformer.wte.weight";
 inline constexpr const char* kPositionTable = "transformer.wpe.weight";
 std::string head_name(const GptConfig& config);  // of the parameter
@@ -55,7 +57,7 @@ std::string head_name(const GptConfig& config);  // of the parameter
 // A layer's operands, as dense.h wants them.
 template <class Real>
 Linear<Real> linear_of(const std::vector<Real>& x, const Affine<Real>& p, int64_t in, int64_t out) {
-  return {.x = x, .weight = p.weight, .bias = p.bias, .in = in, .out = out};
+  return {.x = x, .weight = p.weight, .bias = p.bias, .in = in, .out = out, .shares = p.shares};
 }
 template <class Real>
 LayerNorm<Real> norm_of(const std::vector<Real>& x, const Affine<Real>& p,
@@ -71,10 +73,11 @@ std::vector<int> positions(const TokenBatch& batch);
 void check_batch(const TokenBatch& batch, const GptConfig& config);
 
 // The whole forward pass. Without keep_blocks no more than one block's activations are in memory.
+// ranks: see Reference.
 template <class Real>
 NetworkActivations<Real> network_forward(const GptConfig& config, const Weights& weights,
                                          const TokenBatch& batch, const Visitor& visit,
-                                         bool keep_blocks);
+                                         bool keep_blocks, int64_t ranks);
 
 template <class Real>
 std::vector<double> doubles(const std::vector<Real>& values) {

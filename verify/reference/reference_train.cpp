@@ -65,11 +65,12 @@ double global_norm(const ReferenceGradients& d) {
 
 template <class Real>
 ReferenceTrainer<Real>::ReferenceTrainer(const Architecture& architecture, Weights weights,
-                                         TrainRecipe recipe, size_t steps)
+                                         TrainRecipe recipe, size_t steps, int64_t ranks)
     : architecture_(architecture),
       weights_(std::move(weights)),
       recipe_(std::move(recipe)),
-      steps_(steps) {
+      steps_(steps),
+      ranks_(ranks) {
   if (!recipe_.learning_rates.empty() && recipe_.learning_rates.size() != steps)
     fail(fmt::format("{} learning rates for {} steps", recipe_.learning_rates.size(), steps),
          "give one a step, or none");
@@ -77,9 +78,10 @@ ReferenceTrainer<Real>::ReferenceTrainer(const Architecture& architecture, Weigh
 
 template <class Real>
 Reference<Real> ReferenceTrainer<Real>::reference() const {
-  if (parameters_.empty()) return {architecture_, weights_};
+  if (parameters_.empty()) return {architecture_, weights_, ranks_};
   return {architecture_,
-          [this](const std::string& name) { return dense::doubles(parameters_.at(name).value); }};
+          [this](const std::string& name) { return dense::doubles(parameters_.at(name).value); },
+          ranks_};
 }
 
 template <class Real>
@@ -141,5 +143,6 @@ ReferenceTraining train_reference(const Architecture& architecture, const Weight
 template class ReferenceTrainer<double>;
 template class ReferenceTrainer<Rough<DType::f32>>;
 template class ReferenceTrainer<Rough<DType::f64>>;
+template class ReferenceTrainer<Rough<DType::bf16>>;
 
 }  // namespace tplab

@@ -40,9 +40,10 @@ struct TrainedParameter {
 template <class Real>
 class ReferenceTrainer {
  public:
-  // Throws Error(usage) for learning rates that are not one for each of `steps`.
+  // ranks: see Reference. Throws Error(usage) for learning rates that are not one for each of
+  // `steps`.
   ReferenceTrainer(const Architecture& architecture, Weights weights, TrainRecipe recipe,
-                   size_t steps);
+                   size_t steps, int64_t ranks = 1);
 
   // Of the loss with the parameters as they are. Throws as Reference::backward does.
   ReferenceGradients gradients(const TokenBatch& batch) const;
@@ -66,6 +67,7 @@ class ReferenceTrainer {
   Weights weights_;
   TrainRecipe recipe_;
   size_t steps_;
+  int64_t ranks_;
   std::map<std::string, TrainedParameter<Real>> parameters_;
 };
 
@@ -86,5 +88,6 @@ ReferenceTraining train_reference(const Architecture& architecture, const Weight
 extern template class ReferenceTrainer<double>;
 extern template class ReferenceTrainer<Rough<DType::f32>>;
 extern template class ReferenceTrainer<Rough<DType::f64>>;
+extern template class ReferenceTrainer<Rough<DType::bf16>>;
 
 }  // namespace tplab

@@ -9,6 +9,9 @@
 // computer, so that equal rows err together; what sets draws apart are weights moved by a 256th of
 // a rounding (see draws.h). A saturated function's argument tells draws apart where its result, 1
 // less a few roundings, does not.
+//
+// bf16 is stored and not computed with: operations are rounded as f32's, and what a run stores, as
+// stored() says, once more by bf16's roundoff.
 #pragma once
 
 #include <algorithm>
@@ -39,9 +42,12 @@ template <DType dtype>
 class Rough {
  public:
   static constexpr DType kDType = dtype;
-  static constexpr double kRoundoff = dtype == DType::f32 ? 0x1p-24 : 0x1p-40;
+  static constexpr double kRoundoff = dtype == DType::f64 ? 0x1p-40 : 0x1p-24;
   // Half the distance between the smallest numbers; of f64's nothing comes near it.
-  static constexpr double kTiny = dtype == DType::f32 ? 0x1p-150 : 0;
+  static constexpr double kTiny = dtype == DType::f64 ? 0 : 0x1p-150;
+  // Of what is stored with fewer digits than it is computed with.
+  static constexpr bool kIsStoredRounded = dtype == DType::bf16;
+  static constexpr double kStoredRoundoff = 0x1p-8, kStoredTiny = 0x1p-134;
   // What a library's exp, erf or tanh may be off, in roundoffs (sim/cpu/math.h: 5 units at most).
   static constexpr double kFunction = 4;
 
@@ -55,6 +61,18 @@ class Rough {
   // Rounded with u. Zero and what is not finite stay.
   static Rough rounded(double r) { return rounded(r, 1, r); }
   static Rough function(double r, Rough argument) { return rounded(r, kFunction, argument.value_); }
+
+  // Of a parameter, as a run stores it, moved by a 256th of a rounding: by what is not stored,
+  // which sets draws apart.
+  static Rough loaded(double exact) {
+    if constexpr (!kIsStoredRounded) return exact;
+    const auto value = static_cast<double>(static_cast<float>(bf16(exact)));
+    return value + 0x1p-8 * kStoredRoundoff * value * noise_of(exact);
+  }
+  Rough stored() const {
+    if constexpr (!kIsStoredRounded) return *this;
+    return off(value_, kStoredRoundoff, kStoredTiny, value_);
+  }
 
   friend Rough operator+(Rough a, Rough b) { return rounded(a.value_ + b.value_); }
   friend Rough operator-(Rough a, Rough b) { return rounded(a.value_ - b.value_); }
@@ -76,13 +94,33 @@ class Rough {
 
  private:
   static Rough rounded(double r, double roundoffs, double noise_from) {
+    return off(r, roundoffs * kRoundoff, kTiny, noise_from);
+  }
+  static Rough off(double r, double relative, double tiny, double noise_from) {
     if (r == 0 || !std::isfinite(r)) return r;
     const double size = std::abs(r);
-    return r + noise_of(noise_from) * std::min(roundoffs * kRoundoff * size + kTiny, size);
+    return r + noise_of(noise_from) * std::min(relative * size + tiny, size);
   }
 
   double value_ = 0;
 };
+
+// Whether Reals are rounded once more where they are stored: never doubles.
+template <class Real>
+inline constexpr bool kIsStoredRounded = [] {
+  if constexpr (std::is_same_v<Real, double>)
+    return false;
+  else
+    return Real::kIsStoredRounded;
+}();
+
+// An array that a run stores.
+template <class Real>
+std::vector<Real> stored(std::vector<Real> x) {
+  if constexpr (kIsStoredRounded<Real>)
+    for (Real& v : x) v = v.stored();
+  return x;
+}
 
 // In memory a Rough is its double.
 template <class Real>

@@ -133,7 +133,7 @@ Scheme pipeline_scheme(const Architecture& c, const StepOptions& options) {
     }
     if (c.tied_head)
       add({&stages.front(), &stages.back()},
-          {Phase::backward, Op::all_reduce, c.vocabulary * c.width}, algorithm, dtype);
+          {Phase::backward, Op::all_reduce, c.vocabulary * c.width}, algorithm, accumulator(dtype));
     add(all_of(stages), kNorm, algorithm, DType::f64);
   }
   Scheme scheme{.name = "pipeline", .phases = busiest(stages)};
@@ -150,7 +150,7 @@ Scheme pipeline_scheme(const Architecture& c, const StepOptions& options) {
   if (n > 1 && c.tied_head)
     scheme.note +=
         fmt::format("; the first and the last stage add up the tied matrix' gradient, {}",
-                    bytes_text(c.vocabulary * c.width * size_bytes(dtype)));
+                    bytes_text(c.vocabulary * c.width * size_bytes(accumulator(dtype))));
   return scheme;
 }
 
@@ -180,7 +180,9 @@ Scheme naive_scheme(const Architecture& c, const StepOptions& options) {
   call(forward, Op::all_reduce, tokens * c.width, m);
   call(forward, Op::all_gather, tokens * padded_vocab, m);
   call(backward, Op::all_reduce, tokens * c.width, m);
-  call(backward, Op::all_reduce, (2 * c.layers() + 1) * (c.final_norm.bias ? 2 : 1) * c.width, 1);
+  add(all_of(ranks),
+      {backward, Op::all_reduce, (2 * c.layers() + 1) * (c.final_norm.bias ? 2 : 1) * c.width},
+      options.algorithm, accumulator(options.dtype));
   add(all_of(ranks), kNorm, options.algorithm, DType::f64);
   scheme.phases = busiest(ranks);
   scheme.note = "every rank keeps the gathered activations whole";

@@ -125,9 +125,15 @@ struct Worker {
   State state = State::ready;
   Fiber* fiber = nullptr;  // once it has begun, until it is done
   Place place{};           // where it waits
-  unsigned mask = 0;       // for whom
-  Together together = nullptr;
-  void* mine = nullptr;
+  void* mine = nullptr;    // for the operation of its warp
+};
+
+// Lanes of a warp that come together: those of `mask`, for one operation at one place.
+struct Meeting {
+  unsigned mask;
+  Together together;
+  Place place;
+  unsigned arrived;
 };
 
 // The blocks that one thread of the program runs.
@@ -161,7 +167,8 @@ class Engine {
   void (*body_)(const void*) = nullptr;
   const void* arguments_ = nullptr;
   std::vector<Worker> workers_;
-  std::vector<unsigned> order_;  // in which the threads take turns
+  std::vector<std::vector<Meeting>> meetings_;  // of each warp, most often one at a time
+  std::vector<unsigned> order_;                 // in which the threads take turns
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> free_fibers_;
   SharedMemory shared_;
@@ -210,6 +217,7 @@ void Engine::run(const Shape& shape, void (*body)(const void*), const void* argu
   body_ = body;
   arguments_ = arguments;
   workers_.resize(static_cast<size_t>(shape.threads.count()));
+  meetings_.resize((workers_.size() + kWarpSize - 1) / kWarpSize);
   shared_.begin_kernel(shape.shared_bytes);
   const Leave leave(*this);
   current_grid = {shape.blocks, shape.threads, {}};
@@ -229,6 +237,7 @@ void Engine::run(const Shape& shape, void (*body)(const void*), const void* argu
 
 void Engine::run_block() {
   thrown_ = nullptr;
+  for (auto& of_warp : meetings_) of_warp.clear();
   for (size_t i = 0; i < workers_.size(); ++i) {
     Worker& w = workers_[i];
     w.thread.index = coordinates(i, shape_.threads);
@@ -344,28 +353,28 @@ void Engine::wait_for_lanes(unsigned mask, Together together, void* mine, const 
     fail_in_kernel(fmt::format("a mask, {:#x}, without the calling lane", mask), place);
   if (lanes < kWarpSize && mask >> lanes != 0)
     fail_in_kernel(fmt::format("a mask, {:#x}, of more lanes than its warp has", mask), place);
-  w.mask = mask;
-  w.together = together;
   w.mine = mine;
   w.place = place;
-  Lanes all{};
-  bool complete = true;
-  for (unsigned lane = 0; lane < lanes; ++lane) {
-    if (!(mask >> lane & 1)) continue;
-    const Worker& other = workers_[first + lane];
-    all.of[lane] = other.mine;
-    if (lane == w.thread.lane()) continue;
-    complete &= other.state == State::in_warp && other.mask == mask && other.together == together &&
-                other.place.line == place.line;
-  }
-  if (!complete) {
+  std::vector<Meeting>& meetings = meetings_[w.thread.number / kWarpSize];
+  auto meeting = std::find_if(meetings.begin(), meetings.end(), [&](const Meeting& m) {
+    return m.mask == mask && m.together == together && m.place.line == place.line;
+  });
+  if (meeting == meetings.end())
+    meeting = meetings.insert(meetings.end(), {mask, together, place, 0});
+  meeting->arrived |= 1u << w.thread.lane();
+  if (meeting->arrived != mask) {
     w.state = State::in_warp;
     wait(w);
     return;
   }
+  meetings.erase(meeting);
+  Lanes all{};
+  for (unsigned lane = 0; lane < lanes; ++lane) {
+    if (!(mask >> lane & 1)) continue;
+    all.of[lane] = workers_[first + lane].mine;
+    workers_[first + lane].state = State::ready;
+  }
   if (together) together(all);
-  for (unsigned lane = 0; lane < lanes; ++lane)
-    if (mask >> lane & 1 && lane != w.thread.lane()) workers_[first + lane].state = State::ready;
 }
 
 void* Engine::static_shared(const void* key, size_t bytes) {

@@ -8,6 +8,7 @@
 #include "sim/cuda/moves.cu"
 #include "sim/cuda/norm.cu"
 #include "sim/cuda/optimizer.cu"
+#include "sim/cuda/rotary.cu"
 
 namespace tplab {
 
