@@ -62,8 +62,8 @@ struct CausalAttention {
 
 // Its gradient; the probabilities are recomputed from the stats that the forward left. With
 // Δ = dy·y and z = scale q·k, or what the cap makes of it:
-//   dz_j = p_j (d_j dy·v_j - Δ),   dq·k_j = scale dz_j (1 - (u_j / c)²)   (no last factor without
-//   c) dsinks[h] += Σ over b, t of -exp(sink - a m - L) Δ
+//   dz_j = p_j (d_j dy·v_j - Δ),   d(q·k_j) = scale dz_j (1 - (u_j / c)²), or scale dz_j without c
+//   dsinks[h] += Σ over b, t of -exp(sink - a m - L) Δ
 // Keys and values that several query heads read get the sum of their gradients.
 //   dy: [B, T, H D]   ->   dqkv: like qkv   dsinks: [H], accumulator's, present where sinks are
 // source: Dao et al. 2022, section 3.1 and appendix B.2 (the row sums Σ p dp as dy y)
