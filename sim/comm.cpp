@@ -94,10 +94,11 @@ void Comm::call(const Post& post, const Array& in, const Array& out, Move move) 
   Recorder* const recorder = owner_.recorder();
   if (recorder) recorder->before(post, in);
   Event event;
-  event.start_ns = owner_.clock().now_ns();
+  event.start_ns = event.agreed_ns = owner_.clock().now_ns();
   if (post.op != Op::send && post.op != Op::recv) {
     ++sequence_;
     agreement_->agree(post);
+    event.agreed_ns = owner_.clock().now_ns();
   }
   event.wire_bytes = move();
   event.site = post.site;

@@ -53,7 +53,11 @@ struct Event {
   int64_t elements = 0;       // of the whole tensor: what every rank holds after an all-reduce
   int64_t payload_bytes = 0;  // elements * size of one
   int64_t wire_bytes = 0;     // what this rank really sent to other ranks, counted at each send
-  int64_t start_ns = 0, end_ns = 0;  // steady clock; from the call until this rank may go on
+  // On the rank's clock: from the call until this rank may go on. Until agreed_ns it waited for the
+  // others to make the same call (of send and recv, which agree by moving, agreed_ns is start_ns).
+  int64_t start_ns = 0, agreed_ns = 0, end_ns = 0;
+  int64_t waiting_ns() const { return agreed_ns - start_ns; }
+  int64_t moving_ns() const { return end_ns - agreed_ns; }
 };
 
 // One rank's ledger. Used by that rank's thread only, except sites, which are immutable.

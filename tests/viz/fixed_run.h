@@ -7,11 +7,16 @@
 
 namespace tplab::testing {
 
-inline CollectiveSpan fixed_collective(int64_t start_ns, int64_t end_ns, const std::string& site,
-                                       Phase phase, uint64_t sequence, int depth) {
+struct FixedTimes {
+  int64_t start_ns, agreed_ns, end_ns;
+};
+
+inline CollectiveSpan fixed_collective(FixedTimes when, const std::string& site, Phase phase,
+                                       uint64_t sequence, int depth) {
   CollectiveSpan span;
-  span.start_ns = start_ns;
-  span.end_ns = end_ns;
+  span.start_ns = when.start_ns;
+  span.agreed_ns = when.agreed_ns;
+  span.end_ns = when.end_ns;
   span.event = {.phase = phase,
                 .axis = Axis::tp,
                 .op = Op::all_reduce,
@@ -25,7 +30,8 @@ inline CollectiveSpan fixed_collective(int64_t start_ns, int64_t end_ns, const s
   return span;
 }
 
-// Both ranks begin at 5000 on the clock. Forward: rank 1 is late. Backward: rank 0 is.
+// Both ranks begin at 5000 on the clock. Forward: rank 1 is late. Backward: rank 0 is, which rank 1
+// knows 1000 later.
 inline std::vector<RankRecording> fixed_ranks() {
   RankRecording a;
   a.start_ns = 5000;
@@ -34,14 +40,14 @@ inline std::vector<RankRecording> fixed_ranks() {
   a.scopes = {{{10000, 50000}, "block 0", Phase::forward, 0},
               {{12000, 45000}, "block 0/attn", Phase::forward, 1},
               {{60000, 95000}, "block 0", Phase::backward, 0}};
-  a.collectives = {fixed_collective(20000, 40000, "block 0/attn", Phase::forward, 7, 2),
-                   fixed_collective(85000, 90000, "block 0", Phase::backward, 8, 1)};
+  a.collectives = {fixed_collective({20000, 30000, 40000}, "block 0/attn", Phase::forward, 7, 2),
+                   fixed_collective({85000, 85000, 90000}, "block 0", Phase::backward, 8, 1)};
   a.operations = {{{13000, 19000}, "linear", 2}, {{62000, 70000}, "linear_backward_input", 1}};
   RankRecording b = a;
   b.operations.pop_back();
   b.tp_index = 1;
-  b.collectives = {fixed_collective(30000, 45000, "block 0/attn", Phase::forward, 7, 2),
-                   fixed_collective(65000, 92000, "block 0", Phase::backward, 8, 1)};
+  b.collectives = {fixed_collective({30000, 30000, 45000}, "block 0/attn", Phase::forward, 7, 2),
+                   fixed_collective({65000, 86000, 92000}, "block 0", Phase::backward, 8, 1)};
   return {a, b};
 }
 

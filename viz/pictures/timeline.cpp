@@ -44,7 +44,7 @@ Timeline timeline(const RunRecording& run) {
       until(c.start_ns, Doing::computing, "");
       std::string what = fmt::format("{} over {} at {} ({})", name(c.event.op), name(c.event.axis),
                                      c.site, name(c.event.phase));
-      until(c.arrived_ns, Doing::waiting, fmt::format("{}, for rank {}", what, c.last_rank));
+      until(c.agreed_ns, Doing::waiting, fmt::format("{}, for rank {}", what, c.last_rank));
       what += fmt::format(", sends {}", bytes_text(c.event.wire_bytes));
       until(c.end_ns, Doing::moving, what);
     }

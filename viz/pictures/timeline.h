@@ -10,8 +10,8 @@
 
 namespace tplab {
 
-// Waiting is for the last rank of a collective; moving, what follows until the rank may go on;
-// computing is everything else.
+// Waiting is for the last rank of a collective, until this one knows that it came; moving, what
+// follows until the rank may go on; computing is everything else.
 enum class Doing { computing, waiting, moving };
 
 struct Stretch : Interval {

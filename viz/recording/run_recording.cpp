@@ -84,6 +84,7 @@ void RunRecorder::after(const Event& event, const Array&) {
   in_collective_ = false;
   CollectiveSpan span;
   span.start_ns = event.start_ns;
+  span.agreed_ns = event.agreed_ns;
   span.end_ns = event.end_ns;
   span.event = event;
   span.sequence = sequence_;
@@ -112,7 +113,10 @@ void shift_to_zero(std::vector<RankRecording>& ranks) {
     shift(rank, first);
     for (PhaseSpan& span : rank.phases) shift(span, first);
     for (ScopeSpan& span : rank.scopes) shift(span, first);
-    for (CollectiveSpan& span : rank.collectives) shift(span, first);
+    for (CollectiveSpan& span : rank.collectives) {
+      shift(span, first);
+      span.agreed_ns -= first;
+    }
     for (OperationSpan& span : rank.operations) shift(span, first);
   }
 }

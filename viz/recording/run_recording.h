@@ -41,8 +41,9 @@ struct CollectiveSpan : Interval {
   std::string site;
   uint64_t sequence = 0;   // which call of its group
   int depth = 0;           // scopes around it
-  int64_t arrived_ns = 0;  // when the last of its ranks came: waiting until here, moving from here
-  int last_rank = 0;       // who that was, by global index
+  int64_t arrived_ns = 0;  // when the last of its ranks came
+  int64_t agreed_ns = 0;   // when this one knew it: waiting until here, moving from here
+  int last_rank = 0;       // that came, by global index
   std::vector<int> members;  // of the call, by global index, in order; empty for send and recv
 };
 

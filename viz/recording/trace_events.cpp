@@ -120,7 +120,7 @@ class Writer {
              {"phase", name(e.phase)},
              {"axis", name(e.axis)},
              {"call", span.sequence}});
-      const Interval waiting{span.start_ns, span.arrived_ns}, moving{span.arrived_ns, span.end_ns};
+      const Interval waiting{span.start_ns, span.agreed_ns}, moving{span.agreed_ns, span.end_ns};
       const Json last = {{"last_rank", span.last_rank}};
       if (waiting.length_ns() > 0) slice(rank, waiting, 2 + span.depth, "waiting", "waiting", last);
       slice(rank, moving, 2 + span.depth, "moving", "moving", Json::object());
