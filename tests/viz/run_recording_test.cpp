@@ -43,7 +43,8 @@ TEST_CASE("recording: phases follow each other without a gap, and hold the scope
     for (const CollectiveSpan& call : rank.collectives) {
       CHECK(within(call, rank));
       CHECK(call.start_ns <= call.arrived_ns);
-      CHECK(call.arrived_ns <= call.end_ns);
+      CHECK(call.arrived_ns <= call.agreed_ns);
+      CHECK(call.agreed_ns <= call.end_ns);
       CHECK(call.members == std::vector{0, 1});
     }
   }
@@ -94,6 +95,25 @@ TEST_CASE("recording: only the last step's collectives, as many as a run without
   }
 }
 
+TEST_CASE("watched steps: what each rank did with its time, and all that it sent in them") {
+  const auto source = small_weights();
+  StepOptions options{.parallelism = {.tp = 2, .dp = 2, .sp = true}};
+  complete(options, source->architecture());
+  const std::vector<RankRecord> counted = count_step(*source, options);
+  const std::vector<WatchedRank> ranks = watch_steps(*source, options, 3);
+  REQUIRE(ranks.size() == 4);
+  for (size_t r = 0; r < 4; ++r) {
+    const RankTimes once = rank_times(counted[r].ledger.events(), 0);
+    CHECK(ranks[r].times.calls == 3 * once.calls);
+    CHECK(ranks[r].times.sent_bytes == 3 * once.sent_bytes);
+    CHECK(ranks[r].times.computing_ns > 0);
+    CHECK(ranks[r].times.waiting_ns > 0);
+    CHECK(ranks[r].times.moving_ns > 0);
+    CHECK(ranks[r].memory.current_bytes > 0);
+    CHECK(ranks[r].memory.peak_bytes > ranks[r].memory.current_bytes);
+  }
+}
+
 TEST_CASE("join: a rank waits until the last of a call has come, on one clock from 0") {
   const RunRecording run = fixed_run();
   CHECK(run.end_ns() == 100000);
@@ -104,6 +124,7 @@ TEST_CASE("join: a rank waits until the last of a call has come, on one clock fr
   CHECK(a.last_rank == 1);
   CHECK(b.last_rank == 1);
   CHECK(run.ranks[1].collectives[1].arrived_ns == 80000);
+  CHECK(run.ranks[1].collectives[1].agreed_ns == 81000);
   CHECK(run.ranks[1].collectives[1].last_rank == 0);
 }
 

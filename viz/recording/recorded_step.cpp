@@ -68,6 +68,14 @@ TakeStep load(Rank& rank, const WeightSource& source, const StepOptions& options
   };
 }
 
+// So that times are not those of first touching memory, and begin together.
+void warm_up(Rank& rank, const TakeStep& step) {
+  step(0);
+  rank.comm().barrier();
+  rank.dp_comm().barrier();
+  rank.ledger().clear();
+}
+
 }  // namespace
 
 void complete(StepOptions& options, const Architecture& architecture) {
@@ -126,10 +134,7 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
   for (RunRecorder& recorder : recorders) on.recorders.push_back(&recorder);
   auto [ranks, records] = World(on).run([&](Rank& rank) {
     const TakeStep step = load(rank, source, options, data);
-    step(0);
-    rank.comm().barrier();
-    rank.dp_comm().barrier();
-    rank.ledger().clear();
+    warm_up(rank, step);
     RunRecorder& recorder = recorders[static_cast<size_t>(rank.global_index())];
     recorder.start();
     step(1);
@@ -145,6 +150,22 @@ std::vector<RankRecord> count_step(const WeightSource& source, const StepOptions
   return World(world(options, "meta")).run([&](Rank& rank) {
     load(rank, source, options, data)(0);
   });
+}
+
+std::vector<WatchedRank> watch_steps(const WeightSource& source, const StepOptions& options,
+                                     int64_t steps) {
+  const StepData data = draw(options, source.architecture());
+  return World(world(options, "cpu"))
+      .run([&](Rank& rank) {
+        const TakeStep step = load(rank, source, options, data);
+        warm_up(rank, step);
+        const int64_t start_ns = rank.clock().now_ns();
+        for (int64_t i = 1; i <= steps; ++i) step(i);
+        rank.device().wait();
+        const int64_t elapsed_ns = rank.clock().now_ns() - start_ns;
+        return WatchedRank{rank_times(rank.ledger().events(), elapsed_ns), rank.device().memory()};
+      })
+      .results;
 }
 
 }  // namespace tplab

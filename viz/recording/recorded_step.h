@@ -1,5 +1,5 @@
-// Runs one step of a model on a mesh of virtual ranks to be looked at: with its times, or without
-// numbers for its collectives alone.
+// Runs steps of a model on a mesh of virtual ranks to be looked at: one with its times, one without
+// numbers for its collectives alone, or several for what each rank did with its time.
 #pragma once
 
 #include <string>
@@ -7,6 +7,7 @@
 
 #include "model/training/trainer.h"
 #include "model/weights.h"
+#include "sim/machine/rank_times.h"
 #include "sim/machine/world.h"
 #include "viz/recording/run_recording.h"
 
@@ -53,5 +54,15 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
 
 // One step on the meta device: the same collectives, no numbers, no times worth reading.
 std::vector<RankRecord> count_step(const WeightSource& source, const StepOptions& options);
+
+struct WatchedRank {
+  RankTimes times;   // of all the steps
+  MemoryUse memory;  // at their end, and at most since the rank began
+};
+
+// So many steps, after a first one that does not count, as in record_step. By global index.
+//   REQUIRES: complete(), steps at least 1
+std::vector<WatchedRank> watch_steps(const WeightSource& source, const StepOptions& options,
+                                     int64_t steps);
 
 }  // namespace tplab
