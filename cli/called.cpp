@@ -4,6 +4,15 @@
 
 namespace tplab::cli {
 
+std::optional<Words> take_watched(Words& words) {
+  if (words.empty() || words[0] != "monitor") return std::nullopt;
+  const auto mark = std::find(words.begin(), words.end(), "--");
+  if (mark == words.end()) return std::nullopt;
+  Words watched(mark + 1, words.end());
+  words.erase(mark, words.end());
+  return watched;
+}
+
 Called find_called(const CLI::App& tplab, const Words& words) {
   Called called{&tplab, 0};
   for (const std::string& word : words) {

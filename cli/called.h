@@ -2,12 +2,18 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace tplab::cli {
 
 using Words = std::vector<std::string>;
+
+// `tplab monitor OPTIONS -- WORDS`: takes from the words what stands behind --, and the mark, so
+// that nothing reads an option or a list in another program's command line. Nothing where there is
+// no mark, and for every other command.
+std::optional<Words> take_watched(Words& words);
 
 // The command that the first words name.
 struct Called {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -170,6 +171,9 @@ void add_train(CLI::App& app, int& exit_code);
 void add_explore(CLI::App& app, int& exit_code);
 void add_trace(CLI::App& app, int& exit_code);
 void add_explore(CLI::App& app, int& exit_code);
+// watched: take_watched()'s
+void add_monitor(CLI::App& app, int& exit_code,
+                 const std::optional<std::vector<std::string>>& watched);
 void add_doctor(CLI::App& app, int& exit_code);
 void add_draw(CLI::App& app, int& exit_code);
 void add_help(CLI::App& app, const std::string& version);

@@ -33,10 +33,11 @@ constexpr const char* kExamples = R"(Examples:
   tplab bench decode --preset gpt2                 how close to the memory's limit
   tplab bench train --preset nano-cpu              training steps on meshes side by side
   tplab explore -o explore.html                    step through a pass, in a browser
+  tplab monitor -- build/tplab train --steps 100   what GPUs did while a command ran
 Exit codes: 0 good, 1 verification failed, 2 usage, 3 bad input file, 4 not available here; 130
 after Ctrl-C.)";
 
-void add_commands(CLI::App& app, int& exit_code) {
+void add_commands(CLI::App& app, int& exit_code, const std::optional<tplab::cli::Words>& watched) {
   tplab::cli::add_verify(app, exit_code);
   tplab::cli::add_generate(app, exit_code);
   tplab::cli::add_train(app, exit_code);
@@ -47,6 +48,7 @@ void add_commands(CLI::App& app, int& exit_code) {
   tplab::cli::add_draw(app, exit_code);
   tplab::cli::add_bench(app, exit_code);
   tplab::cli::add_explore(app, exit_code);
+  tplab::cli::add_monitor(app, exit_code, watched);
   tplab::cli::add_doctor(app, exit_code);
   tplab::cli::add_help(app, TPLAB_VERSION);
   tplab::cli::add_config(app);
@@ -72,9 +74,9 @@ int run(int argc, char** argv) {
   app.set_help_all_flag("--help-all", "help of every command");
   app.set_version_flag("--version", "tplab " TPLAB_VERSION);
   int exit_code = 0;
-  add_commands(app, exit_code);
-
   tplab::cli::Words words(argv + 1, argv + argc);
+  add_commands(app, exit_code, tplab::cli::take_watched(words));
+
   if (words.empty()) {  // as git does: help, and no success
     fmt::print("{}", tplab::cli::short_help(app, tplab::cli::terminal_columns()));
     return static_cast<int>(tplab::ErrorKind::usage);

@@ -55,6 +55,8 @@ bool is_nearly_here(const CLI::App& command, const std::string& option) {
 
 // A word that stands for no option: a model's name or file, if the command takes one.
 std::string what_it_may_be(const CLI::App& command, const std::string& word) {
+  if (command.get_name() == "monitor")
+    return "a command stands behind a lone --, as in tplab monitor -- sleep 5; ";
   const std::string preset = nearest(word, preset_words());
   if (!preset.empty() && has_option(command, "--preset"))
     return fmt::format("did you mean --preset {}? ", preset);

@@ -60,6 +60,7 @@ const Arguments kHelp[] = {{"verify"},
                            {"bench", "train"},
                            {"bench", "collectives"},
                            {"explore"},
+                           {"monitor"},
                            {"doctor"},
                            {"help"}};
 
@@ -87,6 +88,12 @@ TEST_CASE("80 and 60 columns: what the commands show", "[slow]") {
              0);
   check_fits({"trace", "--table", "--preset", "nano-cpu", "--tp", "2", "--dp", "2", "--sp"}, 0);
   check_fits({"trace", "--preset", "nano-cpu", "--seq", "4", "-o", folder / "t.json"}, 0);
+  check_fits({"monitor", "--preset", "nano-cpu", "--seq", "4", "--tp", "4"}, 0);
+  for (const char* script : {"FAKE_NVML=", "FAKE_NVML=mig", "FAKE_NVML=lost=0"}) {
+    const How how{.env = {script, "CUDA_VISIBLE_DEVICES=GPU-aabb,GPU-none"}};
+    check_fits({"monitor", "--nvml", TPLAB_FAKE_NVML}, 0, how);
+    check_fits({"monitor", "--nvml", TPLAB_FAKE_NVML, "--", "/bin/sh", "-c", "exit 1"}, 1, how);
+  }
   check_fits({"export", "--preset", "nano-cpu", "-o", folder / "exported"}, 0);
   check_fits({"generate", "--preset", "nano-cpu", "--tokens", "1", "--max-new", "4"}, 0);
   check_fits({"train", "--layers", "1", "--heads", "2", "--width", "16", "--block", "16", "--steps",
@@ -127,6 +134,7 @@ TEST_CASE("80 and 60 columns: refusals") {
   check_fits({"verify", "--preset", "nano-cpu", "--device", "cuda"}, 4);
   check_fits({"verify", "--preset", "gpt2-xl", "--tp", "1", "--batch", "100000000"}, 4);
   check_fits({"info", "--checkpoint", "/dev/null"}, 3);
+  check_fits({"monitor", "--nvml", "libno-such-driver.so.1"}, 4);
   const Ran ran = tplab({"verify"}, {.columns = 60});
   CHECK_THAT(ran.err, Catch::Matches("tplab: [^\n]*\n  fix: [^\n]*(\n       [^\n]*)+\n"));
 }

@@ -44,6 +44,7 @@ const Arguments kCommands[] = {
     {"info"},
     {"export"},
     {"explore"},
+    {"monitor"},
     {"doctor"},
     {"draw"},
     {"bench"},

@@ -34,6 +34,7 @@ const std::vector<std::string> kLimitedCommands = {
     "verify --backward --preset nano-cpu --tp 2 --dp 2 --steps 1 --seq 8",
     "train --steps 2 --tp 2 --dp 2 --out \"$OUT\"/train",
     "trace --preset nano-cpu --tp 4 -o \"$OUT\"/trace.json",
+    "monitor --preset nano-cpu --tp 4 --steps 2",
     "generate --preset nano-cpu --tokens 1 --max-new 20 --tp 4",
     "explore --no-diagram -o \"$OUT\"/page.html",
     "draw block --preset gpt2-medium --tp 4",

@@ -27,9 +27,9 @@ std::string schema_of(const std::string& name) {
 
 // The document is as its schema says; without any one of its fields, or with one renamed, it is
 // not.
-void check_schema(const Arguments& arguments) {
+void check_schema(const Arguments& arguments, const How& how = {}) {
   CAPTURE(arguments);
-  const Ran ran = tplab(arguments);
+  const Ran ran = tplab(arguments, how);
   CHECK(ran.exit_code <= 1);  // 1: the document says what is wrong
   const TemporaryFolder folder;
   write_file(folder / "document.json", ran.out);
@@ -72,6 +72,19 @@ TEST_CASE(
   check_schema({"export", "--preset", kNano, "-o", folder / "exported", "--json"});
   check_schema({"export", "--checkpoint", hf, "-o", folder / "again", "--json"});
   check_schema({"explore", "--json"});
+}
+
+TEST_CASE("the option --json: monitor, as its schema says, of GPUs and of virtual ranks") {
+  if (!has_validator()) return;
+  check_schema({"monitor", "--preset", kNano, "--tp", "2", "--seq", "4", "--json"});
+  check_schema({"monitor", "--preset", kNano, "--seq", "4", "--json"});
+  for (const char* script : {"FAKE_NVML=", "FAKE_NVML=mig", "FAKE_NVML=lost=0"}) {
+    const How how{.env = {script}};
+    check_schema({"monitor", "--nvml", TPLAB_FAKE_NVML, "--json"}, how);
+    // What is beside a command goes to a file: here to the one that stdout is.
+    check_schema({"monitor", "--nvml", TPLAB_FAKE_NVML, "--json", "-o", "/dev/stdout", "--", "true"},
+                 how);
+  }
 }
 
 TEST_CASE("the option --json: train, as its schema says") {
