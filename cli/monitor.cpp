@@ -217,12 +217,12 @@ void MonitorCommand::watch_ranks() {
   } else if (csv) {
     output.text(report.csv());
   } else {
-    output.lines(fmt::format("{}\n{}\na step, on average of {}\n\n", output.safe(model),
+    output.lines(fmt::format("{}\n{}\na step, averaged over {}\n\n", output.safe(model),
                              describe(settings.step), counted(steps, "step")));
     output.text(report.text(output.colour(), output.columns()));
     output.lines(
         "\nimbalance: computing, against the mean of all ranks. Waiting: for the last rank of a "
-        "collective to come; on more ranks than cores, for a core, too.\n");
+        "collective to come. On more ranks than cores, waiting and moving are for a core, too.\n");
   }
   output.close();
 }
