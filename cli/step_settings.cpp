@@ -48,6 +48,7 @@ void StepSettings::add_options(CLI::App& app) {
 std::unique_ptr<WeightSource> StepSettings::open() {
   step.parallelism.uneven = model.uneven;
   step.algorithm = parse_algorithm(algorithm);
+  step.device = machine.device;
   step.comm = machine.comm;
   step.dtype = parse_dtype(dtype);
   step.seed = seed;

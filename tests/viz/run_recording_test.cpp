@@ -114,6 +114,22 @@ TEST_CASE("watched steps: what each rank did with its time, and all that it sent
   }
 }
 
+TEST_CASE("watched steps: on the device that was asked for") {
+  const auto source = small_weights();
+  StepOptions options{.parallelism = {.tp = 2}};
+  complete(options, source->architecture());
+  options.device = "meta";  // which computes nothing, and says what it would hold
+  const std::vector<RankRecord> counted = count_step(*source, options);
+  const std::vector<WatchedRank> ranks = watch_steps(*source, options, 1);
+  for (size_t r = 0; r < 2; ++r) {
+    CHECK(ranks[r].times.calls == std::ssize(counted[r].ledger.events()));
+    CHECK(ranks[r].memory.peak_bytes == counted[r].memory.peak_bytes);
+  }
+  options.device = "none such";
+  CHECK_THROWS_WITH(watch_steps(*source, options, 1), Catch::Contains("none such"));
+  CHECK_THROWS_WITH(record_step(*source, options, ""), Catch::Contains("none such"));
+}
+
 TEST_CASE("join: a rank waits until the last of a call has come, on one clock from 0") {
   const RunRecording run = fixed_run();
   CHECK(run.end_ns() == 100000);

@@ -42,7 +42,7 @@ Tokens part_of_replica(const Tokens& all, int dp, int dp_index) {
   return {each, all.length, std::vector<int32_t>(begin, begin + count)};
 }
 
-WorldOptions world(const StepOptions& options, const char* device) {
+WorldOptions world(const StepOptions& options, const std::string& device) {
   return {.tp = options.parallelism.tp,
           .dp = options.parallelism.dp,
           .device = device,
@@ -79,7 +79,7 @@ void warm_up(Rank& rank, const TakeStep& step) {
 }  // namespace
 
 void complete(StepOptions& options, const Architecture& architecture) {
-  check_world(world(options, "cpu"));
+  check_world(world(options, options.device));
   const Parallelism& how = options.parallelism;
   check_shares(architecture, how.tp, how.uneven);
   if (options.forward_only &&
@@ -130,7 +130,7 @@ RecordedStep record_step(const WeightSource& source, const StepOptions& options,
   const Mesh mesh = options.parallelism.mesh();
   const StepData data = draw(options, source.architecture());
   std::vector<RunRecorder> recorders(static_cast<size_t>(mesh.ranks()));
-  WorldOptions on = world(options, "cpu");
+  WorldOptions on = world(options, options.device);
   for (RunRecorder& recorder : recorders) on.recorders.push_back(&recorder);
   auto [ranks, records] = World(on).run([&](Rank& rank) {
     const TakeStep step = load(rank, source, options, data);
@@ -155,7 +155,7 @@ std::vector<RankRecord> count_step(const WeightSource& source, const StepOptions
 std::vector<WatchedRank> watch_steps(const WeightSource& source, const StepOptions& options,
                                      int64_t steps) {
   const StepData data = draw(options, source.architecture());
-  return World(world(options, "cpu"))
+  return World(world(options, options.device))
       .run([&](Rank& rank) {
         const TakeStep step = load(rank, source, options, data);
         warm_up(rank, step);

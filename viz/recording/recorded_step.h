@@ -19,7 +19,7 @@ struct StepOptions {
   int64_t batch = 0;          // sequences of all replicas together (0: 2 a micro-batch of each)
   int64_t seq = 0;            // tokens of each (0: 64, or the model's context if shorter)
   Algorithm algorithm = Algorithm::direct;
-  std::string comm = "threads";
+  std::string device = "cpu", comm = "threads";
   DType dtype = DType::f32;
   uint64_t seed = 1337;  // of the tokens
 
