@@ -36,7 +36,11 @@ extern "C" void pass_on(int signal, siginfo_t* info, void*) {
   // one would ask more of it than the user did.
   const bool has_it = signal == SIGINT && info->si_code == SI_KERNEL;
   if (!has_it && command > 0) kill(command, signal);
-  if (!has_it && command == 0) came_early = signal;
+  if (!has_it && command == 0) {
+    came_early = signal;
+    const pid_t now = running;  // another thread may run this while the command starts
+    if (now > 0 && came_early.exchange(0) != 0) kill(now, signal);
+  }
   errno = saved_errno;
 }
 
@@ -95,7 +99,7 @@ WatchedCommand::WatchedCommand(const std::vector<std::string>& words) {
     fail(what, fix);
   }
   running = command;
-  if (came_early != 0) kill(command, came_early);
+  if (const int early = came_early.exchange(0); early != 0) kill(command, early);
 }
 
 WatchedCommand::~WatchedCommand() {
