@@ -14,6 +14,7 @@ namespace tplab {
 class Device;
 class Rank;
 struct Event;
+struct Operation;  // ops/list.h
 struct Post;
 
 // A tensor of a running model that a layer shows. `placement` is placement_name()'s; a "varying"
@@ -29,7 +30,7 @@ struct Shown {
   CallSite where = {};  // of show()
 };
 
-// An operation of the meta device, by its kName (ops/): arrays that it read, and arrays that it
+// An operation of a device, by its kName (ops/): arrays that it read, and arrays that it
 // wrote or added to.
 struct Computation {
   std::string_view operation;
@@ -52,11 +53,19 @@ class Recorder {
   // A tensor was made, or stated anew to be placed like this: enter() is such a statement.
   virtual void placed(const Array& /*array*/, std::string_view /*placement*/) {}
   virtual void shown(const Shown& /*tensor*/, Device& /*device*/) {}
-  virtual void computed(const Computation& /*computation*/) {}  // the meta device alone tells this
+  // Told by the meta device, and by others to a recorder that follows their operations, once each
+  // has been given to the device.
+  virtual void computed(const Computation& /*computation*/) {}
+  virtual bool follows_operations() const { return false; }
   // Around a collective: what this rank gives, and what it holds afterwards (absent for a barrier
   // and a split; of send and recv, the one that there is). call.where says who asked for it.
   virtual void before(const Post& /*call*/, const Array& /*in*/) {}
   virtual void after(const Event& /*event*/, const Array& /*out*/) {}
 };
+
+// Tells it of an operation; absent arrays are left out.
+void tell_computed(Recorder& recorder, const Operation& operation);
+void tell_computed(Recorder& recorder, std::string_view operation, const op::Arrays& reads,
+                   const op::Arrays& writes, const Cost& cost);
 
 }  // namespace tplab

@@ -29,7 +29,7 @@ class Rank {
   int dp_size() const { return mesh_.dp; }
   const Mesh& mesh() const { return mesh_; }
   int global_index() const { return global_index_; }
-  Device& device() { return *device_; }
+  Device& device() const { return *device_; }
   Comm& comm() { return *comm_; }
   Comm& dp_comm() { return *dp_comm_; }  // the ranks with the same index() in every replica
   Ledger& ledger() { return ledger_; }

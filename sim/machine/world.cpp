@@ -12,7 +12,7 @@
 #include "sim/error.h"
 #include "sim/machine/backends.h"
 #include "sim/machine/cgroup.h"
-#include "sim/machine/timed_device.h"
+#include "sim/machine/watched_device.h"
 #include "sim/meta/meta_device.h"
 #include "sim/threads/board.h"
 #include "sim/threads/crew.h"
@@ -94,8 +94,7 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
     Recorder* const recorder =
         options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(r)];
     std::unique_ptr<Device> device = make_device(*crews.back(), recorder);
-    if (auto* const times = dynamic_cast<OperationTimes*>(recorder); times && !meta)
-      device = make_timed_device(std::move(device), *times);
+    if (!meta) device = watched_for(recorder, std::move(device));
     std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(r) : nullptr;
     ranks.push_back(std::make_unique<Rank>(mesh, r, std::move(device), recorder, std::move(clock)));
     Rank& rank = *ranks.back();

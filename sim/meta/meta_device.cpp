@@ -26,21 +26,19 @@ class MetaDevice final : public Device {
                    use->current_bytes -= bytes;
                  }));
   }
-  void upload(HostSpan, Array& to) override { tell("upload", {}, {&to}, {}); }
+  void upload(HostSpan, Array& to) override { tell("upload", to); }
   void download(const Array&, HostSpan to) override {
     dispatch(to.dtype, [&](auto zero) {
       using Real = decltype(zero);
       std::fill_n(static_cast<Real*>(to.data), to.count, static_cast<Real>(1.0f));
     });
   }
-  void zero(Array& x) override { tell("zero", {}, {&x}, {}); }
+  void zero(Array& x) override { tell("zero", x); }
   MemoryUse memory() const override { return *use_; }
   void read(std::span<const Array>) override {}
 
   void run(const Operation& operation) override {
-    std::visit(
-        [&](const auto& one) { tell(one.kName, one.reads(), one.writes(), op::cost_of(one)); },
-        operation);
+    if (recorder_) tell_computed(*recorder_, operation);
   }
 
   void sum(std::span<const void* const>, void*, DType, int64_t) override {}
@@ -50,18 +48,8 @@ class MetaDevice final : public Device {
  private:
   static constexpr int64_t kAlignment = 64;
 
-  // Absent arrays are left out.
-  void tell(std::string_view operation, const op::Arrays& reads, const op::Arrays& writes,
-            const Cost& cost) {
-    if (!recorder_) return;
-    op::Arrays read{}, written{};
-    recorder_->computed({operation, present(reads, read), present(writes, written), cost});
-  }
-  static std::span<const Array* const> present(const op::Arrays& list, op::Arrays& kept) {
-    const auto end = std::copy_if(list.begin(), list.end(), kept.begin(), [](const Array* array) {
-      return array != nullptr && array->present();
-    });
-    return {kept.begin(), end};
+  void tell(std::string_view operation, const Array& written) {
+    if (recorder_) tell_computed(*recorder_, operation, {}, {&written}, {});
   }
 
   Recorder* const recorder_;

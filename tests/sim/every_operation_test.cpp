@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "sim/cuda/host/host_runtime.h"
-#include "sim/machine/timed_device.h"
+#include "sim/machine/watched_device.h"
 #include "sim/meta/meta_device.h"
 #include "sim/ops/list.h"
 #include "sim/recorder.h"
@@ -514,15 +514,18 @@ TEST_CASE("every operation runs on the meta device, which tells it by its name")
   CHECK(names.size() == std::variant_size_v<AnyOperation>);  // no two of one name
 }
 
-TEST_CASE("every operation is the same on the timed device, which tells when it begins and ends") {
+TEST_CASE("every operation is the same on a watched device, which tells what is done, and when") {
   for_every_operation([](auto make) {
     Times times;
+    Told told;
     Team team(1);
-    const auto timed = make_timed_device(make_cpu_device(team.crew()), times);
-    const Results results = run(*timed, DType::f32, kSizes[1], make);
+    const auto watched = make_watched_device(make_cpu_device(team.crew()), &times, &told);
+    const Results results = run(*watched, DType::f32, kSizes[1], make);
     CHECK((results == run_on_cpu(1, DType::f32, kSizes[1], make)));
     CHECK(times.started.size() == 1);
     CHECK(times.ended == 1);
+    CHECK(told.told == times.started);
+    CHECK(told.written > 0);
   });
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "sim/machine/rank.h"
-#include "sim/machine/timed_device.h"
+#include "sim/machine/watched_device.h"
 #include "sim/recorder.h"
 
 namespace tplab {

@@ -1,17 +1,18 @@
-#include "sim/machine/timed_device.h"
+#include "sim/machine/watched_device.h"
 
 #include <utility>
 
 #include "sim/ops/list.h"
+#include "sim/recorder.h"
 
 namespace tplab {
 
 namespace {
 
-class TimedDevice final : public Device {
+class WatchedDevice final : public Device {
  public:
-  TimedDevice(std::unique_ptr<Device> device, OperationTimes& times)
-      : device_(std::move(device)), times_(times) {}
+  WatchedDevice(std::unique_ptr<Device> device, OperationTimes* times, Recorder* computed)
+      : device_(std::move(device)), times_(times), computed_(computed) {}
 
   std::string_view name() const override { return device_->name(); }
   bool has_numbers() const override { return device_->has_numbers(); }
@@ -33,9 +34,14 @@ class TimedDevice final : public Device {
   void copy(const void* from, void* to, int64_t bytes) override { device_->copy(from, to, bytes); }
 
   void run(const Operation& operation) override {
-    const Timed timed(times_, std::visit([](const auto& one) { return one.kName; }, operation));
-    device_->run(operation);
-    device_->wait();
+    if (times_) {
+      const Timed timed(*times_, std::visit([](const auto& one) { return one.kName; }, operation));
+      device_->run(operation);
+      device_->wait();
+    } else {
+      device_->run(operation);
+    }
+    if (computed_) tell_computed(*computed_, operation);
   }
   void wait() override { device_->wait(); }
 
@@ -52,13 +58,22 @@ class TimedDevice final : public Device {
   };
 
   const std::unique_ptr<Device> device_;
-  OperationTimes& times_;
+  OperationTimes* const times_;
+  Recorder* const computed_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> make_timed_device(std::unique_ptr<Device> device, OperationTimes& times) {
-  return std::make_unique<TimedDevice>(std::move(device), times);
+std::unique_ptr<Device> make_watched_device(std::unique_ptr<Device> device, OperationTimes* times,
+                                            Recorder* computed) {
+  return std::make_unique<WatchedDevice>(std::move(device), times, computed);
+}
+
+std::unique_ptr<Device> watched_for(Recorder* recorder, std::unique_ptr<Device> device) {
+  auto* const times = dynamic_cast<OperationTimes*>(recorder);
+  Recorder* const computed = recorder && recorder->follows_operations() ? recorder : nullptr;
+  if (!times && !computed) return device;
+  return make_watched_device(std::move(device), times, computed);
 }
 
 }  // namespace tplab
