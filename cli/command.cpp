@@ -80,22 +80,38 @@ bool is_stdin(const std::string& path) {
 
 }  // namespace
 
-void Output::open(std::vector<std::string> inputs) {
-  if (path_.empty()) return;
+void Output::refuse_to_replace(const std::string& option, const std::string& path,
+                               std::vector<std::string> inputs) const {
   if (const CLI::Option* config = command_->get_option_no_throw("--config"))
     inputs.insert(inputs.end(), config->results().begin(), config->results().end());
   for (const std::string& input : inputs) {
     std::error_code ignored;
-    if (!std::filesystem::equivalent(path_, input, ignored)) continue;
-    fail(fmt::format("-o names {}, which the command reads", path_),
+    if (!std::filesystem::equivalent(path, input, ignored)) continue;
+    fail(fmt::format("{} names {}, which the command reads", option, path),
          "choose another file for the result");
   }
-  if (is_work_of_hours(path_))
-    fail(fmt::format("-o names {}, which is there and is a model's or a training run's", path_),
+  if (is_work_of_hours(path))
+    fail(fmt::format("{} names {}, which is there and is a model's or a training run's", option,
+                     path),
          "choose another file for the result, or remove that one first");
-  if (is_stdin(path_))
-    fail(fmt::format("-o names {}, which stdin comes from", path_),
+  if (is_stdin(path))
+    fail(fmt::format("{} names {}, which stdin comes from", option, path),
          "choose another file for the result");
+}
+
+void Output::check_result(const std::string& option, const std::string& path,
+                          std::vector<std::string> inputs) const {
+  if (path.empty()) return;
+  refuse_to_replace(option, path, std::move(inputs));
+  std::error_code ignored;
+  if (!path_.empty() && std::filesystem::weakly_canonical(path, ignored) ==
+                            std::filesystem::weakly_canonical(path_, ignored))
+    fail(fmt::format("-o and {} name one file, {}", option, path), "choose two");
+}
+
+void Output::open(std::vector<std::string> inputs) {
+  if (path_.empty()) return;
+  refuse_to_replace("-o", path_, std::move(inputs));
   std::error_code error;
   // The file itself, not a link to it, is what is replaced.
   const auto target = std::filesystem::weakly_canonical(path_, error);
@@ -158,6 +174,12 @@ void say_written(const std::string& path, int64_t bytes, const std::string& how)
   to_stderr("wrote {} ({}){}{}\n", path, bytes_text(bytes), how.empty() ? "" : ": ", how);
 }
 
+void say_written(const std::string& path, const std::string& how) {
+  std::error_code error;
+  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path, error));
+  if (!error) say_written(path, bytes, how);
+}
+
 void Output::close(const std::string& how) {
   flush();
   if (file_ != stdout && std::fclose(std::exchange(file_, stdout)) != 0) error_ = errno;
@@ -166,9 +188,7 @@ void Output::close(const std::string& how) {
   const std::string part = std::exchange(part_, {});
   if (std::rename(part.c_str(), path_.c_str()) != 0) error_ = errno;
   flush();
-  std::error_code error;
-  const auto bytes = static_cast<int64_t>(std::filesystem::file_size(path_, error));
-  if (!error) say_written(path_, bytes, how.empty() && !json_ ? how_to_open(path_) : how);
+  say_written(path_, how.empty() && !json_ ? how_to_open(path_) : how);
 }
 
 std::unique_ptr<WeightSource> open_weights(const std::string& path) {

@@ -42,6 +42,9 @@ class Output {
   // nor --config's file, nor what stdin comes from; nor, wherever they are, weights, token files, a
   // model's or tokenizer's other files and the results of training.
   void open(std::vector<std::string> inputs = {});
+  // Refuses the same of another file that the command writes, by `option` (empty: none); and -o's.
+  void check_result(const std::string& option, const std::string& path,
+                    std::vector<std::string> inputs) const;
   bool json() const { return json_; }
   bool terminal() const;                             // a person is reading
   const std::string& path() const { return path_; }  // -o's; empty: stdout
@@ -68,6 +71,9 @@ class Output {
   std::string part_;  // what file_ is called until close(); empty if it is no regular file
   std::FILE* file_ = stdout;
   int error_ = 0;  // errno of the first write that failed
+
+  void refuse_to_replace(const std::string& option, const std::string& path,
+                         std::vector<std::string> inputs) const;
 };
 
 // open_checkpoint(path). Says on stderr which weights it takes from a folder of a training run
@@ -119,6 +125,7 @@ struct MachineChoice {
 
 // "wrote out/a.svg (3.1 KiB): open it in a browser", to stderr.
 void say_written(const std::string& path, int64_t bytes, const std::string& how);
+void say_written(const std::string& path, const std::string& how);  // as large as it is
 
 // Writes a message, printable whatever names are in it, and broken to fit the terminal. One that
 // cannot be written (a full disk, a closed stderr) is dropped: it must not cost the user the work

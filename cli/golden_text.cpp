@@ -58,12 +58,33 @@ std::string reference_differs_text(const std::vector<AgainstResult>& all, bool c
       bad->difference, bad->why, colour);
 }
 
-std::string verdict_line(bool tplab_right, bool good, size_t left_out, bool colour) {
+std::string trace_comparison_text(const TraceComparison& trace, bool colour) {
+  const std::string file = fmt::format("{} ({})", trace.path, trace.theirs);
+  if (const auto& d = trace.difference)
+    return three_lines(
+        fmt::format("{}: rank {} first differs from {} in number {}{}", d->run, d->rank, file,
+                    d->number, d->site.empty() ? "" : ", at " + d->site),
+        fmt::format("here   {}{}", d->ours, d->in_values ? ", with other bits" : ""),
+        fmt::format("there  {}", d->theirs), colour);
+  return fmt::format(
+      "\nthe same run as {}: {}, {} entries of all ranks; {}\n", file, counted(trace.runs, "run"),
+      trace.entries,
+      trace.why_no_values.empty()
+          ? fmt::format("the bits of {} values, too", trace.values)
+          : fmt::format("the sequence alone, without values: {}", trace.why_no_values));
+}
+
+std::string verdict_line(const Report& report, bool colour) {
   std::string line = ink("verified", Ink::good, colour);
-  if (!good) line = ink("NOT verified", Ink::bad, colour);
-  if (!good && tplab_right)
+  if (!report.good()) line = ink("NOT verified", Ink::bad, colour);
+  const bool right = std::none_of(report.runs.begin(), report.runs.end(),
+                                  [](const RunResult& run) { return run.finding.has_value(); });
+  const bool same = !report.trace || report.trace->good();
+  if (right && !same)
+    line += ": tplab agrees with its reference, but this run is not the trace's";
+  else if (right && !report.good())
     line += ": tplab agrees with its reference, and the golden file does not";
-  if (left_out > 0)
+  if (const size_t left_out = report.left_out.size(); left_out > 0)
     line += fmt::format(", but for {} left out", left_out == 1 ? "the mesh" : "the meshes");
   return line + "\n";
 }

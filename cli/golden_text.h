@@ -1,4 +1,4 @@
-// What both of verify's reports say of a golden file, and of what they found.
+// What both of verify's reports say of a golden file, of a trace, and of what they found.
 #pragma once
 
 #include <string>
@@ -27,7 +27,10 @@ std::string reference_differs_text(const std::vector<AgainstResult>& all, bool c
 std::string golden_notes_text(const std::vector<AgainstResult>& compared,
                               const std::vector<NotCompared>& not_compared);
 
-// The last line: what all of it comes to. tplab_right: every run agrees with the reference.
-std::string verdict_line(bool tplab_right, bool good, size_t left_out, bool colour);
+// What a comparison with another run's trace came to.
+std::string trace_comparison_text(const TraceComparison& trace, bool colour);
+
+// The last line: what all of it comes to.
+std::string verdict_line(const Report& report, bool colour);
 
 }  // namespace tplab::cli

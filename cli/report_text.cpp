@@ -196,9 +196,8 @@ std::string forward_report_text(const Report& report, bool all_sites, bool colou
     if (run.finding) text += finding_text(which, *run.finding, colour);
   }
   text += golden_findings(report, colour) + machine_text(report, colour, columns);
-  const bool right = std::none_of(report.runs.begin(), report.runs.end(),
-                                  [](const RunResult& run) { return run.finding.has_value(); });
-  return text + "\n" + verdict_line(right, report.good(), 0, colour);
+  if (report.trace) text += trace_comparison_text(*report.trace, colour);
+  return text + "\n" + verdict_line(report, colour);
 }
 
 }  // namespace tplab::cli

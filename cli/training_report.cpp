@@ -260,9 +260,8 @@ std::string training_report_text(const Report& report, bool all, bool colour, in
                         step_table(communicating).text(colour, columns)) +
             "payload       of the tensors, whatever way they went\n"
             "rank 0 sends  its part in the algorithm; of a single number maybe none\n";
-  const bool right = std::none_of(report.runs.begin(), report.runs.end(),
-                                  [](const RunResult& run) { return run.finding.has_value(); });
-  return text + "\n" + verdict_line(right, report.good(), report.left_out.size(), colour);
+  if (report.trace) text += trace_comparison_text(*report.trace, colour);
+  return text + "\n" + verdict_line(report, colour);
 }
 
 nlohmann::ordered_json training_report_json(const Report& report) {
@@ -285,7 +284,8 @@ nlohmann::ordered_json training_report_json(const Report& report) {
               {"reference_against", tplab::to_json(report.reference_against)},
               {"not_compared", tplab::to_json(report.not_compared)},
               {"left_out", Json::array()},
-              {"runs", Json::array()}};
+              {"runs", Json::array()},
+              {"trace", tplab::to_json(report.trace)}};
   for (const LeftOut& left_out : report.left_out) {
     doc["left_out"].push_back(mesh_json(left_out.mesh));
     doc["left_out"].back()["why"] = left_out.why;

@@ -17,9 +17,10 @@ std::string training_report_text(const Report& report, bool all, bool colour, in
 //  "zero", "why"}], "runs": [{"tp", "dp", "sp", "regather", "recompute", "zero", "dtype", "good",
 //  "results": [{"name", "rms", "max_abs", "bound_rms", "bound_max_abs", "replicas_identical",
 //  "good"}], "against", "collectives": [{"site", "phase", "axis", "op", "elements",
-//  "payload_bytes", "wire_bytes"}], "disagreement", "finding", "golden_finding"}]}
-// What a golden file was compared with is as in a forward verification (verify/report_json.h).
-// Collectives are rank 0's in one step. A number that is not finite is null.
+//  "payload_bytes", "wire_bytes"}], "disagreement", "finding", "golden_finding"}], "trace"}
+// What a golden file or a trace was compared with is as in a forward verification
+// (verify/report_json.h). Collectives are rank 0's in one step. A number that is not finite is
+// null.
 nlohmann::ordered_json training_report_json(const Report& report);
 
 }  // namespace tplab::cli

@@ -24,7 +24,7 @@ struct VerifyCommand {
   Output output;
   std::vector<int> tps = {1, 2, 4};
   const CLI::Option* tps_given = nullptr;
-  std::string against, algorithm = "direct", dtype;
+  std::string against, trace, trace_against, algorithm = "direct", dtype;
   int64_t batch = 0, seq = 0;
   uint64_t seed = 1337;
   bool sites = false, backward = false;
@@ -87,6 +87,7 @@ VerifyOptions VerifyCommand::options(const Architecture& architecture) const {
   options.algorithm = parse_algorithm(algorithm);
   options.device = machine.device;
   options.comm = machine.comm;
+  options.trace = {.to = trace, .against = trace_against, .seed = seed};
   check_world({.device = machine.device, .comm = machine.comm});
   if (!dtype.empty()) options.dtypes = {parse_dtype(dtype)};
   if (!against.empty()) options.golden = read_golden(against, architecture);
@@ -110,7 +111,9 @@ void VerifyCommand::leave_out_what_does_not_divide(const WeightSource& source) {
 }
 
 void VerifyCommand::run(int& exit_code) {
-  output.open({model.checkpoint, against});
+  const std::vector<std::string> inputs = {model.checkpoint, against, trace_against};
+  output.open(inputs);
+  output.check_result("--trace", trace, inputs);
   // Zero biases would hide a misplaced one, so a preset's are drawn.
   const std::unique_ptr<WeightSource> source = model.open(seed, true);
   leave_out_what_does_not_divide(*source);
@@ -130,6 +133,7 @@ void VerifyCommand::run(int& exit_code) {
     output.lines(text(report, sites, output.colour(), output.columns()));
   }
   output.close();
+  if (!trace.empty()) say_written(trace, "compare another run with it by --trace-against");
   if (!report.good()) exit_code = static_cast<int>(ErrorKind::run);
 }
 
@@ -143,7 +147,9 @@ void add_verify(CLI::App& app, int& exit_code) {
   tplab verify --preset nano-cpu --tp 1,2,4
   tplab verify --checkpoint ckpt.pt --tp 2 --sites
   tplab verify --checkpoint ckpt.pt --against golden.safetensors --dtype f64
-  tplab verify --backward --preset nano-cpu --tp 2 --dp 1,2)");
+  tplab verify --backward --preset nano-cpu --tp 2 --dp 1,2
+  tplab verify --preset nano-cpu --tp 2 --trace threads.jsonl
+  mpirun -n 2 tplab verify --preset nano-cpu --tp 2 --comm mpi --trace-against threads.jsonl)");
   command->model.add_options(*sub);
   add_tps(*sub, command->tps);
   command->tps_given = sub->get_option("--tp");
@@ -176,6 +182,13 @@ void add_verify(CLI::App& app, int& exit_code) {
   sub->add_option("--seq", command->seq, "tokens a sequence (64, or the block if shorter)")
       ->check(whole_number(1))
       ->excludes(against);
+  sub->add_option("--trace", command->trace,
+                  "write all that every rank did, in order, for --trace-against")
+      ->type_name("FILE");
+  sub->add_option("--trace-against", command->trace_against,
+                  "a trace of the same run on another --device or --comm: the first thing that "
+                  "differs is named")
+      ->type_name("FILE");
   sub->add_flag("--sites", command->sites, "list every compared site");
   add_algorithm(*sub, command->algorithm);
   add_seed(*sub, command->seed);

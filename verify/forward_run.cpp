@@ -12,6 +12,7 @@
 #include "verify/capture.h"
 #include "verify/judge.h"
 #include "verify/predict.h"
+#include "verify/trace_recorder.h"
 
 namespace tplab {
 
@@ -34,6 +35,7 @@ struct RankTrace {
   double loss = 0;
   std::vector<double> decode;
   std::vector<int32_t> greedy;
+  std::vector<TraceEntry> did;
 };
 
 // Tokens begin .. begin + length - 1 of every row.
@@ -76,11 +78,12 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
       options.golden && !options.golden->greedy_new.empty() && run.dtype == DType::f64;
 
   Capture capture({.tp = run.mesh.tp});
+  TraceRecorders trace_of(options.trace.on(), run.mesh.mesh(), capture.recorders());
   World world({.tp = run.mesh.tp,
                .device = options.device,
                .comm = options.comm,
                .algorithm = options.algorithm,
-               .recorders = capture.recorders(),
+               .recorders = trace_of.recorders(),
                .comm_breakage = options.breakage.comm});
   auto [results, records] = world.run([&](Rank& rank) {
     RankTrace result;
@@ -91,18 +94,22 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
     result.forward = rank.ledger().events();
     if (!batch.targets.empty()) {
       const auto targets = ids_on_device(rank, batch.targets, batch.tokens.shape());
-      result.loss = number_on_host(rank.device(), cross_entropy(logits, targets).array());
+      const Array loss = cross_entropy(logits, targets).array();
+      trace_of.result(rank, "loss", loss);
+      result.loss = number_on_host(rank.device(), loss);
     }
     result.decode = decode_with_cache(network, batch.tokens, steps);
-    if (!greedy) return result;
-    const int64_t n = std::ssize(options.golden->greedy_new);
+    trace_of.result(rank, "decode/logits", result.decode);
+    const int64_t n = greedy ? std::ssize(options.golden->greedy_new) : 0;
     const auto on_token = [&, done = int64_t{0}](int32_t) mutable {
       if (rank.index() == 0)
         tell(fmt::format("tp {}, greedy token {} of {}", run.mesh.tp, ++done, n));
       return true;
     };
-    result.greedy =
-        generate(network, options.golden->greedy_prompt, n, {.temperature = 0}, on_token);
+    if (greedy)
+      result.greedy =
+          generate(network, options.golden->greedy_prompt, n, {.temperature = 0}, on_token);
+    result.did = trace_of.take(rank);
     return result;
   });
   run.ranks = std::move(records);
@@ -117,6 +124,7 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
     trace.losses.push_back(result.loss);
     trace.decode.per_rank.push_back(std::move(result.decode));
     run.events.push_back(std::move(result.forward));
+    if (options.trace.on()) run.trace.push_back(std::move(result.did));
   }
   return trace;
 }

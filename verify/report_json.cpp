@@ -1,6 +1,7 @@
 #include "verify/report_json.h"
 
 #include "model/checkpoints/config_json.h"
+#include "model/files/json.h"
 
 namespace tplab {
 
@@ -102,6 +103,22 @@ Json to_json(const std::optional<Finding>& finding) {
   return {{"site", finding->site}, {"where", finding->where}, {"cause", finding->cause}};
 }
 
+Json to_json(const std::optional<TraceComparison>& trace) {
+  if (!trace) return nullptr;
+  Json json = {{"file", to_json_string(trace->path)},
+               {"theirs", trace->theirs},
+               {"runs", trace->runs},
+               {"entries", trace->entries},
+               {"values", trace->values},
+               {"why_no_values", trace->why_no_values},
+               {"difference", nullptr}};
+  if (const auto& d = trace->difference)
+    json["difference"] = {
+        {"run", d->run},   {"rank", d->rank},     {"number", d->number},      {"site", d->site},
+        {"ours", d->ours}, {"theirs", d->theirs}, {"in_values", d->in_values}};
+  return json;
+}
+
 Json to_json(const Architecture& architecture) { return config_to_json(gpt_config(architecture)); }
 
 Json to_json(const Report& report) {
@@ -114,7 +131,8 @@ Json to_json(const Report& report) {
                {"algorithm", name(report.algorithm)},
                {"runs", Json::array()},
                {"reference_against", to_json(report.reference_against)},
-               {"not_compared", to_json(report.not_compared)}};
+               {"not_compared", to_json(report.not_compared)},
+               {"trace", to_json(report.trace)}};
   for (const RunResult& run : report.runs) json["runs"].push_back(run_json(run, report));
   return json;
 }

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -14,6 +16,7 @@
 #include "verify/judge.h"
 #include "verify/parallel.h"
 #include "verify/predict.h"
+#include "verify/trace_recorder.h"
 
 namespace tplab {
 
@@ -25,6 +28,7 @@ struct RankGradients {
   double loss = 0;
   std::vector<ShownSite> shown = {};
   Array gradients = {};
+  std::vector<TraceEntry> did = {};
 };
 struct RankSteps {
   bool begun = false;  // its trainer is made
@@ -32,6 +36,7 @@ struct RankSteps {
   std::vector<Event> events;  // of the first step
   Array after;
   bool copies_are_rounded = true;  // the parameters in bf16, of their masters
+  std::vector<TraceEntry> did;
 };
 
 TrainerOptions trainer_options(const Parallelism& mesh, DType dtype, const TrainRecipe& r) {
@@ -86,6 +91,17 @@ std::vector<Part> taken_of_each(std::vector<Result>& results, Part Result::*part
   all.reserve(results.size());
   for (Result& result : results) all.push_back(std::move(result.*part));
   return all;
+}
+
+// Adds what each rank did in one more part of the run.
+template <class Result>
+void add_to_trace(std::vector<Result>& results, const TraceOptions& options, RunResult& run) {
+  if (!options.on()) return;
+  run.trace.resize(results.size());
+  for (size_t r = 0; r < results.size(); ++r) {
+    std::vector<TraceEntry>& did = results[r].did;
+    std::move(did.begin(), did.end(), std::back_inserter(run.trace[r]));
+  }
 }
 
 // `prefix` and the name of each of the plan's tensors, from the ranks' lists.
@@ -154,12 +170,17 @@ void run_gradients(const WeightSource& source, const VerifyOptions& options, con
   const Judge judge(truth, options.golden ? &*options.golden : nullptr, run);
   const ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
   Capture capture(run.mesh.mesh());
-  auto [results, records] = world_of(run, options, capture.recorders()).run([&](Rank& rank) {
+  TraceRecorders trace_of(options.trace.on(), run.mesh.mesh(), capture.recorders());
+  auto [results, records] = world_of(run, options, trace_of.recorders()).run([&](Rank& rank) {
     const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
     const TrainingBatch& batch = options.batches[0];
     const double loss = trainer->gradients(batch.tokens, batch.targets);
-    return RankGradients{loss, capture.take(rank), trainer->parameters().gradients};
+    const Array gradients = trainer->parameters().gradients;
+    trace_of.result(rank, "loss", {&loss, 1});
+    trace_of.result(rank, "gradients", gradients);
+    return RankGradients{loss, capture.take(rank), gradients, trace_of.take(rank)};
   });
+  add_to_trace(results, options.trace, run);
   const auto losses = of_each(results, [](const RankGradients& r) { return r.loss; });
   judge({.name = "loss", .values = {losses[0]}, .replicas_identical = all_equal(losses)});
   // The stream's gradients are of this replica's sequences, the reference's of all of them.
@@ -179,8 +200,9 @@ void run_steps(const WeightSource& source, const VerifyOptions& options, const T
   const Judge judge(truth, options.golden ? &*options.golden : nullptr, run);
   const ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
   std::exception_ptr failed;
+  TraceRecorders trace_of(options.trace.on(), run.mesh.mesh());
   auto [results, records] =
-      world_of(run, options, {})
+      world_of(run, options, trace_of.recorders())
           .try_run<RankSteps>(
               [&](Rank& rank, RankSteps& result) {
                 const std::unique_ptr<Trainer> trainer = trainer_of(rank, source, run, options);
@@ -191,14 +213,20 @@ void run_steps(const WeightSource& source, const VerifyOptions& options, const T
                       options.batches[i].tokens, options.batches[i].targets,
                       static_cast<int64_t>(i) - 1, options.recipe.learning_rate_at(i - 1)));
                   if (i == 1) result.events = rank.ledger().events();
+                  const StepResult& step = result.steps.back();
+                  trace_of.result(rank, fmt::format("step {}", i),
+                                  std::array{step.loss, step.grad_norm});
                 }
                 result.after = parameters_after(rank, *trainer);
                 if (trainer->optimizer().has_masters())
                   result.copies_are_rounded =
                       are_rounded_copies(rank.device(), trainer->parameters().values, result.after);
+                trace_of.result(rank, "after", result.after);
+                result.did = trace_of.take(rank);
               },
               failed);
   if (failed) return take_failure(failed, results, run);
+  add_to_trace(results, options.trace, run);
   run.ranks = std::move(records);
   for (size_t i = 0; i < results[0].steps.size(); ++i) {
     const auto losses = of_each(results, [&](const RankSteps& r) { return r.steps[i].loss; });

@@ -12,6 +12,7 @@
 #include "verify/draws.h"
 #include "verify/forward_run.h"
 #include "verify/judge.h"
+#include "verify/tracing.h"
 #include "verify/training_run.h"
 #include "verify/training_truth.h"
 
@@ -48,7 +49,8 @@ std::vector<Parallelism> training_meshes(const std::vector<int>& tps, const std:
 bool Report::good() const {
   return std::all_of(runs.begin(), runs.end(), [](const RunResult& run) { return run.good(); }) &&
          std::all_of(reference_against.begin(), reference_against.end(),
-                     [](const AgainstResult& a) { return a.good; });
+                     [](const AgainstResult& a) { return a.good; }) &&
+         (!trace || trace->good());
 }
 
 namespace {
@@ -256,7 +258,8 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
                 .runs = {},
                 .left_out = {},
                 .reference_against = {},
-                .not_compared = {}};
+                .not_compared = {},
+                .trace = {}};
   for (const Parallelism& mesh : options.meshes)
     check_shares(source.architecture(), mesh.tp, mesh.uneven);
   const std::vector<Parallelism> meshes = meshes_that_fit(options, report.left_out);
@@ -273,12 +276,14 @@ Report verify(const WeightSource& source, const VerifyOptions& options) {
       run.mesh = mesh;
       run.dtype = dtype;
     }
+  Tracing tracing(source, options, report);
   Verification verification(source, options, report);
   if (options.backward) {
     verification.training();
   } else {
     verification.forward();
   }
+  tracing.finish(report);
   return report;
 }
 

@@ -18,6 +18,7 @@
 #include "verify/compare.h"
 #include "verify/golden.h"
 #include "verify/reference/reference_train.h"
+#include "verify/run_trace.h"
 
 namespace tplab {
 
@@ -92,6 +93,8 @@ struct RunResult {
   std::optional<Finding> finding;  // the first thing that is wrong
   // The first thing that the golden file has otherwise, though tplab and its reference agree.
   std::optional<Finding> golden_finding;
+  // Where a trace was asked for, what each rank did; until the trace is written and compared.
+  std::vector<std::vector<TraceEntry>> trace;
 
   // Of a forward pass:
   std::optional<double> loss, reference_loss;
@@ -123,6 +126,7 @@ struct Report {
   std::vector<LeftOut> left_out;
   std::vector<AgainstResult> reference_against;  // the reference itself, against the golden file
   std::vector<NotCompared> not_compared;         // the golden file's other tensors
+  std::optional<TraceComparison> trace;          // with another run
   bool good() const;
 };
 
@@ -130,6 +134,13 @@ struct Report {
 struct TrainingBatch {
   Tokens tokens;
   std::vector<int32_t> targets;  // or none, for a forward pass: no loss
+};
+
+// What every rank does, written to a file, and compared with what a file says of another run.
+struct TraceOptions {
+  std::string to, against;  // paths; empty: none
+  uint64_t seed = 0;        // what weights and tokens were drawn from
+  bool on() const { return !to.empty() || !against.empty(); }
 };
 
 struct VerifyOptions {
@@ -142,6 +153,7 @@ struct VerifyOptions {
   TrainRecipe recipe = {1e-3, 0.9, 0.99, 1e-8, 0.1, 1.0};
   std::string device = "cpu", comm = "threads";
   Algorithm algorithm = Algorithm::direct;
+  TraceOptions trace = {};
   // Told what is about to be done, and which part of the whole, 0 to 1, is done.
   std::function<void(const std::string& what, double done)> progress = {};
   Breakage breakage = {};
@@ -165,10 +177,12 @@ void check_memory(const Architecture& architecture, const VerifyOptions& options
                   const std::vector<Parallelism>& meshes, const VerifySizes& sizes);
 
 // Runs the reference once and the model on every mesh in every dtype. A difference is a result, not
-// an exception. A mesh over whose ranks or replicas the batches do not divide is left out. Throws
-// Error(usage) for a tp that does not divide the model, or if every mesh would be left out, and
-// Error(bad_file) for weights that are not finite or a golden file of which nothing is compared.
-// Of a forward pass, whole parameters are in memory one at a time.
+// an exception; with a trace, so is what another run did otherwise. A mesh over whose ranks or
+// replicas the batches do not divide is left out. Throws Error(usage) for a tp that does not divide
+// the model, or if every mesh would be left out, and Error(bad_file) for weights that are not
+// finite or a golden file of which nothing is compared; of a trace as read_trace,
+// require_same_question, require_runs and TraceWriter. Of a forward pass, whole parameters are in
+// memory one at a time.
 Report verify(const WeightSource& source, const VerifyOptions& options);
 
 }  // namespace tplab

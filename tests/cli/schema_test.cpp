@@ -50,6 +50,13 @@ TEST_CASE("the option --json: verify, forward and backward, as its schema says")
              file_of({ids("x", {1, 2}, {0, 1}), doubles("logits", {1, 2, 65}, Numbers(130, 0.5))}));
   check_schema({"verify", "--preset", kNano, "--tp", "1", "--against",
                 folder / "golden.safetensors", "--json"});
+  const Arguments traced = {"verify", "--preset", kNano, "--tp", "1", "--seq", "4"};
+  const std::string trace = folder / "trace.jsonl";
+  Arguments writing = traced, comparing = traced;
+  writing.insert(writing.end(), {"--trace", trace});
+  CHECK(tplab(writing).exit_code == 0);
+  comparing.insert(comparing.end(), {"--trace-against", trace, "--json"});
+  check_schema(comparing);
   check_schema({"verify", "--backward", "--preset", kNano, "--tp", "2", "--dp", "1", "--steps", "1",
                 "--seq", "4", "--json"});
 }

@@ -287,5 +287,68 @@ TEST_CASE("verify: an option of --backward alone says so") {
                  "--steps is of use with --backward");
 }
 
+TEST_CASE("verify --trace: a run is written, and another is held against it") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "trace.jsonl";
+  const Arguments small = verify(kSmall) + Arguments{"--seq", "8"};
+  const Arguments against = small + Arguments{"--trace-against", path};
+  const Ran written = tplab(small + Arguments{"--trace", path});
+  CHECK(written.exit_code == 0);
+  CHECK_THAT(written.err, Contains("wrote " + path) && Contains("--trace-against"));
+  const Ran same = tplab(against);
+  CHECK(same.exit_code == 0);
+  CHECK_THAT(same.out, Contains("the same run as " + path + " (cpu, threads): 1 run, ") &&
+                           Contains(" values, too") && Contains("\nverified\n"));
+  CHECK(tplab(against + Arguments{"--json"}).json()["trace"]["difference"].is_null());
+  // Written again while it is compared: the same file, to the byte.
+  const std::string again = folder / "again.jsonl";
+  CHECK(tplab(against + Arguments{"--trace", again}).exit_code == 0);
+  const std::string text = file_text(path);
+  CHECK(file_text(again) == text);
+
+  // Another value at one site: what a run on another device may have.
+  const size_t line = text.find("[\"block 1/mlp\",\"all_reduce\"");
+  REQUIRE(line != text.npos);
+  std::string changed = text;
+  char& digit = changed[changed.find('\n', line) - 3];
+  digit = digit == '0' ? '1' : '0';
+  write_file(path, changed);
+  const Ran differs = tplab(against);
+  CHECK(differs.exit_code == 1);
+  CHECK_THAT(in_one_line(differs.out),
+             Contains("tp 2, dp 1, f64: rank 0 first differs from " + path +
+                      " (cpu, threads) in number ") &&
+                 Contains(", at block 1/mlp here all_reduce of 1024 f64 at block 1/mlp, with other "
+                          "bits there all_reduce of 1024 f64 at block 1/mlp NOT verified: tplab "
+                          "agrees with its reference, but this run is not the trace's"));
+  const json difference = tplab(against + Arguments{"--json"}).json()["trace"]["difference"];
+  CHECK(difference["site"] == "block 1/mlp");
+  CHECK(difference["in_values"] == true);
+
+  write_file(path, text.substr(0, text.size() / 2));
+  refused_verify(against, 3, "the trace is cut short here");
+  refused_verify(small + Arguments{"--trace-against", fixture("nanogpt-tiny") + "/ckpt.pt"}, 3,
+                 "not JSON, but");
+  write_file(path, text);
+  refused_verify(verify({"--preset", "nano-cpu", "--tp", "4", "--dtype", "f64", "--seq", "8",
+                         "--trace-against", path}),
+                 2, "has no run of (tp 4, dp 1, f64), but of (tp 2, dp 1, f64)");
+  refused_verify(against + Arguments{"--seed", "7", "--algorithm", "ring"}, 2,
+                 "--algorithm direct (here: ring), --seed 1337 (here: 7)");
+}
+
+TEST_CASE("verify --trace: the file is none that the command reads, nor -o's") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "a";
+  const Arguments small = verify(kSmall);
+  refused_verify(small + Arguments{"--trace", path, "-o", path}, 2, "-o and --trace name one file");
+  write_file(path, "a");
+  refused_verify(small + Arguments{"--trace", path, "--trace-against", path}, 2,
+                 "--trace names " + path + ", which the command reads");
+  const std::string checkpoint = fixture("nanogpt-tiny") + "/ckpt.pt";
+  refused_verify(verify({"--checkpoint", checkpoint, "--trace", checkpoint}), 2, "--trace names ");
+  refused_verify(small + Arguments{"--trace", folder / "none/a"}, 2, "could not be written");
+}
+
 }  // namespace
 }  // namespace tplab
