@@ -1,6 +1,7 @@
 // Sampling, and generation on virtual ranks.
 #include "model/generate.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -122,4 +123,26 @@ TEST_CASE("generate: prompts that are empty, too long or outside the vocabulary 
   CHECK_THROWS_AS(generate_at(2, std::vector<int32_t>(65, 1), 1, {}), Error);
   CHECK_THROWS_AS(generate_at(2, {65}, 1, {}), Error);
   CHECK_THROWS_AS(generate_at(2, {-1}, 1, {}), Error);
+}
+
+TEST_CASE("kv cache: how many positions are filled is on the device, always in the same place") {
+  const ShardPlan plan(find_preset("nano-cpu").config, 2);
+  World({.tp = 2}).run([&](Rank& rank) {
+    KvCache cache(rank, plan, DType::f32, 3);
+    const int32_t* const at = cache.past().filled.array().as<int32_t>();
+    const auto holds = [&](int32_t filled) {
+      CHECK(cache.length() == filled);
+      CHECK(cache.past().at_most == filled);
+      CHECK(cache.past().filled.array().as<int32_t>() == at);
+      CHECK(cache.past().filled.shape() == Shape{3});
+      CHECK(std::all_of(at, at + 3, [&](int32_t each) { return each == filled; }));
+    };
+    holds(0);
+    cache.advance(5);
+    holds(5);
+    cache.advance(1);
+    holds(6);
+    cache.clear();
+    holds(0);
+  });
 }
