@@ -37,8 +37,8 @@ Cost CachedAttention::cost() const {
   int64_t read = past.at_most + T;  // new positions are written, then read
   if (form.window > 0) read = std::min(read, form.window + T - 1);
   const double position = bytes_of(Arrays{&keys, &values}) / static_cast<double>(S);
-  return {seen_flops(form, y, past.at_most),
-          bytes_of(reads()) + bytes_of(Arrays{&y}) + position * static_cast<double>(read + T)};
+  return {seen_flops(form, y, past.at_most), bytes_of(Arrays{&qkv, &sinks, &past.filled, &y}) +
+                                                 position * static_cast<double>(read + T)};
 }
 Cost CausalAttention::cost() const {
   return {seen_flops(form, y, 0), bytes_of(reads()) + bytes_of(writes())};
