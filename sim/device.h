@@ -50,8 +50,8 @@ class Device {
   // --- For communicators: memory of several ranks, element by element. Raw pointers of this
   // device's kind of memory.
 
-  // out = terms[0] + terms[1] + ... in that order, whatever the number of threads. out may be one
-  // of the terms.
+  // out = terms[0] + terms[1] + ... in that order, whatever the number of threads; of bf16 in f32,
+  // rounded once. out may be one of the terms.
   virtual void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) = 0;
   // out = the largest of the terms, element by element; NaN if any term is NaN.
   virtual void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) = 0;

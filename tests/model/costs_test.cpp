@@ -79,8 +79,9 @@ TEST_CASE("costs: a step of decoding reads weights and cache, and little else") 
       CHECK(bytes(30, 1, DType::f32) - 4 * decode_numbers(c, B, 31) == rest);
       CHECK(bytes(10, 2, DType::f32) == bytes(10, 1, DType::f32) + bytes(11, 1, DType::f32));
       CHECK(bytes(0, 1, DType::f32) < bytes(1, 1, DType::f32));
-      // Twice as wide, but for the ids of a token and a position.
-      const auto ids = static_cast<double>(2 * 4 * B);
+      // Twice as wide, but for the ids of a token and a position, and in each layer the number of
+      // positions in the cache.
+      const auto ids = static_cast<double>((2 + c.n_layer) * 4 * B);
       CHECK(bytes(10, 1, DType::f64) - ids == 2 * (bytes(10, 1, DType::f32) - ids));
     }
   }

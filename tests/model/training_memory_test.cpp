@@ -132,8 +132,8 @@ TEST_CASE("training_memory: recomputing keeps a block's input alone, as measured
   const Run keeps{""}, recomputes{"", {.parallelism = {.recompute = true}}};
   const int64_t saved = measured(kMiddle, keeps, sizes).activations -
                         measured(kMiddle, recomputes, sizes).activations;
-  // Of a block's 16 S and B T H logarithms, all but S; S = 4 * 64 * 64 * 4 bytes.
-  CHECK(saved == 4 * (15 * 65536 + 4 * 64 * 4 * 4));
+  // Of a block's 16 S and 2 B T H numbers of softmaxes, all but S; S = 4 * 64 * 64 * 4 bytes.
+  CHECK(saved == 4 * (15 * 65536 + 2 * 4 * 64 * 4 * 4));
 }
 
 TEST_CASE(
