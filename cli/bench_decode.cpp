@@ -17,6 +17,9 @@ namespace {
 struct DecodeTiming : Paired {
   std::vector<double> ledger;  // of pairs of steps: time with the ledger / time without
   double read_bytes = 0;       // of the plain reads of all ranks, each time
+  static void fields(auto& self, auto&& f) {
+    f(self.work, self.limit, self.parts, self.ledger, self.read_bytes);
+  }
 };
 
 struct DecodeRun : ModelRun {

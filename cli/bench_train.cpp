@@ -23,6 +23,9 @@ namespace {
 struct RankTiming : Paired {
   RankUse use;
   int64_t peak_bytes = 0;
+  static void fields(auto& self, auto&& f) {
+    f(self.work, self.limit, self.parts, self.use, self.peak_bytes);
+  }
 };
 using MeshTiming = std::vector<RankTiming>;  // by global index
 

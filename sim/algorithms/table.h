@@ -37,12 +37,16 @@ struct AlgorithmRow {
 std::span<const AlgorithmRow> algorithm_table();
 const AlgorithmRow& find_algorithm(Op op, Algorithm algorithm);  // REQUIRES: a row for it
 
+// Runs the call's: not a send, a recv, a barrier or a split.
+void run_algorithm(Links& links, const Post& call, const Array& in, Array& out);
+
 // Bytes this rank sends to others in one such call. Barrier and split move none, send and recv what
 // they say; every other operation is in the table. `root` matters for broadcast only.
 int64_t predicted_wire_bytes(Op op, Algorithm algorithm, int rank, int n, int64_t elements,
                              DType dtype, int root = 0);
 
-// --- direct.cpp: reads and writes the peers' memory. Sums in rank order.
+// --- direct.cpp: reads and writes the peers' memory; where ranks see no memory but their own,
+// sends as much in messages, counted alike. Sums in rank order.
 void direct_all_reduce(Links& links, const Exchange& x);
 void direct_all_gather(Links& links, const Exchange& x);
 void direct_reduce_scatter(Links& links, const Exchange& x);
