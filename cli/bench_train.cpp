@@ -77,7 +77,8 @@ WorldOptions TrainBench::world(const Parallelism& mesh) const {
           .dp = mesh.dp,
           .device = machine.device,
           .comm = machine.comm,
-          .algorithm = parse_algorithm(algorithm)};
+          .algorithm = parse_algorithm(algorithm),
+          .timeout_s = machine.timeout_s};
 }
 
 // Every mesh is refused before anything is loaded; where sequence parallelism alone does not
@@ -282,6 +283,7 @@ nlohmann::ordered_json TrainBench::document(const std::vector<TrainRun>& runs,
 }
 
 void TrainBench::run() {
+  machine.spread(tps, dps);
   const std::unique_ptr<WeightSource> source = open();
   check_meshes(*source);
   choose_together(*source);

@@ -161,11 +161,11 @@ TEST_CASE("a file that the command reads is no place for its --out") {
 
 TEST_CASE("exit code 4: what is not in this build") {
   const Arguments on_gpu = {"--preset", "nano-cpu", "--device", "cuda"};
-  const Arguments over_mpi = {"--preset", "nano-cpu", "--comm", "mpi"};
+  const Arguments over_nccl = {"--preset", "nano-cpu", "--comm", "nccl"};
   for (const Arguments& command : kModelCommands) {
     if (command[0] == "info") continue;  // runs nothing
     check_refused(with(command, on_gpu), 4, "use cpu");
-    check_refused(with(command, over_mpi), 4, "use threads");
+    check_refused(with(command, over_nccl), 4, "use threads");
   }
   check_refused({"bench", "collectives", "--device", "cuda"}, 4, "use cpu");
 }
