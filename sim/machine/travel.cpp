@@ -1,6 +1,9 @@
 #include "sim/machine/travel.h"
 
+#include <fmt/format.h>
+
 #include <mutex>
+#include <stdexcept>
 
 #include "sim/error.h"
 
@@ -12,6 +15,10 @@ std::string_view lasting(std::string_view text) {
   const std::lock_guard lock(mutex);
   const auto found = texts.find(text);
   return found != texts.end() ? *found : *texts.emplace(text).first;
+}
+
+void travel::fail_left_out(const char* type) {
+  throw std::logic_error(fmt::format("fields() of {} leaves something out", type));
 }
 
 namespace {

@@ -2,9 +2,10 @@
 //
 // Numbers, enums, strings, vectors, arrays, optionals, pairs, tuples, maps and sets travel, and so
 // does a struct of at most 16 such members that has neither bases nor constructors. Any other type
-// lists what it holds:   static void fields(auto& self, auto&& f) { f(self.a_, self.b_); }
-// A type that does not travel does not compile. All processes are one build on one kind of machine:
-// numbers travel as they lie in memory.
+// lists all that it holds, in order:
+//   static void fields(auto& self, auto&& f) { f(self.a_, self.b_); }
+// A type that does not travel does not compile; a list that leaves something out throws. All
+// processes are one build on one kind of machine: numbers travel as they lie in memory.
 #pragma once
 
 #include <array>
@@ -20,6 +21,7 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <typeinfo>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -122,6 +124,28 @@ template <class T>
 concept Listed = requires(T& x) {
   T::fields(x, [](auto&...) {});
 };
+// How large a struct of these members is, in this order.
+struct Layout {
+  size_t bytes = 0;
+  template <class... T>
+  void operator()(const T&...) {
+    ((bytes = up_to(bytes, alignof(T)) + sizeof(T)), ...);
+  }
+  static size_t up_to(size_t at, size_t alignment) {
+    return (at + alignment - 1) / alignment * alignment;
+  }
+};
+[[noreturn]] void fail_left_out(const char* type);
+template <class T>
+void check_lists_all(const T& x) {
+  static const bool kAll = [&] {
+    Layout layout;
+    T::fields(x, layout);
+    return Layout::up_to(layout.bytes, alignof(T)) == sizeof(T);
+  }();
+  if (!kAll) fail_left_out(typeid(T).name());
+}
+
 template <class T>
 concept Sequence = requires(T& x) {
   x.data();
@@ -172,6 +196,7 @@ class Packer {
   template <class T>
   void put(const T& x) {
     if constexpr (travel::Listed<T>) {
+      travel::check_lists_all(x);
       T::fields(x, *this);
     } else if constexpr (travel::Sequence<T> || travel::Keyed<T>) {
       put(x.size());

@@ -111,6 +111,17 @@ TEST_CASE("travel: a class lists what it holds", "[travel]") {
   CHECK(got.more == 2);
 }
 
+struct Forgetful {
+  int64_t kept = 1, forgotten = 2;
+  static void fields(auto& self, auto&& f) { f(self.kept); }
+};
+
+TEST_CASE("travel: a list that leaves a member out is an error", "[travel]") {
+  const PackedSites none;
+  Packer pack(none);
+  CHECK_THROWS_WITH(pack(Forgetful()), Catch::Contains("leaves something out"));
+}
+
 TEST_CASE("travel: an array brings its numbers, an absent one nothing", "[travel]") {
   std::vector<float> numbers = {1, 2, 3, 4, 5, 6};
   const Array sent(DType::f32, {2, 3}, std::shared_ptr<void>(numbers.data(), [](void*) {}));

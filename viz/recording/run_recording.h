@@ -46,15 +46,15 @@ struct CollectiveSpan : Interval {
   // The event of the ledger, without its site and times, which are of the rank's own memory.
   Event event;
   std::string site;
-  uint64_t sequence = 0;   // which call of its group
-  int depth = 0;           // scopes around it
-  int64_t arrived_ns = 0;  // when the last of its ranks came
-  int64_t agreed_ns = 0;   // when this one knew it: waiting until here, moving from here
-  int last_rank = 0;       // that came, by global index
+  uint64_t sequence = 0;     // which call of its group
+  int depth = 0;             // scopes around it
+  int64_t arrived_ns = 0;    // when the last of its ranks came
+  int64_t agreed_ns = 0;     // when this one knew it: waiting until here, moving from here
+  int last_rank = 0;         // that came, by global index
   std::vector<int> members;  // of the call, by global index, in order; empty for send and recv
   static void fields(auto& self, auto&& f) {
     f(self.start_ns, self.end_ns, self.event, self.site, self.sequence, self.depth, self.arrived_ns,
-      self.last_rank, self.members);
+      self.agreed_ns, self.last_rank, self.members);
   }
 };
 
