@@ -29,7 +29,7 @@ uint64_t hash_of_batches(const std::vector<TrainingBatch>& batches) {
 }  // namespace
 
 Tracing::Tracing(const WeightSource& source, const VerifyOptions& options, const Report& report)
-    : path_(options.trace.against) {
+    : path_(options.trace.against), writes_(!options.trace.to.empty()) {
   if (!options.trace.on()) return;
   if (!options.trace.against.empty()) theirs_ = read_trace(*open_file(path_));
   ours_.of = {.source = source.description(),
@@ -49,15 +49,15 @@ Tracing::Tracing(const WeightSource& source, const VerifyOptions& options, const
     require_same_question(path_, theirs_->of, ours_.of);
     require_runs(path_, *theirs_, ours_.runs);
   }
-  // One file, whatever the number of processes: they have all the same to write.
-  if (!options.trace.to.empty() && is_first_process()) writer_.emplace(options.trace.to);
+  // All processes have the same to write, and where it cannot be, the same to say.
+  if (writes_) once([&] { writer_.emplace(options.trace.to); });
 }
 
 void Tracing::finish(Report& report) {
   for (size_t i = 0; i < ours_.runs.size(); ++i)
     ours_.runs[i].ranks = std::exchange(report.runs[i].trace, {});
   if (theirs_) report.trace = compare_traces(path_, *theirs_, ours_);
-  if (writer_) writer_->commit(ours_);
+  if (writes_) once([&] { writer_->commit(ours_); });
 }
 
 }  // namespace tplab

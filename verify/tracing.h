@@ -20,7 +20,8 @@ class Tracing {
   RunTrace ours_;
   std::string path_;
   std::optional<RunTrace> theirs_;
-  std::optional<TraceWriter> writer_;
+  bool writes_;
+  std::optional<TraceWriter> writer_;  // in the first process alone
 };
 
 }  // namespace tplab
