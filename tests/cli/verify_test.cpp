@@ -335,8 +335,8 @@ TEST_CASE("verify --trace: a run is written, and another is held against it") {
   CHECK_THAT(in_one_line(differs.out),
              Contains("tp 2, dp 1, f64: rank 0 first differs from " + path +
                       " (cpu, threads) in number ") &&
-                 Contains(", at block 1/mlp here all_reduce of 1024 f64 at block 1/mlp, with other "
-                          "bits there all_reduce of 1024 f64 at block 1/mlp NOT verified: tplab "
+                 Contains(", at block 1/mlp here all_reduce of 2048 f64 at block 1/mlp, with other "
+                          "bits there all_reduce of 2048 f64 at block 1/mlp NOT verified: tplab "
                           "agrees with its reference, but this run is not the trace's"));
   const json difference = tplab(against + Arguments{"--json"}).json()["trace"]["difference"];
   CHECK(difference["site"] == "block 1/mlp");
