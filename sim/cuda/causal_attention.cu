@@ -37,15 +37,15 @@ struct RunningSoftmax {
   float largest = -INFINITY, sum = 0;
 };
 
-// p of the lane's numbers of rows (m, half) from their scores, and what y so far is to be
-// multiplied with.
-template <int kTiles, int kCount>
-__device__ __forceinline__ float step_softmax(RunningSoftmax& row, float (&s)[kTiles][kCount][4],
-                                              int m, int half, const Scores& scores) {
+// p of the lane's numbers of one of its rows, a half of a tile, from their scores, and what y so
+// far is to be multiplied with.
+template <int kCount>
+__device__ __forceinline__ float step_softmax(RunningSoftmax& row, float (&s)[kCount][4], int half,
+                                              const Scores& scores) {
   float largest = row.largest;
   TPLAB_UNROLL
   for (int n = 0; n < kCount; ++n)
-    largest = fmaxf(largest, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
+    largest = fmaxf(largest, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
   largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
   largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
   const float from = largest == -INFINITY ? 0 : largest;  // nothing seen yet: all p are 0
@@ -54,8 +54,8 @@ __device__ __forceinline__ float step_softmax(RunningSoftmax& row, float (&s)[kT
   TPLAB_UNROLL
   for (int n = 0; n < kCount; ++n) TPLAB_UNROLL
   for (int e = 2 * half; e < 2 * half + 2; ++e) {
-    s[m][n][e] = scores.power(s[m][n][e], from);
-    sum += s[m][n][e];
+    s[n][e] = scores.power(s[n][e], from);
+    sum += s[n][e];
   }
   row.sum = row.sum * factor + sum;
   row.largest = largest;
@@ -147,7 +147,7 @@ __global__ void __launch_bounds__(kForwardThreads, 2) attend_bf16(Attend<bf16> a
     TPLAB_UNROLL
     for (int m = 0; m < kTiles; ++m) TPLAB_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const float factor = step_softmax(state[m][half], s, m, half, scores);
+      const float factor = step_softmax(state[m][half], s[m], half, scores);
       TPLAB_UNROLL
       for (int n = 0; n < kD / 8; ++n) {
         y[m][n][2 * half] *= factor;
