@@ -35,7 +35,8 @@ struct AlgorithmRow {
 };
 
 std::span<const AlgorithmRow> algorithm_table();
-const AlgorithmRow& find_algorithm(Op op, Algorithm algorithm);  // REQUIRES: a row for it
+// REQUIRES: a row for it. A communicator's own sums (Algorithm::library) are told as a ring's.
+const AlgorithmRow& find_algorithm(Op op, Algorithm algorithm);
 
 // Bytes this rank sends to others in one such call. Barrier and split move none, send and recv what
 // they say; every other operation is in the table. `root` matters for broadcast only.

@@ -8,12 +8,14 @@
 #include <limits>
 #include <thread>
 
+#include "sim/cuda/gpus.h"
 #include "sim/cuda/host/host_runtime.h"
 #include "sim/error.h"
 #include "sim/machine/backends.h"
 #include "sim/machine/cgroup.h"
 #include "sim/machine/watched_device.h"
 #include "sim/meta/meta_device.h"
+#include "sim/nccl/nccl.h"
 #include "sim/threads/board.h"
 #include "sim/threads/crew.h"
 #include "sim/threads/run_on_threads.h"
@@ -50,6 +52,18 @@ void check_world(const WorldOptions& options) {
   }
   if (options.device != "meta") check_backend(devices(), "device", options.device);
   check_backend(comms(), "comm", options.comm);
+  if (options.device == "cuda") check_gpus();
+  if (options.comm == "nccl") {
+    if (options.device != "cuda")
+      fail(fmt::format("comm 'nccl' moves numbers between GPUs, and the device is '{}'",
+                       options.device),
+           "use --device cuda too, or --comm threads");
+    check_nccl();
+  } else if (options.algorithm == Algorithm::library) {
+    fail(fmt::format("comm '{}' has no sums of its own: there is no algorithm 'library'",
+                     options.comm),
+         "use --algorithm direct, ring, tree or gather, or --comm nccl");
+  }
 }
 
 World::World(WorldOptions options) : options_(std::move(options)) { check_world(options_); }
@@ -75,16 +89,25 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
     replicas.push_back(std::make_shared<ThreadGroup>(board, mesh.tp_group(d), Axis::tp));
   for (int t = 0; t < mesh.tp; ++t)
     columns.push_back(std::make_shared<ThreadGroup>(board, mesh.dp_group(t), Axis::dp));
-  const auto make_comm = [&](const std::shared_ptr<ThreadGroup>& group, Rank& rank) {
-    auto agreement = std::make_unique<ThreadAgreement>(group, group->rank_of(rank.global_index()));
-    auto transport = std::make_unique<ThreadTransport>(*agreement, rank.device());
+  const auto make_transport = [&](ThreadAgreement& agreement, Device& device,
+                                  CudaRuntime* runtime) -> std::unique_ptr<Transport> {
+    if (options_.comm == "nccl")
+      return make_nccl_transport(agreement, device, *runtime, options_.timeout_s);
+    return std::make_unique<ThreadTransport>(agreement, device);
+  };
+  const auto make_comm = [&](const std::shared_ptr<ThreadGroup>& group, Rank& rank,
+                             CudaRuntime* runtime) {
+    auto agreement = std::make_unique<ThreadAgreement>(group, group->rank_of(rank.global_index()),
+                                                       rank.device());
+    auto transport = make_transport(*agreement, rank.device(), runtime);
     const CommBreakage& breakage = options_.comm_breakage;
     return std::make_unique<Comm>(rank, options_.algorithm,
                                   broken(std::move(agreement), rank, breakage),
                                   broken(std::move(transport), rank, breakage));
   };
-  const auto make_device = [&](Crew& crew, Recorder* recorder) {
+  const auto make_device = [&](int r, Crew& crew, Recorder* recorder) {
     if (meta) return make_meta_device(recorder);
+    if (options_.device == "cuda") return make_gpu_device({.rank = r, .place = r, .places = count});
     return options_.device == "cpu" ? make_cpu_device(crew) : make_cuda_host_device();
   };
   std::vector<std::unique_ptr<Crew>> crews;
@@ -93,13 +116,15 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
     crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
     Recorder* const recorder =
         options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(r)];
-    std::unique_ptr<Device> device = make_device(*crews.back(), recorder);
+    std::unique_ptr<Device> device = make_device(r, *crews.back(), recorder);
+    CudaRuntime* const runtime = options_.device == "cuda" ? &gpu_runtime(*device) : nullptr;
     if (!meta) device = watched_for(recorder, std::move(device));
+    if (options_.wrap_device) device = options_.wrap_device(r, std::move(device));
     std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(r) : nullptr;
     ranks.push_back(std::make_unique<Rank>(mesh, r, std::move(device), recorder, std::move(clock)));
     Rank& rank = *ranks.back();
-    rank.comm_ = make_comm(replicas[static_cast<size_t>(mesh.dp_index(r))], rank);
-    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(mesh.tp_index(r))], rank);
+    rank.comm_ = make_comm(replicas[static_cast<size_t>(mesh.dp_index(r))], rank, runtime);
+    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(mesh.tp_index(r))], rank, runtime);
     board->watch(r, rank);
   }
 

@@ -26,6 +26,8 @@ struct WorldOptions {
   std::vector<Recorder*> recorders = {};  // one a rank, by global index, or null; or none at all
   // Makes the clock of the rank with this global index; empty for the machine's.
   std::function<std::unique_ptr<const Clock>(int rank)> make_clock = {};
+  // What stands for the rank's device, given that; empty for the device itself. For tests.
+  std::function<std::unique_ptr<Device>(int rank, std::unique_ptr<Device> device)> wrap_device = {};
   CommBreakage comm_breakage = {};  // none
 
   Mesh mesh() const { return {.tp = tp, .dp = dp}; }
