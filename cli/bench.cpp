@@ -49,8 +49,9 @@ void ProductBeside::after_work(double seconds, int64_t every, Paired& timing) {
   rank_.dp_comm().barrier();
   const double product = static_cast<double>(rank_.clock().now_ns() - start) * 1e-9;
   timing.limit.add(product);
-  timing.parts.push_back(work_flops_ / since_.median() /
-                         (MatmulProbe::flops(rank_.mesh().ranks()) / product));
+  timing.parts.push_back(
+      work_flops_ / since_.median() /
+      (MatmulProbe::flops(rank_.mesh().ranks(), rank_.device().name()) / product));
   since_.clear();
 }
 

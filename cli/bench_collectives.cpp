@@ -118,6 +118,7 @@ double batch_seconds(Rank& rank, int64_t calls, const std::function<void()>& wor
   rank.comm().barrier();
   const int64_t start = rank.clock().now_ns();
   for (int64_t i = 0; i < calls; ++i) work();
+  rank.device().wait();
   const int64_t end = rank.clock().now_ns();
   rank.comm().barrier();
   return static_cast<double>(end - start) * 1e-9 / static_cast<double>(calls);
@@ -225,8 +226,8 @@ std::string CollectivesBench::text(const std::vector<Sample>& samples,
                  {fmt::format("{:.0f} %", 100 * s.of_copy())}});
     }
     const Sample& one = samples[first];
-    text += fmt::format("{}{} of {}, tp {}, {}, by threads\n", first > 0 ? "\n" : "", name(row.op),
-                        dtype, one.tp, find_algorithm(row.op, one.algorithm).name) +
+    text += fmt::format("{}{} of {}, tp {}, {}, by {}\n", first > 0 ? "\n" : "", name(row.op),
+                        dtype, one.tp, find_algorithm(row.op, one.algorithm).name, machine.comm) +
             table.text(output.colour());
   }
   if (repeat < 5)

@@ -93,6 +93,7 @@ void DecodeBench::turn(Rank& rank, const Network& network, KvCache& cache, bool 
     rank.comm().barrier();
     const int64_t start = rank.clock().now_ns();
     work();
+    rank.device().wait();
     return static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
   };
   std::vector<double> seconds;

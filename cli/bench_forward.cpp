@@ -85,7 +85,8 @@ void ForwardBench::run() {
   std::vector<ModelRun> runs;
   for (size_t w = 0; w < tps.size(); ++w)
     runs.push_back(judge(tps[w], timings[w], timings[0], static_cast<double>(batch * T),
-                         flops(source->architecture()), MatmulProbe::flops(tps[w])));
+                         flops(source->architecture()),
+                         MatmulProbe::flops(tps[w], machine.device)));
   print(text(runs, *source), document(runs, *source));
 }
 
@@ -98,8 +99,8 @@ void add_bench_forward(CLI::App& bench) {
   tplab bench forward --preset gpt2 --tp 1,2
   tplab bench forward --checkpoint ckpt.pt --tp 1,2,4 --seq 32 --batch 8 --json
 A pass is timed from a barrier until every rank has the logits. All --tp are loaded at once and run
-in turn, so their ratio is of one run. The limit is a product of matrices of 1024 x 1024 shared out
-over the same ranks, timed between the passes. FLOPs are the model's own, without the vocabulary's
+in turn, so their ratio is of one run. The limit is a product of matrices of 1024 x 1024 (on a GPU
+8192 x 8192) shared out over the same ranks, timed between the passes. FLOPs are the model's own, without the vocabulary's
 padding.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "tokens a sequence (the model's context)")
