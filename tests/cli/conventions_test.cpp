@@ -52,6 +52,7 @@ const Arguments kCommands[] = {
     {"bench", "forward"},
     {"bench", "decode"},
     {"bench", "collectives"},
+    {"bench", "attention"},
 };
 
 TEST_CASE("exit code 2: a request that cannot be met") {
