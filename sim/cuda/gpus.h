@@ -35,7 +35,7 @@ GpuReport gpu_report();
 struct GpuSeat {
   int rank = 0;    // for errors
   int place = 0;   // among the ranks of this host
-  int places = 1;  // of which there are so many, which may read each other's memory
+  int places = 1;  // of which there are so many, which read each other's memory; 0: none does
 };
 
 // Throws Error(unavailable), with the way out: no driver, one too old, no GPU, cuBLASLt missing.

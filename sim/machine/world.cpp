@@ -107,7 +107,10 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
   };
   const auto make_device = [&](int r, Crew& crew, Recorder* recorder) {
     if (meta) return make_meta_device(recorder);
-    if (options_.device == "cuda") return make_gpu_device({.rank = r, .place = r, .places = count});
+    // NCCL finds its own way between GPUs; threads' ranks read each other's memory.
+    const int reaching = options_.comm == "threads" ? count : 0;
+    if (options_.device == "cuda")
+      return make_gpu_device({.rank = r, .place = r, .places = reaching});
     return options_.device == "cpu" ? make_cpu_device(crew) : make_cuda_host_device();
   };
   std::vector<std::unique_ptr<Crew>> crews;

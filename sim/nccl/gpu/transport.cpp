@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <span>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -137,7 +139,11 @@ class NcclTransport final : public Transport {
       : agreement_(agreement), device_(device), runtime_(runtime), timeout_s_(timeout_s) {}
   ~NcclTransport() override {
     runtime_.watch(this, nullptr);
-    static_cast<void>(runtime_.stream());  // this rank's GPU becomes the current one
+    // This rank's GPU becomes the current one; what it still has to do for its peers takes no
+    // longer.
+    const auto stream = static_cast<cudaStream_t>(runtime_.stream());
+    for (int ms = 0; comm_ && ms < 1000 && cudaStreamQuery(stream) == cudaErrorNotReady; ++ms)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     comm_.reset();
   }
 
