@@ -220,7 +220,8 @@ nlohmann::ordered_json ModelBench::header(const std::string& bench,
 
 void add_bench(CLI::App& app, int&) {
   CLI::App* sub = app.add_subcommand(
-      "bench", "Measure forward, decode, training, collectives and attention, against the machine's limits");
+      "bench",
+      "Measure forward, decode, training, collectives and attention, against the machine's limits");
   sub->footer(R"(Examples:
   tplab bench forward --preset gpt2 --tp 1,2
   tplab bench decode --preset gpt2 --tp 1,2,4
