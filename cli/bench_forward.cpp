@@ -87,7 +87,8 @@ std::vector<ForwardTiming> ForwardBench::measure(const WeightSource& source) {
       rank.comm().barrier();
       const double seconds = static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
       timing.work.add(seconds);
-      if (rank.size() > 1 && passes++ % kPassesBetween == 0) {
+      const bool is_turn = timing.collectives.count() == 0 || ++passes % kPassesBetween == 0;
+      if (rank.size() > 1 && is_turn) {
         const std::vector<Event> made = rank.ledger().events();
         timing.collectives.add(collectives_alone(rank, made));
       }
