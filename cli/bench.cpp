@@ -107,13 +107,15 @@ std::vector<WorldOptions> ModelBench::worlds() const {
     list.push_back({.tp = tp,
                     .device = machine.device,
                     .comm = machine.comm,
-                    .algorithm = parse_algorithm(algorithm)});
+                    .algorithm = parse_algorithm(algorithm),
+                    .timeout_s = machine.timeout_s});
   return list;
 }
 
 std::unique_ptr<WeightSource> ModelBench::open() {
   output.open({model.checkpoint});
   parse_dtype(dtype);
+  machine.spread(tps);
   for (const WorldOptions& options : worlds()) check_world(options);
   std::unique_ptr<WeightSource> source = model.open(seed);
   for (int tp : tps) check_shares(source->architecture(), tp, model.uneven);
@@ -121,7 +123,8 @@ std::unique_ptr<WeightSource> ModelBench::open() {
 }
 
 int ModelBench::threads(int tp) const {
-  return std::min(available_cores(), tp * World({.tp = tp}).threads_per_rank());
+  return std::min(available_cores(),
+                  tp * World({.tp = tp, .comm = machine.comm}).threads_per_rank());
 }
 
 Tokens ModelBench::random_tokens(const Architecture& architecture, int64_t length) const {

@@ -30,6 +30,7 @@ class Timing {
   const std::vector<double>& seconds() const { return seconds_; }
   double best() const;
   double median() const;
+  static void fields(auto& self, auto&& f) { f(self.seconds_); }
 
  private:
   std::vector<double> seconds_;

@@ -101,7 +101,8 @@ void CollectivesBench::check_options() const {
   constexpr uint64_t kMost = uint64_t{1} << 32;
   for (int tp : tps) {
     if (tp == 1) fail("one rank has nobody to talk to", "use --tp with 2 or more");
-    check_world({.tp = tp, .device = machine.device, .comm = machine.comm});
+    check_world(
+        {.tp = tp, .device = machine.device, .comm = machine.comm, .timeout_s = machine.timeout_s});
   }
   if (min_bytes < 1024 || max_bytes < min_bytes || max_bytes > kMost)
     fail(fmt::format("sizes from {} to {} bytes make no series", min_bytes, max_bytes),
@@ -179,7 +180,8 @@ std::vector<Sample> CollectivesBench::measure_all(const CollectiveRow& row) cons
     World world({.tp = first.tp,
                  .device = machine.device,
                  .comm = machine.comm,
-                 .algorithm = first.algorithm});
+                 .algorithm = first.algorithm,
+                 .timeout_s = machine.timeout_s});
     const size_t sizes_of_world = sizes().size();
     const auto [results, records] = world.run([&](Rank& rank) {
       std::vector<Timings> timings;
@@ -259,6 +261,7 @@ nlohmann::ordered_json CollectivesBench::json(const std::vector<Sample>& samples
 
 void CollectivesBench::run() {
   output.open();
+  machine.spread(tps);
   const CollectiveRow& row = find_collective(op);
   check_options();
   const std::vector<Sample> samples = measure_all(row);

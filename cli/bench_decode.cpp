@@ -20,6 +20,10 @@ struct DecodeTiming : Paired {
   double read_bytes = 0;       // of the plain reads of all ranks, each time
   int64_t launches = 0;        // of a captured step, or 0
   double launch_seconds = 0;   // of one of them that does nothing, in a captured step
+  static void fields(auto& self, auto&& f) {
+    f(self.work, self.limit, self.parts, self.ledger, self.read_bytes, self.launches,
+      self.launch_seconds);
+  }
 };
 
 struct DecodeRun : ModelRun {

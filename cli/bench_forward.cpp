@@ -14,6 +14,10 @@ namespace {
 
 struct ForwardTiming : Paired {
   Timing collectives;  // of a pass, by themselves
+
+  static void fields(auto& self, auto&& f) {
+    f(self.work, self.limit, self.parts, self.collectives);
+  }
 };
 
 struct ForwardRun : ModelRun {

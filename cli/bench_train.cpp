@@ -23,6 +23,9 @@ namespace {
 struct RankTiming : Paired {
   RankUse use;
   int64_t peak_bytes = 0;
+  static void fields(auto& self, auto&& f) {
+    f(self.work, self.limit, self.parts, self.use, self.peak_bytes);
+  }
 };
 using MeshTiming = std::vector<RankTiming>;  // by global index
 
@@ -74,7 +77,8 @@ WorldOptions TrainBench::world(const Parallelism& mesh) const {
           .dp = mesh.dp,
           .device = machine.device,
           .comm = machine.comm,
-          .algorithm = parse_algorithm(algorithm)};
+          .algorithm = parse_algorithm(algorithm),
+          .timeout_s = machine.timeout_s};
 }
 
 // Every mesh is refused before anything is loaded; where sequence parallelism alone does not
@@ -279,6 +283,7 @@ nlohmann::ordered_json TrainBench::document(const std::vector<TrainRun>& runs,
 }
 
 void TrainBench::run() {
+  machine.spread(tps, dps);
   const std::unique_ptr<WeightSource> source = open();
   check_meshes(*source);
   choose_together(*source);

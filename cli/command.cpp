@@ -25,6 +25,7 @@
 #include "model/training/results.h"
 #include "sim/error.h"
 #include "sim/machine/backends.h"
+#include "sim/machine/processes.h"
 #include "sim/machine/world.h"
 #include "sim/text/bytes_text.h"
 
@@ -117,6 +118,10 @@ void Output::open(std::vector<std::string> inputs) {
   const auto target = std::filesystem::weakly_canonical(path_, error);
   if (!error) path_ = target.string();
   const auto kind = std::filesystem::status(path_, error).type();
+  if (!is_first_process()) {  // the first one writes it
+    file_ = std::fopen("/dev/null", "w");
+    return;
+  }
   const bool replaces =
       kind == std::filesystem::file_type::regular || kind == std::filesystem::file_type::not_found;
   if (replaces) part_ = path_ + ".part";
@@ -128,7 +133,7 @@ void Output::open(std::vector<std::string> inputs) {
   fail_write(path_ + ": cannot be written", reason, "choose a file in a folder you can write to");
 }
 
-bool Output::terminal() const { return path_.empty() && isatty(STDOUT_FILENO); }
+bool Output::terminal() const { return path_.empty() && is_terminal(STDOUT_FILENO); }
 
 bool Output::colour() const {
   const char* off = std::getenv("NO_COLOR");
@@ -354,18 +359,47 @@ void MachineChoice::add_options(CLI::App& app) {
       ->capture_default_str()
       ->check(has_numbers);
   app.add_option("--comm", comm, names_text(comms()))->capture_default_str();
+  app.add_option("--timeout", timeout_s, "seconds that a rank may keep the others waiting")
+      ->capture_default_str();
+  app_ = &app;
+}
+
+bool MachineChoice::is_given(const char* option) const {
+  const CLI::Option* const found = app_->get_option_no_throw(option);
+  return found && found->count() > 0;
+}
+
+void MachineChoice::spread(int& tp, int dp) const {
+  if (comm == "mpi" && processes() && !is_given("--tp")) tp = std::max(1, processes()->size() / dp);
+}
+
+void MachineChoice::spread(std::vector<int>& tps) const {
+  if (comm == "mpi" && processes() && !is_given("--tp")) tps = {processes()->size()};
+}
+
+void MachineChoice::spread(std::vector<int>& tps, std::vector<int>& dps) const {
+  if (comm != "mpi" || !processes()) return;
+  if (!is_given("--dp")) {
+    const bool divides = tps.size() == 1 && processes()->size() % tps[0] == 0;
+    dps = {is_given("--tp") && divides ? processes()->size() / tps[0] : 1};
+  }
+  int tp = 1;
+  spread(tp, dps[0]);
+  if (!is_given("--tp")) tps = {tp};
 }
 
 std::string read_stdin() {
-  std::string text;
-  std::array<char, 1 << 16> part;
-  size_t count;
-  while ((count = std::fread(part.data(), 1, part.size(), stdin)) > 0)
-    text.append(part.data(), count);
-  if (std::ferror(stdin))
-    fail(fmt::format("stdin cannot be read: {}", std::strerror(errno)),
-         "redirect a file to it, as in < FILE");
-  return text;
+  return once_told([] {  // a launcher gives it to the first process alone
+    std::string text;
+    std::array<char, 1 << 16> part;
+    size_t count;
+    while ((count = std::fread(part.data(), 1, part.size(), stdin)) > 0)
+      text.append(part.data(), count);
+    if (std::ferror(stdin))
+      fail(fmt::format("stdin cannot be read: {}", std::strerror(errno)),
+           "redirect a file to it, as in < FILE");
+    return text;
+  });
 }
 
 std::vector<int32_t> parse_ids(std::string_view text) {

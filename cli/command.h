@@ -117,10 +117,20 @@ void add_dtype(CLI::App& app, std::string& dtype);
 void add_algorithm(CLI::App& app, std::string& algorithm);
 void add_seed(CLI::App& app, uint64_t& seed);
 
-// --device and --comm.
+// --device, --comm and --timeout.
 struct MachineChoice {
   std::string device = "cpu", comm = "threads";
+  double timeout_s = 300;
   void add_options(CLI::App& app);
+  // Where ranks are processes there are as many ranks as processes: what was not given of --tp and
+  // --dp is as that is.
+  void spread(int& tp, int dp) const;
+  void spread(std::vector<int>& tps) const;
+  void spread(std::vector<int>& tps, std::vector<int>& dps) const;
+
+ private:
+  bool is_given(const char* option) const;
+  const CLI::App* app_ = nullptr;
 };
 
 // "wrote out/a.svg (3.1 KiB): open it in a browser", to stderr.

@@ -67,17 +67,15 @@ std::string or_none(const std::vector<std::string>& list) {
 void add_backends(const std::string& kind, std::span<const Backend> backends,
                   std::vector<Finding>& all) {
   std::vector<std::string> built;
-  std::vector<std::string_view> lacking;
-  for (const Backend& backend : backends) {
-    if (backend.built)
-      built.push_back(fmt::format("{} ({})", backend.name, backend.what));
-    else
-      lacking.push_back(backend.name);
-  }
+  for (const Backend& backend : backends)
+    if (backend.built) built.push_back(fmt::format("{} ({})", backend.name, backend.what));
   all.push_back({State::ok, kind + "s", fmt::format("{}", fmt::join(built, ", "))});
-  if (!lacking.empty())
-    all.push_back({State::note, fmt::format("{}", fmt::join(lacking, ", ")), "not in this build",
-                   fmt::format("use --{} {}", kind, backends.front().name)});
+  for (const Backend& backend : backends)
+    if (!backend.built)
+      all.push_back(
+          {State::note, std::string(backend.name),
+           fmt::format("not in this build{}{}", backend.what.empty() ? "" : ": ", backend.what),
+           fmt::format("use --{} {}", kind, backends.front().name)});
 }
 
 Json backends_json(std::span<const Backend> backends) {

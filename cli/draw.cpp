@@ -39,8 +39,8 @@ std::vector<DrawKind> make_kinds() {
       {"mesh", "the ranks, their groups, and what each group sends in a step", step, 2, draw_mesh},
       {"compare", "sync points and bytes of TP, TP + SP, pipeline and naive splitting",
        model + " --recompute --accumulate --batch --seq --algorithm", 2, draw_compare},
-      {"timeline", "when each rank computes, waits and sends, as measured", step + " --seed", 2,
-       draw_timeline},
+      {"timeline", "when each rank computes, waits and sends, as measured",
+       step + " --seed --comm --timeout", 2, draw_timeline},
   };
 }
 
@@ -137,7 +137,12 @@ struct DrawCommand {
 
 void DrawCommand::parse(const DrawKind& row) {
   StepOptions& step = settings.step;
-  if (step.parallelism.tp == 0) step.parallelism.tp = row.tp;
+  if (step.parallelism.tp == 0) {
+    step.parallelism.tp = row.tp;
+    settings.machine.spread(step.parallelism.tp, step.parallelism.dp);
+  }
+  step.comm = settings.machine.comm;
+  step.timeout_s = settings.machine.timeout_s;
   step.parallelism.uneven = settings.model.uneven;
   step.algorithm = parse_algorithm(settings.algorithm);
   step.dtype = parse_dtype(settings.dtype);
@@ -236,6 +241,7 @@ void add_draw(CLI::App& app, int&) {
   add_step_options(*sub, settings);
   add_dtype(*sub, settings.dtype);
   add_algorithm(*sub, settings.algorithm);
+  settings.machine.add_options(*sub);
   one_of(sub->add_option("--phase", settings.phase, "which pass"), {"forward", "backward", "both"})
       ->capture_default_str();
   one_of(sub->add_option("--op", settings.op, "which collective"), op_words())

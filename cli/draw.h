@@ -18,6 +18,7 @@ namespace tplab::cli {
 // Every option of every kind. What a kind does not use keeps its default.
 struct DrawSettings {
   ModelChoice model;
+  MachineChoice machine;
   StepOptions step;  // its parallelism, batch, seq, dtype and algorithm
   std::string dtype = "f32", algorithm = "direct";
   std::string phase = "both";  // forward, backward or both

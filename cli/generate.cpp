@@ -234,10 +234,12 @@ void GenerateCommand::run() {
   output.open({model.checkpoint, tokenizer});
   if (greedy) sampling.temperature = 0;
   check(sampling);
+  machine.spread(tp, 1);
   World world({.tp = tp,
                .device = machine.device,
                .comm = machine.comm,
-               .algorithm = parse_algorithm(algorithm)});
+               .algorithm = parse_algorithm(algorithm),
+               .timeout_s = machine.timeout_s});
   const std::unique_ptr<WeightSource> source = model.open(sampling.seed);
   const ShardPlan plan(source->architecture(), tp,
                        model.uneven);  // a tp that does not divide, before the prompt
@@ -245,6 +247,8 @@ void GenerateCommand::run() {
   Result result;
   try {
     result = generate_on_ranks(*source, task, world);
+  } catch (const PeerFailed&) {
+    throw;
   } catch (const Error&) {
     require_finite(*source, parse_dtype(dtype));  // where they are not, that is the reason
     throw;
@@ -252,7 +256,7 @@ void GenerateCommand::run() {
   if (output.json()) output.document(json(*source, task, result));
   output.close();
   const auto speed = result.tokens_per_second();
-  if (speed && isatty(STDERR_FILENO))
+  if (speed && is_terminal(STDERR_FILENO))
     to_stderr("{} tokens, {:.1f} tokens/s (tp {}, {})\n", result.ids.size(), *speed, tp, dtype);
 }
 

@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/help.h"
+#include "cli/launched.h"
 #include "cli/usage.h"
 #include "model/files/bytes.h"
 #include "sim/error.h"
@@ -66,7 +67,7 @@ void parse(CLI::App& app, const tplab::cli::Words& words) {
   }
 }
 
-int run(int argc, char** argv) {
+int run(int argc, char** argv, tplab::cli::Launched& launched) {
   CLI::App app("tplab: a laboratory for tensor parallelism", "tplab");
   app.formatter(tplab::cli::help_formatter());
   app.footer(kExamples);
@@ -84,6 +85,7 @@ int run(int argc, char** argv) {
   tplab::cli::check_order(app, words);
   const tplab::cli::Words given = words;
   words = tplab::cli::with_config(app, given);
+  launched.join(words);
   try {
     parse(app, words);
   } catch (const tplab::Error& error) {
@@ -92,28 +94,39 @@ int run(int argc, char** argv) {
   return exit_code;
 }
 
-// Says what went wrong, and returns the exit code.
-int refuse(const std::exception_ptr& thrown) {
+// What went wrong, and the exit code.
+tplab::Ending refusal(const std::exception_ptr& thrown) {
+  const tplab::Error error = tplab::as_error(thrown);
+  const char* const bug = "\n  fix: this is a bug in tplab; please report it";
+  tplab::Ending ending{static_cast<int>(error.kind()),
+                       fmt::format("{}{}", error.what(), error.fix().empty() ? bug : "")};
   try {
-    const tplab::Error error = tplab::as_error(thrown);
-    const char* const bug = "\n  fix: this is a bug in tplab; please report it";
-    tplab::cli::to_stderr("tplab: {}{}\n", error.what(), error.fix().empty() ? bug : "");
-    return static_cast<int>(error.kind());
-  } catch (const std::bad_alloc&) {  // not even for those words
-    std::fputs("tplab: out of memory\n  fix: use a smaller model, batch or sequence\n", stderr);
-    return static_cast<int>(tplab::ErrorKind::unavailable);
+    std::rethrow_exception(thrown);
+  } catch (const tplab::PeerFailed&) {
+    ending.released = true;
+  } catch (...) {  // all that there is to say is said
   }
+  return ending;
 }
 
 int guarded_run(int argc, char** argv) {
   try {
-    const int exit_code = run(argc, argv);
-    errno = 0;
-    if (std::fflush(stdout) != 0)  // help, for one
-      tplab::fail_write("stdout: could not be written", errno, "give it a place that can be");
-    return exit_code;
-  } catch (...) {
-    return refuse(std::current_exception());
+    tplab::cli::Launched launched;
+    tplab::Ending ending;
+    try {
+      ending.exit_code = run(argc, argv, launched);
+      errno = 0;
+      if (std::fflush(stdout) != 0)  // help, for one
+        tplab::fail_write("stdout: could not be written", errno, "give it a place that can be");
+    } catch (...) {
+      ending = refusal(std::current_exception());
+    }
+    ending = launched.leave(ending);
+    if (!ending.message.empty()) tplab::cli::to_stderr("tplab: {}\n", ending.message);
+    return ending.exit_code;
+  } catch (const std::bad_alloc&) {  // not even for those words
+    std::fputs("tplab: out of memory\n  fix: use a smaller model, batch or sequence\n", stderr);
+    return static_cast<int>(tplab::ErrorKind::unavailable);
   }
 }
 
@@ -129,7 +142,9 @@ int run_with_stack(int argc, char** argv) {
   try {
     std::thread([&] { exit_code = guarded_run(argc, argv); }).join();
   } catch (const std::system_error&) {
-    return refuse(std::current_exception());
+    const tplab::Ending ending = refusal(std::current_exception());
+    tplab::cli::to_stderr("tplab: {}\n", ending.message);
+    return ending.exit_code;
   }
   return exit_code;
 }

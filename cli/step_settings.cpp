@@ -1,6 +1,7 @@
 #include "cli/step_settings.h"
 
 #include "cli/parallelism_options.h"
+#include "sim/machine/backends.h"
 
 namespace tplab::cli {
 
@@ -50,9 +51,11 @@ std::unique_ptr<WeightSource> StepSettings::open() {
   step.algorithm = parse_algorithm(algorithm);
   step.device = machine.device;
   step.comm = machine.comm;
+  step.timeout_s = machine.timeout_s;
+  machine.spread(step.parallelism.tp, step.parallelism.dp);
   step.dtype = parse_dtype(dtype);
   step.seed = seed;
-  check_world({.device = machine.device, .comm = machine.comm});
+  check_backend(devices(), "device", machine.device);
   std::unique_ptr<WeightSource> source = model.open(seed, true);
   complete(step, source->architecture());
   return source;

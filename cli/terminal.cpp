@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "sim/machine/processes.h"
 #include "viz/drawing/picture.h"
 #include "viz/drawing/table.h"
 
@@ -31,15 +32,17 @@ int terminal_columns() {
   }
   for (const int output : {STDOUT_FILENO, STDERR_FILENO}) {
     winsize size = {};
-    if (isatty(output) && ioctl(output, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    if (is_terminal(output) && ioctl(output, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
       return std::max<int>(size.ws_col, kFewest);
   }
   return kColumns;
 }
 
+bool is_terminal(int descriptor) { return isatty(descriptor) && !processes(); }
+
 bool takes_codes(int descriptor) {
   const char* kind = std::getenv("TERM");
-  return isatty(descriptor) && !(kind && std::string_view(kind) == "dumb");
+  return is_terminal(descriptor) && !(kind && std::string_view(kind) == "dumb");
 }
 
 std::string progress_line(const std::string& what, double done, int columns) {

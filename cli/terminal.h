@@ -9,6 +9,10 @@ namespace tplab::cli {
 // stderr is, else 80.
 int terminal_columns();
 
+// Whether a person reads there. Not what a launcher of processes gives them: it makes a terminal of
+// its own for what it only passes on.
+bool is_terminal(int descriptor);
+
 // Whether a terminal is there that takes codes for colour and the cursor: not where TERM is "dumb".
 bool takes_codes(int descriptor);
 

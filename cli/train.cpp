@@ -21,6 +21,7 @@
 #include "model/training/checkpointing.h"
 #include "model/training/loop.h"
 #include "sim/error.h"
+#include "sim/machine/processes.h"
 #include "sim/machine/world.h"
 
 namespace tplab::cli {
@@ -162,8 +163,13 @@ std::vector<RankTraining> TrainCommand::train(int& signal) {
   auto [ranks, records] = World(settings.world()).try_run<RankTraining>(body, failed);
   try {
     if (failed) std::rethrow_exception(failed);
-  } catch (const Error& e) {
-    throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(ranks[0].last_saved));
+  } catch (const PeerFailed&) {
+    throw;
+  } catch (const Error& e) {  // saves are the same on every rank, as far as this process knows
+    std::optional<SavePoint> last;
+    for (const RankTraining& rank : ranks)
+      if (rank.last_saved) last = rank.last_saved;
+    throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(last));
   }
   signal = ranks[0].done < settings.steps ? interrupt.signal() : 0;
   return std::move(ranks);
@@ -185,11 +191,17 @@ std::string TrainCommand::sample() const {
                        settings.parallelism.uneven);
   std::vector<int32_t> prompt(1);  // what the text begins with
   start_.dataset().train.read(0, 1, prompt.data());
-  const auto [results, records] = World({.tp = settings.parallelism.tp}).run([&](Rank& rank) {
-    const Network network(rank, *trained, plan, parse_dtype(settings.dtype));
-    return generate(network, prompt, 200,
-                    {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
-  });
+  const bool replicas = settings.parallelism.dp > 1;  // ranks of processes are of all of them
+  if (replicas && !is_first_process()) return "";
+  const auto [results, records] =
+      World({.tp = settings.parallelism.tp,
+             .comm = replicas ? "threads" : settings.machine.comm,
+             .timeout_s = settings.machine.timeout_s})
+          .run([&](Rank& rank) {
+            const Network network(rank, *trained, plan, parse_dtype(settings.dtype));
+            return generate(network, prompt, 200,
+                            {.temperature = 0.8, .top_k = 200, .seed = settings.seed});
+          });
   const std::vector<int32_t>& ids = results[0];
   return start_.dataset().tokenizer ? start_.dataset().tokenizer->show(ids)
                                     : fmt::format("{}", fmt::join(ids, " "));
@@ -215,14 +227,15 @@ std::string TrainCommand::files_text(const TrainOutcome& outcome,
 // that a file that cannot be written costs nothing else.
 void TrainCommand::report(const TrainOutcome& outcome) {
   const Mesh mesh = settings.parallelism.mesh();
-  const std::string results = first_free(path_of(results_file_name(mesh.tp, mesh.dp).c_str()));
+  std::string results;
+  once([&] { results = first_free(path_of(results_file_name(mesh.tp, mesh.dp).c_str())); });
   if (output.json())
     output.document(outcome.document());
   else
     output.lines(outcome.text());
   output.flush();
   try {
-    write_results(results, outcome.document());
+    once([&] { write_results(results, outcome.document()); });
   } catch (const Error& e) {
     throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(outcome.last_saved()));
   }
@@ -247,6 +260,7 @@ TrainingResults TrainCommand::new_results() const {
 
 void TrainCommand::run(int& exit_code) {
   start_.take_up(resume, out);
+  if (!start_.resumed()) settings.machine.spread(settings.parallelism.tp, settings.parallelism.dp);
   settings.check();
   start_.open_model();
   settings.check(start_.architecture());
@@ -255,7 +269,7 @@ void TrainCommand::run(int& exit_code) {
                      counted(start_.first_step(), "step"), settings.steps),
          "give more with --steps N");
   start_.check_numbers();
-  make_folder();
+  once([&] { make_folder(); });
   to_stderr("training on {}\n", start_.dataset().description);
   for (const std::string& note : start_.dataset().notes) to_stderr("tplab: note: {}\n", note);
   const Parallelism& how = settings.parallelism;
@@ -298,6 +312,7 @@ void add_train(CLI::App& app, int& exit_code) {
   tplab train --text input.txt --tp 2 --out run    nanoGPT's recipe for a laptop, on two ranks
   tplab train --resume run --tp 4 --sp             go on, on another mesh
   tplab train --checkpoint ckpt.pt --text more.txt --lr 1e-4
+  mpirun -n 4 tplab train --dp 2 --comm mpi        a process for each rank
 The folder keeps best.safetensors, of the lowest val loss, which other commands
 read, beside ckpt.safetensors, the last, from which --resume goes on. A run that
 was in it moves to FOLDER/earlier, earlier-2, ...

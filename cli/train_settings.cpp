@@ -73,6 +73,7 @@ void TrainSettings::add_options(CLI::App& app) {
   s.add(app, "eval-interval", eval_interval,
         "steps between evaluations, which also save (0: at the end)", from_0);
   s.add(app, "eval-batches", eval_batches, "batches of an evaluation", from_1);
+  machine.add_options(app);
 }
 
 nlohmann::json TrainSettings::to_json(const std::string& folder) const {
@@ -211,7 +212,12 @@ LoopOptions TrainSettings::loop(int64_t first_step) const {
 }
 
 WorldOptions TrainSettings::world() const {
-  return {.tp = parallelism.tp, .dp = parallelism.dp, .algorithm = parse_algorithm(algorithm)};
+  return {.tp = parallelism.tp,
+          .dp = parallelism.dp,
+          .device = machine.device,
+          .comm = machine.comm,
+          .algorithm = parse_algorithm(algorithm),
+          .timeout_s = machine.timeout_s};
 }
 
 MemoryForecast TrainSettings::forecast(const Architecture& architecture) const {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "cli/command.h"
 #include "cli/settings.h"
 #include "model/checkpoints/tplab_checkpoint.h"
 #include "model/plan/training_memory.h"
@@ -21,6 +22,7 @@ struct TrainSettings {
   std::string algorithm = "direct";
   int64_t layers = 0, heads = 0, width = 0, block = 0;  // 0: the preset's
   bool bias = false, special = true;
+  MachineChoice machine;  // where this process runs it: not remembered
   Parallelism parallelism;
   int64_t batch = 12, seq = 0;    // seq 0: the block
   Schedule schedule{.decay = 0};  // 0: all steps

@@ -10,6 +10,7 @@
 #include "cli/report_text.h"
 #include "cli/training_report.h"
 #include "sim/error.h"
+#include "sim/machine/processes.h"
 #include "sim/random.h"
 #include "verify/remembered_weights.h"
 #include "verify/report_json.h"
@@ -88,7 +89,18 @@ VerifyOptions VerifyCommand::options(const Architecture& architecture) const {
   options.device = machine.device;
   options.comm = machine.comm;
   options.trace = {.to = trace, .against = trace_against, .seed = seed};
-  check_world({.device = machine.device, .comm = machine.comm});
+  // Of processes every mesh has as many ranks: recomputing is looked at without replicas alone.
+  if (machine.comm == "mpi" && processes())
+    std::erase_if(options.meshes, [](const Parallelism& mesh) {
+      return mesh.recompute && mesh.mesh().ranks() != processes()->size();
+    });
+  options.timeout_s = machine.timeout_s;
+  for (const Parallelism& mesh : options.meshes)
+    check_world({.tp = mesh.tp,
+                 .dp = mesh.dp,
+                 .device = machine.device,
+                 .comm = machine.comm,
+                 .timeout_s = machine.timeout_s});
   if (!dtype.empty()) options.dtypes = {parse_dtype(dtype)};
   if (!against.empty()) options.golden = read_golden(against, architecture);
   options.batches =
@@ -98,7 +110,7 @@ VerifyOptions VerifyCommand::options(const Architecture& architecture) const {
 
 // Of tp that nobody asked for.
 void VerifyCommand::leave_out_what_does_not_divide(const WeightSource& source) {
-  if (tps_given->count() > 0) return;
+  if (tps_given->count() > 0 || tps.size() == 1) return;
   std::erase_if(tps, [&](int tp) {
     try {
       check_shares(source.architecture(), tp, model.uneven);
@@ -116,6 +128,10 @@ void VerifyCommand::run(int& exit_code) {
   output.check_result("--trace", trace, inputs);
   // Zero biases would hide a misplaced one, so a preset's are drawn.
   const std::unique_ptr<WeightSource> source = model.open(seed, true);
+  if (backward)
+    machine.spread(tps, dps);
+  else
+    machine.spread(tps);
   leave_out_what_does_not_divide(*source);
   VerifyOptions chosen = options(source->architecture());
   Progress progress;

@@ -63,22 +63,33 @@ class RankTurns {
 };
 
 // Runs body(world, rank, turns) on every rank of every world and returns what the bodies returned,
-// by world and global index. A body does what it does between two calls of turns.next().
-// Throws what World's constructor throws, and what a rank threw.
+// by world and global index. A body does what it does between two calls of turns.next(). Where
+// ranks are processes, which can be of one world at a time, a world has all its turns before the
+// next one lives. Throws what World's constructor throws, and what a rank threw.
 template <class Body>
 auto run_in_turn(const std::vector<WorldOptions>& options, int64_t rounds,
                  const BeforeTurn& before_turn, const Body& body) {
   using Result = std::invoke_result_t<const Body&, size_t, Rank&, RankTurns&>;
   std::vector<World> worlds(options.begin(), options.end());
   std::vector<std::vector<Result>> results(worlds.size());
-  TurnOrder order(worlds.size());
-  order.run(rounds, before_turn, [&](size_t w) {
-    auto [of_ranks, records] = worlds[w].run([&, w](Rank& rank) {
-      RankTurns turns(order, w, rank);
+  const auto live = [&](size_t w, TurnOrder& order, size_t place) {
+    auto [of_ranks, records] = worlds[w].run([&, w, place](Rank& rank) {
+      RankTurns turns(order, place, rank);
       return body(w, rank, turns);
     });
     results[w] = std::move(of_ranks);
-  });
+  };
+  if (!options.empty() && options[0].comm == "mpi") {
+    for (size_t w = 0; w < worlds.size(); ++w) {
+      TurnOrder alone(1);
+      alone.run(
+          rounds, [&](int64_t round, size_t) { before_turn(round, w); },
+          [&](size_t place) { live(w, alone, place); });
+    }
+    return results;
+  }
+  TurnOrder order(worlds.size());
+  order.run(rounds, before_turn, [&](size_t w) { live(w, order, w); });
   return results;
 }
 

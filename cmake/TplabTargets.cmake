@@ -68,6 +68,16 @@ function(tplab_library folder)
   foreach(pattern IN LISTS TPLAB_LEFT_OUT)  # of a backend that this build lacks
     list(FILTER sources EXCLUDE REGEX ${pattern})
   endforeach()
+  list(FILTER sources EXCLUDE REGEX "/sim/mpi/")
   add_library(tplab_${folder} STATIC ${sources})
   target_link_libraries(tplab_${folder} PUBLIC tplab_options ${ARGN})
+endfunction()
+
+# tplab_mpi(tplab_mpi MPI::MPI_CXX): sim/mpi/ compiled against this MPI, as objects for a program.
+function(tplab_mpi target library)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/sim/mpi/*.cpp)
+  add_library(${target} OBJECT ${sources})
+  target_link_libraries(${target} PUBLIC tplab_sim ${library})
+  target_compile_definitions(${target} PRIVATE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${TPLAB_UNITY} UNITY_BUILD_BATCH_SIZE 0)
 endfunction()

@@ -6,9 +6,17 @@
 #include <string>
 #include <vector>
 
+#include "sim/error.h"
 #include "sim/post.h"
 
 namespace tplab {
+
+// Thrown in ranks whose run has failed on another rank. World rethrows the other's exception.
+class PeerFailed : public Error {
+ public:
+  explicit PeerFailed(const std::string& rank_name)
+      : Error(ErrorKind::run, "released, because " + rank_name + " failed", "") {}
+};
 
 // One rank's part of it, used by that rank's thread only.
 class Agreement {

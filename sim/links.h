@@ -12,6 +12,12 @@ namespace tplab {
 
 using Bytes = std::span<std::byte>;
 using ConstBytes = std::span<const std::byte>;
+inline ConstBytes bytes_of(const Array& x) {
+  return {static_cast<const std::byte*>(x.data()), static_cast<size_t>(x.bytes())};
+}
+inline Bytes bytes_of(Array& x) {
+  return {static_cast<std::byte*>(x.data()), static_cast<size_t>(x.bytes())};
+}
 
 // One rank's part of one collective. `in` is what it contributes, `out` what it shall hold
 // afterwards; for all_reduce and broadcast they are the same memory.
@@ -63,11 +69,25 @@ class Links {
     do_send_recv(to, sent, from, received);
   }
 
+  // --- In place of peer access, where there is none: as the above, but the receiver counts, as the
+  // reader of a peer's memory does.
+
+  void give(int to, ConstBytes data) { do_send(to, data); }
+  void take(int from, Bytes data) {
+    count_wire(data.size());
+    do_recv(from, data);
+  }
+  void trade(int to, ConstBytes given, int from, Bytes taken) {
+    count_wire(taken.size());
+    do_send_recv(to, given, from, taken);
+  }
+
   // --- Peer access: a peer's `in` and `out`, valid until the next rendezvous. Whoever moves bytes
   // between ranks, in either direction, counts them.
 
-  virtual const std::byte* peer_in(int peer) const = 0;
-  virtual std::byte* peer_out(int peer) const = 0;
+  virtual bool peer_access() const { return true; }  // false: ranks see no memory but their own
+  virtual const std::byte* peer_in(int /*peer*/) const { return nullptr; }
+  virtual std::byte* peer_out(int /*peer*/) const { return nullptr; }
   virtual void rendezvous() = 0;  // returns when every rank of the group has come to it
   void count_wire(size_t bytes) { wire_bytes_ += static_cast<int64_t>(bytes); }
   // The same, saying whose bytes go where: one of the two is this rank.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace tplab {
 
 std::string Post::text() const {
@@ -38,6 +40,38 @@ std::vector<std::string_view> differences(const Post& a, const Post& b) {
   note(a.reduce != b.reduce, "reduce");
   note(a.algorithm != b.algorithm, "algorithm");
   return fields;
+}
+
+std::string computing_at(const Site* site) {
+  const std::string path = site->path();
+  return path.empty() ? "computing" : "computing at " + path;
+}
+
+Error disagreement(std::span<const Caller> callers, const std::string& group) {
+  const Post& first = callers[0].post;
+  std::vector<std::string_view> fields;
+  std::string list;
+  for (const auto& [name_of_rank, post] : callers) {
+    for (std::string_view field : differences(first, post)) {
+      if (std::find(fields.begin(), fields.end(), field) == fields.end()) fields.push_back(field);
+    }
+    list += fmt::format("\n  {}: called {}{}", name_of_rank, post.text(), group);
+    if (post.algorithm != first.algorithm) list += fmt::format(" by {}", name(post.algorithm));
+  }
+  return {
+      ErrorKind::run,
+      fmt::format("ranks of a group made calls that differ in {}{}", fmt::join(fields, ", "), list),
+      "make every rank of a group call the same collectives in the same order, with the "
+      "same sizes"};
+}
+
+Error other_message(const Caller& sender, const Caller& receiver, const std::string& group) {
+  return {ErrorKind::run,
+          fmt::format("a message is not what its receiver expects\n  {}: called {}{}"
+                      "\n  {}: called {}{}",
+                      sender.name, sender.post.text(), group, receiver.name, receiver.post.text(),
+                      group),
+          "send and receive the same number of elements of one dtype"};
 }
 
 }  // namespace tplab

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sim/call_site.h"
+#include "sim/error.h"
 #include "sim/machine/ledger.h"
 
 namespace tplab {
@@ -35,5 +37,19 @@ struct Post {
 bool agrees(const Post& a, const Post& b);
 // The names of the fields in which two posts differ: op, elements. None if they agree.
 std::vector<std::string_view> differences(const Post& a, const Post& b);
+
+// "computing at block 3/attn": what a rank does that makes no call.
+std::string computing_at(const Site* site);
+
+// Who made which call, for the errors below, which every rank of a group throws alike. `group`:
+// Mesh::group_name's.
+struct Caller {
+  std::string name;  // "rank 3"
+  Post post;
+};
+// The calls of a group's ranks differ.
+Error disagreement(std::span<const Caller> callers, const std::string& group);
+// A recv met a message of another size or dtype.
+Error other_message(const Caller& sender, const Caller& receiver, const std::string& group);
 
 }  // namespace tplab

@@ -83,6 +83,7 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
                .device = options.device,
                .comm = options.comm,
                .algorithm = options.algorithm,
+               .timeout_s = options.timeout_s,
                .recorders = trace_of.recorders(),
                .comm_breakage = options.breakage.comm});
   auto [results, records] = world.run([&](Rank& rank) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "model/files/bytes.h"
+#include "sim/machine/processes.h"
 
 namespace tplab {
 
@@ -48,7 +49,8 @@ Tracing::Tracing(const WeightSource& source, const VerifyOptions& options, const
     require_same_question(path_, theirs_->of, ours_.of);
     require_runs(path_, *theirs_, ours_.runs);
   }
-  if (!options.trace.to.empty()) writer_.emplace(options.trace.to);
+  // One file, whatever the number of processes: they have all the same to write.
+  if (!options.trace.to.empty() && is_first_process()) writer_.emplace(options.trace.to);
 }
 
 void Tracing::finish(Report& report) {

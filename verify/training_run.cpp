@@ -56,6 +56,7 @@ World world_of(const RunResult& run, const VerifyOptions& options,
                 .device = options.device,
                 .comm = options.comm,
                 .algorithm = options.algorithm,
+                .timeout_s = options.timeout_s,
                 .recorders = std::move(recorders),
                 .comm_breakage = options.breakage.comm});
 }

@@ -153,6 +153,7 @@ struct VerifyOptions {
   std::optional<Golden> golden = {};  // whose batches these are
   TrainRecipe recipe = {1e-3, 0.9, 0.99, 1e-8, 0.1, 1.0};
   std::string device = "cpu", comm = "threads";
+  double timeout_s = 300;  // WorldOptions::timeout_s
   Algorithm algorithm = Algorithm::direct;
   TraceOptions trace = {};
   // Told what is about to be done, and which part of the whole, 0 to 1, is done.

@@ -115,6 +115,11 @@ const AlgorithmRow& find_algorithm(Op op, Algorithm algorithm) {
   throw std::logic_error(fmt::format("no algorithm {} for {}", name(algorithm), name(op)));
 }
 
+void run_algorithm(Links& links, const Post& call, const Array& in, Array& out) {
+  find_algorithm(call.op, call.algorithm)
+      .run(links, {bytes_of(in), bytes_of(out), in.dtype(), call.reduce, call.peer});
+}
+
 int64_t predicted_wire_bytes(Op op, Algorithm algorithm, int rank, int n, int64_t elements,
                              DType dtype, int root) {
   const bool moves_nothing = op == Op::barrier || op == Op::split || op == Op::recv || n == 1;

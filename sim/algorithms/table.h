@@ -38,12 +38,16 @@ std::span<const AlgorithmRow> algorithm_table();
 // REQUIRES: a row for it. A communicator's own sums (Algorithm::library) are told as a ring's.
 const AlgorithmRow& find_algorithm(Op op, Algorithm algorithm);
 
+// Runs the call's: not a send, a recv, a barrier or a split.
+void run_algorithm(Links& links, const Post& call, const Array& in, Array& out);
+
 // Bytes this rank sends to others in one such call. Barrier and split move none, send and recv what
 // they say; every other operation is in the table. `root` matters for broadcast only.
 int64_t predicted_wire_bytes(Op op, Algorithm algorithm, int rank, int n, int64_t elements,
                              DType dtype, int root = 0);
 
-// --- direct.cpp: reads and writes the peers' memory. Sums in rank order.
+// --- direct.cpp: reads and writes the peers' memory; where ranks see no memory but their own,
+// sends as much in messages, counted alike. Sums in rank order.
 void direct_all_reduce(Links& links, const Exchange& x);
 void direct_all_gather(Links& links, const Exchange& x);
 void direct_reduce_scatter(Links& links, const Exchange& x);

@@ -30,7 +30,7 @@ std::span<const Backend> devices() {
 std::span<const Backend> comms() {
   static constexpr Backend kComms[] = {{"threads", true, "direct, ring, tree, gather"},
                                        {"nccl", TPLAB_HAS_NCCL != 0, "between GPUs"},
-                                       {"mpi", false, ""}};
+                                       {"mpi", TPLAB_HAS_MPI != 0, TPLAB_MPI_TOLD}};
   return kComms;
 }
 
@@ -48,7 +48,9 @@ void check_backend(std::span<const Backend> backends, std::string_view option,
   for (const Backend& backend : backends) {
     if (backend.name != name) continue;
     if (backend.built) return;
-    fail_unavailable(fmt::format("{} '{}' is not in this build", option, name), use);
+    fail_unavailable(fmt::format("{} '{}' is not in this build{}{}", option, name,
+                                 backend.what.empty() ? "" : ": ", backend.what),
+                     use);
   }
   fail(fmt::format("unknown {} '{}'", option, name), use);
 }

@@ -11,7 +11,7 @@ namespace tplab {
 struct Backend {
   std::string_view name;
   bool built;             // into this binary
-  std::string_view what;  // "f32, f64": what is to be said of it in a word
+  std::string_view what;  // "f32, f64": what is to be said of it in a word, or why it is lacking
 };
 
 // The default comes first, and is built. The meta device is not among them: it is no choice where

@@ -71,6 +71,10 @@ class Ledger {
   // The child of `parent` with this name; the same pointer every time.
   const Site* site(const Site* parent, std::string_view name);
   const Site* root() const { return root_.get(); }
+  template <class F>
+  void each_site(const F& f) const {  // but the root; in no order
+    for (const auto& [hash, site] : sites_) f(site);
+  }
   void record(const Event& event) {
     if (enabled_) events_.push_back(event);
   }

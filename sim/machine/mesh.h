@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <vector>
+
+#include "sim/machine/ledger.h"
 
 namespace tplab {
 
@@ -18,18 +21,11 @@ struct Mesh {
   // The ranks of one replica, and those with the same part of every replica: by tp and dp index.
   std::vector<int> tp_group(int dp_index) const;
   std::vector<int> dp_group(int tp_index) const;
+
+  // For messages: "rank 3", or where there are replicas "rank 3 (dp 1, tp 1)"; and of a group
+  // " among ranks 1, 3 (dp)", of all ranks nothing.
+  std::string rank_name(int rank) const;
+  std::string group_name(const std::vector<int>& members, Axis axis) const;
 };
-
-inline std::vector<int> Mesh::tp_group(int dp_index) const {
-  std::vector<int> ranks(static_cast<size_t>(tp));
-  for (int t = 0; t < tp; ++t) ranks[static_cast<size_t>(t)] = rank(dp_index, t);
-  return ranks;
-}
-
-inline std::vector<int> Mesh::dp_group(int tp_index) const {
-  std::vector<int> ranks(static_cast<size_t>(dp));
-  for (int d = 0; d < dp; ++d) ranks[static_cast<size_t>(d)] = rank(d, tp_index);
-  return ranks;
-}
 
 }  // namespace tplab

@@ -13,6 +13,7 @@
 #include "sim/error.h"
 #include "sim/machine/backends.h"
 #include "sim/machine/cgroup.h"
+#include "sim/machine/processes.h"
 #include "sim/machine/watched_device.h"
 #include "sim/meta/meta_device.h"
 #include "sim/nccl/nccl.h"
@@ -31,6 +32,27 @@ int available_cores() {
                         : static_cast<int>(std::thread::hardware_concurrency());
   return std::clamp(cores, 1, std::max(1, kQuota));
 }
+
+namespace {
+
+// Of a mesh whose ranks are processes.
+void check_processes(const Mesh& mesh) {
+  const int size = processes() ? processes()->size() : 1, ranks = mesh.ranks();
+  if (ranks == size) return;
+  const std::string wanted =
+      mesh.dp == 1 ? fmt::format("tp {}", mesh.tp) : fmt::format("tp {}, dp {}", mesh.tp, mesh.dp);
+  if (!processes())
+    fail(fmt::format("{} with mpi needs {} processes, and no launcher has started this one", wanted,
+                     ranks),
+         fmt::format("start it with a launcher: mpirun -n {} tplab ..", ranks));
+  fail(fmt::format("{} needs {} process{}, and the launcher has started {}", wanted, ranks,
+                   ranks == 1 ? "" : "es", size),
+       mesh.dp == 1 ? fmt::format("use --tp {}, or start it with -n {}", size, ranks)
+                    : fmt::format("use --tp and --dp whose product is {}, or start it with -n {}",
+                                  size, ranks));
+}
+
+}  // namespace
 
 void check_world(const WorldOptions& options) {
   if (options.tp < 1 || options.tp > kMaxRanks) {
@@ -64,22 +86,68 @@ void check_world(const WorldOptions& options) {
                      options.comm),
          "use --algorithm direct, ring, tree or gather, or --comm nccl");
   }
+  if (options.comm == "mpi" && options.device != "meta") check_processes(options.mesh());
 }
 
 World::World(WorldOptions options) : options_(std::move(options)) { check_world(options_); }
 
 int World::threads_per_rank() const {
   if (options_.threads_per_rank > 0) return options_.threads_per_rank;
+  if (in_processes() && processes()) return std::max(1, static_cast<int>(processes()->cores()));
   return std::max(1, available_cores() / ranks());
 }
 
-std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body) {
+// The other devices have nothing to compute that lanes could share.
+int World::lanes_per_rank() const { return options_.device == "cpu" ? threads_per_rank() : 1; }
+
+// Without its communicators.
+std::unique_ptr<Rank> World::make_rank(int index, Crew& crew, CudaRuntime** runtime) const {
+  const bool meta = options_.device == "meta";
+  Recorder* const recorder =
+      options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(index)];
+  const auto make_device = [&]() -> std::unique_ptr<Device> {
+    if (meta) return make_meta_device(recorder);
+    if (options_.device == "cpu") return make_cpu_device(crew);
+    if (options_.device != "cuda") return make_cuda_host_device();
+    // Threads' ranks read each other's memory; others go their own ways between GPUs.
+    const int reaching = options_.comm == "threads" ? ranks() : 0;
+    return make_gpu_device({.rank = index, .place = index, .places = reaching});
+  };
+  std::unique_ptr<Device> device = make_device();
+  if (runtime && options_.device == "cuda") *runtime = &gpu_runtime(*device);
+  if (!meta) device = watched_for(recorder, std::move(device));
+  if (options_.wrap_device) device = options_.wrap_device(index, std::move(device));
+  std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(index) : nullptr;
+  return std::make_unique<Rank>(options_.mesh(), index, std::move(device), recorder,
+                                std::move(clock));
+}
+
+namespace {
+
+std::exception_ptr caught(const std::function<void(Rank&)>& body, Rank& rank) {
+  try {
+    body(rank);
+    return nullptr;
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+RankRecord record_of(Ledger ledger, Rank& rank) {
+  return {std::move(ledger), rank.device().memory()};
+}
+
+}  // namespace
+
+World::Ran World::run_ranks(const std::function<void(Rank&)>& body, const Traveller& traveller) {
+  assert(options_.recorders.empty() || std::ssize(options_.recorders) == ranks());
+  return in_processes() && processes() ? run_in_process(body, traveller) : run_threads(body);
+}
+
+World::Ran World::run_threads(const std::function<void(Rank&)>& body) {
   const Mesh mesh = options_.mesh();
   const int count = mesh.ranks();
-  const bool meta = options_.device == "meta";
-  // The others have nothing to compute that lanes could share.
-  const int lanes = options_.device == "cpu" ? threads_per_rank() : 1;
-  assert(options_.recorders.empty() || std::ssize(options_.recorders) == count);
+  const int lanes = lanes_per_rank();
   const bool oversubscribed = count * lanes > available_cores();
   const auto board = std::make_shared<Board>(mesh, options_.timeout_s, oversubscribed);
 
@@ -105,27 +173,12 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
                                   broken(std::move(agreement), rank, breakage),
                                   broken(std::move(transport), rank, breakage));
   };
-  const auto make_device = [&](int r, Crew& crew, Recorder* recorder) {
-    if (meta) return make_meta_device(recorder);
-    // NCCL finds its own way between GPUs; threads' ranks read each other's memory.
-    const int reaching = options_.comm == "threads" ? count : 0;
-    if (options_.device == "cuda")
-      return make_gpu_device({.rank = r, .place = r, .places = reaching});
-    return options_.device == "cpu" ? make_cpu_device(crew) : make_cuda_host_device();
-  };
   std::vector<std::unique_ptr<Crew>> crews;
   std::vector<std::unique_ptr<Rank>> ranks;
   for (int r = 0; r < count; ++r) {
     crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
-    Recorder* const recorder =
-        options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(r)];
-    std::unique_ptr<Device> device = make_device(r, *crews.back(), recorder);
-    CudaRuntime* const runtime = options_.device == "cuda" ? &gpu_runtime(*device) : nullptr;
-    if (!meta) device = watched_for(recorder, std::move(device));
-    if (options_.wrap_device) device = options_.wrap_device(r, std::move(device));
-    std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(r) : nullptr;
-    ranks.push_back(std::make_unique<Rank>(mesh, r, std::move(device), recorder, std::move(clock)));
-    Rank& rank = *ranks.back();
+    CudaRuntime* runtime = nullptr;
+    Rank& rank = *ranks.emplace_back(make_rank(r, *crews.back(), &runtime));
     rank.comm_ = make_comm(replicas[static_cast<size_t>(mesh.dp_index(r))], rank, runtime);
     rank.dp_comm_ = make_comm(columns[static_cast<size_t>(mesh.tp_index(r))], rank, runtime);
     board->watch(r, rank);
@@ -135,23 +188,73 @@ std::vector<RankRecord> World::run_ranks(const std::function<void(Rank&)>& body)
   run_on_threads(count * lanes, [&](int thread) {
     const size_t r = static_cast<size_t>(thread / lanes);
     if (const int lane = thread % lanes; lane > 0) return crews[r]->serve(lane);
-    std::exception_ptr error;
-    try {
-      body(*ranks[r]);
-    } catch (...) {
-      error = std::current_exception();
-    }
+    std::exception_ptr error = caught(body, *ranks[r]);
     crews[r]->close();
     board->leave(static_cast<int>(r), std::move(error));
   });
-  board->rethrow_failure();
+  Ran ran{.records = {}, .failed = board->failure()};
+  if (ran.failed) return ran;
+  ran.records.reserve(ranks.size());
+  for (auto& rank : ranks) ran.records.push_back(record_of(std::move(rank->ledger_), *rank));
+  return ran;
+}
 
-  std::vector<RankRecord> records;
-  records.reserve(ranks.size());
-  for (auto& rank : ranks) {
-    records.push_back({std::move(rank->ledger_), rank->device().memory()});
+World::Ran World::run_in_process(const std::function<void(Rank&)>& body,
+                                 const Traveller& traveller) {
+  const Mesh mesh = options_.mesh();
+  Processes& all = *processes();
+  const int lanes = lanes_per_rank(), index = all.rank();
+  Crew crew(lanes, lanes > all.cores());
+  const std::unique_ptr<ProcessRun> run = all.begin(mesh, options_.timeout_s);
+  const std::unique_ptr<Rank> rank = make_rank(index, crew);
+  run->watch(*rank);
+  const CommBreakage& breakage = options_.comm_breakage;
+  const auto make_comm = [&](const std::vector<int>& members, Axis axis) {
+    auto agreement = run->agreement(members, axis, rank->device(), !breakage.move);
+    auto transport = run->transport(*agreement, rank->device());
+    return std::make_unique<Comm>(*rank, options_.algorithm,
+                                  broken(std::move(agreement), *rank, breakage),
+                                  broken(std::move(transport), *rank, breakage));
+  };
+  rank->comm_ = make_comm(mesh.tp_group(mesh.dp_index(index)), Axis::tp);
+  rank->dp_comm_ = make_comm(mesh.dp_group(mesh.tp_index(index)), Axis::dp);
+
+  std::exception_ptr error;
+  const auto on_thread = [&](int lane) {
+    if (lane > 0) return crew.serve(lane);
+    error = caught(body, *rank);
+    crew.close();
+  };
+  try {
+    run_on_threads(lanes, on_thread);
+  } catch (...) {  // too few threads
+    error = std::current_exception();
   }
-  return records;
+  Ran ran{.records = {}, .failed = run->end(std::move(error))};
+  if (ran.failed && (all.lost() || !traveller.pack)) return ran;
+
+  // Every rank's record and result, in every process. This one's own are here already.
+  PackedSites sites;
+  const MemoryUse memory = rank->device().memory();
+  Packer pack(sites);
+  pack(packed(rank->ledger_, sites), memory.current_bytes, memory.peak_bytes);
+  if (traveller.pack) traveller.pack(static_cast<size_t>(index), pack);
+  const std::vector<std::string> parcels = run->gather(pack.take());
+  ran.records.resize(parcels.size());
+  for (size_t r = 0; r < parcels.size(); ++r) {
+    if (r == static_cast<size_t>(index)) {
+      ran.records[r] = record_of(std::move(rank->ledger_), *rank);
+      continue;
+    }
+    PackedSites theirs;
+    std::string ledger;
+    Unpacker unpack(parcels[r], theirs);
+    unpack(ledger, ran.records[r].memory.current_bytes, ran.records[r].memory.peak_bytes);
+    ran.records[r].ledger = unpacked_ledger(ledger, theirs);
+    if (traveller.unpack) traveller.unpack(r, unpack);
+  }
+  if (ran.failed) ran.records.clear();
+  return ran;
 }
 
 }  // namespace tplab

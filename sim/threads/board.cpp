@@ -31,15 +31,7 @@ void for_each_rank(RankSet ranks, F&& f) {
   for (; ranks != 0; ranks &= ranks - 1) f(std::countr_zero(ranks));
 }
 
-std::string with_path(const std::string& text, const Site* site) {
-  const std::string path = site->path();
-  return path.empty() ? text : text + " at " + path;
-}
-
 }  // namespace
-
-PeerFailed::PeerFailed(const std::string& rank_name)
-    : Error(ErrorKind::run, fmt::format("released, because {} failed", rank_name), "") {}
 
 Board::Board(const Mesh& mesh, double timeout_s, bool oversubscribed)
     : all_(first_ranks(mesh.ranks())),
@@ -156,11 +148,6 @@ void Board::look_for_stuck_ranks(Lock& lock) {
   }
 }
 
-std::string Board::name_of(int rank) const {
-  if (!has_replicas()) return fmt::format("rank {}", rank);
-  return fmt::format("rank {} (dp {}, tp {})", rank, mesh_.dp_index(rank), mesh_.tp_index(rank));
-}
-
 std::string Board::describe(int rank) {
   const Seat& seat = this->seat(rank);
   if (left_ & rank_set(rank)) {
@@ -170,7 +157,7 @@ std::string Board::describe(int rank) {
     return fmt::format("{}: waiting in {}{}", name_of(rank), seat.wait->post.text(),
                        seat.wait->group);
   }
-  return with_path(name_of(rank) + ": computing", seat.state->site());
+  return name_of(rank) + ": " + computing_at(seat.state->site());
 }
 
 void Board::settle_verdict(const std::string& problem, const std::string& fix) {
@@ -231,11 +218,12 @@ void Board::leave(int rank, std::exception_ptr error) {
   settled_.notify_all();
 }
 
-void Board::rethrow_failure() {
-  if (!failed_) return;
-  if (thrower_ < 0) throw_failure();
+std::exception_ptr Board::failure() const {
+  if (!failed_) return nullptr;
+  if (thrower_ < 0) return std::make_exception_ptr(Error(ErrorKind::run, problem_, fix_));
   const Error error = as_error(thrown_);
-  throw Error(error.kind(), name_of(thrower_) + ": " + error.problem(), error.fix());
+  return std::make_exception_ptr(
+      Error(error.kind(), name_of(thrower_) + ": " + error.problem(), error.fix()));
 }
 
 }  // namespace tplab

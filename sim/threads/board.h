@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string>
 
+#include "sim/agreement.h"
 #include "sim/error.h"
 #include "sim/machine/world.h"
 #include "sim/post.h"
@@ -37,19 +38,13 @@ struct Wait {
   bool over() const { return counter.load() >= target; }
 };
 
-// Thrown in ranks whose run has failed on another rank. World rethrows the other's exception.
-class PeerFailed : public Error {
- public:
-  explicit PeerFailed(const std::string& rank_name);
-};
-
 // Threads: all members may be called by all ranks at once.
 class Board {
  public:
   // `oversubscribed`: there are more threads than cores, so that spinning keeps peers from running.
   Board(const Mesh& mesh, double timeout_s, bool oversubscribed);
   int ranks() const { return mesh_.ranks(); }
-  bool has_replicas() const { return mesh_.dp > 1; }
+  const Mesh& mesh() const { return mesh_; }
   void watch(int rank, const Rank& state);  // before the ranks start
 
   // Returns when the wait is over: spins briefly, then sleeps. Throws if it can never be over, or
@@ -65,10 +60,9 @@ class Board {
   void count_collective(int rank) { ++seat(rank).collectives; }
   // The rank returned, or threw `error`: whoever waits for it is released. The last call of a rank.
   void leave(int rank, std::exception_ptr error);
-  // After all have left: throws the first failure, with the name of the rank that threw it.
-  void rethrow_failure();
-  // "rank 3", or on a mesh of replicas "rank 3 (dp 1, tp 1)".
-  std::string name_of(int rank) const;
+  // After all have left: the first failure, with the name of the rank that threw it; null if none.
+  std::exception_ptr failure() const;
+  std::string name_of(int rank) const { return mesh_.rank_name(rank); }
 
  private:
   using Lock = std::unique_lock<std::mutex>;

@@ -14,9 +14,7 @@ ThreadGroup::ThreadGroup(std::shared_ptr<Board> board, std::vector<int> members,
       seats_(members_.size()),
       mailboxes_(members_.size() * members_.size()) {
   for (int rank : members_) member_set_ |= rank_set(rank);
-  if (size() == board_->ranks()) return;
-  name_ = fmt::format(" among ranks {}", fmt::join(members_, ", "));
-  if (board_->has_replicas()) name_ += fmt::format(" ({})", name(axis));
+  name_ = board_->mesh().group_name(members_, axis);
 }
 
 int ThreadGroup::rank_of(int world_rank) const {
@@ -54,22 +52,11 @@ void ThreadGroup::agree(int rank, uint64_t round, uint64_t call, const Post& pos
 
 // Every rank of the group comes here and finds the same words.
 void ThreadGroup::fail_disagreement(uint64_t call) {
-  const Post& first = post_of(0, call);
-  std::vector<std::string_view> fields;
-  std::string list;
-  for (int rank = 0; rank < size(); ++rank) {
-    const Post& post = post_of(rank, call);
-    for (std::string_view field : differences(first, post)) {
-      if (std::find(fields.begin(), fields.end(), field) == fields.end()) fields.push_back(field);
-    }
-    list +=
-        fmt::format("\n  {}: called {}{}", board_->name_of(world_rank(rank)), post.text(), name_);
-    if (post.algorithm != first.algorithm) list += fmt::format(" by {}", name(post.algorithm));
-  }
-  board_->fail(
-      fmt::format("ranks of a group made calls that differ in {}{}", fmt::join(fields, ", "), list),
-      "make every rank of a group call the same collectives in the same order, with the "
-      "same sizes");
+  std::vector<Caller> callers;
+  for (int rank = 0; rank < size(); ++rank)
+    callers.push_back({board_->name_of(world_rank(rank)), post_of(rank, call)});
+  const Error error = disagreement(callers, name_);
+  board_->fail(error.problem(), error.fix());
 }
 
 ThreadGroup::Message::Message(ThreadGroup& group, int from, int to, std::span<const std::byte> data,
@@ -127,11 +114,9 @@ void ThreadGroup::receive(int rank, int from, std::span<std::byte> to, const Pos
 }
 
 void ThreadGroup::fail_message(int from, const Post& sent, int to, const Post& expected) {
-  board_->fail(fmt::format("a message is not what its receiver expects\n  {}: called {}{}"
-                           "\n  {}: called {}{}",
-                           board_->name_of(world_rank(from)), sent.text(), name_,
-                           board_->name_of(world_rank(to)), expected.text(), name_),
-               "send and receive the same number of elements of one dtype");
+  const Error error = other_message({board_->name_of(world_rank(from)), sent},
+                                    {board_->name_of(world_rank(to)), expected}, name_);
+  board_->fail(error.problem(), error.fix());
 }
 
 std::vector<int> ThreadGroup::ranks_of_color(int color) const {

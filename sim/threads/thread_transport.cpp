@@ -7,14 +7,6 @@
 namespace tplab {
 namespace {
 
-ConstBytes bytes_of(const Array& x) {
-  return {static_cast<const std::byte*>(x.data()), static_cast<size_t>(x.bytes())};
-}
-
-Bytes bytes_of(Array& x) {
-  return {static_cast<std::byte*>(x.data()), static_cast<size_t>(x.bytes())};
-}
-
 // This rank's links during one call.
 class ThreadLinks final : public Links {
  public:
@@ -61,8 +53,7 @@ int64_t ThreadTransport::move(const Post& call, const Array& in, Array& out) {
   } else if (call.op == Op::recv) {
     links.recv(call.peer, bytes_of(out));
   } else {
-    find_algorithm(call.op, call.algorithm)
-        .run(links, {bytes_of(in), bytes_of(out), in.dtype(), call.reduce, call.peer});
+    run_algorithm(links, call, in, out);
   }
   return links.wire_bytes();
 }

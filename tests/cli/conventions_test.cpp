@@ -164,11 +164,10 @@ TEST_CASE("a file that the command reads is no place for its --out") {
 TEST_CASE("exit code 4: what is not in this build, or on this machine") {
   const bool no_gpu = !gpu_report().problem.empty();
   const Arguments on_gpu = {"--preset", "nano-cpu", "--device", "cuda"};
-  const Arguments over_mpi = {"--preset", "nano-cpu", "--comm", "mpi"};
+  const Arguments over_nccl = {"--preset", "nano-cpu", "--comm", "nccl"};
   for (const Arguments& command : kModelCommands) {
     if (command[0] == "info") continue;  // runs nothing
     if (no_gpu) check_refused(with(command, on_gpu), 4, "cpu");
-    check_refused(with(command, over_mpi), 4, "use threads");
   }
   if (no_gpu) check_refused({"bench", "collectives", "--device", "cuda"}, 4, "cpu");
 }

@@ -42,6 +42,23 @@ std::string write_golden(const TemporaryFolder& folder, const Parts& parts) {
   return path;
 }
 
+// In f64 a wrong kernel and a rounding error are ten orders of magnitude apart.
+TEST_CASE("verify --device cuda-host: the kernels for GPUs are right, forward and backward") {
+  const Arguments model = verify({"--checkpoint", fixture("nanogpt-tiny/ckpt.pt"), "--device",
+                                  "cuda-host", "--tp", "1,2", "--batch", "2", "--seq", "9"});
+  for (const std::string dtype : {"f64", "bf16"}) {
+    for (const Arguments& more :
+         {Arguments{}, Arguments{"--backward", "--dp", "1", "--steps", "1"}}) {
+      const Ran ran = tplab(model + Arguments{"--dtype", dtype} + more);
+      INFO(dtype << "\n" << ran.out << ran.err);
+      CHECK(ran.exit_code == 0);
+      CHECK_THAT(ran.out, Contains("\nverified\n"));
+    }
+  }
+  for (const json& run : tplab(model + Arguments{"--dtype", "f64", "--json"}).json()["runs"])
+    CHECK(run["error"] < 1e-12);
+}
+
 TEST_CASE("verify --against: the cases as people save them: bf16, -100, the last position") {
   const std::string folder = a_case("12-golden-as-people-save-it");
   if (folder.empty()) return;

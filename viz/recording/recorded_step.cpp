@@ -47,7 +47,8 @@ WorldOptions world(const StepOptions& options, const std::string& device) {
           .dp = options.parallelism.dp,
           .device = device,
           .comm = options.comm,
-          .algorithm = options.algorithm};
+          .algorithm = options.algorithm,
+          .timeout_s = options.timeout_s};
 }
 
 // A rank's model, loaded, as something that takes steps.

@@ -20,6 +20,7 @@ struct StepOptions {
   int64_t seq = 0;            // tokens of each (0: 64, or the model's context if shorter)
   Algorithm algorithm = Algorithm::direct;
   std::string device = "cpu", comm = "threads";
+  double timeout_s = 300;  // WorldOptions::timeout_s
   DType dtype = DType::f32;
   uint64_t seed = 1337;  // of the tokens
 

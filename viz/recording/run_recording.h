@@ -21,30 +21,41 @@ struct Interval {
 
 struct PhaseSpan : Interval {
   Phase phase = Phase::forward;
+  static void fields(auto& self, auto&& f) { f(self.start_ns, self.end_ns, self.phase); }
 };
 
 struct ScopeSpan : Interval {
   std::string site;  // its path: "block 0/attn"
   Phase phase = Phase::forward;
   int depth = 0;  // scopes around it
+  static void fields(auto& self, auto&& f) {
+    f(self.start_ns, self.end_ns, self.site, self.phase, self.depth);
+  }
 };
 
 // An operation of the device, by its name in sim/device.h.
 struct OperationSpan : Interval {
   std::string_view operation;
   int depth = 0;  // scopes around it
+  static void fields(auto& self, auto&& f) {
+    f(self.start_ns, self.end_ns, self.operation, self.depth);
+  }
 };
 
 struct CollectiveSpan : Interval {
   // The event of the ledger, without its site and times, which are of the rank's own memory.
   Event event;
   std::string site;
-  uint64_t sequence = 0;   // which call of its group
-  int depth = 0;           // scopes around it
-  int64_t arrived_ns = 0;  // when the last of its ranks came
-  int64_t agreed_ns = 0;   // when this one knew it: waiting until here, moving from here
-  int last_rank = 0;       // that came, by global index
+  uint64_t sequence = 0;     // which call of its group
+  int depth = 0;             // scopes around it
+  int64_t arrived_ns = 0;    // when the last of its ranks came
+  int64_t agreed_ns = 0;     // when this one knew it: waiting until here, moving from here
+  int last_rank = 0;         // that came, by global index
   std::vector<int> members;  // of the call, by global index, in order; empty for send and recv
+  static void fields(auto& self, auto&& f) {
+    f(self.start_ns, self.end_ns, self.event, self.site, self.sequence, self.depth, self.arrived_ns,
+      self.agreed_ns, self.last_rank, self.members);
+  }
 };
 
 // One rank's run. Scopes are in the order of entering, the others in the order of time.
@@ -54,6 +65,10 @@ struct RankRecording : Interval {
   std::vector<ScopeSpan> scopes;
   std::vector<CollectiveSpan> collectives;
   std::vector<OperationSpan> operations;
+  static void fields(auto& self, auto&& f) {
+    f(self.start_ns, self.end_ns, self.tp_index, self.dp_index, self.phases, self.scopes,
+      self.collectives, self.operations);
+  }
 };
 
 struct RunRecording {

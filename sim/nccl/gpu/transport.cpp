@@ -36,13 +36,6 @@ ncclDataType_t nccl_type(DType dtype) {
   }
 }
 
-ConstBytes bytes_of(const Array& x) {
-  return {static_cast<const std::byte*>(x.data()), static_cast<size_t>(x.bytes())};
-}
-Bytes bytes_of(Array& x) {
-  return {static_cast<std::byte*>(x.data()), static_cast<size_t>(x.bytes())};
-}
-
 // Messages in the stream's order: what arrives is there for what is queued next, and what was sent
 // may be overwritten by that.
 class NcclLinks final : public Links {
@@ -50,6 +43,7 @@ class NcclLinks final : public Links {
   NcclLinks(int rank, int size, Device& device, NcclCommunicator& comm, cudaStream_t stream)
       : Links(rank, size, device), comm_(comm), stream_(stream) {}
 
+  bool peer_access() const override { return false; }
   const std::byte* peer_in(int) const override { return no_peer_memory(); }
   std::byte* peer_out(int) const override { return no_peer_memory(); }
   void rendezvous() override {}  // the stream's order is enough

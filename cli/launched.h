@@ -1,0 +1,34 @@
+// A command that is several processes, one a rank: what it takes to be one of them. Rank 0's
+// process speaks for all; stdout and stderr of the others lead nowhere, whoever writes to them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/machine/processes.h"
+
+namespace tplab::cli {
+
+class Launched {
+ public:
+  Launched() = default;
+  ~Launched();
+  Launched(const Launched&) = delete;
+  Launched& operator=(const Launched&) = delete;
+
+  // Where the words ask for --comm mpi and a launcher has started this process: before anything is
+  // printed or opened. Throws what join_mpi throws.
+  void join(const std::vector<std::string>& words);
+  // How all end, and what this process is to print, for which stderr is as it was. Called once.
+  Ending leave(const Ending& mine);
+
+ private:
+  void silence();
+  void speak_again();
+
+  std::unique_ptr<Processes> all_;  // null where there is but this one
+  int stdout_ = -1, stderr_ = -1;   // as they were
+};
+
+}  // namespace tplab::cli

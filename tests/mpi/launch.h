@@ -1,0 +1,28 @@
+// Runs programs under an MPI launcher, as a user does.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/run_tplab.h"
+
+namespace tplab::testing {
+
+// False where there is no MPI, or not this one; says what is skipped.
+bool has_mpi();
+bool has_mpich();
+
+// mpirun -n PROCESSES WORD...
+std::vector<std::string> under_mpi(int processes, std::vector<std::string> words);
+// The same with the MPICH beside it, of words whose first is a program that is built with it.
+std::vector<std::string> under_mpich(int processes, std::vector<std::string> words);
+// For a launcher: as root, and with more processes than cores.
+How launched();
+
+// The command under the launcher, as it is (and with --comm mpi).
+Ran tplab_under_mpi(int processes, std::vector<std::string> words);
+// One of tests/mpi/cases.
+Ran mpi_case(int processes, const std::string& name);
+Started start_mpi_case(int processes, const std::string& name);
+
+}  // namespace tplab::testing
