@@ -49,8 +49,9 @@ void ProductBeside::after_work(double seconds, int64_t every, Paired& timing) {
   rank_.dp_comm().barrier();
   const double product = static_cast<double>(rank_.clock().now_ns() - start) * 1e-9;
   timing.limit.add(product);
-  timing.parts.push_back(work_flops_ / since_.median() /
-                         (MatmulProbe::flops(rank_.mesh().ranks()) / product));
+  timing.parts.push_back(
+      work_flops_ / since_.median() /
+      (MatmulProbe::flops(rank_.mesh().ranks(), rank_.device().name()) / product));
   since_.clear();
 }
 
@@ -222,12 +223,14 @@ nlohmann::ordered_json ModelBench::header(const std::string& bench,
 
 void add_bench(CLI::App& app, int&) {
   CLI::App* sub = app.add_subcommand(
-      "bench", "Measure forward, decode, training and collectives against the machine's limits");
+      "bench",
+      "Measure forward, decode, training, collectives and attention, against the machine's limits");
   sub->footer(R"(Examples:
   tplab bench forward --preset gpt2 --tp 1,2
   tplab bench decode --preset gpt2 --tp 1,2,4
   tplab bench train --preset nano-cpu
   tplab bench collectives --tp 2,4 --op all_reduce
+  tplab bench attention --dtype bf16 --device cuda
 Rates are those of the median time; the best beside it shows how quiet the machine was. The limit
 is measured between the timings, by the same threads.)");
   sub->require_subcommand(1);
@@ -235,6 +238,7 @@ is measured between the timings, by the same threads.)");
   add_bench_decode(*sub);
   add_bench_train(*sub);
   add_bench_collectives(*sub);
+  add_bench_attention(*sub);
 }
 
 }  // namespace tplab::cli

@@ -182,5 +182,6 @@ void add_bench_forward(CLI::App& bench);
 void add_bench_decode(CLI::App& bench);
 void add_bench_train(CLI::App& bench);
 void add_bench_collectives(CLI::App& bench);
+void add_bench_attention(CLI::App& bench);
 
 }  // namespace tplab::cli

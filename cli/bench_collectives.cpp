@@ -119,6 +119,7 @@ double batch_seconds(Rank& rank, int64_t calls, const std::function<void()>& wor
   rank.comm().barrier();
   const int64_t start = rank.clock().now_ns();
   for (int64_t i = 0; i < calls; ++i) work();
+  rank.device().wait();
   const int64_t end = rank.clock().now_ns();
   rank.comm().barrier();
   return static_cast<double>(end - start) * 1e-9 / static_cast<double>(calls);

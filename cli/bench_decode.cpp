@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "cli/bench.h"
+#include "model/decode_steps.h"
 #include "model/plan/costs.h"
 #include "sim/error.h"
 #include "sim/machine/rank_numbers.h"
@@ -17,13 +18,19 @@ namespace {
 struct DecodeTiming : Paired {
   std::vector<double> ledger;  // of pairs of steps: time with the ledger / time without
   double read_bytes = 0;       // of the plain reads of all ranks, each time
+  int64_t launches = 0;        // of a captured step, or 0
+  double launch_seconds = 0;   // of one of them that does nothing, in a captured step
   static void fields(auto& self, auto&& f) {
-    f(self.work, self.limit, self.parts, self.ledger, self.read_bytes);
+    f(self.work, self.limit, self.parts, self.ledger, self.read_bytes, self.launches,
+      self.launch_seconds);
   }
 };
 
 struct DecodeRun : ModelRun {
   std::optional<double> ledger_cost;  // none at tp 1, where nothing is recorded
+  double bytes_floor_seconds = 0;     // what a plain read takes
+  int64_t launches = 0;               // of a captured step, or 0
+  double launches_floor_seconds = 0;  // what they take if they do nothing
 };
 
 struct DecodeBench : ModelBench {
@@ -32,8 +39,8 @@ struct DecodeBench : ModelBench {
   void run();
   void choose_lengths(const Architecture& architecture);
   std::vector<Array> read_by_a_step(const Network& network, const KvCache& cache) const;
-  void turn(Rank& rank, const Network& network, KvCache& cache, bool ledger_first,
-            DecodeTiming& timing) const;
+  void turn(Rank& rank, const Network& network, KvCache& cache, DecodeSteps& decoder,
+            bool ledger_first, DecodeTiming& timing) const;
   std::vector<DecodeTiming> measure(const WeightSource& source);
   double step_bytes(const Architecture& architecture) const;
   std::string text(const std::vector<DecodeRun>& runs, const WeightSource& source) const;
@@ -83,9 +90,33 @@ std::vector<Array> DecodeBench::read_by_a_step(const Network& network, const KvC
   return arrays;
 }
 
+// Of one kernel that has next to nothing to do, in a step that the device captures; 0 where it
+// captures none.
+double launch_seconds(Rank& rank) {
+  constexpr int kLaunches = 200, kTimes = 5;
+  Device& device = rank.device();
+  Array x = device.allocate(DType::f32, {1}), y = device.allocate(DType::f32, {1});
+  device.zero(x);
+  const auto work = [&] {
+    for (int i = 0; i < kLaunches; ++i) device.run(op::Add{x, x, y});
+  };
+  work();
+  const std::unique_ptr<Replay> replay = device.capture(work);
+  if (!replay) return 0;
+  Timing timing;
+  for (int i = 0; i < kTimes; ++i) {
+    device.wait();
+    const int64_t start = rank.clock().now_ns();
+    replay->run();
+    device.wait();
+    timing.add(static_cast<double>(rank.clock().now_ns() - start) * 1e-9 / kLaunches);
+  }
+  return timing.best();
+}
+
 // Fills the cache, then times `steps` steps, every other one with the ledger off, and the reads.
-void DecodeBench::turn(Rank& rank, const Network& network, KvCache& cache, bool ledger_first,
-                       DecodeTiming& timing) const {
+void DecodeBench::turn(Rank& rank, const Network& network, KvCache& cache, DecodeSteps& decoder,
+                       bool ledger_first, DecodeTiming& timing) const {
   const Tokens prompt = random_tokens(network.architecture(), seq),
                token = random_tokens(network.architecture(), 1);
   const std::vector<Array> arrays = read_by_a_step(network, cache);
@@ -96,12 +127,13 @@ void DecodeBench::turn(Rank& rank, const Network& network, KvCache& cache, bool 
     rank.comm().barrier();
     const int64_t start = rank.clock().now_ns();
     work();
+    rank.device().wait();
     return static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
   };
   std::vector<double> seconds;
   for (int64_t step = 0; step < steps; ++step) {
     rank.ledger().enable((step % 2 == 0) == ledger_first);
-    const double decoding = seconds_of([&] { static_cast<void>(network.next(token, cache)); });
+    const double decoding = seconds_of([&] { static_cast<void>(decoder.next(token.ids)); });
     const double reading = seconds_of([&] {
       rank.device().read(arrays);
       rank.comm().barrier();
@@ -122,14 +154,18 @@ std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
   const auto make_turn =
       [&](Rank& rank, const std::shared_ptr<const Network>& network) -> ModelTurn<DecodeTiming> {
     auto cache = std::make_shared<KvCache>(network->new_cache(batch));
+    auto decoder = std::make_shared<DecodeSteps>(*network, *cache);
     double bytes = 0;
     for (const Array& array : read_by_a_step(*network, *cache))
       bytes += static_cast<double>(array.bytes());
     bytes = sum_over_group(rank, bytes);
-    return [&, network, cache, bytes, ledger_first = true](DecodeTiming& timing,
-                                                           std::optional<double>) mutable {
+    const double launch = launch_seconds(rank);
+    return [&, network, cache, decoder, bytes, launch, ledger_first = true](
+               DecodeTiming& timing, std::optional<double>) mutable {
       timing.read_bytes = bytes;
-      turn(rank, *network, *cache, ledger_first, timing);
+      turn(rank, *network, *cache, *decoder, ledger_first, timing);
+      timing.launches = decoder->launches();
+      timing.launch_seconds = launch;
       ledger_first = !ledger_first;  // so that growing contexts favour neither
     };
   };
@@ -139,15 +175,21 @@ std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
 std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
                               const WeightSource& source) const {
   SideBySide table;
-  std::vector<std::string> tp, ledger;
+  std::vector<std::string> tp, ledger, bytes_floor, launches;
   std::vector<const ModelRun*> each;
   for (const DecodeRun& r : runs) {
     tp.push_back(fmt::format("{}", r.tp));
     ledger.push_back(r.ledger_cost ? fmt::format("{:+.2f} %", 100 * *r.ledger_cost) : "-");
+    bytes_floor.push_back(fmt::format("{:.3f}", r.bytes_floor_seconds * 1e3));
+    launches.push_back(
+        r.launches == 0 ? "-"
+                        : fmt::format("{:.3f} ({})", r.launches_floor_seconds * 1e3, r.launches));
     each.push_back(&r);
   }
   table.row("tp", tp);
   add_rows(table, each, "GB/s", "a plain read's GB/s");
+  table.row("ms by bytes alone", bytes_floor);
+  table.row("by launches alone", launches);
   table.row("the ledger's cost", ledger);
   return title(fmt::format("decode: {}, batch {}, {} cached positions, {}, {}, {} a step",
                            model.describe(source), batch, seq, counted(steps, "step"), dtype,
@@ -164,6 +206,9 @@ nlohmann::ordered_json DecodeBench::document(const std::vector<DecodeRun>& runs,
   doc["runs"] = nlohmann::ordered_json::array();
   for (const DecodeRun& r : runs) {
     nlohmann::ordered_json row = json(r, "bytes");
+    row["bytes_floor_seconds"] = r.bytes_floor_seconds;
+    row["launches"] = r.launches;
+    row["launches_floor_seconds"] = r.launches_floor_seconds;
     row["ledger_cost"] = r.ledger_cost ? nlohmann::ordered_json(*r.ledger_cost) : nullptr;
     doc["runs"].push_back(row);
   }
@@ -180,7 +225,10 @@ void DecodeBench::run() {
     const DecodeTiming& timing = timings[w];
     runs.push_back(
         {judge(tps[w], timing, timings[0], static_cast<double>(batch), bytes, timing.read_bytes),
-         {}});
+         {},
+         timing.limit.median(),
+         timing.launches,
+         static_cast<double>(timing.launches) * timing.launch_seconds});
     if (tps[w] > 1 && !timing.ledger.empty()) runs[w].ledger_cost = median(timing.ledger) - 1;
   }
   print(text(runs, *source), document(runs, *source));
@@ -199,7 +247,9 @@ token is not part of it. GB/s are what a step's operations read and write: weigh
 all of it. The limit is a plain read of the same weights and cache by the same threads, after each
 step: "reached" is its part of the step's time, the median over all steps. All --tp are loaded at
 once and run in turn, so their ratio is of one run. The ledger's cost is what recording takes: the
-median over neighbouring steps, one with the ledger and one without.)");
+median over neighbouring steps, one with the ledger and one without. "by launches alone": what the
+kernels and copies of a step, in brackets, take if they have nothing to do; of steps that the device
+captures once and does again, as a GPU does at tp 1.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "positions in the cache when timing begins (64)")
       ->check(whole_number(1));

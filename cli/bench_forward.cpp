@@ -1,6 +1,9 @@
 // tplab bench forward: the whole forward pass, as a part of the matrix throughput.
 #include <fmt/format.h>
 
+#include <map>
+#include <tuple>
+
 #include "cli/bench.h"
 #include "model/plan/costs.h"
 #include "sim/error.h"
@@ -9,15 +12,27 @@ namespace tplab::cli {
 
 namespace {
 
+struct ForwardTiming : Paired {
+  Timing collectives;  // of a pass, by themselves
+
+  static void fields(auto& self, auto&& f) {
+    f(self.work, self.limit, self.parts, self.collectives);
+  }
+};
+
+struct ForwardRun : ModelRun {
+  std::optional<double> collectives_seconds;  // none at tp 1
+};
+
 struct ForwardBench : ModelBench {
   void run();
   int64_t length(const Architecture& architecture) const;
   double flops(const Architecture& architecture) const {
     return forward_cost(architecture, batch, length(architecture), parse_dtype(dtype)).flops;
   }
-  std::vector<Paired> measure(const WeightSource& source);
-  std::string text(const std::vector<ModelRun>& runs, const WeightSource& source) const;
-  nlohmann::ordered_json document(const std::vector<ModelRun>& runs,
+  std::vector<ForwardTiming> measure(const WeightSource& source);
+  std::string text(const std::vector<ForwardRun>& runs, const WeightSource& source) const;
+  nlohmann::ordered_json document(const std::vector<ForwardRun>& runs,
                                   const WeightSource& source) const;
 };
 
@@ -29,15 +44,46 @@ int64_t ForwardBench::length(const Architecture& architecture) const {
   return T;
 }
 
+constexpr int kPassesBetween = 4;  // that the collectives are not made again
+
+// The collectives that a pass has made, once more and with nothing between them.
+double collectives_alone(Rank& rank, const std::vector<Event>& made) {
+  std::map<std::tuple<Op, DType, int64_t>, std::pair<Array, Array>> arrays;  // a part, the whole
+  const auto of = [&](const Event& event) -> std::pair<Array, Array>& {
+    auto& pair = arrays[{event.op, event.dtype, event.elements}];
+    auto& [part, whole] = pair;
+    if (!whole.present()) {
+      part = rank.device().allocate(event.dtype, {event.elements / rank.size()});
+      whole = rank.device().allocate(event.dtype, {event.elements});
+      rank.device().zero(part);
+      rank.device().zero(whole);
+    }
+    return pair;
+  };
+  const auto call_all = [&] {
+    for (const Event& event : made) {
+      if (event.op == Op::all_reduce) rank.comm().all_reduce(of(event).second);
+      if (event.op == Op::all_gather) rank.comm().all_gather(of(event).first, of(event).second);
+    }
+    rank.comm().barrier();
+  };
+  for (const Event& event : made) of(event);
+  rank.comm().barrier();
+  const int64_t start = rank.clock().now_ns();
+  call_all();
+  return static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
+}
+
 // From a barrier until every rank has the logits.
-std::vector<Paired> ForwardBench::measure(const WeightSource& source) {
+std::vector<ForwardTiming> ForwardBench::measure(const WeightSource& source) {
   const int64_t T = length(source.architecture());
   const Tokens prompt = random_tokens(source.architecture(), T);
   const double work = flops(source.architecture());
-  const auto make_turn = [&](Rank& rank,
-                             const std::shared_ptr<const Network>& network) -> ModelTurn<Paired> {
+  const auto make_turn =
+      [&](Rank& rank, const std::shared_ptr<const Network>& network) -> ModelTurn<ForwardTiming> {
     const auto product = std::make_shared<ProductBeside>(rank, parse_dtype(dtype), work);
-    return [&, network, product](Paired& timing, std::optional<double> usual_seconds) {
+    return [&, network, product, passes = 0](ForwardTiming& timing,
+                                             std::optional<double> usual_seconds) mutable {
       rank.ledger().clear();
       rank.comm().barrier();
       const int64_t start = rank.clock().now_ns();
@@ -45,47 +91,65 @@ std::vector<Paired> ForwardBench::measure(const WeightSource& source) {
       rank.comm().barrier();
       const double seconds = static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
       timing.work.add(seconds);
+      const bool is_turn = timing.collectives.count() == 0 || ++passes % kPassesBetween == 0;
+      if (rank.size() > 1 && is_turn) {
+        const std::vector<Event> made = rank.ledger().events();
+        timing.collectives.add(collectives_alone(rank, made));
+      }
       product->after_work(seconds, usual_seconds ? times_between_products(*usual_seconds) : 1,
                           timing);
     };
   };
-  return run_model<Paired>(*this, source, 1, make_turn);
+  return run_model<ForwardTiming>(*this, source, 1, make_turn);
 }
 
-std::string ForwardBench::text(const std::vector<ModelRun>& runs,
+std::string ForwardBench::text(const std::vector<ForwardRun>& runs,
                                const WeightSource& source) const {
   SideBySide table;
-  std::vector<std::string> tp;
+  std::vector<std::string> tp, collectives;
   std::vector<const ModelRun*> each;
-  for (const ModelRun& r : runs) {
+  for (const ForwardRun& r : runs) {
     tp.push_back(fmt::format("{}", r.tp));
+    collectives.push_back(
+        r.collectives_seconds ? fmt::format("{:.3f}", *r.collectives_seconds * 1e3) : "-");
     each.push_back(&r);
   }
   table.row("tp", tp);
   add_rows(table, each, "GFLOP/s", "products' GFLOP/s");
+  table.row("collectives' ms", collectives);
   return title(fmt::format("forward: {}, {} x {} tokens, {}", model.describe(source), batch,
                            length(source.architecture()), dtype)) +
          table.text(output.colour()) + about_samples(each);
 }
 
-nlohmann::ordered_json ForwardBench::document(const std::vector<ModelRun>& runs,
+nlohmann::ordered_json ForwardBench::document(const std::vector<ForwardRun>& runs,
                                               const WeightSource& source) const {
   nlohmann::ordered_json doc = header("forward", source);
   doc["seq"] = length(source.architecture());
   doc["flops"] = flops(source.architecture());
   doc["runs"] = nlohmann::ordered_json::array();
-  for (const ModelRun& r : runs) doc["runs"].push_back(json(r, "flops"));
+  for (const ForwardRun& r : runs) {
+    nlohmann::ordered_json row = json(r, "flops");
+    row["collectives_seconds"] =
+        r.collectives_seconds ? nlohmann::ordered_json(*r.collectives_seconds) : nullptr;
+    doc["runs"].push_back(row);
+  }
   return doc;
 }
 
 void ForwardBench::run() {
   const std::unique_ptr<WeightSource> source = open();
   const int64_t T = length(source->architecture());  // refused before the work
-  const std::vector<Paired> timings = measure(*source);
-  std::vector<ModelRun> runs;
-  for (size_t w = 0; w < tps.size(); ++w)
-    runs.push_back(judge(tps[w], timings[w], timings[0], static_cast<double>(batch * T),
-                         flops(source->architecture()), MatmulProbe::flops(tps[w])));
+  const std::vector<ForwardTiming> timings = measure(*source);
+  std::vector<ForwardRun> runs;
+  for (size_t w = 0; w < tps.size(); ++w) {
+    runs.push_back(
+        {judge(tps[w], timings[w], timings[0], static_cast<double>(batch * T),
+               flops(source->architecture()), MatmulProbe::flops(tps[w], machine.device)),
+         {}});
+    if (timings[w].collectives.count() > 0)
+      runs[w].collectives_seconds = timings[w].collectives.median();
+  }
   print(text(runs, *source), document(runs, *source));
 }
 
@@ -98,9 +162,10 @@ void add_bench_forward(CLI::App& bench) {
   tplab bench forward --preset gpt2 --tp 1,2
   tplab bench forward --checkpoint ckpt.pt --tp 1,2,4 --seq 32 --batch 8 --json
 A pass is timed from a barrier until every rank has the logits. All --tp are loaded at once and run
-in turn, so their ratio is of one run. The limit is a product of matrices of 1024 x 1024 shared out
-over the same ranks, timed between the passes. FLOPs are the model's own, without the vocabulary's
-padding.)");
+in turn, so their ratio is of one run. The limit is a product of matrices of 1024 x 1024 (on a GPU
+8192 x 8192) shared out over the same ranks, timed between the passes. FLOPs are the model's own, without the vocabulary's
+padding. "collectives' ms": those of a pass made again by themselves; what else a tp costs beyond the
+first is smaller products and more launches.)");
   command->add_options(*sub);
   sub->add_option("--seq", command->seq, "tokens a sequence (the model's context)")
       ->check(whole_number(1));

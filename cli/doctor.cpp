@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/crew_of.h"
+#include "cli/gpu_facts.h"
 #include "cli/machine_facts.h"
 #include "sim/machine/backends.h"
 #include "sim/machine/measure.h"
@@ -134,6 +135,69 @@ void add_measured(const std::vector<Measured>& measured, std::vector<Finding>& a
   }
 }
 
+// Where a build has CUDA, what keeps this machine from using it is something to mend only if there
+// is a driver: a machine without a GPU is well as it is.
+void add_gpus(const GpuFacts& f, std::vector<Finding>& all) {
+  const bool built = !f.cuda.built_for.empty();
+  if (f.cuda.problem.empty())
+    all.push_back({State::ok, "CUDA", cuda_text(f.cuda)});
+  else if (built)
+    all.push_back(
+        {f.cuda.driver.empty() ? State::note : State::fix, "CUDA",
+         fmt::format("built for {}, and not of use here: {}", f.cuda.built_for, f.cuda.problem),
+         f.cuda.fix});
+  for (size_t i = 0; i < f.cuda.gpus.size(); ++i) {
+    const std::string name = fmt::format("GPU {}", i);
+    all.push_back({State::ok, name, gpu_text(f.cuda, i)});
+    if (i >= f.measured.size()) continue;
+    if (f.measured[i].speed)
+      all.push_back({State::ok, name, speed_text(*f.measured[i].speed)});
+    else
+      all.push_back({State::fix, name, "cannot be measured", f.measured[i].problem});
+  }
+  if (f.nccl.built.empty()) return;
+  if (f.nccl.problem.empty())
+    all.push_back({State::ok, "NCCL", fmt::format("{}, built for {}", f.nccl.found, f.nccl.built)});
+  else
+    all.push_back({State::note, "NCCL", f.nccl.problem, f.nccl.fix});
+}
+
+Json gpus_json(const GpuFacts& f) {
+  const auto or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
+  Json doc = {{"cuda",
+               {{"built_for", or_null(f.cuda.built_for)},
+                {"driver", or_null(f.cuda.driver)},
+                {"cublas", or_null(f.cuda.cublas)},
+                {"problem", or_null(f.cuda.problem)}}},
+              {"nccl",
+               {{"built_for", or_null(f.nccl.built)},
+                {"found", or_null(f.nccl.found)},
+                {"problem", or_null(f.nccl.problem)}}},
+              {"gpus", Json::array()}};
+  for (size_t i = 0; i < f.cuda.gpus.size(); ++i) {
+    const Gpu& gpu = f.cuda.gpus[i];
+    Json measured;
+    if (i < f.measured.size() && f.measured[i].speed) {
+      const GpuSpeed& speed = *f.measured[i].speed;
+      measured = {{"copy_bytes_per_second", speed.copy_bytes_per_second},
+                  {"bf16_flops_per_second", speed.bf16_flops},
+                  {"tf32_flops_per_second", speed.tf32_flops},
+                  {"f32_flops_per_second", speed.f32_flops},
+                  {"f64_flops_per_second", speed.f64_flops},
+                  {"launch_seconds", speed.launch_seconds},
+                  {"graph_node_seconds", speed.graph_node_seconds}};
+    }
+    doc["gpus"].push_back({{"name", gpu.name},
+                           {"uuid", gpu.uuid},
+                           {"compute_capability", fmt::format("{}.{}", gpu.major, gpu.minor)},
+                           {"multiprocessors", gpu.multiprocessors},
+                           {"memory_bytes", gpu.memory_bytes},
+                           {"peer_access", gpu.reaches},
+                           {"measured", measured}});
+  }
+  return doc;
+}
+
 void add_build(const MachineFacts& f, std::vector<Finding>& all) {
   const bool slow = f.build_type != "Release" && f.build_type != "RelWithDebInfo";
   const bool checked = !f.sanitizers.empty();
@@ -179,7 +243,7 @@ std::string text(const std::vector<Finding>& all, bool colour, int columns) {
   return table.text(colour, columns);
 }
 
-Json json(const MachineFacts& f, const std::vector<Measured>& measured,
+Json json(const MachineFacts& f, const GpuFacts& gpus, const std::vector<Measured>& measured,
           const std::vector<Finding>& all) {
   const auto or_null = [](const std::optional<int64_t>& n) { return n ? Json(*n) : Json(); };
   Json doc = {{"schema", 1},
@@ -204,6 +268,7 @@ Json json(const MachineFacts& f, const std::vector<Measured>& measured,
               {"comms", backends_json(comms())},
               {"graphviz", f.dot.empty() ? Json() : Json(f.dot)},
               {"checks", Json::array()}};
+  doc.update(gpus_json(gpus));
   for (const Measured& m : measured)
     doc["measured"].push_back({{"threads", m.threads},
                                {"read_bytes_per_second", m.read.bytes_per_second},
@@ -224,13 +289,15 @@ Json json(const MachineFacts& f, const std::vector<Measured>& measured,
 void run(Output& output) {
   output.open();
   const MachineFacts facts = machine_facts();
+  const GpuFacts gpus = gpu_facts();
   const std::vector<Measured> measured = measure_all(facts.cores);
   std::vector<Finding> all;
   add_machine(facts, all);
   add_measured(measured, all);
+  add_gpus(gpus, all);
   add_build(facts, all);
   if (output.json())
-    output.document(json(facts, measured, all));
+    output.document(json(facts, gpus, measured, all));
   else
     output.lines(text(all, output.colour(), output.columns()));
   output.close();

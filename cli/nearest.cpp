@@ -36,7 +36,9 @@ std::vector<std::string> preset_words() {
 }
 
 std::vector<std::string> dtype_words() { return {"f32", "f64", "bf16"}; }
-std::vector<std::string> algorithm_words() { return {"direct", "ring", "tree", "gather"}; }
+std::vector<std::string> algorithm_words() {
+  return {"direct", "ring", "tree", "gather", "library"};
+}
 std::vector<std::string> op_words() {
   return {"all_reduce", "all_gather", "reduce_scatter", "broadcast", "all_to_all"};
 }

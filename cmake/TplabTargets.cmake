@@ -16,22 +16,23 @@ target_compile_features(tplab_options INTERFACE cxx_std_20)
 target_include_directories(tplab_options INTERFACE ${PROJECT_SOURCE_DIR})
 # Threads are a rank's crew, or the reference's own: never Eigen's.
 target_compile_definitions(tplab_options INTERFACE EIGEN_DONT_PARALLELIZE)
-target_compile_options(tplab_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+# tplab_cxx_options(FLAG...): for C++. nvcc takes others, and does not pass these on.
+function(tplab_cxx_options)
+  target_compile_options(tplab_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${ARGN}>")
+endfunction()
+tplab_cxx_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion)
 # __FILE__ and call sites (sim/call_site.h) are paths in the project, also where ccache has made the
 # sources' paths relative to the build folder: nothing in a program says where it was built.
 cmake_path(RELATIVE_PATH PROJECT_SOURCE_DIR BASE_DIRECTORY ${PROJECT_BINARY_DIR} OUTPUT_VARIABLE up)
-target_compile_options(tplab_options INTERFACE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=
-                                               -fmacro-prefix-map=${up}/=)
+tplab_cxx_options(-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/= -fmacro-prefix-map=${up}/=)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)  # bugprone-reserved-identifier says the same in 20 times the time
-  target_compile_options(tplab_options INTERFACE -Werror=reserved-identifier
-                                                 -Werror=reserved-macro-identifier)
+  tplab_cxx_options(-Werror=reserved-identifier -Werror=reserved-macro-identifier)
 endif()
 if(TPLAB_NATIVE)
-  target_compile_options(tplab_options INTERFACE -march=native)
+  tplab_cxx_options(-march=native)
 endif()
 if(TPLAB_SANITIZE)
-  target_compile_options(tplab_options INTERFACE -fsanitize=${TPLAB_SANITIZE} -fno-sanitize-recover=all
-                                                 -fno-omit-frame-pointer -g1)
+  tplab_cxx_options(-fsanitize=${TPLAB_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
   target_link_options(tplab_options INTERFACE -fsanitize=${TPLAB_SANITIZE})
 endif()
 
@@ -64,6 +65,9 @@ endfunction()
 # tplab_library(sim PUBLIC ...): the static library tplab_sim of every .cpp in the folder sim/.
 function(tplab_library folder)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+  foreach(pattern IN LISTS TPLAB_LEFT_OUT)  # of a backend that this build lacks
+    list(FILTER sources EXCLUDE REGEX ${pattern})
+  endforeach()
   list(FILTER sources EXCLUDE REGEX "/sim/mpi/")
   add_library(tplab_${folder} STATIC ${sources})
   target_link_libraries(tplab_${folder} PUBLIC tplab_options ${ARGN})

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "model/decode_steps.h"
 #include "sim/error.h"
 #include "sim/random.h"
 
@@ -87,13 +88,16 @@ std::vector<int32_t> generate(const Network& network, const std::vector<int32_t>
   KvCache cache = network.new_cache(1);
   std::vector<int32_t> context = prompt, fresh = prompt;  // fresh: not in the cache yet
   std::vector<double> logits(static_cast<size_t>(network.architecture().vocabulary));
+  DecodeSteps steps(network, cache);
   for (int64_t step = 0; step < n_new; ++step) {
     if (context.size() > block) {
       cache.clear();
       fresh.assign(context.end() - static_cast<std::ptrdiff_t>(block), context.end());
     }
-    const Tokens tokens{1, static_cast<int64_t>(fresh.size()), fresh};
-    to_host(network.next(tokens, cache), logits);
+    if (fresh.size() == 1)
+      to_host(steps.next(fresh), logits);
+    else
+      to_host(network.next({1, std::ssize(fresh), fresh}, cache), logits);
     const int32_t token = pick(logits, sampling, static_cast<uint64_t>(step));
     context.push_back(token);
     fresh = {token};

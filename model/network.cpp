@@ -68,10 +68,22 @@ Tensor<Replicated> BasicNetwork<Residual>::next(
 }
 
 template <class Residual>
+Tensor<Replicated> BasicNetwork<Residual>::next_of(
+    const Tensor<Invariant>& ids, KvCache& cache) const requires same<Residual, Invariant> {
+  const Tokens none{ids.shape()[0], 1, {}};
+  return head_.logits(rank_, stream(none, {.cache = &cache, .ids = &ids}, nullptr));
+}
+
+template <class Residual>
+void BasicNetwork<Residual>::check(const Tokens& tokens, const KvCache& cache) const {
+  check_tokens(tokens, cache.length(), architecture());
+}
+
+template <class Residual>
 Tensor<Residual> BasicNetwork<Residual>::stream(const Tokens& tokens, const Pass& pass,
                                                 Tape* tape) const {
   const int64_t past = pass.cache ? pass.cache->length() : 0;
-  check_tokens(tokens, past, architecture());
+  if (!pass.ids) check_tokens(tokens, past, architecture());
   Tensor<Residual> x =  // [B, T, C]
       embedding_.forward(rank_, tokens, past, pass, tape ? &tape->embedding : nullptr);
   if (tape) tape->blocks.resize(blocks_.size());

@@ -45,6 +45,13 @@ class BasicNetwork {
   Tensor<Replicated> next(const Tokens& tokens,
                           KvCache& cache) const requires same<Residual, Invariant>;
 
+  // The same of tokens that lie on the device, at positions that the cache has there: what a device
+  // may capture (model/decode_steps.h). The cache is not advanced.   ids: [B, 1]
+  Tensor<Replicated> next_of(const Tensor<Invariant>& ids,
+                             KvCache& cache) const requires same<Residual, Invariant>;
+  // Throws what next() throws for such tokens.
+  void check(const Tokens& tokens, const KvCache& cache) const;
+
   // What a forward pass keeps for its backward pass.
   struct Tape {
     typename Embedding<Residual>::Saved embedding;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "sim/error.h"
 #include "sim/post.h"
@@ -29,6 +31,12 @@ class Agreement {
   // Returns once every rank of the group has posted the same; throws Error(run) on every rank if
   // they differ, or if one left, failed or waits for ever elsewhere.
   virtual void agree(const Post& call) = 0;
+
+  // Collective, after agree(call): what every rank of the group says, by rank. For what a transport
+  // has to know of its peers before it can move numbers.
+  virtual std::vector<std::string> gather(const Post& /*call*/, const std::string& /*mine*/) {
+    throw std::logic_error("this agreement gathers nothing");
+  }
 
   // Collective, after agree(call), which a group of one leaves out. The agreement among the ranks
   // of this one's color, in the order of (key, rank); null for a negative color.

@@ -174,6 +174,7 @@ void Comm::all_to_all(const Array& in, Array& out, CallSite where) {
 }
 
 void Comm::barrier(CallSite where) {
+  owner_.device().wait();
   if (size() == 1) return;
   call(make_post(Op::barrier, 0, DType::f32, where), {}, {}, [] { return int64_t{0}; });
 }

@@ -50,6 +50,7 @@ class Comm {
   // Part r of `in` goes to rank r; part r of `out` comes from rank r.   in, out: [n k]
   void all_to_all(const Array& in, Array& out, CallSite where = here());
 
+  // Returns when every rank has come, and what it gave its device to do is done.
   void barrier(CallSite where = here());
 
   // Point to point; send returns when the receiver has the data. Sizes and dtypes must agree.

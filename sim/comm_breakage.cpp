@@ -15,6 +15,9 @@ class BrokenAgreement final : public Agreement {
     breakage_.before(rank_, call);
     honest_->agree(call);
   }
+  std::vector<std::string> gather(const Post& call, const std::string& mine) override {
+    return honest_->gather(call, mine);
+  }
   std::unique_ptr<Agreement> split(const Post& call, int color, int key) override {
     return honest_->split(call, color, key);
   }

@@ -118,6 +118,17 @@ inline void combine(Links& links, const Exchange& x, std::span<const void* const
   }
 }
 
+// The same into each of `outs`, of `bytes` each.
+inline void combine_to_all(Links& links, const Exchange& x, std::span<const void* const> terms,
+                           std::span<void* const> outs, size_t bytes) {
+  const int64_t count = static_cast<int64_t>(bytes) / size_bytes(x.dtype);
+  if (x.reduce == Reduce::sum) {
+    links.device().sum_to_all(terms, outs, x.dtype, count);
+  } else {
+    links.device().max_to_all(terms, outs, x.dtype, count);
+  }
+}
+
 inline void copy(Links& links, ConstBytes from, Bytes to) {
   links.device().copy(from.data(), to.data(), static_cast<int64_t>(from.size()));
 }

@@ -41,7 +41,7 @@ Tensor<Residual> Embedding<Residual>::forward(Rank& rank, const Tokens& tokens,
                                               Saved* saved) const {
   auto scope = rank.at("embed");
   const Saved ids{
-      ids_on_device(rank, tokens.ids, tokens.shape()),
+      pass.ids ? *pass.ids : ids_on_device(rank, tokens.ids, tokens.shape()),
       positions_on_device(rank, tokens, first_position, pass),
   };
   if (saved) *saved = ids;

@@ -27,6 +27,12 @@ class KvCache {
   // Once per forward pass, when every layer has stored its new positions.
   void advance(int64_t positions) { fill(length() + positions); }
   void clear() { fill(0); }
+  // The same memory, of a step that will be replayed for every position up to the last.
+  KvCache to_the_end() const {
+    KvCache same = *this;
+    same.past_.at_most = layers_.empty() ? 0 : layers_[0].keys.array().shape()[2] - 1;
+    return same;
+  }
 
  private:
   void fill(int64_t positions);

@@ -38,10 +38,11 @@ inline std::string dropout_key(const Place& at, std::string_view layer) {
 }
 
 struct Pass {
-  KvCache* cache = nullptr;          // generation: the past positions
-  const Dropout* dropout = nullptr;  // training, where the rate is above 0
-  bool regather = false;             // SP: gather inputs again in the backward pass, see SavedInput
-  bool recompute = false;            // keep only each block's input; run it again in the backward
+  KvCache* cache = nullptr;                // generation: the past positions
+  const Tensor<Invariant>* ids = nullptr;  // [B, T], a replayed step's tokens, on the device
+  const Dropout* dropout = nullptr;        // training, where the rate is above 0
+  bool regather = false;   // SP: gather inputs again in the backward pass, see SavedInput
+  bool recompute = false;  // keep only each block's input; run it again in the backward
   // Drops from this rank's part of the stream, and from its gradient.
   template <class Residual>
   Tensor<Residual> drop(Tensor<Residual> x, std::string_view key) const {

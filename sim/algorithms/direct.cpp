@@ -4,7 +4,6 @@
 // memory but their own, the owner sends what a peer would read: the same bytes, counted by the same
 // ranks.
 
-#include <algorithm>
 #include <array>
 
 #include "sim/algorithms/table.h"
@@ -13,8 +12,6 @@
 namespace tplab {
 namespace {
 
-// A sum is passed on while it is still in the core's own cache.
-constexpr size_t kPieceBytes = 128 << 10;
 constexpr size_t kMessageBytes = 1 << 20;  // so that n-1 peers' pieces do not take n-1 chunks
 
 // Bytes [begin, begin + size) of a peer's input.
@@ -24,21 +21,17 @@ ConstBytes read_from(Links& links, int peer, size_t begin, size_t size) {
   return data;
 }
 
-void write_to(Links& links, int peer, size_t begin, ConstBytes data) {
-  links.count_access(links.rank(), peer, data);
-  copy(links, data, {links.peer_out(peer) + begin, data.size()});
-}
-
-// out = the sum over the ranks, in rank order, of bytes [begin, begin + out.size()) of their
-// inputs.
-void sum_over_ranks(Links& links, const Exchange& x, size_t begin, Bytes out) {
-  std::array<const void*, kMaxRanks> terms;
-  const int n = links.size();
-  for (int q = 0; q < n; ++q) {
-    terms[static_cast<size_t>(q)] = read_from(links, q, begin, out.size()).data();
+// Bytes [begin, begin + size) of all ranks' inputs, in rank order.
+struct Terms {
+  Terms(Links& links, size_t begin, size_t size) : count(static_cast<size_t>(links.size())) {
+    for (size_t q = 0; q < count; ++q)
+      of[q] = read_from(links, static_cast<int>(q), begin, size).data();
   }
-  combine(links, x, std::span(terms).first(static_cast<size_t>(n)), out);
-}
+  std::span<const void* const> span() const { return std::span(of).first(count); }
+
+  const size_t count;
+  std::array<const void*, kMaxRanks> of;
+};
 
 // Chunk r of all ranks' numbers, summed by rank r and sent to all: a piece at a time.
 void all_reduce_by_messages(Links& links, const Exchange& x) {
@@ -98,11 +91,17 @@ void direct_all_reduce(Links& links, const Exchange& x) {
     return is_one_step(links, x) ? gather_all_reduce(links, x) : all_reduce_by_messages(links, x);
   const int rank = links.rank(), n = links.size();
   const Bytes mine = chunk(x.out, rank, n, x.dtype);
-  for (size_t done = 0; done < mine.size(); done += kPieceBytes) {
-    const Bytes piece = mine.subspan(done, std::min(kPieceBytes, mine.size() - done));
-    const size_t begin = offset_in(piece, x.out);
-    sum_over_ranks(links, x, begin, piece);
-    for (int step = 1; step < n; ++step) write_to(links, on_ring(rank + step, n), begin, piece);
+  if (!mine.empty()) {
+    const size_t begin = offset_in(mine, x.out);
+    const Terms terms(links, begin, mine.size());
+    std::array<void*, kMaxRanks> outs;
+    outs[0] = mine.data();
+    for (int step = 1; step < n; ++step) {
+      const int peer = on_ring(rank + step, n);
+      links.count_access(rank, peer, mine);
+      outs[static_cast<size_t>(step)] = links.peer_out(peer) + begin;
+    }
+    combine_to_all(links, x, terms.span(), std::span(outs).first(terms.count), mine.size());
   }
   links.rendezvous();
 }
@@ -110,7 +109,8 @@ void direct_all_reduce(Links& links, const Exchange& x) {
 void direct_reduce_scatter(Links& links, const Exchange& x) {
   if (!links.peer_access()) return gather_reduce_scatter(links, x);
   const ConstBytes mine = chunk(x.in, links.rank(), links.size(), x.dtype);
-  sum_over_ranks(links, x, offset_in(mine, x.in), x.out);
+  const Terms terms(links, offset_in(mine, x.in), mine.size());
+  combine(links, x, terms.span(), x.out);
   links.rendezvous();
 }
 

@@ -35,7 +35,8 @@ struct AlgorithmRow {
 };
 
 std::span<const AlgorithmRow> algorithm_table();
-const AlgorithmRow& find_algorithm(Op op, Algorithm algorithm);  // REQUIRES: a row for it
+// REQUIRES: a row for it. A communicator's own sums (Algorithm::library) are told as a ring's.
+const AlgorithmRow& find_algorithm(Op op, Algorithm algorithm);
 
 // Runs the call's: not a send, a recv, a barrier or a split.
 void run_algorithm(Links& links, const Post& call, const Array& in, Array& out);

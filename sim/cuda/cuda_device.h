@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "sim/cuda/runtime.h"
 #include "sim/cuda/side.h"
@@ -30,7 +31,9 @@ class CudaDevice final : public Device {
   std::string_view name() const override { return runtime_->name(); }
 
   Array allocate(DType dtype, const Shape& shape) override {
-    return Array(dtype, shape, memory_->allocate(dtype, shape));
+    Array x(dtype, shape, memory_->allocate(dtype, shape));
+    if (captured_) captured_->push_back(x);
+    return x;
   }
   void upload(HostSpan from, Array& to) override {
     runtime_->upload(from.data, to.data(), to.bytes());
@@ -48,9 +51,16 @@ class CudaDevice final : public Device {
     std::visit([&](const auto& one) { compute(one); }, operation);
   }
   void wait() override { runtime_->wait(); }
+  std::unique_ptr<Replay> capture(const std::function<void()>& step) override;
 
   void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override;
   void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override;
+  void sum_to_all(std::span<const void* const> terms, std::span<void* const> outs, DType dtype,
+                  int64_t count) override;
+  void max_to_all(std::span<const void* const> terms, std::span<void* const> outs, DType dtype,
+                  int64_t count) override;
+  std::shared_ptr<void> record() override { return runtime_->record(); }
+  void wait_for(const std::shared_ptr<void>& moment) override { runtime_->wait_for(moment); }
   void copy(const void* from, void* to, int64_t bytes) override {
     if (from != to) runtime_->copy(from, to, bytes);
   }
@@ -108,6 +118,7 @@ class CudaDevice final : public Device {
   const std::shared_ptr<CudaRuntime> runtime_;
   const std::shared_ptr<MemoryPool> memory_;
   const std::shared_ptr<int32_t> arrivals_;  // of decoding's blocks: zeros between two kernels
+  std::vector<Array>* captured_ = nullptr;   // while a step is captured: what it allocated
 };
 
 }  // namespace TPLAB_CUDA_SIDE

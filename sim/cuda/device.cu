@@ -14,13 +14,14 @@ constexpr int kMostTerms = 64;  // ranks of a group
 
 struct Terms {
   const void* of[kMostTerms];
-  int count;
+  void* outs[kMostTerms];
+  int count, out_count;
 };
 
 // Number by number, strictly in the order of the terms. All are read before the result is written:
-// `out` may be one of them.
+// an out may be one of them.
 template <class Real, int kWidth, class F>
-__global__ void fold(Terms terms, Real* out, int64_t count, F f) {
+__global__ void fold(Terms terms, int64_t count, F f) {
   for_my_numbers<kWidth>(count, [&](auto width, int64_t i) {
     constexpr int kW = decltype(width)::value;
     auto result = load_pack<kW>(static_cast<const Real*>(terms.of[0]) + i);
@@ -28,16 +29,21 @@ __global__ void fold(Terms terms, Real* out, int64_t count, F f) {
       const auto term = load_pack<kW>(static_cast<const Real*>(terms.of[t]) + i);
       for (int j = 0; j < kW; ++j) result.value[j] = f(result.value[j], term.value[j]);
     }
-    store_pack(out + i, result);
+    for (int o = 0; o < terms.out_count; ++o)
+      store_pack(static_cast<Real*>(terms.outs[o]) + i, result);
   });
 }
 
 template <class F>
-void fold_all(void* stream, std::span<const void* const> terms, void* out, DType dtype,
-              int64_t count, F f) {
-  assert(terms.size() <= kMostTerms);
-  Terms all{{}, static_cast<int>(terms.size())};
-  bool packed = reinterpret_cast<uintptr_t>(out) % 16 == 0;
+void fold_all(void* stream, std::span<const void* const> terms, std::span<void* const> outs,
+              DType dtype, int64_t count, F f) {
+  assert(terms.size() <= kMostTerms && outs.size() <= kMostTerms);
+  Terms all{{}, {}, static_cast<int>(terms.size()), static_cast<int>(outs.size())};
+  bool packed = true;
+  for (size_t o = 0; o < outs.size(); ++o) {
+    all.outs[o] = outs[o];
+    packed &= reinterpret_cast<uintptr_t>(outs[o]) % 16 == 0;
+  }
   for (size_t t = 0; t < terms.size(); ++t) {
     all.of[t] = terms[t];
     packed &= reinterpret_cast<uintptr_t>(terms[t]) % 16 == 0;
@@ -47,7 +53,7 @@ void fold_all(void* stream, std::span<const void* const> terms, void* out, DType
     with_width<Real>(packed, [&](auto width) {
       constexpr int kW = decltype(width)::value;
       launch(stream, {"fold", blocks_for_numbers<kW>(count), kThreads}, fold<Real, kW, F>, all,
-             static_cast<Real*>(out), count, f);
+             count, f);
     });
   });
 }
@@ -67,11 +73,54 @@ __global__ void read_words(const uint32_t* from, int64_t count, uint32_t* unlike
 }  // namespace
 
 void CudaDevice::sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) {
-  fold_all(stream(), terms, out, dtype, count, Plus());
+  sum_to_all(terms, {&out, 1}, dtype, count);
+}
+
+void CudaDevice::sum_to_all(std::span<const void* const> terms, std::span<void* const> outs,
+                            DType dtype, int64_t count) {
+  fold_all(stream(), terms, outs, dtype, count, Plus());
 }
 
 void CudaDevice::max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) {
-  fold_all(stream(), terms, out, dtype, count, Largest());
+  max_to_all(terms, {&out, 1}, dtype, count);
+}
+
+void CudaDevice::max_to_all(std::span<const void* const> terms, std::span<void* const> outs,
+                            DType dtype, int64_t count) {
+  fold_all(stream(), terms, outs, dtype, count, Largest());
+}
+
+namespace {
+
+class CudaReplay final : public Replay {
+ public:
+  CudaReplay(std::shared_ptr<CudaRuntime> runtime, CapturedStep step, std::vector<Array> memory)
+      : runtime_(std::move(runtime)), step_(std::move(step)), memory_(std::move(memory)) {}
+  void run() override { runtime_->replay(step_); }
+  int64_t launches() const override { return step_.nodes; }
+
+ private:
+  const std::shared_ptr<CudaRuntime> runtime_;
+  const CapturedStep step_;
+  const std::vector<Array> memory_;  // what step_ reads and writes
+};
+
+}  // namespace
+
+std::unique_ptr<Replay> CudaDevice::capture(const std::function<void()>& step) {
+  if (!runtime_->begin_capture()) return nullptr;
+  std::vector<Array> memory;
+  captured_ = &memory;
+  try {
+    step();
+  } catch (...) {
+    captured_ = nullptr;
+    runtime_->end_capture(/*keep=*/false);
+    throw;
+  }
+  captured_ = nullptr;
+  return std::make_unique<CudaReplay>(runtime_, runtime_->end_capture(/*keep=*/true),
+                                      std::move(memory));
 }
 
 void CudaDevice::read(std::span<const Array> arrays) {

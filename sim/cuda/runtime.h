@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -23,6 +24,12 @@ struct CudaProduct {
   DType y_dtype;  // dtype, or accumulator(dtype)
 };
 
+// What a stream was once given to do. Its memory must last as long.
+struct CapturedStep {
+  std::shared_ptr<void> handle;
+  int64_t nodes = 0;  // kernels, copies and fills
+};
+
 // One stream's work is done in the order of the calls. Its rank's thread alone uses it, but for
 // what a MemorySource does.
 class CudaRuntime : public MemorySource {
@@ -40,11 +47,23 @@ class CudaRuntime : public MemorySource {
   virtual void set(void* to, int byte, int64_t bytes) = 0;
   virtual void multiply(const CudaProduct& product) = 0;
   virtual void wait() = 0;  // until all is done; throws what went wrong
+  // Waiting calls `look` now and then, with how long it has waited: it throws where that is in
+  // vain. `who`: whose it is; an empty one ends it.
+  virtual void watch(const void* /*who*/, const std::function<void(double waited_s)>& /*look*/) {}
 
   // --- Events: a moment of the stream, which another rank's stream can wait for.
 
   virtual std::shared_ptr<void> record() = 0;
   virtual void wait_for(const std::shared_ptr<void>& event) = 0;
+
+  // --- Steps that are queued again and again (Device::capture).
+
+  // From here to end_capture() the stream's work is written down and not done. False where that
+  // cannot be: nothing has begun.
+  virtual bool begin_capture() { return false; }
+  // keep: false where the step failed, and what was written down is of no use.
+  virtual CapturedStep end_capture(bool /*keep*/) { return {}; }
+  virtual void replay(const CapturedStep& /*step*/) {}
 };
 
 }  // namespace tplab

@@ -88,7 +88,8 @@ __device__ __forceinline__ void store_as(To* to, const Pack<Real, kWidth>& pack)
   if constexpr (std::is_same_v<To, bf16> && kWidth == 4) {
     const uint32_t words[2] = {pack_bf16(pack.value[0], pack.value[1]),
                                pack_bf16(pack.value[2], pack.value[3])};
-    memcpy(__builtin_assume_aligned(to, sizeof words), words, sizeof words);
+    // nvcc 13.0 takes no pointer but void* here.
+    memcpy(__builtin_assume_aligned(static_cast<void*>(to), sizeof words), words, sizeof words);
   } else {
     for (int i = 0; i < kWidth; ++i) to[i] = converted<To>(pack.value[i]);
   }

@@ -22,14 +22,14 @@ std::vector<std::string_view> names(std::span<const Backend> backends, bool buil
 std::span<const Backend> devices() {
   static constexpr Backend kDevices[] = {
       {"cpu", true, "f32, f64, bf16"},
-      {"cuda", false, ""},
+      {"cuda", TPLAB_HAS_CUDA != 0, "f32, f64, bf16"},
       {"cuda-host", true, "f32, f64, bf16; the kernels for GPUs, run on the CPU: slow"}};
   return kDevices;
 }
 
 std::span<const Backend> comms() {
   static constexpr Backend kComms[] = {{"threads", true, "direct, ring, tree, gather"},
-                                       {"nccl", false, ""},
+                                       {"nccl", TPLAB_HAS_NCCL != 0, "between GPUs"},
                                        {"mpi", TPLAB_HAS_MPI != 0, TPLAB_MPI_TOLD}};
   return kComms;
 }

@@ -54,12 +54,15 @@ std::string_view name(Algorithm algorithm) {
       return "tree";
     case Algorithm::gather:
       return "gather";
+    case Algorithm::library:
+      return "library";
   }
   return "?";
 }
 
 Algorithm parse_algorithm(std::string_view text) {
-  for (Algorithm a : {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather}) {
+  for (Algorithm a : {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather,
+                      Algorithm::library}) {
     if (text == name(a)) return a;
   }
   fail(fmt::format("unknown algorithm '{}'", text), "use direct, ring, tree or gather");

@@ -25,7 +25,8 @@ enum class Op {
   recv,
   split,
 };
-enum class Algorithm { direct, ring, tree, gather };
+// library: the communicator's own sums (NCCL's), whose bits may change with the number of ranks.
+enum class Algorithm { direct, ring, tree, gather, library };
 
 std::string_view name(Phase phase);
 std::string_view name(Axis axis);

@@ -144,25 +144,33 @@ double measure_matmul_flops(Crew& crew, DType dtype) {
 
 namespace {
 
-constexpr int64_t kProbeSize = 1024;
-int64_t probe_rows(int ranks) { return std::max<int64_t>(1, kProbeSize / ranks); }
+// What keeps a device busy: a GPU more.
+int64_t probe_size(std::string_view device) { return device == "cuda" ? 8192 : 1024; }
+int64_t probe_rows(int ranks, std::string_view device) {
+  return std::max<int64_t>(1, probe_size(device) / ranks);
+}
 
 }  // namespace
 
-MatmulProbe::MatmulProbe(Device& device, DType dtype, int ranks)
-    : device_(device),
-      a_(device.allocate(dtype, Shape{kProbeSize, kProbeSize})),
-      b_(device.allocate(dtype, Shape{probe_rows(ranks), kProbeSize})),
-      c_(device.allocate(dtype, Shape{kProbeSize, probe_rows(ranks)})) {
+MatmulProbe::MatmulProbe(Device& device, DType dtype, int ranks) : device_(device) {
+  const int64_t n = probe_size(device.name()), rows = probe_rows(ranks, device.name());
+  a_ = device.allocate(dtype, Shape{n, n});
+  b_ = device.allocate(dtype, Shape{rows, n});
+  c_ = device.allocate(dtype, Shape{n, rows});
   for (Array* x : {&a_, &b_}) {
-    dispatch(dtype, [&](auto zero) { fill(x->as<decltype(zero)>(), 0, x->count()); });
+    dispatch(dtype, [&](auto zero) {
+      std::vector<decltype(zero)> numbers(static_cast<size_t>(x->count()));
+      fill(numbers.data(), 0, x->count());
+      device.upload({dtype, numbers.data(), x->count()}, *x);
+    });
   }
 }
 
 void MatmulProbe::run() { device_.run(op::Linear{a_, b_, {}, c_}); }
 
-double MatmulProbe::flops(int ranks) {
-  return 2.0 * static_cast<double>(kProbeSize * kProbeSize * probe_rows(ranks)) * ranks;
+double MatmulProbe::flops(int ranks, std::string_view device) {
+  const int64_t n = probe_size(device);
+  return 2.0 * static_cast<double>(n * n * probe_rows(ranks, device)) * ranks;
 }
 
 void require_memory(const std::string& what, double bytes, const std::string& fix) {

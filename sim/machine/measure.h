@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "sim/device.h"
 #include "sim/dtype.h"
@@ -37,8 +38,9 @@ double measure_matmul_flops(Crew& crew, DType dtype);
 class MatmulProbe {
  public:
   MatmulProbe(Device& device, DType dtype, int ranks);
-  void run();                      // this rank's part
-  static double flops(int ranks);  // of all ranks together
+  void run();  // this rank's part
+  // Of all ranks together, on a device of that name.
+  static double flops(int ranks, std::string_view device);
 
  private:
   Device& device_;

@@ -32,6 +32,16 @@ class WatchedDevice final : public Device {
     device_->max(terms, out, dtype, count);
   }
   void copy(const void* from, void* to, int64_t bytes) override { device_->copy(from, to, bytes); }
+  void sum_to_all(std::span<const void* const> terms, std::span<void* const> outs, DType dtype,
+                  int64_t count) override {
+    device_->sum_to_all(terms, outs, dtype, count);
+  }
+  void max_to_all(std::span<const void* const> terms, std::span<void* const> outs, DType dtype,
+                  int64_t count) override {
+    device_->max_to_all(terms, outs, dtype, count);
+  }
+  std::shared_ptr<void> record() override { return device_->record(); }
+  void wait_for(const std::shared_ptr<void>& moment) override { device_->wait_for(moment); }
 
   void run(const Operation& operation) override {
     if (times_) {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <thread>
 
+#include "sim/cuda/gpus.h"
 #include "sim/cuda/host/host_runtime.h"
 #include "sim/error.h"
 #include "sim/machine/backends.h"
@@ -15,6 +16,7 @@
 #include "sim/machine/processes.h"
 #include "sim/machine/watched_device.h"
 #include "sim/meta/meta_device.h"
+#include "sim/nccl/nccl.h"
 #include "sim/threads/board.h"
 #include "sim/threads/crew.h"
 #include "sim/threads/run_on_threads.h"
@@ -72,6 +74,18 @@ void check_world(const WorldOptions& options) {
   }
   if (options.device != "meta") check_backend(devices(), "device", options.device);
   check_backend(comms(), "comm", options.comm);
+  if (options.device == "cuda") check_gpus();
+  if (options.comm == "nccl") {
+    if (options.device != "cuda")
+      fail(fmt::format("comm 'nccl' moves numbers between GPUs, and the device is '{}'",
+                       options.device),
+           "use --device cuda too, or --comm threads");
+    check_nccl();
+  } else if (options.algorithm == Algorithm::library) {
+    fail(fmt::format("comm '{}' has no sums of its own: there is no algorithm 'library'",
+                     options.comm),
+         "use --algorithm direct, ring, tree or gather, or --comm nccl");
+  }
   if (options.comm == "mpi" && options.device != "meta") check_processes(options.mesh());
 }
 
@@ -87,14 +101,22 @@ int World::threads_per_rank() const {
 int World::lanes_per_rank() const { return options_.device == "cpu" ? threads_per_rank() : 1; }
 
 // Without its communicators.
-std::unique_ptr<Rank> World::make_rank(int index, Crew& crew) const {
+std::unique_ptr<Rank> World::make_rank(int index, Crew& crew, CudaRuntime** runtime) const {
   const bool meta = options_.device == "meta";
   Recorder* const recorder =
       options_.recorders.empty() ? nullptr : options_.recorders[static_cast<size_t>(index)];
-  std::unique_ptr<Device> device = meta                       ? make_meta_device(recorder)
-                                   : options_.device == "cpu" ? make_cpu_device(crew)
-                                                              : make_cuda_host_device();
+  const auto make_device = [&]() -> std::unique_ptr<Device> {
+    if (meta) return make_meta_device(recorder);
+    if (options_.device == "cpu") return make_cpu_device(crew);
+    if (options_.device != "cuda") return make_cuda_host_device();
+    // Threads' ranks read each other's memory; others go their own ways between GPUs.
+    const int reaching = options_.comm == "threads" ? ranks() : 0;
+    return make_gpu_device({.rank = index, .place = index, .places = reaching});
+  };
+  std::unique_ptr<Device> device = make_device();
+  if (runtime && options_.device == "cuda") *runtime = &gpu_runtime(*device);
   if (!meta) device = watched_for(recorder, std::move(device));
+  if (options_.wrap_device) device = options_.wrap_device(index, std::move(device));
   std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(index) : nullptr;
   return std::make_unique<Rank>(options_.mesh(), index, std::move(device), recorder,
                                 std::move(clock));
@@ -135,9 +157,17 @@ World::Ran World::run_threads(const std::function<void(Rank&)>& body) {
     replicas.push_back(std::make_shared<ThreadGroup>(board, mesh.tp_group(d), Axis::tp));
   for (int t = 0; t < mesh.tp; ++t)
     columns.push_back(std::make_shared<ThreadGroup>(board, mesh.dp_group(t), Axis::dp));
-  const auto make_comm = [&](const std::shared_ptr<ThreadGroup>& group, Rank& rank) {
-    auto agreement = std::make_unique<ThreadAgreement>(group, group->rank_of(rank.global_index()));
-    auto transport = std::make_unique<ThreadTransport>(*agreement, rank.device());
+  const auto make_transport = [&](ThreadAgreement& agreement, Device& device,
+                                  CudaRuntime* runtime) -> std::unique_ptr<Transport> {
+    if (options_.comm == "nccl")
+      return make_nccl_transport(agreement, device, *runtime, options_.timeout_s);
+    return std::make_unique<ThreadTransport>(agreement, device);
+  };
+  const auto make_comm = [&](const std::shared_ptr<ThreadGroup>& group, Rank& rank,
+                             CudaRuntime* runtime) {
+    auto agreement = std::make_unique<ThreadAgreement>(group, group->rank_of(rank.global_index()),
+                                                       rank.device());
+    auto transport = make_transport(*agreement, rank.device(), runtime);
     const CommBreakage& breakage = options_.comm_breakage;
     return std::make_unique<Comm>(rank, options_.algorithm,
                                   broken(std::move(agreement), rank, breakage),
@@ -147,9 +177,10 @@ World::Ran World::run_threads(const std::function<void(Rank&)>& body) {
   std::vector<std::unique_ptr<Rank>> ranks;
   for (int r = 0; r < count; ++r) {
     crews.push_back(std::make_unique<Crew>(lanes, oversubscribed));
-    Rank& rank = *ranks.emplace_back(make_rank(r, *crews.back()));
-    rank.comm_ = make_comm(replicas[static_cast<size_t>(mesh.dp_index(r))], rank);
-    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(mesh.tp_index(r))], rank);
+    CudaRuntime* runtime = nullptr;
+    Rank& rank = *ranks.emplace_back(make_rank(r, *crews.back(), &runtime));
+    rank.comm_ = make_comm(replicas[static_cast<size_t>(mesh.dp_index(r))], rank, runtime);
+    rank.dp_comm_ = make_comm(columns[static_cast<size_t>(mesh.tp_index(r))], rank, runtime);
     board->watch(r, rank);
   }
 

@@ -15,6 +15,8 @@
 
 namespace tplab {
 
+class CudaRuntime;
+
 inline constexpr int kMaxRanks = 64;
 
 struct WorldOptions {
@@ -28,6 +30,8 @@ struct WorldOptions {
   std::vector<Recorder*> recorders = {};  // one a rank, by global index, or null; or none at all
   // Makes the clock of the rank with this global index; empty for the machine's.
   std::function<std::unique_ptr<const Clock>(int rank)> make_clock = {};
+  // What stands for the rank's device, given that; empty for the device itself. For tests.
+  std::function<std::unique_ptr<Device>(int rank, std::unique_ptr<Device> device)> wrap_device = {};
   CommBreakage comm_breakage = {};  // none
 
   Mesh mesh() const { return {.tp = tp, .dp = dp}; }
@@ -128,7 +132,7 @@ class World {
   }
   bool in_processes() const { return options_.comm == "mpi" && options_.device != "meta"; }
   int lanes_per_rank() const;
-  std::unique_ptr<Rank> make_rank(int index, Crew& crew) const;
+  std::unique_ptr<Rank> make_rank(int index, Crew& crew, CudaRuntime** runtime = nullptr) const;
   Ran run_ranks(const std::function<void(Rank&)>& body, const Traveller& traveller);
   Ran run_threads(const std::function<void(Rank&)>& body);
   Ran run_in_process(const std::function<void(Rank&)>& body, const Traveller& traveller);

@@ -60,13 +60,14 @@ void ThreadGroup::fail_disagreement(uint64_t call) {
 }
 
 ThreadGroup::Message::Message(ThreadGroup& group, int from, int to, std::span<const std::byte> data,
-                              const Post& post)
-    : group_(group), from_(from), to_(to), post_(post) {
+                              const Post& post, Device& device)
+    : group_(group), from_(from), to_(to), post_(post), device_(device) {
   group.board_->throw_if_failed();
   Mailbox& mailbox = group.mailbox(from, to);
   idle_ = mailbox.state;
   mailbox.data = data;
   mailbox.post = post;
+  mailbox.sent = device.record();
   mailbox.state = idle_ + 1;
   group.board_->wake(rank_set(group.world_rank(to)));
 }
@@ -76,6 +77,7 @@ void ThreadGroup::Message::wait_until_copied() {
                       {group_.mailbox(from_, to_).state, idle_ + 3,
                        rank_set(group_.world_rank(to_)), post_, group_.name_});
   delivered_ = true;
+  device_.wait_for(group_.mailbox(from_, to_).copied);
 }
 
 ThreadGroup::Message::~Message() {
@@ -104,7 +106,9 @@ void ThreadGroup::receive(int rank, int from, std::span<std::byte> to, const Pos
     mailbox.state = idle + 1;
     fail_message(from, sent, rank, post);
   }
+  device.wait_for(mailbox.sent);
   device.copy(mailbox.data.data(), to.data(), static_cast<int64_t>(to.size()));
+  mailbox.copied = device.record();
   mailbox.state = idle + 3;
   board_->wake(sender);
 }

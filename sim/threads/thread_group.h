@@ -39,15 +39,24 @@ class ThreadGroup {
   void agree(int rank, uint64_t round, uint64_t call, const Post& post);
   const Post& post_of(int rank, uint64_t call) const { return seat(rank).posts[call % 2]; }
 
+  // Of devices that may still be at work when a rank calls (Device::record); null for others. Kept
+  // as long as the post. A rank's own are written by itself, before its peers come to read them.
+  struct Moments {
+    std::shared_ptr<void> posted, done;
+  };
+  Moments& moments(int rank, uint64_t call) {
+    return seats_[static_cast<size_t>(rank)].moments[call % 2];
+  }
+
   // --- Mailboxes, one for each ordered pair of ranks, which hold one message at a time.
 
   // A message on its way. Destroyed before it was delivered, it is taken back, so that nobody reads
   // memory that its owner has freed.
   class Message {
    public:
-    // Shows `data` to rank `to`, who copies it from there.
-    Message(ThreadGroup& group, int from, int to, std::span<const std::byte> data,
-            const Post& post);
+    // Shows `data` to rank `to`, who copies it from there. `device`: of the sender.
+    Message(ThreadGroup& group, int from, int to, std::span<const std::byte> data, const Post& post,
+            Device& device);
     ~Message();
     Message(const Message&) = delete;
     Message& operator=(const Message&) = delete;
@@ -57,12 +66,16 @@ class ThreadGroup {
     ThreadGroup& group_;
     const int from_, to_;
     const Post& post_;
+    Device& device_;
     uint64_t idle_;  // the mailbox's state before this message
     bool delivered_ = false;
   };
 
   // Waits for a message, checks that it is of `to`'s size and post's dtype, and copies it.
   void receive(int rank, int from, std::span<std::byte> to, const Post& post, Device& device);
+
+  // What a rank says between two rendezvous (Agreement::gather).
+  std::string& said(int rank) { return seats_[static_cast<size_t>(rank)].said; }
 
   // --- Splitting.
 
@@ -79,13 +92,16 @@ class ThreadGroup {
  private:
   struct alignas(128) Seat {
     std::array<Post, 2> posts;
+    std::array<Moments, 2> moments;
     Part part;
+    std::string said;
   };
   // Message k of a pair: 3k idle, 3k+1 the sender waits, 3k+2 the receiver copies, 3k+3 idle again.
   struct alignas(128) Mailbox {
     std::atomic<uint64_t> state{0};
     std::span<const std::byte> data;
     Post post;
+    std::shared_ptr<void> sent, copied;  // as Moments
   };
 
   const Seat& seat(int rank) const { return seats_[static_cast<size_t>(rank)]; }

@@ -1,5 +1,7 @@
 #include "sim/threads/thread_transport.h"
 
+#include <utility>
+
 #include "sim/algorithms/table.h"
 
 namespace tplab {
@@ -11,8 +13,9 @@ class ThreadLinks final : public Links {
   ThreadLinks(ThreadAgreement& agreement, Device& device, const Post& call)
       : Links(agreement.rank(), agreement.size(), device), agreement_(agreement), call_(call) {}
 
-  void rendezvous() override { agreement_.meet(call_, /*releasable=*/false); }
+  void rendezvous() override { agreement_.meet_when_done(call_); }
   const std::byte* peer_in(int peer) const override {
+    if (!std::exchange(inputs_are_there_, true)) agreement_.wait_for_inputs();
     return static_cast<const std::byte*>(agreement_.post_of(peer).in);
   }
   std::byte* peer_out(int peer) const override {
@@ -21,12 +24,12 @@ class ThreadLinks final : public Links {
 
  private:
   void do_send_recv(int to, ConstBytes sent, int from, Bytes received) override {
-    ThreadGroup::Message message(group(), rank(), to, sent, call_);
+    ThreadGroup::Message message(group(), rank(), to, sent, call_, device());
     group().receive(rank(), from, received, call_, device());
     message.wait_until_copied();
   }
   void do_send(int to, ConstBytes sent) override {
-    ThreadGroup::Message(group(), rank(), to, sent, call_).wait_until_copied();
+    ThreadGroup::Message(group(), rank(), to, sent, call_, device()).wait_until_copied();
   }
   void do_recv(int from, Bytes received) override {
     group().receive(rank(), from, received, call_, device());
@@ -35,6 +38,7 @@ class ThreadLinks final : public Links {
 
   ThreadAgreement& agreement_;
   const Post& call_;
+  mutable bool inputs_are_there_ = false;
 };
 
 }  // namespace

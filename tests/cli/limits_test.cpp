@@ -42,6 +42,7 @@ const std::vector<std::string> kLimitedCommands = {
     "bench forward --preset nano-cpu --repeat 1 --seq 16",
     "bench decode --preset nano-cpu --repeat 1 --steps 4",
     "bench collectives --tp 4 --max 64K --repeat 1",
+    "bench attention --batch 1 --seq 64 --heads 2 --repeat 1",
 };
 
 // Under `prlimit` with these limits, with OUT a folder that is thrown away.

@@ -163,6 +163,8 @@ TEST_CASE("the option --json: doctor and benchmarks, as their schemas say", "[sl
   check_schema({"bench", "train", "--preset", kNano, "--tp", "1,2", "--dp", "1", "--repeat", "1",
                 "--steps", "1", "--seq", "8", "--json"});
   check_schema({"bench", "collectives", "--tp", "2", "--max", "4K", "--repeat", "1", "--json"});
+  check_schema({"bench", "attention", "--batch", "1", "--seq", "32", "--heads", "2", "--repeat",
+                "1", "--json"});
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "sim/cuda/gpus.h"
 #include "sim/cuda/host/host_runtime.h"
 #include "sim/machine/watched_device.h"
 #include "sim/meta/meta_device.h"
@@ -23,6 +24,17 @@ struct Sizes {
 };
 
 constexpr int64_t kAfter = 5;
+
+std::vector<double> numbers_of(Device& device, const Array& x) {
+  const auto downloaded = [&](auto zero) {
+    std::vector<decltype(zero)> numbers(static_cast<size_t>(x.count()));
+    device.download(x, {x.dtype(), numbers.data(), x.count()});
+    std::vector<double> all;
+    for (const auto number : numbers) all.push_back(static_cast<double>(number));
+    return all;
+  };
+  return x.dtype() == DType::i32 ? downloaded(int32_t{}) : dispatch(x.dtype(), downloaded);
+}
 
 // Makes the arrays of one example, in storage with numbers around them that nobody may touch:
 // aligned to 16 bytes where C is a multiple of 8, and then all are read in whole packs, else not.
@@ -77,17 +89,13 @@ class Maker {
   int64_t numbers_touched_around() const {
     int64_t touched = 0;
     for (const Storage& storage : storages_) {
+      const std::vector<double> numbers = numbers_of(device_, storage.whole);
       for (int64_t i = 0; i < storage.whole.count(); ++i) {
         if (i >= before_ && i < storage.whole.count() - kAfter) continue;
-        touched += !(at(storage.whole, i) == guard(i));
+        touched += !(numbers[static_cast<size_t>(i)] == guard(i));
       }
     }
     return touched;
-  }
-  static double at(const Array& x, int64_t i) {
-    if (x.dtype() == DType::i32) return static_cast<double>(x.as<int32_t>()[i]);
-    return dispatch(x.dtype(),
-                    [&](auto zero) { return static_cast<double>(x.as<decltype(zero)>()[i]); });
   }
 
  private:
@@ -108,11 +116,14 @@ class Maker {
     if (!device_.has_numbers()) return whole.part(before_, shape);
     dispatch(dtype, [&](auto zero) {
       using Real = decltype(zero);
-      Real* x = whole.as<Real>();
+      std::vector<Real> x(static_cast<size_t>(whole.count()));
       for (int64_t i = 0; i < whole.count(); ++i) {
         const bool inside = i >= before_ && i < before_ + count;
-        x[i] = static_cast<Real>(static_cast<float>(bf16(inside ? value(i - before_) : guard(i))));
+        x[static_cast<size_t>(i)] =
+            static_cast<Real>(static_cast<float>(bf16(inside ? value(i - before_) : guard(i))));
       }
+      Array to = whole;
+      device_.upload({dtype, x.data(), whole.count()}, to);
     });
     storages_.push_back({whole});
     return whole.part(before_, shape);
@@ -344,12 +355,6 @@ bool is_one_of(const Array& x, const op::Arrays& arrays) {
     if (one && one->data() == x.data()) return true;
   return false;
 }
-std::vector<double> numbers_of(const Array& x) {
-  std::vector<double> all;
-  for (int64_t i = 0; i < x.count(); ++i) all.push_back(Maker::at(x, i));
-  return all;
-}
-
 using Results = std::vector<std::vector<double>>;  // of each array that is written
 
 // Runs the example, and checks what needs no other run.
@@ -362,7 +367,7 @@ Results run(Device& device, DType dtype, const Sizes& sizes, Make make) {
   const op::Arrays reads = reads_of(operation), writes = writes_of(operation);
   Results before;
   for (const Array* x : reads)
-    if (x) before.push_back(numbers_of(*x));
+    if (x) before.push_back(numbers_of(device, *x));
   device.run(operation);
   device.wait();
 
@@ -371,12 +376,12 @@ Results run(Device& device, DType dtype, const Sizes& sizes, Make make) {
   for (const Array* x : reads) {
     if (!x) continue;
     const std::vector<double>& was = before[i++];
-    if (!is_one_of(*x, writes)) CHECK(numbers_of(*x) == was);
+    if (!is_one_of(*x, writes)) CHECK(numbers_of(device, *x) == was);
   }
   Results results;
   for (const Array* x : writes) {
     if (!x) continue;
-    results.push_back(numbers_of(*x));
+    results.push_back(numbers_of(device, *x));
     CHECK(std::all_of(results.back().begin(), results.back().end(),
                       [](double v) { return std::isfinite(v); }));
   }
@@ -484,7 +489,7 @@ TEST_CASE("every operation on the CPU is in bf16 what it is in f32, rounded once
   }
 }
 
-TEST_CASE("every operation is by the kernels for GPUs what it is on the CPU, run after run") {
+void check_against_the_cpu(const std::function<std::unique_ptr<Device>()>& make_device) {
   // Sums of at most some 1000 terms in another order: 1000 u in f64; in f32 and bf16 as above,
   // where both results of the same f32 numbers are rounded, which may go to either side.
   // Attention's tensor cores take probabilities, and their gradients, rounded to bf16: a roundoff
@@ -496,7 +501,7 @@ TEST_CASE("every operation is by the kernels for GPUs what it is on the CPU, run
   for (const Sizes& sizes : kSizes) {
     for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
       for_every_operation([&](auto make) {
-        const auto device = make_cuda_host_device();
+        const auto device = make_device();
         const Results once = run(*device, dtype, sizes, make);
         Maker maker(*device, dtype, sizes);
         const bool attention = name_of(make(maker, sizes)).ends_with("attention") ||
@@ -508,6 +513,15 @@ TEST_CASE("every operation is by the kernels for GPUs what it is on the CPU, run
       });
     }
   }
+}
+
+TEST_CASE("every operation is by the kernels for GPUs what it is on the CPU, run after run") {
+  check_against_the_cpu(make_cuda_host_device);
+}
+
+TEST_CASE("every operation is on a GPU, where there is one, what it is on the CPU", "[cuda]") {
+  if (!gpu_report().problem.empty()) return;
+  check_against_the_cpu([] { return make_gpu_device({}); });
 }
 
 TEST_CASE("every operation runs on the meta device, which tells it by its name") {

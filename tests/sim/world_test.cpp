@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "ranks.h"
+#include "sim/cuda/gpus.h"
 #include "sim/threads/board.h"
 
 namespace tplab {
@@ -113,8 +114,22 @@ TEST_CASE("World refuses options out of range, and what is not in this build") {
   CHECK(kind_of({.comm = "pigeons"}) == ErrorKind::usage);
   CHECK(kind_of({.threads_per_rank = -1}) == ErrorKind::usage);
   CHECK(kind_of({.timeout_s = 0}) == ErrorKind::usage);
-  CHECK_THAT(failure_of({.device = "cuda"}, [](Rank&) {}).text, Contains("not in this build"));
-  CHECK_THAT(failure_of({.comm = "nccl"}, [](Rank&) {}).text, Contains("not in this build"));
+  CHECK(kind_of({.algorithm = Algorithm::library}) == ErrorKind::usage);
+}
+
+TEST_CASE("World: GPUs that this build or machine lacks are unavailable, with the way out") {
+  const GpuReport gpus = gpu_report();
+  if (gpus.problem.empty()) return;  // there is one
+  CHECK(!gpus.fix.empty());
+  for (const char* comm : {"threads", "nccl"}) {
+    const Failure failure = failure_of({.device = "cuda", .comm = comm}, [](Rank&) {});
+    CHECK(failure.kind == ErrorKind::unavailable);
+    CHECK_THAT(failure.text, Contains(gpus.problem) || Contains("is not in this build"));
+    CHECK_THAT(failure.text,
+               Contains("--device cpu") || Contains("use cpu") || Contains("use threads"));
+  }
+  const Failure on_the_cpu = failure_of({.comm = "nccl"}, [](Rank&) {});
+  CHECK_THAT(on_the_cpu.text, Contains("not in this build") || Contains("between GPUs"));
 }
 
 TEST_CASE("a rank's Error keeps its kind and fix and gets the rank's name, at 2, 8 and 64 ranks") {
