@@ -1,7 +1,8 @@
 // tplab's own training checkpoint: one safetensors file with weights, AdamW's moments and the rest.
 //
 // Tensors are whole and logical, so that any mesh reads what any mesh wrote, in f64 or f32: the
-// dtype of the training, or of its masters where that is bf16. They are "model.<nanoGPT's name>", "adamw.m.<name>" and "adamw.v.<name>". The metadata has "format"
+// dtype of the training, or of its masters where that is bf16. They are "model.<nanoGPT's name>",
+// "adamw.m.<name>" and "adamw.v.<name>". The metadata has "format"
 // ("tplab"), "version" ("1"), "config" (JSON), "step", "val_loss" (of this step), "best_val_loss"
 // (of the run), "train" (the trainer's options, a JSON object) and "tokenizer"
 // (model/tokenizers/saved.h). A file of 0.1.0 has no "val_loss".

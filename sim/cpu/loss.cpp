@@ -168,8 +168,9 @@ void CpuDevice::compute(const op::SoftmaxMinusOnehot& o) {
 }
 
 void CpuDevice::compute(const op::SumOfLosses& o) {
-  dispatch_computed(o.sums.dtype(),
-           [&](auto zero) { *o.out.as<double>() += cpu::sum_of_losses<decltype(zero)>(o); });
+  dispatch_computed(o.sums.dtype(), [&](auto zero) {
+    *o.out.as<double>() += cpu::sum_of_losses<decltype(zero)>(o);
+  });
 }
 
 void CpuDevice::compute(const op::CrossEntropy& o) {

@@ -13,8 +13,8 @@
 // both follow from the duals, so a reduction that is missing or doubled does not compile.
 //
 // An absent array is one that is not present(). Gradients of parameters (dw, db, dtable, dweight,
-// dbias, dsinks) are ADDED to, everything else that is written is overwritten. Ids (tokens, targets,
-// positions) are i32, the same on every rank.
+// dbias, dsinks) are ADDED to, everything else that is written is overwritten. Ids (tokens,
+// targets, positions) are i32, the same on every rank.
 //
 // The arrays of an operation have one dtype, but for ids, and for what a comment calls an
 // accumulator's, as gradients of parameters always are: accumulator(dtype), which is f32 where the

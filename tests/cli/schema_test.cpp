@@ -89,8 +89,8 @@ TEST_CASE("the option --json: monitor, as its schema says, of GPUs and of virtua
     const How how{.env = {script}};
     check_schema({"monitor", "--nvml", TPLAB_FAKE_NVML, "--json"}, how);
     // What is beside a command goes to a file: here to the one that stdout is.
-    check_schema({"monitor", "--nvml", TPLAB_FAKE_NVML, "--json", "-o", "/dev/stdout", "--", "true"},
-                 how);
+    check_schema(
+        {"monitor", "--nvml", TPLAB_FAKE_NVML, "--json", "-o", "/dev/stdout", "--", "true"}, how);
   }
 }
 

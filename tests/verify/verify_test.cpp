@@ -149,8 +149,9 @@ TEST_CASE("verify: a plan that cuts a head in two does not run") {
   options.breakage.plan = [](ShardPlan& plan) {
     for (ParameterRow& row : plan.rows()) row.unit = 1;
   };
-  CHECK_THROWS_WITH(verify(*small_weights(kUneven), options),
-                    Catch::Contains("block 0/attn: cached_attention needs qkv [B, T, (H + 2 K) D]"));
+  CHECK_THROWS_WITH(
+      verify(*small_weights(kUneven), options),
+      Catch::Contains("block 0/attn: cached_attention needs qkv [B, T, (H + 2 K) D]"));
 }
 
 // Reads of q, k and v as if a rank's part of [Q|K|V] were one range of its rows.

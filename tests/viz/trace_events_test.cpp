@@ -95,8 +95,8 @@ TEST_CASE("trace: phases hold modules, modules hold collectives, and ranks have 
   CHECK(at("module norm") > at("phase optimizer"));
   CHECK(at("module block 0/mlp backward") > at("module block 1/mlp backward"));
   CHECK(at("module block 0/mlp backward") < at("phase optimizer"));
-  for (const char* operation :
-       {"linear", "layer_norm", "causal_attention", "activation", "linear_backward_weight", "adamw"})
+  for (const char* operation : {"linear", "layer_norm", "causal_attention", "activation",
+                                "linear_backward_weight", "adamw"})
     CHECK(at(fmt::format("operation {}", operation)) < end);
   CHECK(at("module norm") < end);
   CHECK(check.thread_name(2) == "rank 1 (tp 1, dp 0)");
