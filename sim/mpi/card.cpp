@@ -26,7 +26,7 @@ void set_text(char (&to)[n], const std::string& text) {
   std::snprintf(to, n, "%s", text.c_str());
 }
 
-std::string file_text(const std::string& path) {
+std::string text_of_file(const std::string& path) {
   std::string text;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "r"),
                                                              std::fclose);
@@ -54,7 +54,7 @@ uint64_t hash_of_file(const char* path) {
 
 // A process' line in /proc without what stands before the state: a name, in brackets.
 std::string stat_of(int process) {
-  const std::string text = file_text(fmt::format("/proc/{}/stat", process));
+  const std::string text = text_of_file(fmt::format("/proc/{}/stat", process));
   const size_t name_ends = text.rfind(')');
   return name_ends == std::string::npos ? "" : text.substr(std::min(name_ends + 2, text.size()));
 }
@@ -79,7 +79,7 @@ Card own_card(const std::string& version) {
   char host[64] = "";
   gethostname(host, sizeof host - 1);
   set_text(card.host, host);
-  std::string machine = file_text("/proc/sys/kernel/random/boot_id");
+  std::string machine = text_of_file("/proc/sys/kernel/random/boot_id");
   if (machine.empty()) machine = host;
   set_text(card.machine, machine.substr(0, machine.find('\n')));
   struct stat space = {};
