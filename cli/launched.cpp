@@ -35,7 +35,7 @@ void Launched::join([[maybe_unused]] const std::vector<std::string>& words) {
 
 Ending Launched::leave(const Ending& mine) {
   if (!all_) return mine;
-  const Ending all = all_->leave(mine);
+  Ending all = all_->leave(mine);
   speak_again();
   return all;
 }

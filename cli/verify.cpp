@@ -92,7 +92,11 @@ VerifyOptions VerifyCommand::options(const Architecture& architecture) const {
   // Of processes every mesh has as many ranks: recomputing is looked at without replicas alone.
   if (machine.comm == "mpi" && processes())
     std::erase_if(options.meshes, [](const Parallelism& mesh) {
-      return mesh.recompute && mesh.mesh().ranks() != processes()->size();
+      const int ranks = mesh.mesh().ranks(), there = processes()->size();
+      if (!mesh.recompute || ranks == there) return false;
+      to_stderr("tplab: note: {} is left out: it has {} ranks, and there are {} processes\n",
+                mesh.text(), ranks, there);
+      return true;
     });
   options.timeout_s = machine.timeout_s;
   for (const Parallelism& mesh : options.meshes)

@@ -8,7 +8,7 @@ namespace tplab {
 
 // A number as it is stored. Every bf16 is a float, and is computed with as one: to store a result
 // rounds it, and is written out.
-struct bf16 {
+struct bf16 {  // NOLINT(readability-identifier-naming): as float is
   uint16_t bits;
 
   bf16() = default;

@@ -96,12 +96,10 @@ void direct_all_reduce(Links& links, const Exchange& x) {
     const Terms terms(links, begin, mine.size());
     std::array<void*, kMaxRanks> outs;
     outs[0] = mine.data();
-    for (int step = 1; step < n; ++step) {
-      const int peer = on_ring(rank + step, n);
-      links.count_access(rank, peer, mine);
-      outs[static_cast<size_t>(step)] = links.peer_out(peer) + begin;
-    }
+    for (int step = 1; step < n; ++step)
+      outs[static_cast<size_t>(step)] = links.peer_out(on_ring(rank + step, n)) + begin;
     combine_to_all(links, x, terms.span(), std::span(outs).first(terms.count), mine.size());
+    for (int step = 1; step < n; ++step) links.count_access(rank, on_ring(rank + step, n), mine);
   }
   links.rendezvous();
 }

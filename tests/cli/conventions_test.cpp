@@ -168,6 +168,8 @@ TEST_CASE("exit code 4: what is not in this build, or on this machine") {
   for (const Arguments& command : kModelCommands) {
     if (command[0] == "info") continue;  // runs nothing
     if (no_gpu) check_refused(with(command, on_gpu), 4, "cpu");
+    const int code = tplab(with(command, over_nccl)).exit_code;  // 2: built, but not for the CPU
+    CHECK((code == 2 || code == 4));
   }
   if (no_gpu) check_refused({"bench", "collectives", "--device", "cuda"}, 4, "cpu");
 }

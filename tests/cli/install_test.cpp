@@ -77,7 +77,7 @@ TEST_CASE("installed: bash completes commands, options, sets of words and names 
   CHECK(offered("bench d", 2) == "decode\n");
   CHECK(offered("verify --sit", 2) == "--sites\n");
   CHECK(offered("verify --preset gpt2-", 3) == "gpt2-medium\ngpt2-large\ngpt2-xl\n");
-  CHECK(offered("verify --preset nano --dtype ''", 5) == "f32\nf64\n");
+  CHECK(offered("verify --preset nano --dtype ''", 5) == "f32\nf64\nbf16\n");
   CHECK(offered("verify --preset = nano-", 4) == "nano-cpu\n");
   CHECK(offered("draw tim", 2) == "timeline\n");
   CHECK_THAT(offered("info --checkpoint /etc/passw", 3), Contains("/etc/passwd\n"));

@@ -42,7 +42,7 @@ TEST_CASE("monitor: a table of what the driver gives, UUIDs and processes") {
     CHECK_THAT(ran.out, Contains(words));
 }
 
-TEST_CASE("monitor: what is not given is a dash, null or nothing, never 0; an error is a note") {
+TEST_CASE("monitor: what is not given is a dash, null or nothing, never 0, and an error a note") {
   const json mig = monitor({"--json"}, "mig").json()["samples"][0]["gpus"][2];
   CHECK(mig["gpu"] == "1.1");
   CHECK(mig["is_mig_device"] == true);

@@ -47,7 +47,7 @@ TEST_CASE("a rank's time is computing but for its collectives, which are waiting
   CHECK(times.calls == 2);
 }
 
-TEST_CASE("imbalance: against the mean of what is given; none alone, and none of nothing") {
+TEST_CASE("imbalance: against the mean of what is given, none alone or of nothing") {
   using Values = std::vector<std::optional<double>>;
   const auto of_three = imbalances({3.0, {}, 1.0});
   CHECK(of_three[0] == Approx(0.5));

@@ -295,7 +295,7 @@ TEST_CASE("watch: averages, peaks and imbalance of what was given, of the GPUs t
   CHECK(!gpus[0].power_w.imbalance);
 }
 
-TEST_CASE("watch: an error is kept once, and a reason for low clocks; idling is none") {
+TEST_CASE("watch: an error is kept once, and a reason for low clocks but idling") {
   GpuWatch watch;
   GpuReading gpu = reading("0", 1, 1);
   gpu.throttle_reasons = {"idle", "power cap"};

@@ -69,7 +69,7 @@ TEST_CASE("block: a forward pass is Shoeybi's figure: two partial sums, each all
                   "causal_attention -> varying", "linear -> partial", "* all_reduce -> invariant",
                   "add -> invariant",  // the bias, once, after the sum
                   "add -> invariant", "layer_norm -> invariant", "linear -> varying",
-                  "gelu -> varying", "linear -> partial", "* all_reduce -> invariant",
+                  "activation -> varying", "linear -> partial", "* all_reduce -> invariant",
                   "add -> invariant", "add -> invariant"});
 }
 

@@ -19,10 +19,10 @@ void fail_cuda(cudaError_t error, const char* call, const std::string& who) {
       int driver = 0;
       static_cast<void>(cudaDriverGetVersion(&driver));
       if (driver == 0)
-        fail_unavailable(
-            front + "this machine has no NVIDIA driver",
-            "use --device cpu, or install the driver of an NVIDIA GPU (in a container, "
-            "start it with --gpus all)");
+        fail_unavailable(front + "this machine has no NVIDIA driver",
+                         "use --device cpu or cuda-host, or install the driver of an NVIDIA GPU (a "
+                         "container has "
+                         "to be started with its GPUs)");
       fail_unavailable(
           fmt::format("{}the NVIDIA driver is too old: it knows CUDA {}, this build needs {}",
                       front, cuda_version_text(driver), cuda_version_text(CUDART_VERSION)),
