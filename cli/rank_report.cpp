@@ -15,6 +15,7 @@ namespace {
 // Of the time that each computed.
 std::vector<std::optional<double>> imbalances_of(const std::vector<WatchedRank>& ranks) {
   std::vector<std::optional<double>> computing;
+  computing.reserve(ranks.size());
   for (const WatchedRank& rank : ranks)
     computing.push_back(static_cast<double>(rank.times.computing_ns));
   return imbalances(computing);

@@ -64,6 +64,7 @@ void put_signals_back() {
 // 0, and sets `command`; or what errno would be.
 int spawn(std::vector<std::string> words, pid_t& command) {
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   posix_spawnattr_t attributes;

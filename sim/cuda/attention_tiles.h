@@ -49,7 +49,8 @@ __device__ __forceinline__ void load_tile(bf16* to, const bf16* from, int64_t st
   static_assert(kThreads % kChunks == 0 && kRows % kStep == 0);
   const unsigned chunk = threadIdx.x % kChunks, first = threadIdx.x / kChunks;
   const int c = static_cast<int>(chunk) * kChunk;
-  to += c / kPanel * kRows * kPanel;
+  const int panel = c / kPanel * kRows * kPanel;
+  to += panel;
   from += first * stride + c;
   const bool column = c < columns;
   const int left = rows - static_cast<int>(first), of_thread = place_of_lane(first, chunk % 8);

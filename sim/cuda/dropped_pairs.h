@@ -61,8 +61,10 @@ __device__ __forceinline__ void keeps_by_query(const DroppedPairs& d, int64_t fi
 __device__ __forceinline__ void keeps_by_key(const DroppedPairs& d, int64_t first, int query,
                                              int key, bool (&keeps)[4]) {
   if (d.whole_length % 4 != 0) {
-    for (int e = 0; e < 4; ++e)
-      keeps[e] = d.keeps(first + (query + e % 2) * d.whole_length + key + e / 2 * 8);
+    for (int e = 0; e < 4; ++e) {
+      const int row = key + e / 2 * 8;
+      keeps[e] = d.keeps(first + (query + e % 2) * d.whole_length + row);
+    }
     return;
   }
   // The four lanes of one lane % 4 whose keys are neighbours have a word each of four blocks, one

@@ -34,6 +34,7 @@ std::vector<std::string> ThreadAgreement::gather(const Post& call, const std::st
   group_->said(rank()) = mine;
   meet(call, true);  // every rank has spoken
   std::vector<std::string> all;
+  all.reserve(static_cast<size_t>(size()));
   for (int peer = 0; peer < size(); ++peer) all.push_back(group_->said(peer));
   meet(call, true);  // and heard
   return all;

@@ -53,6 +53,7 @@ void ThreadGroup::agree(int rank, uint64_t round, uint64_t call, const Post& pos
 // Every rank of the group comes here and finds the same words.
 void ThreadGroup::fail_disagreement(uint64_t call) {
   std::vector<Caller> callers;
+  callers.reserve(members_.size());
   for (int rank = 0; rank < size(); ++rank)
     callers.push_back({board_->name_of(world_rank(rank)), post_of(rank, call)});
   const Error error = disagreement(callers, name_);
