@@ -131,7 +131,7 @@ void compare_tensors(const std::string& prefix, const ShardPlan& plan,
 // under ZeRO.
 Array parameters_after(Rank& rank, Trainer& trainer) {
   const FlatParameters& parameters = trainer.parameters();
-  const Array masters = trainer.optimizer().masters();
+  Array masters = trainer.optimizer().masters();
   if (!trainer.optimizer().has_masters()) return parameters.values;
   if (masters.count() == parameters.values.count()) return masters;
   Array all = rank.device().allocate(masters.dtype(), parameters.values.shape());

@@ -150,7 +150,8 @@ TEMPLATE_TEST_CASE("gated: act(gate) up, and gpt-oss' clamped form, within their
                         {.limit = TestType(2.5), .alpha = TestType(1.702)}};
   const std::pair<int64_t, int64_t> sizes[] = {{1, 1}, {3, 17}, {2, 513}, {41, 1027}};  // rows, F
   for (const Gate& gate : gates) {
-    for (const auto& [rows, F] : sizes) {
+    for (const auto& size : sizes) {
+      const int64_t rows = size.first, F = size.second;
       CAPTURE(int(gate.activation), gate.limit, rows, F);
       Array x, dy;
       const std::vector<Array> got = same_on_all_lanes([&](Device& device) {
