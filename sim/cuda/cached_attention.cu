@@ -90,8 +90,10 @@ struct DecodingWarp {
   }
   __device__ __forceinline__ void load_rows(Bytes16 (&rows)[2], int piece) const {
     TPLAB_UNROLL
-    for (int half = 0; half < 2; ++half)
-      rows[half] = load_or_zeros(q[half] + 32 * piece, q[half] && column(piece));
+    for (int half = 0; half < 2; ++half) {
+      const bf16* const from = q[half] ? q[half] + 32 * piece : nullptr;
+      rows[half] = load_or_zeros(from, from && column(piece));
+    }
   }
 
   // Keys first .. first + 15, those from `end` on being none.
