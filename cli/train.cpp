@@ -151,8 +151,8 @@ std::vector<RankTraining> TrainCommand::train(int& signal) {
                               [&](int64_t done) {
                                 point.step = done;
                                 const bool is_best = point.val_loss < kept;
-                                save.write(rank, *trainer, facts(point), is_best);
-                                watch.saved(point, is_best);
+                                save.write(rank, *trainer, facts(point), is_best,
+                                           [&] { watch.saved(point, is_best); });
                                 kept = std::min(kept, point.val_loss);
                                 point.val_loss = kNone;
                               },
@@ -165,10 +165,10 @@ std::vector<RankTraining> TrainCommand::train(int& signal) {
     if (failed) std::rethrow_exception(failed);
   } catch (const PeerFailed&) {
     throw;
-  } catch (const Error& e) {  // saves are the same on every rank, as far as this process knows
+  } catch (const Error& e) {  // of a save that was cut short not every rank knows
     std::optional<SavePoint> last;
     for (const RankTraining& rank : ranks)
-      if (rank.last_saved) last = rank.last_saved;
+      if (rank.last_saved && (!last || rank.last_saved->step > last->step)) last = rank.last_saved;
     throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(last));
   }
   signal = ranks[0].done < settings.steps ? interrupt.signal() : 0;

@@ -68,7 +68,8 @@ void SharedSave::try_out(const CheckpointFacts& facts, DType dtype) {
                              accumulator(dtype), checkpoint_metadata(facts));
 }
 
-void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best) {
+void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best,
+                       const std::function<void()>& saved) {
   auto scope = rank.at("save");
   const ShardPlan& plan = trainer.plan();
   const bool first = rank.global_index() == 0;  // makes the file and puts it in place
@@ -106,8 +107,10 @@ void SharedSave::write(Rank& rank, Trainer& trainer, const CheckpointFacts& fact
   if (first) {
     keep_earlier_run();
     file->commit(is_best ? in_folder(folder_, kBestFile) : "");
+    saved();
   }
   barrier_of_the_mesh(rank);  // nobody goes on with a save that failed
+  if (!first) saved();
 }
 
 // The last checkpoint stays, under two names, until the new one is renamed over it, so that there

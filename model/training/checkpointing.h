@@ -1,6 +1,7 @@
 // Saves a training run from all its ranks into one file, and takes it up again on any mesh.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,9 +31,12 @@ class SharedSave {
   void try_out(const CheckpointFacts& facts, DType dtype);
 
   // Called by every rank, with the same arguments. ckpt.safetensors is replaced, and if it is the
-  // best, best.safetensors too, which then is the same file.
+  // best, best.safetensors too, which then is the same file. saved is called once a rank knows that
+  // the file is in its place: by the rank that put it there at once, even where a peer is lost now.
   //   comm: 3 barriers over each axis of the mesh
-  void write(Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best);
+  void write(
+      Rank& rank, Trainer& trainer, const CheckpointFacts& facts, bool is_best,
+      const std::function<void()>& saved = [] {});
 
  private:
   void keep_earlier_run();

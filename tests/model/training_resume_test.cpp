@@ -1,4 +1,5 @@
 // A training run that was saved and taken up again is the run that never stopped.
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <map>
@@ -148,4 +149,23 @@ TEST_CASE("resuming: what is saved and loaded again is saved as the same numbers
     train(saved, &saved, run, 2, 2, folder.path("b"));
     CHECK(state_of(TplabCheckpoint(file_in(folder.path("b")))) == state_of(saved));
   }
+}
+
+TEST_CASE("saving: a save that is in its place counts, though a peer is lost at once") {
+  const TempFolder folder;
+  const std::string out = folder.path("run");
+  fs::create_directories(out);
+  const auto source = small_weights();
+  std::atomic<int> told = 0;
+  CHECK_THROWS(on_mesh(*source, Run{"tp 2", spread({.dtype = DType::f64}, {.tp = 2})},
+                       [&](Rank& rank, Trainer& trainer) {
+                         const CheckpointFacts facts{.architecture = source->architecture(),
+                                                     .step = 7};
+                         SharedSave(out).write(rank, trainer, facts, false, [&] {
+                           ++told;
+                           if (rank.index() == 0) fail("lost", "");
+                         });
+                       }));
+  CHECK(told == 1);  // rank 0, which put it there; rank 1 never heard of it
+  CHECK(TplabCheckpoint(file_in(out)).step() == 7);
 }
