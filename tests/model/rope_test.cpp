@@ -91,7 +91,7 @@ TEST_CASE("rope: the table has a position's cosines and then its sines, times th
   const std::vector<double> f = rope_frequencies(rope);
   const double factor = rope_factor(rope);
   CHECK(factor > 1.1);
-  World({.tp = 2}).run([&](Rank& rank) {
+  World({.tp = 1}).run([&](Rank& rank) {
     const Tensor<Invariant> table = rope_table(rank, rope, 5, DType::f64);
     REQUIRE(table.shape() == Shape{5, 4});
     for (int64_t p = 0; p < 5; ++p) {
