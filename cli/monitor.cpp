@@ -9,7 +9,7 @@
 
 #include "cli/called.h"
 #include "cli/command.h"
-#include "cli/gpu_report.h"
+#include "cli/gpu_samples.h"
 #include "cli/interrupt.h"
 #include "cli/rank_report.h"
 #include "cli/settings.h"
@@ -126,19 +126,19 @@ int MonitorCommand::watch_gpus(const Gpus& gpus) {
   const Interrupt interrupt;
   nlohmann::ordered_json samples = nlohmann::ordered_json::array();
   GpuSample now;
-  if (csv) output.text(gpu_csv_header());
+  if (csv) output.text(sample_csv_header());
   auto next = MonitorClock::now();
   for (int64_t i = 0; !interrupt.requested(); ++i) {
     now = sample(gpus);
     const TextLook look{output.colour(), output.columns()};
     if (output.json())
-      samples.push_back(gpu_json(now));
+      samples.push_back(sample_json(now));
     else if (csv)
-      output.text(gpu_csv(now));
+      output.text(sample_csv(now));
     else
       output.text(fmt::format("{}{:.1f} s, NVIDIA driver {}\n", i > 0 ? "\n" : "", now.seconds,
                               gpus.driver_version().value_or("of unknown version")) +
-                  gpu_text(now, i == 0, look));
+                  sample_text(now, i == 0, look));
     if (!output.json()) output.flush();
     if (i + 1 == (repeats ? count : 1)) break;  // a count of 0 never comes
     next = std::max(next + step, MonitorClock::now());
@@ -169,12 +169,12 @@ int MonitorCommand::watch_command(const Gpus& gpus) {
     last = sample(gpus);
     watch.add(last.gpus, last.counts());
     if (!csv) return;
-    output.text(gpu_csv(last));
+    output.text(sample_csv(last));
     output.flush();
   };
-  if (csv) output.text(gpu_csv_header());
+  if (csv) output.text(sample_csv_header());
   start_ = MonitorClock::now();
-  Ticker ticker(Seconds(every > 0 ? every : 0.5), [&](double) { take(); });
+  Ticker ticker(Seconds(every > 0 ? every : 0.5), take);
   WatchedCommand command(*watched);
   const int exit_code = command.wait();
   const double seconds = Seconds(MonitorClock::now() - start_).count();

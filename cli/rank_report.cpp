@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "cli/gpu_report.h"
+#include "cli/gpu_samples.h"
 #include "sim/machine/imbalance.h"
 #include "sim/text/bytes_text.h"
 #include "viz/drawing/table.h"

@@ -10,7 +10,7 @@ namespace tplab {
 namespace {
 
 template <class Number>
-void add_to(Watched& sum, const std::optional<Number>& value) {
+void add_to(WatchedQuantity& sum, const std::optional<Number>& value) {
   if (!value) return;
   const auto number = static_cast<double>(*value);
   sum.average = sum.average.value_or(0) + number;
@@ -29,10 +29,10 @@ void add_once(std::vector<GpuReading::Missing>& list, const GpuReading::Missing&
   if (std::none_of(list.begin(), list.end(), same)) list.push_back(one);
 }
 
-void finish(std::vector<GpuSummary>& gpus, Watched GpuSummary::*quantity) {
+void finish(std::vector<GpuSummary>& gpus, WatchedQuantity GpuSummary::*quantity) {
   std::vector<std::optional<double>> averages;
   for (GpuSummary& gpu : gpus) {
-    Watched& sum = gpu.*quantity;
+    WatchedQuantity& sum = gpu.*quantity;
     if (sum.average) *sum.average /= static_cast<double>(sum.readings);
     averages.push_back(gpu.counts ? sum.average : std::nullopt);
   }
@@ -75,20 +75,18 @@ std::vector<GpuSummary> GpuWatch::summaries() const {
   return gpus;
 }
 
-Ticker::Ticker(std::chrono::duration<double> every, std::function<void(double)> take)
+Ticker::Ticker(std::chrono::duration<double> every, std::function<void()> take)
     : thread_([this, every, take = std::move(take)] { run(every, take); }) {}
 
-void Ticker::run(std::chrono::duration<double> every, const std::function<void(double)>& take) {
+void Ticker::run(std::chrono::duration<double> every, const std::function<void()>& take) {
   using Clock = std::chrono::steady_clock;
   const auto step = std::chrono::duration_cast<Clock::duration>(every);
-  const auto start = Clock::now();
-  auto next = start + step;
+  auto next = Clock::now() + step;
   std::unique_lock lock(mutex_);
   while (!changed_.wait_until(lock, next, [&] { return stopping_; })) {
     lock.unlock();
-    const auto now = Clock::now();
     try {
-      take(std::chrono::duration<double>(now - start).count());
+      take();
     } catch (...) {
       failed_ = std::current_exception();
       return;

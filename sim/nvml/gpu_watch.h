@@ -17,10 +17,10 @@
 namespace tplab {
 
 // Of one quantity of one GPU, over the readings that had it. Absent if none had.
-struct Watched {
+struct WatchedQuantity {
   std::optional<double> average, peak;
-  std::optional<double>
-      imbalance;  // of the average, among the GPUs that count (machine/imbalance.h)
+  // Of the average, among the GPUs that count (machine/imbalance.h).
+  std::optional<double> imbalance;
   int64_t readings = 0;
 };
 
@@ -28,7 +28,7 @@ struct GpuSummary {
   std::string number;
   std::optional<std::string> name, uuid;
   bool counts = true;  // among those whose imbalance is of interest: false for what CUDA hides
-  Watched utilisation_percent, memory_used_bytes, power_w, temperature_c;
+  WatchedQuantity utilisation_percent, memory_used_bytes, power_w, temperature_c;
   std::vector<std::string> throttle_reasons;  // all that there were, "idle" aside
   std::vector<GpuReading::Missing> errors;    // each once
 };
@@ -46,12 +46,12 @@ class GpuWatch {
   std::vector<GpuSummary> gpus_;  // of a quantity, `average` is the sum so far
 };
 
-// Calls take(seconds since the start) on a thread of its own, every so often, until stop() or the
-// end of its life. One that comes late is not made up for.
+// Calls take() on a thread of its own, every so often, until stop() or the end of its life. One
+// that comes late is not made up for.
 class Ticker {
  public:
   // Throws std::system_error where there are no more threads. What take throws ends the calls.
-  Ticker(std::chrono::duration<double> every, std::function<void(double seconds)> take);
+  Ticker(std::chrono::duration<double> every, std::function<void()> take);
   ~Ticker() { join(); }
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;
@@ -59,7 +59,7 @@ class Ticker {
 
  private:
   void join();
-  void run(std::chrono::duration<double> every, const std::function<void(double)>& take);
+  void run(std::chrono::duration<double> every, const std::function<void()>& take);
 
   std::mutex mutex_;
   std::condition_variable changed_;

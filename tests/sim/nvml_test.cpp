@@ -310,21 +310,21 @@ TEST_CASE("watch: an error is kept once, and a reason for low clocks but idling"
 
 TEST_CASE("ticker: calls again and again until it is stopped, and brings back what was thrown") {
   std::atomic<int> calls = 0;
-  Ticker ticker(std::chrono::milliseconds(1), [&](double) { ++calls; });
+  Ticker ticker(std::chrono::milliseconds(1), [&] { ++calls; });
   while (calls < 3) std::this_thread::yield();
   ticker.stop();
   const int then = calls;
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   CHECK(calls == then);
   std::atomic<bool> thrown = false;
-  Ticker failing(std::chrono::milliseconds(1), [&](double) {
+  Ticker failing(std::chrono::milliseconds(1), [&] {
     thrown = true;
     fail("the disk is full", "");
   });
   while (!thrown) std::this_thread::yield();
   CHECK_THROWS_WITH(failing.stop(), Contains("the disk is full"));
   CHECK_NOTHROW(failing.stop());
-  Ticker never(std::chrono::hours(1), [](double) {});  // ends at once with its scope
+  Ticker never(std::chrono::hours(1), [] {});  // ends at once with its scope
 }
 
 }  // namespace

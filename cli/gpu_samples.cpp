@@ -1,4 +1,4 @@
-#include "cli/gpu_report.h"
+#include "cli/gpu_samples.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -35,7 +35,7 @@ Json json_or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json();
 }
 
-std::string cuda_text(const CudaView& view) {
+std::string cuda_number_text(const CudaView& view) {
   if (view.number) return fmt::format("{}", *view.number);
   return view.visible ? (*view.visible ? "yes" : "no") : kNotGiven;
 }
@@ -75,7 +75,7 @@ Table numbers_table(const GpuSample& sample) {
   for (size_t i = 0; i < sample.gpus.size(); ++i) {
     const GpuReading& gpu = sample.gpus[i];
     table.row({{gpu.number},
-               {cuda_text(sample.visible.views[i])},
+               {cuda_number_text(sample.visible.views[i])},
                {printable_or_dash(gpu.name)},
                {or_dash(gpu.utilisation_percent, "{} %")},
                {bytes_or_dash(gpu.memory_used_bytes)},
@@ -176,7 +176,7 @@ std::string csv_number(const Json& value) {
 // The quantities of a summary: how each is called, and written.
 struct Quantity {
   const char *name, *field;
-  Watched GpuSummary::*of;
+  WatchedQuantity GpuSummary::*of;
   std::string (*text)(double);
 };
 constexpr Quantity kQuantities[] = {
@@ -197,12 +197,12 @@ std::vector<bool> GpuSample::counts() const {
   return all;
 }
 
-std::string gpu_text(const GpuSample& sample, bool whole, TextLook look) {
+std::string sample_text(const GpuSample& sample, bool whole, TextLook look) {
   const std::string table = numbers_table(sample).text(look.colour, look.columns);
   return whole ? table + who_text(sample, look) + notes_text(sample, look) : table;
 }
 
-Json gpu_json(const GpuSample& sample) {
+Json sample_json(const GpuSample& sample) {
   Json list = Json::array();
   for (size_t i = 0; i < sample.gpus.size(); ++i) {
     const GpuReading& gpu = sample.gpus[i];
@@ -224,13 +224,13 @@ Json gpu_json(const GpuSample& sample) {
   return {{"seconds", sample.seconds}, {"gpus", list}};
 }
 
-std::string gpu_csv_header() {
+std::string sample_csv_header() {
   std::string line = "seconds,gpu,cuda,name,uuid";
   for (const auto& [field, value] : numbers_of({})) line += fmt::format(",{}", field);
   return line + ",throttle_reasons,processes\n";
 }
 
-std::string gpu_csv(const GpuSample& sample) {
+std::string sample_csv(const GpuSample& sample) {
   std::string text;
   for (size_t i = 0; i < sample.gpus.size(); ++i) {
     const GpuReading& gpu = sample.gpus[i];
@@ -269,7 +269,7 @@ std::string summary_text(const GpuWatch& watch, TextLook look) {
   for (const GpuSummary& gpu : watch.summaries()) {
     bool is_first = true;
     for (const Quantity& quantity : kQuantities) {
-      const Watched& watched = gpu.*quantity.of;
+      const WatchedQuantity& watched = gpu.*quantity.of;
       const std::string reasons = fmt::format("{}", fmt::join(gpu.throttle_reasons, ", "));
       table.row({{gpu.number},
                  {quantity.name},
@@ -290,7 +290,7 @@ Json summary_json(const GpuWatch& watch) {
     Json one = {
         {"gpu", gpu.number}, {"name", json_or_null(gpu.name)}, {"uuid", json_or_null(gpu.uuid)}};
     for (const Quantity& quantity : kQuantities) {
-      const Watched& watched = gpu.*quantity.of;
+      const WatchedQuantity& watched = gpu.*quantity.of;
       one[quantity.field] = {{"average", json_or_null(watched.average)},
                              {"peak", json_or_null(watched.peak)},
                              {"imbalance", json_or_null(watched.imbalance)},

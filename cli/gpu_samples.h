@@ -28,12 +28,12 @@ struct TextLook {
 };
 
 // The table of all that changes; `whole`: also UUIDs, processes, and notes.
-std::string gpu_text(const GpuSample& sample, bool whole, TextLook look);
-nlohmann::ordered_json gpu_json(const GpuSample& sample);  // {"seconds", "gpus": [...]}
+std::string sample_text(const GpuSample& sample, bool whole, TextLook look);
+nlohmann::ordered_json sample_json(const GpuSample& sample);  // {"seconds", "gpus": [...]}
 
 // A line for each GPU. A list in it is separated by semicolons: processes are PID:bytes.
-std::string gpu_csv_header();
-std::string gpu_csv(const GpuSample& sample);
+std::string sample_csv_header();
+std::string sample_csv(const GpuSample& sample);
 
 // Average, peak and imbalance of each GPU, and what went wrong.
 std::string summary_text(const GpuWatch& watch, TextLook look);
