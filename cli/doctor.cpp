@@ -153,7 +153,8 @@ void add_gpus(const GpuFacts& f, std::vector<Finding>& all) {
     if (f.measured[i].speed)
       all.push_back({State::ok, name, speed_text(*f.measured[i].speed)});
     else
-      all.push_back({State::fix, name, "cannot be measured", f.measured[i].problem});
+      all.push_back(
+          {State::fix, name, "cannot be measured: " + f.measured[i].problem, f.measured[i].fix});
   }
   if (f.nccl.built.empty()) return;
   if (f.nccl.problem.empty())

@@ -16,6 +16,7 @@ GpuFacts gpu_facts() {
       measured.speed = measure_gpu(static_cast<int>(i));
     } catch (const Error& error) {
       measured.problem = error.problem();
+      measured.fix = error.fix();
     }
   }
   return facts;

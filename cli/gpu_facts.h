@@ -15,7 +15,7 @@ struct GpuFacts {
   NcclReport nccl;
   struct Measured {
     std::optional<GpuSpeed> speed;
-    std::string problem;  // why there is none
+    std::string problem, fix;  // why there is none
   };
   std::vector<Measured> measured;  // by GPU, where CUDA can be used
 };
