@@ -59,7 +59,7 @@ Head<Real> head_of(const Attention<Real>& a, int64_t b, int64_t h) {
           .y_stride = a.H * a.D,
           .past = a.past(b),
           .window = a.form.window,
-          .scale = static_cast<Real>(a.form.scale),
+          .scale = static_cast<Real>(op::scale_of(a.form, a.D)),
           .softcap = static_cast<Real>(a.form.softcap)};
 }
 

@@ -90,7 +90,7 @@ Head<Real> head_of(const CausalAttention<Real>& a, int64_t b, int64_t h) {
           .width = a.H * a.D,
           .row = padded(a.T),
           .window = a.form.window,
-          .scale = static_cast<Real>(a.form.scale),
+          .scale = static_cast<Real>(op::scale_of(a.form, a.D)),
           .softcap = static_cast<Real>(a.form.softcap),
           .mask = mask,
           .first_number = first_number};

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 
 #include "sim/cuda/dropped_pairs.h"
@@ -44,7 +43,7 @@ struct AttentionShape {
   }
 };
 
-constexpr unsigned kAll = 1u << 31;
+constexpr unsigned kUnlimited = 1u << 31;  // a reach beyond every sequence
 
 template <class Real>
 AttentionShape<Real> attention_shape(const AttentionForm& form, const Array& qkv,
@@ -56,16 +55,17 @@ AttentionShape<Real> attention_shape(const AttentionForm& form, const Array& qkv
       .H = static_cast<int>(form.heads),
       .group = static_cast<int>(form.heads / form.kv_heads),
       .D = static_cast<int>(D),
-      .reach = form.window > 0 ? static_cast<unsigned>(std::min<int64_t>(form.window, kAll)) : kAll,
+      .reach = form.window > 0 ? static_cast<unsigned>(std::min<int64_t>(form.window, kUnlimited))
+                               : kUnlimited,
       .filled = nullptr,
-      .scale = static_cast<Computed<Real>>(form.scale != 0 ? form.scale
-                                                           : 1 / std::sqrt(static_cast<double>(D))),
+      .scale = static_cast<Computed<Real>>(op::scale_of(form, D)),
       .softcap = static_cast<Computed<Real>>(form.softcap),
       .sinks = sinks.present() ? sinks.as<Real>() : nullptr,
       .dropped = DroppedPairs(form.mask.value_or(DropoutMask{.stream = RandomStream(0, "none")}))};
 }
 
-// What the kernels of bf16 on tensor cores copy 16 bytes at a time; others are plain_attention.h's.
+// What the kernels of bf16 on tensor cores copy 16 bytes at a time; others are
+// plain_attention.cu's.
 template <class Real>
 bool is_packed(const HeadRows<Real>& rows) {
   return (rows.of_sequence | rows.of_head | rows.of_position) % 8 == 0 &&

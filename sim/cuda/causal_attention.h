@@ -20,9 +20,10 @@ struct Attend {
 
 // On tensor cores. REQUIRES: packed rows, D at most kMostOnTensorCores.
 void attend_on_tensor_cores(void* stream, const Attend<bf16>& a);
-// Any of them.
+// Of any dtype, size and alignment, without tensor cores.
 template <class Real>
 void attend_plainly(void* stream, const Attend<Real>& a);
+// By whichever fits.
 template <class Real>
 void attend(void* stream, const Attend<Real>& a) {
   if constexpr (std::is_same_v<Real, bf16>) {

@@ -26,9 +26,10 @@ struct AttendBackward {
 
 // On tensor cores. REQUIRES: packed rows, D at most kMostOnTensorCores.
 void attend_backward_on_tensor_cores(void* stream, const AttendBackward<bf16>& a);
-// Any of them.
+// Of any dtype, size and alignment, without tensor cores.
 template <class Real>
 void attend_backward_plainly(void* stream, const AttendBackward<Real>& a);
+// By whichever fits.
 template <class Real>
 void attend_backward(void* stream, const AttendBackward<Real>& a) {
   if constexpr (std::is_same_v<Real, bf16>) {

@@ -1,7 +1,6 @@
 #include "sim/ops/attention.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "sim/ops/expect.h"
 #include "sim/ops/list.h"
@@ -53,16 +52,14 @@ namespace untyped {
 
 namespace {
 
-// Whether a form, and the arrays that all have, are as the operations want them; fills in the
-// scale.
-bool fits(AttentionForm& form, const Array& qkv, const Array& sinks) {
+// Whether a form, and the arrays that all have, are as the operations want them.
+bool fits(const AttentionForm& form, const Array& qkv, const Array& sinks) {
   const bool groups = form.kv_heads > 0 && form.heads > 0 && form.heads % form.kv_heads == 0;
   if (!groups || qkv.shape().dims() != 3 ||
       qkv.shape()[2] % (form.heads + 2 * form.kv_heads) != 0) {
     return false;
   }
-  if (form.scale == 0) form.scale = 1 / std::sqrt(static_cast<double>(op::head_size(form, qkv)));
-  return form.scale > 0 && form.window >= 0 && form.softcap >= 0 &&
+  return form.scale >= 0 && form.window >= 0 && form.softcap >= 0 &&
          (!sinks.present() || vector_of(sinks, qkv, form.heads));
 }
 
@@ -70,7 +67,7 @@ constexpr std::string_view kQkv = "qkv [B, T, (H + 2 K) D], H a multiple of K, a
 
 }  // namespace
 
-Array cached_attention(Rank& rank, AttentionForm form, const Array& qkv, const Array& sinks,
+Array cached_attention(Rank& rank, const AttentionForm& form, const Array& qkv, const Array& sinks,
                        const op::Past& past, const Array& keys, const Array& values) {
   expect(fits(form, qkv, sinks), rank, "cached_attention", kQkv, {&qkv, &sinks});
   const int64_t B = qkv.shape()[0], T = qkv.shape()[1], D = op::head_size(form, qkv);
@@ -86,7 +83,8 @@ Array cached_attention(Rank& rank, AttentionForm form, const Array& qkv, const A
   return y;
 }
 
-Attended causal_attention(Rank& rank, AttentionForm form, const Array& qkv, const Array& sinks) {
+Attended causal_attention(Rank& rank, const AttentionForm& form, const Array& qkv,
+                          const Array& sinks) {
   expect(fits(form, qkv, sinks), rank, "causal_attention", kQkv, {&qkv, &sinks});
   const int64_t B = qkv.shape()[0], T = qkv.shape()[1], D = op::head_size(form, qkv);
   Attended done{rank.device().allocate(qkv.dtype(), Shape{B, T, form.heads * D}),
@@ -95,8 +93,9 @@ Attended causal_attention(Rank& rank, AttentionForm form, const Array& qkv, cons
   return done;
 }
 
-Array causal_attention_backward(Rank& rank, AttentionForm form, const Array& dy, const Array& qkv,
-                                const Array& sinks, const Attended& done, const Array& dsinks) {
+Array causal_attention_backward(Rank& rank, const AttentionForm& form, const Array& dy,
+                                const Array& qkv, const Array& sinks, const Attended& done,
+                                const Array& dsinks) {
   expect(fits(form, qkv, sinks), rank, "causal_attention_backward", kQkv, {&qkv, &sinks});
   expect(dy.shape() == done.y.shape() && dy.dtype() == qkv.dtype(), rank,
          "causal_attention_backward", "dy like y [B, T, H D]", {&dy, &done.y});

@@ -1,6 +1,8 @@
 // Attention: over a cache, and over whole sequences for training.
 #pragma once
 
+#include <cmath>
+
 #include "sim/ops/operation.h"
 #include "sim/ops/past.h"
 #include "sim/tensor.h"
@@ -29,7 +31,7 @@ namespace op {
 //
 //   qkv: [B, T, (H + 2 K) D], heads of D: H of queries, K of keys, K of values
 //   sinks: [H] or absent   ->   y: [B, T, H D]
-//   H a multiple of K; scale > 0; window, softcap >= 0; D any, of fast kernels up to 256
+//   H a multiple of K; scale, window, softcap >= 0; D any, of fast kernels up to 256
 
 // Over a cache, of sequences that go on: stores the new keys and values at positions past ..
 // past + T - 1 of `keys` and `values`, past being the sequence's own entry of past.filled, and then
@@ -82,17 +84,24 @@ inline int64_t head_size(const AttentionForm& form, const Array& qkv) {
   return qkv.shape()[-1] / (form.heads + 2 * form.kv_heads);
 }
 
+// What q·k is multiplied with.
+inline double scale_of(const AttentionForm& form, int64_t D) {
+  return form.scale > 0 ? form.scale : 1 / std::sqrt(static_cast<double>(D));
+}
+
 }  // namespace op
 
 namespace untyped {
-Array cached_attention(Rank& rank, AttentionForm form, const Array& qkv, const Array& sinks,
+Array cached_attention(Rank& rank, const AttentionForm& form, const Array& qkv, const Array& sinks,
                        const op::Past& past, const Array& keys, const Array& values);
 struct Attended {
   Array y, stats;
 };
-Attended causal_attention(Rank& rank, AttentionForm form, const Array& qkv, const Array& sinks);
-Array causal_attention_backward(Rank& rank, AttentionForm form, const Array& dy, const Array& qkv,
-                                const Array& sinks, const Attended& done, const Array& dsinks);
+Attended causal_attention(Rank& rank, const AttentionForm& form, const Array& qkv,
+                          const Array& sinks);
+Array causal_attention_backward(Rank& rank, const AttentionForm& form, const Array& dy,
+                                const Array& qkv, const Array& sinks, const Attended& done,
+                                const Array& dsinks);
 }  // namespace untyped
 
 template <class P>
