@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "sim/cuda/host/fibers.h"
-#include "sim/cuda/host/sanitizers.h"
+#include "sim/cuda/host/shared_memory.h"
 #include "sim/error.h"
 
 namespace tplab::cuda_host {
@@ -22,8 +22,6 @@ namespace {
 
 constexpr unsigned kMostThreads = 1024;
 constexpr uint64_t kMostBlocksX = 0x7fffffff, kMostBlocksYZ = 65535;
-constexpr size_t kRedZone = 64;
-constexpr int kPoison = 0xff;  // NaN as a float, a double, a bf16
 
 std::string text(const Dimensions& d) { return fmt::format("({}, {}, {})", d.x, d.y, d.z); }
 
@@ -40,83 +38,6 @@ uint64_t next_of(uint64_t& state) {
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);
 }
-
-// The block's shared memory: areas with red zones between them, laid out as they are asked for.
-class SharedMemory {
- public:
-  SharedMemory() : bytes_(static_cast<unsigned char*>(std::aligned_alloc(kAlignment, kWhole))) {
-    if (!bytes_) throw std::bad_alloc();
-  }
-  ~SharedMemory() { permit(bytes_.get(), kWhole); }
-  SharedMemory(const SharedMemory&) = delete;
-  SharedMemory& operator=(const SharedMemory&) = delete;
-
-  // A kernel's first block: no area is known but the dynamic one.
-  void begin_kernel(size_t dynamic_bytes) {
-    permit(bytes_.get(), kWhole);
-    areas_.clear();
-    used_ = 0;
-    add(nullptr, dynamic_bytes);
-  }
-  void begin_block() {
-    for (const Area& area : areas_) {
-      if (!TPLAB_ASAN) std::memset(bytes_.get() + area.at - kRedZone, kPoison, kRedZone);
-      std::memset(bytes_.get() + area.at, kPoison, area.bytes);
-      if (!TPLAB_ASAN) std::memset(bytes_.get() + area.at + area.bytes, kPoison, end_of(area));
-    }
-  }
-  void* find(const void* key, size_t bytes) {
-    for (const Area& area : areas_)
-      if (area.key == key) return bytes_.get() + area.at;
-    return add(key, bytes);
-  }
-  size_t used() const { return used_; }
-  // Without AddressSanitizer, which says it at once.
-  bool touched_around() const {
-    if (TPLAB_ASAN) return false;
-    const auto touched = [](const unsigned char* from, size_t bytes) {
-      return std::any_of(from, from + bytes, [](unsigned char c) { return c != kPoison; });
-    };
-    return std::any_of(areas_.begin(), areas_.end(), [&](const Area& area) {
-      return touched(bytes_.get() + area.at - kRedZone, kRedZone) ||
-             touched(bytes_.get() + area.at + area.bytes, end_of(area));
-    });
-  }
-
- private:
-  static constexpr size_t kAlignment = 1024, kMostAreas = 64;
-  static constexpr size_t kWhole =
-      (kSharedBytes + kMostAreas * (kAlignment + 2 * kRedZone)) / kAlignment * kAlignment;
-  struct Area {
-    const void* key;
-    size_t at, bytes;
-  };
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-
-  // From an area's end to that of its red zone.
-  static size_t end_of(const Area& area) { return kRedZone + (-area.bytes) % 16; }
-
-  void* add(const void* key, size_t bytes) {
-    size_t at = kRedZone;
-    if (!areas_.empty()) at = areas_.back().at + areas_.back().bytes + 2 * kRedZone + 16;
-    at = (at + 127) / 128 * 128;
-    used_ += bytes;
-    if (used_ > kSharedBytes || areas_.size() == kMostAreas) return nullptr;
-    areas_.push_back({key, at, bytes});
-    unsigned char* const from = bytes_.get() + at;
-    std::memset(from - kRedZone, kPoison, kRedZone);
-    std::memset(from, kPoison, bytes + end_of(areas_.back()));
-    forbid(from - kRedZone, kRedZone);
-    forbid(from + bytes, end_of(areas_.back()));
-    return from;
-  }
-
-  std::unique_ptr<unsigned char, Free> bytes_;
-  std::vector<Area> areas_;
-  size_t used_ = 0;  // by areas, without red zones
-};
 
 enum class State { ready, at_barrier, in_warp, done };
 

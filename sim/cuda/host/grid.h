@@ -22,7 +22,6 @@ struct Dimensions {
 };
 
 constexpr unsigned kWarpSize = 32;
-constexpr size_t kSharedBytes = 227 << 10;  // that a block may have, by compute capability 9.0
 
 // A line of a kernel's source.
 struct Place {
@@ -73,7 +72,7 @@ void wait_for_lanes(unsigned mask, Together together, void* mine, const Place& p
 void* static_shared_memory(const void* key, size_t bytes);
 void* dynamic_shared_memory();
 [[noreturn]] void fail_in_kernel(const std::string& what, const Place& place);
-// REQUIRES: 16, say: `p` a multiple of it.
+// `p` is to be a multiple of so many bytes.
 void expect_aligned(const void* p, size_t alignment, const Place& place);
 
 // Runs body(arguments) in every thread of the grid. Throws Error(run) for a grid that no GPU has,
