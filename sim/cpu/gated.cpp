@@ -12,16 +12,23 @@ namespace {
 
 constexpr int64_t kGatedRun = 512;  // numbers whose gates are held at once
 
-// Calls f(row, first of F, how many) for runs of the rows' numbers.
-template <class F_>
-void for_gated_runs(Crew& crew, int64_t rows, int64_t F, F_ f) {
+// Calls work(row, first of F, how many) for runs of the rows' numbers.
+template <class Work>
+void for_gated_runs(Crew& crew, int64_t rows, int64_t F, Work work) {
   const int64_t runs = (F + kGatedRun - 1) / kGatedRun;
   crew.parallel_for(rows * runs, 4096 / kGatedRun, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t first = i % runs * kGatedRun;
-      f(i / runs, first, std::min(kGatedRun, F - first));
+      work(i / runs, first, std::min(kGatedRun, F - first));
     }
   });
+}
+
+// What a clamped gate lets through: up' + 1, up' within the limit.
+template <class Real>
+Packet<Real> clamped_up(const Packet<Real>& up, const Packet<Real>& limit) {
+  using namespace Eigen::internal;
+  return padd(pmax(pmin(up, limit), pnegate(limit)), all(Real(1)));
 }
 
 // x: [rows, 2 F]   y: [rows, F]
@@ -42,9 +49,7 @@ void gated(Crew& crew, const Gate& how, const Real* x, Real* y, int64_t rows, in
   if (how.limit == 0)
     return with_activation<Real>(how.activation, [&](auto f) { run(f, as_it_is); });
   run([&](const Packet<Real>& g) { return gate<Real>(pmin(g, limit), alpha); },
-      [&](const Packet<Real>& up) {
-        return padd(pmax(pmin(up, limit), pnegate(limit)), all(Real(1)));
-      });
+      [&](const Packet<Real>& up) { return clamped_up<Real>(up, limit); });
 }
 
 // x, dx: [rows, 2 F]   dy: [rows, F]
@@ -80,9 +85,7 @@ void gated_backward(Crew& crew, const Gate& how, const Real* x, const Real* dy, 
       [&](const Packet<Real>& g) {
         return pselect(pcmp_lt(limit, g), none, gate_slope<Real>(g, alpha));
       },
-      [&](const Packet<Real>& up) {
-        return padd(pmax(pmin(up, limit), pnegate(limit)), all(Real(1)));
-      },
+      [&](const Packet<Real>& up) { return clamped_up<Real>(up, limit); },
       [&](const Packet<Real>& up) {
         return pselect(pcmp_lt(limit, pabs(up)), none, all(Real(1)));
       });

@@ -63,7 +63,7 @@ struct NormBackward {
   const Real *x, *weight, *dy;
   Real *dx, *dweight, *dbias;  // dbias may be null
   int64_t rows, C;
-  Real eps, plus;
+  Real eps, plus;  // what is added to a weight: 0 or 1
 };
 
 // The rows are cut into pieces of this many; the sums over a piece's rows are added up in the order
@@ -160,6 +160,21 @@ void norm_backward(Crew& crew, const NormBackward<Real>& a, Real* scratch) {
   });
 }
 
+// What both norms' gradients are told.
+template <class Real, class Op>
+NormBackward<Real> norm_backward_of(const Op& o) {
+  return {.x = o.x.template as<Real>(),
+          .weight = o.weight.template as<Real>(),
+          .dy = o.dy.template as<Real>(),
+          .dx = o.dx.template as<Real>(),
+          .dweight = o.dweight.template as<Real>(),
+          .dbias = nullptr,
+          .rows = o.x.shape().rows(),
+          .C = o.x.shape()[-1],
+          .eps = static_cast<Real>(o.eps),
+          .plus = 0};
+}
+
 }  // namespace
 }  // namespace cpu
 
@@ -179,16 +194,8 @@ void CpuDevice::compute(const op::LayerNorm& o) {
 void CpuDevice::compute(const op::LayerNormBackward& o) {
   dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const cpu::NormBackward<Real> a{.x = o.x.as<Real>(),
-                                    .weight = o.weight.as<Real>(),
-                                    .dy = o.dy.as<Real>(),
-                                    .dx = o.dx.as<Real>(),
-                                    .dweight = o.dweight.as<Real>(),
-                                    .dbias = o.dbias.present() ? o.dbias.as<Real>() : nullptr,
-                                    .rows = o.x.shape().rows(),
-                                    .C = o.x.shape()[-1],
-                                    .eps = static_cast<Real>(o.eps),
-                                    .plus = 0};
+    cpu::NormBackward<Real> a = cpu::norm_backward_of<Real>(o);
+    a.dbias = o.dbias.present() ? o.dbias.as<Real>() : nullptr;
     const Array scratch =
         allocate(o.x.dtype(), Shape{cpu::norm_backward_scratch_count(a.rows, a.C)});
     cpu::norm_backward<true>(crew_, a, scratch.as<Real>());
@@ -211,16 +218,8 @@ void CpuDevice::compute(const op::RmsNorm& o) {
 void CpuDevice::compute(const op::RmsNormBackward& o) {
   dispatch_computed(o.x.dtype(), [&](auto zero) {
     using Real = decltype(zero);
-    const cpu::NormBackward<Real> a{.x = o.x.as<Real>(),
-                                    .weight = o.weight.as<Real>(),
-                                    .dy = o.dy.as<Real>(),
-                                    .dx = o.dx.as<Real>(),
-                                    .dweight = o.dweight.as<Real>(),
-                                    .dbias = nullptr,
-                                    .rows = o.x.shape().rows(),
-                                    .C = o.x.shape()[-1],
-                                    .eps = static_cast<Real>(o.eps),
-                                    .plus = static_cast<Real>(o.plus_one ? 1 : 0)};
+    cpu::NormBackward<Real> a = cpu::norm_backward_of<Real>(o);
+    a.plus = static_cast<Real>(o.plus_one ? 1 : 0);
     const Array scratch =
         allocate(o.x.dtype(), Shape{cpu::norm_backward_scratch_count(a.rows, a.C)});
     cpu::norm_backward<false>(crew_, a, scratch.as<Real>());

@@ -40,6 +40,7 @@ template <class Real>
 Packet<Real> gate_slope(const Packet<Real>& x, Real alpha) {
   using namespace Eigen::internal;
   const Packet<Real> u = pmul(x, all(alpha)), s = sigmoid<Real>(u);
+  // Where u is infinite s (1 - s) is 0; within these limits, too, and u times that is no NaN.
   return fma(pmul(pmax(pmin(u, all(Real(1e3))), all(Real(-1e3))), s), psub(all(Real(1)), s), s);
 }
 
