@@ -12,7 +12,8 @@ namespace tplab {
 
 namespace {
 
-// Of bf16 what is nearer to it than to the next, were there one, is refused with what is not.
+// A number a little larger than bf16's largest, which would be rounded down to it, counts as too
+// large.
 double largest_of(DType dtype) {
   if (dtype == DType::bf16) return 0x1.FEp127;
   return dtype == DType::f32 ? std::numeric_limits<float>::max()

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <numbers>
 
 namespace tplab {
 
 namespace {
 
-constexpr double kTwoPi = 6.283185307179586477;
+constexpr double kTwoPi = 2 * std::numbers::pi;
 
 // How much of the plain frequency is kept where the scaling is part of it; the rest is divided.
 double kept_by_llama3(const Rope::Scaling& s, double frequency) {

@@ -11,14 +11,13 @@ namespace tplab {
 // By how much the angle of pair i grows a position, i < rotated / 2, of which f = theta^(-2 i /
 // rotated) is the plain one:
 //   linear: f / factor
-//   llama3: with r = original_context f / 2π, the turns within the context that was trained: f
-//   where
-//     r > high_factor, f / factor where r < low_factor, and between them, with
-//     s = (r - low_factor) / (high_factor - low_factor), s f + (1 - s) f / factor
-//   yarn: with d(n) = rotated ln(original_context / 2π n) / (2 ln theta), the pair that makes n
-//     turns, low = d(beta_fast) and high = d(beta_slow), rounded down and up where they are
-//     truncated, and within 0 .. rotated - 1: s f + (1 - s) f / factor, 1 - s = (i - low) / (high -
-//     low), within 0 .. 1
+//   llama3: s f + (1 - s) f / factor, with r = original_context f / 2π, the turns within the
+//     context that was trained, and s = (r - low_factor) / (high_factor - low_factor), within
+//     0 .. 1
+//   yarn: s f + (1 - s) f / factor, with d(n) = rotated ln(original_context / 2π n) / (2 ln theta),
+//     the pair that makes n turns, low = d(beta_fast) and high = d(beta_slow), rounded down and up
+//     where they are truncated, and within 0 .. rotated - 1, and 1 - s = (i - low) / (high - low),
+//     within 0 .. 1
 // source: Su et al. 2021; Chen et al. 2023 for linear; Llama 3.1's reference code; Peng et al.
 // 2023, section 3.2, and their code, whose ramp is over pairs; all as Hugging Face's transformers
 std::vector<double> rope_frequencies(const Rope& rope);

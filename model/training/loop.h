@@ -15,7 +15,7 @@ struct LoopOptions {
   int64_t first_step = 0, steps = 2000;  // steps [first_step, steps)
   int64_t sequences = 12;                // a step, the whole mesh's, all micro-batches together
   int64_t length = 64;                   // T
-  Schedule schedule;
+  Schedule schedule = {};
   int64_t eval_interval = 250;  // 0: only at the end
   int64_t eval_batches = 20;    // of `sequences` each, for either part
   uint64_t seed = 1337;         // of the batches
@@ -27,13 +27,13 @@ struct Evaluation {
 
 // Called by every rank, in step with the others; an empty one is not called.
 struct LoopHooks {
-  std::function<void(const StepRecord& record)> on_step;
-  std::function<void(int64_t steps_done, const Evaluation& evaluation)> on_evaluation;
+  std::function<void(const StepRecord& record)> on_step = {};
+  std::function<void(int64_t steps_done, const Evaluation& evaluation)> on_evaluation = {};
   // After each evaluation, at the end, at a stop; never once the weights overflow, which throws.
-  std::function<void(int64_t steps_done)> save;
+  std::function<void(int64_t steps_done)> save = {};
   // Asked on every rank before each step. Rank 0's answer is what all do: a signal, say, reaches
   // ranks at different moments.   comm: where it is given, 1 broadcast of 8 bytes over each axis
-  std::function<bool(int64_t steps_done)> should_stop;
+  std::function<bool(int64_t steps_done)> should_stop = {};
 };
 
 // Returns how many steps are done, first_step's included: fewer than `steps` after a stop.
