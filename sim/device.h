@@ -71,12 +71,12 @@ class Device {
   virtual void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) = 0;
   // out = the largest of the terms, element by element; NaN if any term is NaN.
   virtual void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) = 0;
-  virtual void copy(const void* from, void* to, int64_t bytes) = 0;
   // The same into each of `outs`, which may be some of the terms.
   virtual void sum_to_all(std::span<const void* const> terms, std::span<void* const> outs,
                           DType dtype, int64_t count);
   virtual void max_to_all(std::span<const void* const> terms, std::span<void* const> outs,
                           DType dtype, int64_t count);
+  virtual void copy(const void* from, void* to, int64_t bytes) = 0;
 
   // A moment in what this device was given to do: null where all is done when a call returns. What
   // another device is given after wait_for() begins after that moment.

@@ -65,7 +65,8 @@ Algorithm parse_algorithm(std::string_view text) {
                       Algorithm::library}) {
     if (text == name(a)) return a;
   }
-  fail(fmt::format("unknown algorithm '{}'", text), "use direct, ring, tree or gather");
+  fail(fmt::format("unknown algorithm '{}'", text),
+       "use direct, ring, tree, gather, or with NCCL library");
 }
 
 std::string Site::path() const {

@@ -29,8 +29,7 @@ ReadBandwidth measure_read_bandwidth(Crew& crew);
 double measure_copy_bandwidth(Crew& crew);
 
 // Floating-point operations per second, 2 m n k for a product: the best over square sizes and over
-// two ways, Eigen's product with its columns split over the lanes, and Device::linear. Of f32 or
-// f64.
+// two ways, Eigen's product with its columns split over the lanes, and op::Linear. Of f32 or f64.
 double measure_matmul_flops(Crew& crew, DType dtype);
 
 // A product of matrices of every rank of a world, to be timed beside other work of the same

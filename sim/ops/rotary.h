@@ -17,8 +17,8 @@ namespace op {
 // with cos = table[p, i], sin = table[p, R/2 + i]; -sin in sin's place where it is the inverse. All
 // other features are copied. y may be x: then they are not touched.
 //   x, y: [B, T, W], heads of head_size one behind the other (queries, then keys, then values,
-//   which no one turns): heads head_size <= W   table: [S, R], accumulator's; R even, at most
-//   head_size REQUIRES: past.at_most + T <= S
+//   which nobody turns): heads head_size <= W
+//   table: [S, R], accumulator's; R even, at most head_size      REQUIRES: past.at_most + T <= S
 // Its gradient is the inverse, applied to dy, whatever the table holds: YaRN's cos and sin are
 // multiplied by a factor.
 // source: Su et al. 2021, in the order of GPT-NeoX and of Hugging Face's Llama

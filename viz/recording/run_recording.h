@@ -33,7 +33,7 @@ struct ScopeSpan : Interval {
   }
 };
 
-// An operation of the device, by its name in sim/device.h.
+// An operation of the device, by its kName (sim/ops/).
 struct OperationSpan : Interval {
   std::string_view operation;
   int depth = 0;  // scopes around it
