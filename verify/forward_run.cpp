@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t kDecodeSteps = 4;
 
 // What one run left for the comparison.
-struct Trace {
+struct PassResults {
   std::vector<CapturedSite> sites;
   std::vector<double> losses;  // of each rank
   CapturedSite decode;         // logits of the last positions, [B, steps + 1, V]
@@ -29,7 +29,7 @@ struct Trace {
 };
 
 // One rank's part of it.
-struct RankTrace {
+struct RankResults {
   std::vector<ShownSite> shown;
   std::vector<Event> forward;
   double loss = 0;
@@ -67,8 +67,8 @@ std::vector<double> decode_with_cache(const Network& network, const Tokens& toke
 int64_t decode_steps(const Tokens& tokens) { return std::min(kDecodeSteps, tokens.length - 1); }
 
 // tell: what is being done.
-Trace run_model(const WeightSource& source, const VerifyOptions& options, RunResult& run,
-                const std::function<void(const std::string&)>& tell) {
+PassResults run_model(const WeightSource& source, const VerifyOptions& options, RunResult& run,
+                      const std::function<void(const std::string&)>& tell) {
   ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
   if (options.breakage.plan) options.breakage.plan(plan);
   const TrainingBatch& batch = options.batches[0];
@@ -87,7 +87,7 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
                .recorders = trace_of.recorders(),
                .comm_breakage = options.breakage.comm});
   auto [results, records] = world.run([&](Rank& rank) {
-    RankTrace result;
+    RankResults result;
     const Network network(rank, options.breakage.weights ? *options.breakage.weights : source, plan,
                           run.dtype);
     const Tensor<Replicated> logits = network.forward(batch.tokens);
@@ -116,18 +116,18 @@ Trace run_model(const WeightSource& source, const VerifyOptions& options, RunRes
   run.ranks = std::move(records);
   std::vector<std::vector<ShownSite>> shown;
   shown.reserve(results.size());
-  for (RankTrace& result : results) shown.push_back(std::move(result.shown));
-  Trace trace{.sites = captured_sites(run.mesh.tp, std::move(shown)),
-              .losses = {},
-              .decode = {"decode/logits", "replicated", 1, {}, {{B, steps + 1, V}}},
-              .greedy = std::move(results[0].greedy)};
-  for (RankTrace& result : results) {
-    trace.losses.push_back(result.loss);
-    trace.decode.per_rank.push_back(std::move(result.decode));
+  for (RankResults& result : results) shown.push_back(std::move(result.shown));
+  PassResults pass{.sites = captured_sites(run.mesh.tp, std::move(shown)),
+                   .losses = {},
+                   .decode = {"decode/logits", "replicated", 1, {}, {{B, steps + 1, V}}},
+                   .greedy = std::move(results[0].greedy)};
+  for (RankResults& result : results) {
+    pass.losses.push_back(result.loss);
+    pass.decode.per_rank.push_back(std::move(result.decode));
     run.events.push_back(std::move(result.forward));
     if (options.trace.on()) run.trace.push_back(std::move(result.did));
   }
-  return trace;
+  return pass;
 }
 
 // The bias that a row-parallel product adds at "block 3/attn/proj", or nothing.
@@ -157,8 +157,8 @@ Made made_of(const WeightSource& source, const CapturedSite& site) {
 }
 
 // Compares every site that the ranks showed.
-void compare_sites(const WeightSource& source, const Trace& trace, const Judge& judge) {
-  for (const CapturedSite& site : trace.sites) {
+void compare_sites(const WeightSource& source, const PassResults& pass, const Judge& judge) {
+  for (const CapturedSite& site : pass.sites) {
     const Expected* expected = judge.truth().find(site.site);
     if (!expected || expected->shape != site.shape() ||
         std::ssize(site.per_rank) != judge.run().mesh.tp) {
@@ -171,15 +171,15 @@ void compare_sites(const WeightSource& source, const Trace& trace, const Judge& 
   }
 }
 
-void compare_loss(const Truth& truth, const Trace& trace, RunResult& run) {
+void compare_loss(const Truth& truth, const PassResults& pass, RunResult& run) {
   const Expected* expected = truth.find("loss");
   if (!expected) return;
-  run.loss = trace.losses[0];
+  run.loss = pass.losses[0];
   run.reference_loss = expected->values[0];
   run.loss_bound = truth.bound("loss", run.dtype).max_abs;
-  for (double loss : trace.losses) {
+  for (double loss : pass.losses) {
     run.loss_error = std::abs(loss - *run.reference_loss);
-    if (run.loss_error <= run.loss_bound && loss == trace.losses[0]) continue;
+    if (run.loss_error <= run.loss_bound && loss == pass.losses[0]) continue;
     if (!run.finding)
       run.finding = {"loss", fmt::format("{} where {} was expected", loss, *run.reference_loss),
                      "the logits agree, so the loss itself is computed wrongly"};
@@ -212,15 +212,15 @@ std::optional<Activation> loss_as_activation(const std::optional<double>& loss) 
 // that its two logits are nearer than f32 tells apart, so that either may be, and the rest goes
 // unjudged.
 void compare_greedy(const WeightSource& source, const Golden& golden, const Truth& truth,
-                    const Trace& trace, RunResult& run) {
-  const auto [mine, theirs] = std::mismatch(trace.greedy.begin(), trace.greedy.end(),
+                    const PassResults& pass, RunResult& run) {
+  const auto [mine, theirs] = std::mismatch(pass.greedy.begin(), pass.greedy.end(),
                                             golden.greedy_new.begin(), golden.greedy_new.end());
-  run.greedy_tokens = mine - trace.greedy.begin();
-  run.greedy_good = mine == trace.greedy.end() && theirs == golden.greedy_new.end();
-  if (*run.greedy_good || mine == trace.greedy.end() || theirs == golden.greedy_new.end()) return;
+  run.greedy_tokens = mine - pass.greedy.begin();
+  run.greedy_good = mine == pass.greedy.end() && theirs == golden.greedy_new.end();
+  if (*run.greedy_good || mine == pass.greedy.end() || theirs == golden.greedy_new.end()) return;
 
   std::vector<int> context(golden.greedy_prompt.begin(), golden.greedy_prompt.end());
-  context.insert(context.end(), trace.greedy.begin(), mine);
+  context.insert(context.end(), pass.greedy.begin(), mine);
   const auto T = std::min(std::ssize(context), source.architecture().context);
   context.erase(context.begin(), context.end() - T);
   const Weights weights = whole_parameters(source);
@@ -245,11 +245,12 @@ void compare_greedy(const WeightSource& source, const Golden& golden, const Trut
                    "the reference has the golden file's: look at the cache and the cropping"};
 }
 
-void compare_run(const Golden& golden, const Truth& truth, const Trace& trace, RunResult& run) {
+void compare_run(const Golden& golden, const Truth& truth, const PassResults& pass,
+                 RunResult& run) {
   run.against = compare_each(golden, truth, run.dtype,
                              [&](const std::string& name) -> std::optional<Activation> {
                                if (name == "loss") return loss_as_activation(run.loss);
-                               for (const CapturedSite& site : trace.sites)
+                               for (const CapturedSite& site : pass.sites)
                                  if (site.site == name)
                                    return Activation{name, site.shape(), site.whole()};
                                return {};
@@ -287,15 +288,15 @@ std::vector<AgainstResult> compare_reference(const Golden& golden, const Truth& 
 void run_forward(const WeightSource& source, const VerifyOptions& options, const Truth& truth,
                  RunResult& run, const std::function<void(const std::string&)>& tell) {
   const Judge judge(truth, nullptr, run);
-  const Trace trace = run_model(source, options, run, tell);
-  compare_sites(source, trace, judge);
-  compare_loss(truth, trace, run);
-  const Made decoded = made_of(source, trace.decode);
+  const PassResults pass = run_model(source, options, run, tell);
+  compare_sites(source, pass, judge);
+  compare_loss(truth, pass, run);
+  const Made decoded = made_of(source, pass.decode);
   run.decode = judge.compare(decoded).result;
   if (!run.decode.good && !run.finding) run.finding = judge.explain(decoded);
   if (options.golden) {
-    compare_run(*options.golden, truth, trace, run);
-    if (!trace.greedy.empty()) compare_greedy(source, *options.golden, truth, trace, run);
+    compare_run(*options.golden, truth, pass, run);
+    if (!pass.greedy.empty()) compare_greedy(source, *options.golden, truth, pass, run);
   }
   const ShardPlan plan(source.architecture(), run.mesh.tp, run.mesh.uneven);
   const Tokens& tokens = options.batches[0].tokens;

@@ -9,6 +9,7 @@
 
 #include "model/files/bytes.h"
 #include "sim/error.h"
+#include "sim/machine/backends.h"
 #include "verify/truth.h"
 
 namespace tplab {
@@ -30,7 +31,7 @@ std::string TraceEntry::text() const {
   return site.empty() ? text : fmt::format("{} at {}", text, site);
 }
 
-bool TraceEntry::same_deed(const TraceEntry& other) const {
+bool TraceEntry::same_but_bits(const TraceEntry& other) const {
   return site == other.site && did == other.did && elements == other.elements &&
          dtype == other.dtype;
 }
@@ -50,8 +51,10 @@ std::string why_bits_differ(const Traced& a, const Traced& b) {
     return fmt::format("{} and {} add a product's terms in orders of their own", a.device,
                        b.device);
   if (a.build != b.build) return fmt::format("builds differ: {}, and {}", a.build, b.build);
-  const bool own_order = (a.comm == "nccl") != (b.comm == "nccl") && a.algorithm != "gather";
-  if (own_order) return "nccl adds the ranks' terms in an order of its own, but for gather";
+  if (a.comm == b.comm || a.algorithm == "gather") return "";
+  for (const std::string& comm : {a.comm, b.comm})
+    if (adds_in_own_order(comm))
+      return fmt::format("{} adds the ranks' terms in an order of its own, but for gather", comm);
   return "";
 }
 
@@ -102,7 +105,7 @@ void require_runs(const std::string& path, const RunTrace& file,
 
 namespace {
 
-std::string deed_text(const std::vector<TraceEntry>& all, size_t at) {
+std::string entry_text(const std::vector<TraceEntry>& all, size_t at) {
   return at < all.size() ? all[at].text() : "nothing more";
 }
 
@@ -122,7 +125,7 @@ struct DifferenceInRun {
     return at;
   }
   bool same(const TraceEntry& a, const TraceEntry& b) const {
-    return a.same_deed(b) && (!values || a.bits == b.bits);
+    return a.same_but_bits(b) && (!values || a.bits == b.bits);
   }
 };
 
@@ -137,13 +140,14 @@ std::optional<TraceDifference> difference_in(const TracedRun& ours, const Traced
     if (at == mine.size() && at == other.size()) continue;
     const auto number = static_cast<int64_t>(at) + 1;
     if (first && first->number <= number) continue;
-    first = {.run = ours.name,
-             .rank = static_cast<int>(rank),
-             .number = number,
-             .site = at < mine.size() ? mine[at].site : other[at].site,
-             .ours = deed_text(mine, at),
-             .theirs = deed_text(other, at),
-             .in_values = at < mine.size() && at < other.size() && mine[at].same_deed(other[at])};
+    first = {
+        .run = ours.name,
+        .rank = static_cast<int>(rank),
+        .number = number,
+        .site = at < mine.size() ? mine[at].site : other[at].site,
+        .ours = entry_text(mine, at),
+        .theirs = entry_text(other, at),
+        .in_values = at < mine.size() && at < other.size() && mine[at].same_but_bits(other[at])};
   }
   return first;
 }

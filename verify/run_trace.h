@@ -43,8 +43,7 @@ struct TraceEntry {
   std::optional<uint64_t> bits = {};
 
   std::string text() const;  // "all_reduce of 4096 f32 at block 3/attn"
-  // In all but bits.
-  bool same_deed(const TraceEntry& other) const;
+  bool same_but_bits(const TraceEntry& other) const;
 };
 
 // Ranks by global index.
@@ -77,7 +76,7 @@ struct TraceDifference {
   int64_t number = 0;  // in the rank's sequence, from 1
   std::string site;
   std::string ours, theirs;
-  bool in_values = false;  // the same deed, with other values
+  bool in_values = false;  // they are the same but for the values' bits
 };
 
 struct TraceComparison {
@@ -89,7 +88,7 @@ struct TraceComparison {
   bool good() const { return !difference; }
 };
 
-// This build, as far as what it computes depends on it: version, compiler, instructions.
+// This build, as far as what it computes depends on it: compiler and its version, instructions.
 std::string build_text();
 
 // Why runs of the two need not hold the same bits; empty if they must.

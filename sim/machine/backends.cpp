@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "sim/error.h"
@@ -29,9 +30,14 @@ std::span<const Backend> devices() {
 
 std::span<const Backend> comms() {
   static constexpr Backend kComms[] = {{"threads", true, "direct, ring, tree, gather"},
-                                       {"nccl", TPLAB_HAS_NCCL != 0, "between GPUs"},
+                                       {"nccl", TPLAB_HAS_NCCL != 0, "between GPUs", true},
                                        {"mpi", TPLAB_HAS_MPI != 0, TPLAB_MPI_TOLD}};
   return kComms;
+}
+
+bool adds_in_own_order(std::string_view comm) {
+  return std::ranges::any_of(comms(),
+                             [&](const Backend& b) { return b.name == comm && b.own_order; });
 }
 
 std::string names_text(std::span<const Backend> backends) {

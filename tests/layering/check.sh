@@ -46,6 +46,10 @@ forbid model/tokenizers "$(includes 'model/')" 'a tokenizer needs files, and no 
 forbid model "$(includes '(omp\.h|thread|mutex|atomic|future|condition_variable|barrier|latch)[">]')" \
   'one rank runs this code; threads belong to sim/'
 forbid model "$(includes '([^">]*(cuda|cublas|nccl)|mpi\.h)')" 'devices and networks belong to sim/'
+for folder in model verify; do
+  forbid "$folder" '"(cuda|cuda-host|nccl|mpi)"' \
+    'what differs between devices or networks is asked of sim/ (sim/machine/backends.h), not told by name'
+done
 forbid model '#[ \t]*pragma[ \t]+omp|std::(thread|jthread|async|mutex|atomic)' \
   'one rank runs this code; threads belong to sim/'
 forbid model '#[ \t]*(if|ifdef|ifndef|elif|else)([^a-z]|$)' \
@@ -84,6 +88,44 @@ for folder in model verify viz cli; do
   forbid "$folder" '(rank_?|here)\.(global_)?index\(\)\)?\][ \t]*([-+*|]?=([^=]|$)|\.(push_back|emplace_back|add|insert)\()' \
     'a rank has no place of its own in a list that all share: return it from the body'
 done
+
+# Two types of one name in one namespace are one type to the linker, which takes either's functions and
+# says nothing. Types begin at the start of a line here, as do the namespaces around them. Kernels'
+# language has two sides, of which a compiler sees one.
+types_of_one_name() {
+  local lines
+  # shellcheck disable=SC2016 # $0 is awk's
+  lines=$(find "$@" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) \
+    ! -path sim/cuda/language.h -print0 | sort -z | xargs -0 -r awk '
+    FNR == 1 { depth = 0 }
+    /^(inline )?namespace.*[{]$/ {
+      name = $0
+      gsub(/^(inline )?namespace *| *[{]$/, "", name)
+      space[++depth] = name
+    }
+    /^}  \/\/ namespace/ { --depth }
+    /^(template.*> )?(struct|class|enum) [^;(]*[{]/ {
+      name = $0
+      sub(/^(template.*> )?(enum class|struct|class|enum) (alignas[^ ]* )?/, "", name)
+      if (name ~ /^[A-Za-z_0-9]+(::|<)/) next  # a part of another, or its case for an argument
+      sub(/[^A-Za-z_0-9].*/, "", name)
+      for (i = depth; i > 0; --i) {
+        if (space[i] == "") next  # a file of its own has it
+        name = space[i] "::" name
+      }
+      if (name in file && file[name] != FILENAME) print FILENAME ":" FNR ": " $0 "  and " file[name]
+      file[name] = FILENAME
+    }')
+  if [ -n "$lines" ]; then
+    printf '%s\n  %s\n' "$lines" 'two types of one name in one namespace: name one otherwise'
+    found=1
+  fi
+}
+folders=()
+for folder in sim model verify viz cli; do
+  [ ! -e "$folder" ] || folders+=("$folder")
+done
+[ ${#folders[@]} -eq 0 ] || types_of_one_name "${folders[@]}"
 
 # The reference checks the others, so it may share nothing with them but the config and errors.
 forbid verify/reference "$(includes '(sim|model)/')" 'the reference shares no code with what it checks' \

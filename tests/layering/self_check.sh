@@ -7,13 +7,13 @@ trap 'rm -rf "$tree"' EXIT
 
 declare -A seen=([refused]=0 [accepted]=0)
 
-# expect RESULT FILE LINE: a tree whose FILE holds LINE is "refused" or "accepted".
+# expect RESULT FILE LINE [OTHER]: a tree whose FILE, and OTHER, hold LINE is "refused" or "accepted".
 expect() {
-  local expected=$1 file=$2 line=$3 result=accepted
+  local expected=$1 file=$2 line=$3 other=${4:-$2} result=accepted
   seen[$expected]=$((seen[$expected] + 1))
   rm -rf "${tree:?}"/*
-  mkdir -p "$tree/$(dirname "$file")"
-  printf '// A file.\n%s\n' "$line" >"$tree/$file"
+  mkdir -p "$tree/$(dirname "$file")" "$tree/$(dirname "$other")"
+  printf '// A file.\n%s\n' "$line" | tee "$tree/$file" >"$tree/$other"
   bash "$check" "$tree" >"$tree/log" || result=refused
   if [ "$result" != "$expected" ]; then
     printf '%s in %s was %s\n' "$line" "$file" "$result"
@@ -43,6 +43,8 @@ expect refused model/network.cpp '#pragma omp parallel for'
 expect refused model/network.cpp 'std::jthread worker;'
 expect refused model/network.cpp '#ifdef __CUDACC__'
 expect refused model/network.cpp '#if defined(TPLAB_FAST)'
+expect refused verify/run_trace.cpp '  if (a.comm == "nccl") return true;'
+expect refused model/network.cpp '  return device == "cuda-host";'
 expect refused model/files/stored.h '#include "model/weights.h"'
 expect refused model/files/json.cpp 'GptConfig config;'
 expect refused model/tokenizers/load.cpp '#include "model/checkpoints/checkpoint.h"'
@@ -57,6 +59,8 @@ expect refused cli/train.cpp '  world.try_run<Done>([&](Rank& rank, Done& done) 
 expect refused cli/bench.cpp '    batch_seconds_[static_cast<size_t>(rank.index())] ='
 expect refused viz/recording.cpp '  recordings[rank.global_index()] = recorder.take();'
 
+expect refused sim/mpi/watchman.h 'class Watched {' cli/gpu_watch.h
+expect refused sim/b.cpp 'template <typename T> struct Row : Base {' sim/a.h
 expect accepted cli/train.cpp '  auto [results, records] = World(settings.world()).run([&](Rank& rank) {'
 expect accepted cli/train.cpp $'  auto [results, records] =\n      World(settings.world()).run([&](Rank& rank) {'
 expect accepted cli/train.cpp '  return World(options).run([&](Rank& rank) { step(rank); });'
@@ -74,5 +78,9 @@ expect accepted verify/report.cpp '#include "model/network.h"'
 expect accepted verify/reference/reference.h '#include "model/config.h"'
 expect accepted cli/main.cpp '#include "verify/report.h"'
 expect accepted tests/sim/world.cpp '#include "model/network.h"'
+expect accepted sim/b.h 'class Watched;' sim/a.h
+expect accepted sim/b.h 'template <> struct Row<float> {' sim/a.h
+expect accepted sim/b.cpp 'struct Crew::Lane {' sim/a.h
+expect accepted sim/b.cpp $'namespace {\nstruct Row {' sim/a.cpp
 printf 'the check sees each of %s bad lines and accepts %s good ones\n' "${seen[refused]}" \
   "${seen[accepted]}"
