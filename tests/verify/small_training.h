@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "model/training/trainer.h"
 #include "sim/comm_breakage.h"
 #include "sim/machine/rank.h"
 #include "tests/model/small_gpt.h"
@@ -138,5 +139,30 @@ inline void check_caught(const Report& report, const std::string& site,
     CHECK_THAT(run.finding->cause, Catch::Contains(cause));
   }
 }
+
+// A trainer that behaves as another, but for what derives from it.
+class WrappedTrainer : public Trainer {
+ public:
+  explicit WrappedTrainer(std::unique_ptr<Trainer> inner) : inner_(std::move(inner)) {}
+  StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
+                  double learning_rate) override {
+    return inner_->step(tokens, targets, step, learning_rate);
+  }
+  double gradients(const Tokens& tokens, const std::vector<int32_t>& targets) override {
+    return inner_->gradients(tokens, targets);
+  }
+  double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) override {
+    return inner_->evaluate(tokens, targets);
+  }
+  std::string first_not_finite(const Tokens& tokens, const std::vector<int32_t>& targets) override {
+    return inner_->first_not_finite(tokens, targets);
+  }
+  const ShardPlan& plan() const override { return inner_->plan(); }
+  const FlatParameters& parameters() const override { return inner_->parameters(); }
+  Optimizer& optimizer() override { return inner_->optimizer(); }
+
+ private:
+  std::unique_ptr<Trainer> inner_;
+};
 
 }  // namespace tplab::testing

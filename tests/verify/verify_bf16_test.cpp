@@ -124,35 +124,22 @@ TEST_CASE("verify --backward in bf16: sums that are dropped or doubled are caugh
 }
 
 TEST_CASE("verify --backward in bf16: steps that do not reach the model are caught") {
-  // Behaves as another, and puts back what the parameters were before its step.
-  class Forgets final : public Trainer {
+  // Puts back what the parameters were before each step.
+  class Forgets final : public WrappedTrainer {
    public:
-    Forgets(std::unique_ptr<Trainer> inner, Rank& rank) : inner_(std::move(inner)), rank_(rank) {}
+    Forgets(std::unique_ptr<Trainer> inner, Rank& rank)
+        : WrappedTrainer(std::move(inner)), rank_(rank) {}
     StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
                     double learning_rate) override {
       Array values = parameters().values;
       const Array before = rank_.device().allocate(values.dtype(), values.shape());
       rank_.device().copy(values.data(), before.data(), values.bytes());
-      const StepResult result = inner_->step(tokens, targets, step, learning_rate);
+      const StepResult result = WrappedTrainer::step(tokens, targets, step, learning_rate);
       rank_.device().copy(before.data(), values.data(), values.bytes());
       return result;
     }
-    double gradients(const Tokens& tokens, const std::vector<int32_t>& targets) override {
-      return inner_->gradients(tokens, targets);
-    }
-    double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) override {
-      return inner_->evaluate(tokens, targets);
-    }
-    std::string first_not_finite(const Tokens& tokens,
-                                 const std::vector<int32_t>& targets) override {
-      return inner_->first_not_finite(tokens, targets);
-    }
-    const ShardPlan& plan() const override { return inner_->plan(); }
-    const FlatParameters& parameters() const override { return inner_->parameters(); }
-    Optimizer& optimizer() override { return inner_->optimizer(); }
 
    private:
-    std::unique_ptr<Trainer> inner_;
     Rank& rank_;
   };
   VerifyOptions options =

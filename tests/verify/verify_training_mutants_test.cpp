@@ -26,31 +26,6 @@ Report verify_tampered(const std::vector<Parallelism>& meshes, const Tampering& 
   return verify(*small_weights(), options);
 }
 
-// A trainer that behaves as another, but for what derives from it.
-class WrappedTrainer : public Trainer {
- public:
-  explicit WrappedTrainer(std::unique_ptr<Trainer> inner) : inner_(std::move(inner)) {}
-  StepResult step(const Tokens& tokens, const std::vector<int32_t>& targets, int64_t step,
-                  double learning_rate) override {
-    return inner_->step(tokens, targets, step, learning_rate);
-  }
-  double gradients(const Tokens& tokens, const std::vector<int32_t>& targets) override {
-    return inner_->gradients(tokens, targets);
-  }
-  double evaluate(const Tokens& tokens, const std::vector<int32_t>& targets) override {
-    return inner_->evaluate(tokens, targets);
-  }
-  std::string first_not_finite(const Tokens& tokens, const std::vector<int32_t>& targets) override {
-    return inner_->first_not_finite(tokens, targets);
-  }
-  const ShardPlan& plan() const override { return inner_->plan(); }
-  const FlatParameters& parameters() const override { return inner_->parameters(); }
-  Optimizer& optimizer() override { return inner_->optimizer(); }
-
- private:
-  std::unique_ptr<Trainer> inner_;
-};
-
 // Each rank reads the first rank's rows or columns: as if all had drawn from one seed.
 class IdenticalShards : public WeightSource {
  public:
