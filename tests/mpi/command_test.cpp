@@ -79,6 +79,7 @@ TEST_CASE("mpi: generation gives the same tokens, printed once", "[mpi]") {
                                           "1,2,3",    "--max-new", "8"};
   const Ran by_mpi = tplab_under_mpi(2, words);
   INFO(by_mpi.err);
+  REQUIRE(by_mpi.exit_code == 0);
   std::vector<std::string> by_threads = words;
   by_threads.insert(by_threads.end(), {"--tp", "2"});
   CHECK(by_mpi.out == tplab(by_threads).out);

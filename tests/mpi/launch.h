@@ -23,6 +23,5 @@ How launched();
 Ran tplab_under_mpi(int processes, std::vector<std::string> words);
 // One of tests/mpi/cases.
 Ran mpi_case(int processes, const std::string& name);
-Started start_mpi_case(int processes, const std::string& name);
 
 }  // namespace tplab::testing

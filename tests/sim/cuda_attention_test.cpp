@@ -310,7 +310,6 @@ TEST_CASE("cuda-host attention over a cache: where it begins is read on the devi
   const auto device = make_cuda_host_device();
   CachedCase c = cached_cases()[3];
   const int64_t furthest = c.past[0];
-  std::vector<Array> at_once, replayed;
   for (const int64_t past : {int64_t{0}, int64_t{100}, furthest}) {
     c.past = {past};
     c.room = 500 + furthest - past;  // of one capacity

@@ -39,7 +39,8 @@ __global__ void turn_round(const float* x, float* y) {
   y[threadIdx.x] = all[blockDim.x - 1 - threadIdx.x];
 }
 
-// A sum by halves; the barrier between reading and writing is left out.
+// y[i] = i + 2, round the block: two shifts by one in place, with a barrier between what all read
+// and what they write, or none.
 template <bool kBarrier>
 __global__ void shift_twice(float* y) {
   float* const all = dynamic_shared<float>();
