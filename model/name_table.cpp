@@ -2,13 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "sim/error.h"
 
 namespace tplab {
 
 namespace {
 
-constexpr std::string_view kBlock = "{}";
+constexpr std::string_view kBlock = "{}", kExpert = "{e}";
 
 // source: karpathy/nanoGPT model.py; huggingface/transformers modeling_gpt2.py
 NameTable gpt_names(bool transposed) {
@@ -56,6 +58,8 @@ const NameRow& name_row(const NameTable& names, const ParameterId& id) {
     if (row.role != id.role || row.bias != id.bias) continue;
     const bool in_block = row.name.find(kBlock) != std::string::npos;
     if (in_block != id.at.in_block()) continue;
+    const bool of_expert = row.all_experts || row.name.find(kExpert) != std::string::npos;
+    if (of_expert != (id.at.expert != Place::kNoExpert)) continue;
     if (id.role != Role::norm || !in_block || is_same_norm(row.norm, id.at)) return row;
   }
   throw Error(ErrorKind::run, text(id) + " has no name in this format",
@@ -64,8 +68,9 @@ const NameRow& name_row(const NameTable& names, const ParameterId& id) {
 
 std::string tensor_name(const NameRow& row, const ParameterId& id) {
   std::string name = row.name;
-  if (const size_t at = name.find(kBlock); at != std::string::npos)
-    name.replace(at, kBlock.size(), fmt::format("{}", id.at.block));
+  for (const auto& [mark, number] : {std::pair(kBlock, id.at.block), {kExpert, id.at.expert}})
+    if (const size_t at = name.find(mark); at != std::string::npos)
+      name.replace(at, mark.size(), fmt::format("{}", number));
   return name;
 }
 

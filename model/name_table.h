@@ -23,7 +23,7 @@ struct Piece {
 struct NameRow {
   Role role = Role::norm;
   bool bias = false;
-  std::string name = {};     // "{}" stands for the block
+  std::string name = {};     // "{}" stands for the block, "{e}" for the expert
   Place norm = {};           // of a norm in a block: which join's, which branch's, which slot's
   bool transposed = false;   // [in, out], as transformers' Conv1D keeps it
   bool all_experts = false;  // of all experts, which its first dimension counts

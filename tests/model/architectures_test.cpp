@@ -2,56 +2,17 @@
 // the file that people have, and what two ranks hold of it.
 #include <catch2/catch.hpp>
 #include <map>
-#include <nlohmann/json.hpp>
 
-#include "checkpoint_files.h"
-#include "model/checkpoints/formats/format.h"
-#include "model/files/json.h"
-#include "model/files/safetensors.h"
 #include "model/network.h"
 #include "model/shard_plan.h"
 #include "sim/machine/world.h"
+#include "tests/model/huggingface_folder.h"
 
 using namespace tplab;
 using namespace tplab::testing;
 using Catch::Contains;
 
 namespace {
-
-const Format& format_of(const std::string& type) {
-  for (const Format& format : formats())
-    if (format.model_type == type) return format;
-  FAIL("no format " << type);
-  return formats()[0];
-}
-
-struct Opened {
-  Architecture architecture;
-  NameTable names;
-};
-
-Opened opened(const std::string& text, const std::string& path = "config.json") {
-  const nlohmann::json object = parse_json_object(text, path);
-  const Format& format = format_of(object.at("model_type"));
-  Opened made{read_architecture(format, ConfigJson(object, path)), {}};
-  made.names = format.names(made.architecture);
-  return made;
-}
-
-Opened opened_folder(const std::string& folder, const std::string& config = "config.json") {
-  return opened(file_bytes(shared_data("hf/" + folder + "/" + config)), config);
-}
-
-// Element [r, c] of a parameter in its tensor's list of numbers.
-int64_t index_of(const NameRow& name, const ParameterRow& row, const Shape& tensor, int64_t r,
-                 int64_t c) {
-  const int64_t stored_row = name.piece.row(r);
-  const int64_t expert = name.all_experts ? row.id.at.expert : 0;
-  const int first = name.all_experts ? 1 : 0;
-  const int64_t cols = tensor.dims() == first + 2 ? tensor[first + 1] : 1;
-  const int64_t in_expert = name.transposed ? c * cols + stored_row : stored_row * cols + c;
-  return expert * (tensor.count() / (name.all_experts ? tensor[0] : 1)) + in_expert;
-}
 
 std::string rows_text(const Piece& piece) {
   if (piece.length > 0)
@@ -60,7 +21,7 @@ std::string rows_text(const Piece& piece) {
   return piece.offset == 0 ? "" : "from " + std::to_string(piece.offset);
 }
 
-std::string line(const Opened& model, const ParameterRow& row, const ShardPlan& plan) {
+std::string line(const Described& model, const ParameterRow& row, const ShardPlan& plan) {
   const NameRow& name = name_row(model.names, row.id);
   std::string text = row.tensor + " " + row.shape.text() + " = " + tensor_name(name, row.id);
   if (name.all_experts) text += " expert " + std::to_string(row.id.at.expert);
@@ -70,7 +31,7 @@ std::string line(const Opened& model, const ParameterRow& row, const ShardPlan& 
 }
 
 // The lines of the parameters in block 0 and outside, of experts the last one's.
-std::vector<std::string> listing(const Opened& model) {
+std::vector<std::string> listing(const Described& model) {
   const ShardPlan plan(model.architecture, 2);
   std::vector<std::string> lines;
   int64_t last_expert = 0;
@@ -85,6 +46,11 @@ std::vector<std::string> listing(const Opened& model) {
 
 using Lines = std::vector<std::string>;
 
+const std::vector<std::string> kFolders = {
+    "falcon-40b", "falcon-7b", "gemma2",    "gemma3",       "gpt-neox",
+    "gpt-oss",    "llama",     "mixtral",   "olmo2",        "phi3",
+    "qwen2",      "qwen3",     "qwen3-moe", "llama31-tied", "mistral-sliding"};
+
 // As config.json says of them, without the file.
 const char* const kFalcon40b = R"({"model_type": "falcon", "new_decoder_architecture": true,
   "hidden_size": 48, "num_attention_heads": 8, "num_kv_heads": 2, "num_hidden_layers": 2,
@@ -93,16 +59,17 @@ const char* const kFalcon40b = R"({"model_type": "falcon", "new_decoder_architec
 }  // namespace
 
 TEST_CASE("architectures: every number of a checkpoint is one parameter's, once") {
-  for (const std::string folder : {"falcon-40b", "gpt-oss", "gemma2"}) {
+  for (const std::string& folder : kFolders) {
     if (!has_shared_data("hf/" + folder)) continue;
-    const Opened model = opened_folder(folder);
-    const SafetensorsFile file(shared_data("hf/" + folder + "/model.safetensors"));
+    const Described model = described_folder(folder);
+    const FolderTensors files(folder);
     std::map<std::string, std::vector<int>> times;
-    for (const TensorInfo& info : file.tensors())
+    for (const TensorInfo& info : files.infos())
       times[info.name].assign(static_cast<size_t>(info.shape.count()), 0);
     for (const ParameterRow& row : parameters(model.architecture)) {
       const NameRow& name = name_row(model.names, row.id);
-      const TensorInfo& info = file.at(tensor_name(name, row.id));
+      const std::string tensor = tensor_name(name, row.id);
+      const TensorInfo& info = files.file_of(tensor).at(tensor);
       INFO(folder << ": " << row.tensor << " in " << info.name);
       std::vector<int>& counts = times.at(info.name);
       for (int64_t r = 0; r < row.shape[0]; ++r)
@@ -120,16 +87,16 @@ TEST_CASE("architectures: every number of a checkpoint is one parameter's, once"
 }
 
 TEST_CASE("architectures: old spellings of a config.json mean the same") {
-  for (const std::string folder : {"falcon-40b", "gpt-oss", "gemma2"}) {
+  for (const std::string& folder : kFolders) {
     if (!has_shared_data("hf/" + folder)) continue;
     INFO(folder);
-    CHECK(opened_folder(folder).architecture ==
-          opened_folder(folder, "config.v4.json").architecture);
+    CHECK(described_folder(folder).architecture ==
+          described_folder(folder, "config.v4.json").architecture);
   }
 }
 
 TEST_CASE("architectures: Falcon-40B is one join of two branches, with a norm each") {
-  const Opened model = opened(kFalcon40b);
+  const Described model = described(kFalcon40b);
   CHECK(model.architecture.blocks[1].size() == 1);
   CHECK(
       listing(model) ==
@@ -156,7 +123,7 @@ TEST_CASE("architectures: Falcon-40B is one join of two branches, with a norm ea
 
 TEST_CASE("architectures: gpt-oss has experts, sinks and windows in every other block") {
   if (!has_shared_data("hf/gpt-oss")) return;
-  const Opened model = opened_folder("gpt-oss");
+  const Described model = described_folder("gpt-oss");
   const auto& first = std::get<AttentionSpec>(model.architecture.blocks[0][0].branches[0].what);
   const auto& second = std::get<AttentionSpec>(model.architecture.blocks[1][0].branches[0].what);
   CHECK((first.window == 8 && second.window == 0 && first.sinks));
@@ -200,7 +167,7 @@ TEST_CASE("architectures: gpt-oss has experts, sinks and windows in every other 
 
 TEST_CASE("architectures: Gemma 2 has norms before and after, and soft caps") {
   if (!has_shared_data("hf/gemma2")) return;
-  const Opened model = opened_folder("gemma2");
+  const Described model = described_folder("gemma2");
   CHECK(model.architecture.logits_softcap == 3);
   CHECK(model.architecture.embedding_scale == Approx(std::sqrt(32.0)).epsilon(1e-15));
   const auto& attention = std::get<AttentionSpec>(model.architecture.blocks[0][0].branches[0].what);
@@ -233,7 +200,7 @@ TEST_CASE("architectures: a config.json that does not say what it must is refuse
   const auto refused = [](const std::string& key, const nlohmann::json& value) {
     nlohmann::json object = nlohmann::json::parse(kFalcon40b);
     object[key] = value;
-    return refusal([&] { (void)opened(object.dump(), "the/config.json"); });
+    return refusal([&] { (void)described(object.dump(), "the/config.json"); });
   };
   CHECK_THAT(refused("hidden_size", nullptr), Contains("the/config.json: hidden_size is 'null'"));
   CHECK_THAT(refused("hidden_size", 50), Contains("hidden_size is '50'"));
@@ -244,12 +211,20 @@ TEST_CASE("architectures: a config.json that does not say what it must is refuse
   CHECK_THAT(refused("num_hidden_layers", UINT64_MAX), Contains("num_hidden_layers"));
   CHECK_THAT(refused("num_hidden_layers", 10'001), Contains("num_hidden_layers"));
   CHECK_THAT(refused("hidden_size", INT64_MAX), Contains("hidden_size"));
-  CHECK_THAT(refused("num_ln_in_parallel_attn", 1), Contains("num_ln_in_parallel_attn is '1'"));
+  CHECK_THAT(refused("num_ln_in_parallel_attn", 3), Contains("num_ln_in_parallel_attn is '3'"));
   CHECK_THAT(refused("alibi", true), Contains("alibi is 'true'"));
-  CHECK_THAT(refused("activation", "relu"), Contains("activation"));
-  CHECK_THAT(refused("rope_parameters", {{"rope_type", "yarn"}}), Contains("rope_type"));
-  CHECK_THAT(refused("rope_scaling", {{"factor", 2}}), Contains("rope_scaling"));
-  CHECK_THAT(refused("new_decoder_architecture", false), Contains("new_decoder_architecture"));
+  CHECK_THAT(refused("activation", "relu6"), Contains("activation is '\"relu6\"'"));
+  CHECK_THAT(refused("rope_parameters", {{"rope_type", "yarn"}}),
+             Contains("rope_parameters: factor is missing"));
+  CHECK_THAT(refused("rope_scaling", {{"factor", 2}}), Contains("rope_scaling: rope_type"));
+  CHECK_THAT(refused("rope_scaling", {{"type", "dynamic"}, {"factor", 2}}),
+             Contains("type is '\"dynamic\"'"));
+  CHECK_THAT(
+      refused("rope_scaling",
+              {{"type", "llama3"}, {"factor", 2}, {"low_freq_factor", 4}, {"high_freq_factor", 4}}),
+      Contains("high_freq_factor is '4'"));
+  CHECK_THAT(refused("rope_parameters", {{"partial_rotary_factor", 0.3}}),
+             Contains("partial_rotary_factor is '0.3'"));
 }
 
 // What a network of it lacks; its weights are not to be read.
@@ -281,20 +256,20 @@ std::string refused_network(const Architecture& architecture) {
 }
 
 TEST_CASE("architectures: what the layers do not compute is refused before a weight is read") {
-  CHECK_THAT(refused_network(opened(kFalcon40b).architecture),
+  CHECK_THAT(refused_network(described(kFalcon40b).architecture),
              Contains("family falcon") && Contains("positions that are not learned") &&
                  Contains("heads that share keys") && Contains("norms of single branches"));
   if (!has_shared_data("hf/gpt-oss") || !has_shared_data("hf/gemma2")) return;
-  CHECK_THAT(refused_network(opened_folder("gpt-oss").architecture),
+  CHECK_THAT(refused_network(described_folder("gpt-oss").architecture),
              Contains("family gpt_oss") && Contains("experts") && Contains("sinks") &&
                  Contains("windows") && Contains("RMS norms"));
-  CHECK_THAT(refused_network(opened_folder("gemma2").architecture),
+  CHECK_THAT(refused_network(described_folder("gemma2").architecture),
              Contains("family gemma2") && Contains("soft caps") && Contains("gated MLPs") &&
                  Contains("a scale of the embedding") && Contains("other scales of attention"));
 }
 
 TEST_CASE("architectures: what ranks cannot share is refused by its name in the config") {
-  const Architecture falcon = opened(kFalcon40b).architecture;
+  const Architecture falcon = described(kFalcon40b).architecture;
   CHECK(tps_that_work(falcon) == "1 or 2");
   CHECK_THROWS_WITH(ShardPlan(falcon, 4),
                     Contains("num_key_value_heads 2 does not divide by tp 4"));
@@ -302,6 +277,7 @@ TEST_CASE("architectures: what ranks cannot share is refused by its name in the 
 
 TEST_CASE("architectures: a GPT's sizes mean a network, and the network means them") {
   for (const Preset& preset : presets()) CHECK(gpt_config(preset.config) == preset.config);
-  CHECK_THROWS_WITH(gpt_config(opened(kFalcon40b).architecture), Contains("the model is another"));
+  CHECK_THROWS_WITH(gpt_config(described(kFalcon40b).architecture),
+                    Contains("the model is another"));
   CHECK_THROWS_WITH(Architecture(GptConfig{.n_layer = 1, .n_head = 0}), Contains("n_head is 0"));
 }

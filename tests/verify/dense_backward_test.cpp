@@ -2,6 +2,7 @@
 // itself, in which a term is left out.
 #include "verify/reference/dense_backward.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
@@ -74,19 +75,18 @@ TEST_CASE("layer norm backward: x, weight and bias, against differences") {
   const Numbers dy = operand(4, 3 * 7);
   const double eps = 0.01;
   const auto layer = [&](const Numbers& x_, const Numbers& w_, const Numbers& b_) {
-    return dense::LayerNorm<double>{.x = x_, .weight = w_, .bias = b_, .C = 7, .eps = eps};
+    return dense::Norm<double>{.x = x_, .weight = w_, .bias = b_, .C = 7, .eps = eps};
   };
-  const auto d = dense::layer_norm_backward<double>(layer(x, w, b), dy);
+  const auto d = dense::norm_backward<double>(layer(x, w, b), dy);
   const Derivative dx =
-      differentiate([&](const Numbers& v) { return dense::layer_norm(layer(v, w, b)); }, x, dy);
+      differentiate([&](const Numbers& v) { return dense::norm(layer(v, w, b)); }, x, dy);
   CHECK_GRADIENT(d.x, dx);
   CHECK_GRADIENT(
       d.weight,
-      differentiate([&](const Numbers& v) { return dense::layer_norm(layer(x, v, b)); }, w, dy));
+      differentiate([&](const Numbers& v) { return dense::norm(layer(x, v, b)); }, w, dy));
   CHECK_GRADIENT(
-      d.bias,
-      differentiate([&](const Numbers& v) { return dense::layer_norm(layer(x, w, v)); }, b, dy));
-  CHECK(dense::layer_norm_backward<double>(layer(x, w, {}), dy).bias.empty());
+      d.bias, differentiate([&](const Numbers& v) { return dense::norm(layer(x, w, v)); }, b, dy));
+  CHECK(dense::norm_backward<double>(layer(x, w, {}), dy).bias.empty());
 
   // Mutants: mean and variance taken for constants, each in turn.
   Numbers no_mean, no_variance;
@@ -106,15 +106,78 @@ TEST_CASE("layer norm backward: x, weight and bias, against differences") {
   CHECK_FALSE(agrees(no_variance, dx));
 }
 
-TEST_CASE("gelu backward: both kinds, against differences, and neither is the other") {
-  const Numbers x = {-7, -3.5, -1.25, -0.5, -0.01, 0, 0.02, 0.75, 1.5, 2.5, 6};
+TEST_CASE("RMS norm backward: x and weight, against differences, with and without the 1") {
+  const Numbers x = operand(1, 3 * 7, 0.3), w = operand(2, 7, 1), dy = operand(4, 3 * 7);
+  for (const bool plus_one : {false, true}) {
+    const auto layer = [&](const Numbers& x_, const Numbers& w_) {
+      return dense::Norm<double>{.x = x_,
+                                 .weight = w_,
+                                 .bias = {},
+                                 .C = 7,
+                                 .eps = 0.01,
+                                 .rms = true,
+                                 .plus_one = plus_one};
+    };
+    const auto d = dense::norm_backward<double>(layer(x, w), dy);
+    const Derivative dx =
+        differentiate([&](const Numbers& v) { return dense::norm(layer(v, w)); }, x, dy);
+    CHECK_GRADIENT(d.x, dx);
+    CHECK_GRADIENT(
+        d.weight, differentiate([&](const Numbers& v) { return dense::norm(layer(x, v)); }, w, dy));
+    auto other = layer(x, w);  // a mutant: a layer norm's
+    other.rms = false;
+    CHECK_FALSE(agrees(dense::norm_backward<double>(other, dy).x, dx));
+  }
+}
+
+TEST_CASE("activation backward: every kind, against differences, and none is another") {
+  const Numbers x = {-7, -3.5, -1.25, -0.5, -0.01, 0.02, 0.75, 1.5, 2.5, 6};
   const Numbers dy = operand(4, x.size());
-  for (const Gelu kind : {Gelu::erf, Gelu::tanh}) {
+  const ActivationKind all[] = {ActivationKind::gelu, ActivationKind::gelu_tanh,
+                                ActivationKind::silu, ActivationKind::quick_gelu,
+                                ActivationKind::relu, ActivationKind::tanh};
+  for (const ActivationKind kind : all) {
     const Derivative expected =
-        differentiate([&](const Numbers& v) { return dense::gelu<double>(v, kind); }, x, dy);
-    CHECK_GRADIENT(dense::gelu_backward<double>(x, kind, dy), expected);
-    const Gelu other = kind == Gelu::erf ? Gelu::tanh : Gelu::erf;
-    CHECK_FALSE(agrees(dense::gelu_backward<double>(x, other, dy), expected));
+        differentiate([&](const Numbers& v) { return dense::activation<double>(v, kind); }, x, dy);
+    for (const ActivationKind other : all)
+      CHECK(agrees(dense::activation_backward<double>(x, other, dy), expected) == (other == kind));
+  }
+}
+
+TEST_CASE("gated backward: against differences, and what is clamped has none") {
+  const Numbers x = operand(1, 3 * 8), dy = operand(2, 3 * 4);
+  for (const Gating& gating : {Gating{.kind = Gating::Kind::gated},
+                               Gating{.kind = Gating::Kind::clamped, .limit = 0.5, .alpha = 1.7}}) {
+    const auto layer = [&](const Numbers& v) {
+      return dense::Gated<double>{.x = v, .F = 4, .kind = ActivationKind::silu, .gating = gating};
+    };
+    const Derivative expected =
+        differentiate([&](const Numbers& v) { return dense::gated(layer(v)); }, x, dy);
+    Numbers d = dense::gated_backward<double>(layer(x), dy);
+    CHECK_GRADIENT(d, expected);
+    for (size_t row = 0; row < 24; row += 8)  // a mutant: gates and what they let through exchanged
+      std::swap_ranges(d.begin() + static_cast<std::ptrdiff_t>(row),
+                       d.begin() + static_cast<std::ptrdiff_t>(row) + 4,
+                       d.begin() + static_cast<std::ptrdiff_t>(row) + 4);
+    CHECK_FALSE(agrees(d, expected));
+  }
+}
+
+TEST_CASE("soft cap and turn backward: against differences") {
+  const Numbers x = operand(1, 2 * 3 * 6), dy = operand(2, 2 * 3 * 6);
+  const Numbers y = dense::soft_cap<double>(x, 0.7);
+  CHECK_GRADIENT(
+      dense::soft_cap_backward<double>(y, 0.7, dy),
+      differentiate([](const Numbers& v) { return dense::soft_cap<double>(v, 0.7); }, x, dy));
+  for (const Rope& rope :
+       {Rope{.rotated = 4},
+        Rope{.rotated = 6,
+        .scaling = {.kind = Rope::Kind::yarn, .factor = 4, .original_context = 64}}}) {
+    const dense::Turn angles{.T = 3, .D = 6, .rope = rope};
+    const Derivative expected =
+        differentiate([&](const Numbers& v) { return dense::turn<double>(v, angles); }, x, dy);
+    CHECK_GRADIENT(dense::turn_backward<double>(dy, angles), expected);
+    CHECK_FALSE(agrees(dense::turn<double>(dy, angles), expected));  // a mutant: the other way
   }
 }
 
@@ -123,7 +186,8 @@ TEST_CASE("split heads backward: each part's gradient goes where the part came f
   Numbers sum(qkv.size(), 0.0);
   for (const int64_t part : {0, 1, 2}) {
     const auto layer = [&](const Numbers& v) {
-      return dense::SplitHeads<double>{.qkv = v, .B = 2, .T = 3, .H = 2, .D = 2, .part = part};
+      return dense::SplitHeads<double>{
+          .x = v, .B = 2, .T = 3, .width = 12, .first = 4 * part, .H = 2, .D = 2};
     };
     const Numbers d = dense::split_heads_backward<double>(layer(qkv), dy);
     const Derivative expected =
@@ -134,7 +198,7 @@ TEST_CASE("split heads backward: each part's gradient goes where the part came f
       sum[i] += d[i];
     }
     const auto other = dense::SplitHeads<double>{
-        .qkv = qkv, .B = 2, .T = 3, .H = 2, .D = 2, .part = (part + 1) % 3};
+        .x = qkv, .B = 2, .T = 3, .width = 12, .first = 4 * ((part + 1) % 3), .H = 2, .D = 2};
     CHECK_FALSE(agrees(dense::split_heads_backward<double>(other, dy), expected));
   }
 }
@@ -145,9 +209,10 @@ TEST_CASE(
   const Numbers q = operand(1, 24), k = operand(2, 24);
   Numbers dscores = operand(3, 32);  // where masked, too: a gradient there must not count
   const auto layer = [&](const Numbers& q_, const Numbers& k_) {
-    return dense::Scores<double>{.q = q_, .k = k_, .N = N, .T = T, .D = D};
+    return dense::Scores<double>{
+        .q = q_, .k = k_, .B = 1, .H = N, .K = N, .T = T, .D = D, .scale = 1 / std::sqrt(3.0)};
   };
-  const auto d = dense::attention_scores_backward<double>(layer(q, k), dscores);
+  const auto d = dense::attention_scores_backward<double>(layer(q, k), {}, dscores);
   const Derivative dq = differentiate(
       [&](const Numbers& v) { return dense::attention_scores(layer(v, k)); }, q, dscores);
   const Derivative dk = differentiate(
@@ -163,7 +228,7 @@ TEST_CASE(
   CHECK_FALSE(agrees(d.k, dq));
 
   dscores[1] = std::numeric_limits<double>::quiet_NaN();  // masked: query 0, key 1
-  const auto masked = dense::attention_scores_backward<double>(layer(q, k), dscores);
+  const auto masked = dense::attention_scores_backward<double>(layer(q, k), {}, dscores);
   CHECK(compare(masked.q, d.q, {24}).max_abs <= 1e-15);
   CHECK(compare(masked.k, d.k, {24}).max_abs <= 1e-15);
 }
@@ -171,9 +236,11 @@ TEST_CASE(
 TEST_CASE("softmax backward: against differences, and a masked score has no gradient") {
   Numbers x = operand(1, 3 * 5);
   const Numbers dy = operand(2, 3 * 5);
-  const auto forward = [](const Numbers& v) { return dense::softmax<double>(v, 5); };
+  const auto forward = [](const Numbers& v) {
+    return dense::softmax<double>({.x = v, .width = 5});
+  };
   const Derivative expected = differentiate(forward, x, dy);
-  CHECK_GRADIENT(dense::softmax_backward<double>(x, 5, dy), expected);
+  CHECK_GRADIENT(dense::softmax_backward<double>({.x = x, .width = 5}, dy).x, expected);
 
   // A mutant: y dy alone, as if each were on its own.
   Numbers alone = forward(x);
@@ -181,7 +248,7 @@ TEST_CASE("softmax backward: against differences, and a masked score has no grad
   CHECK_FALSE(agrees(alone, expected));
 
   x[7] = -std::numeric_limits<double>::infinity();
-  const Numbers d = dense::softmax_backward<double>(x, 5, dy);
+  const Numbers d = dense::softmax_backward<double>({.x = x, .width = 5}, dy).x;
   CHECK(d[7] == 0);
   CHECK(agrees(d, differentiate(forward, x, dy)));
 }
@@ -190,7 +257,7 @@ TEST_CASE("mix heads backward: softmax and values, against differences") {
   const Numbers p = operand(1, 2 * 2 * 3 * 3), v = operand(2, 2 * 2 * 3 * 4);
   const Numbers dy = operand(3, 2 * 3 * 2 * 4);
   const auto layer = [&](const Numbers& p_, const Numbers& v_) {
-    return dense::MixHeads<double>{.softmax = p_, .v = v_, .B = 2, .H = 2, .T = 3, .D = 4};
+    return dense::MixHeads<double>{.softmax = p_, .v = v_, .B = 2, .H = 2, .K = 2, .T = 3, .D = 4};
   };
   const auto d = dense::mix_heads_backward<double>(layer(p, v), dy);
   CHECK_GRADIENT(
@@ -207,6 +274,54 @@ TEST_CASE("mix heads backward: softmax and values, against differences") {
       for (size_t h = 0; h < 2; ++h)
         for (size_t j = 0; j < 4; ++j) regrouped.push_back(dy[((b * 2 + h) * 3 + t) * 4 + j]);
   CHECK_FALSE(agrees(dense::mix_heads_backward<double>(layer(p, v), regrouped).v, dv));
+}
+
+TEST_CASE("attention backward: keys and values that heads share, windows, caps and sinks") {
+  const int64_t B = 2, H = 4, K = 2, T = 3, D = 2;
+  const Numbers q = operand(1, 48), k = operand(2, 24), v = operand(3, 24), sinks = operand(4, 4);
+  const Numbers dy = operand(5, 48);
+  for (const double softcap : {0.0, 0.3})
+    for (const int64_t window : {0, 2}) {
+      const auto scores = [&](const Numbers& q_, const Numbers& k_) {
+        return dense::Scores<double>{.q = q_,
+                                     .k = k_,
+                                     .B = B,
+                                     .H = H,
+                                     .K = K,
+                                     .T = T,
+                                     .D = D,
+                                     .scale = 0.6,
+                                     .window = window,
+                                     .softcap = softcap};
+      };
+      const auto shares = [&](const Numbers& x, const Numbers& sinks_) {
+        return dense::Softmax<double>{.x = x, .width = T, .sinks = sinks_, .rows_of_sink = T};
+      };
+      const auto mix = [&](const Numbers& p, const Numbers& v_) {
+        return dense::MixHeads<double>{
+            .softmax = p, .v = v_, .B = B, .H = H, .K = K, .T = T, .D = D};
+      };
+      const auto all = [&](const Numbers& q_, const Numbers& k_, const Numbers& v_,
+                           const Numbers& sinks_) {
+        const Numbers s = dense::attention_scores(scores(q_, k_));
+        const Numbers p = dense::softmax(shares(s, sinks_));
+        return dense::mix_heads(mix(p, v_));
+      };
+      const Numbers s = dense::attention_scores(scores(q, k)), p = dense::softmax(shares(s, sinks));
+      const auto mixed = dense::mix_heads_backward<double>(mix(p, v), dy);
+      const auto shared = dense::softmax_backward<double>(shares(s, sinks), mixed.softmax);
+      const auto scored = dense::attention_scores_backward<double>(scores(q, k), s, shared.x);
+      CHECK_GRADIENT(scored.q,
+                     differentiate([&](const Numbers& x) { return all(x, k, v, sinks); }, q, dy));
+      CHECK_GRADIENT(scored.k,
+                     differentiate([&](const Numbers& x) { return all(q, x, v, sinks); }, k, dy));
+      CHECK_GRADIENT(mixed.v,
+                     differentiate([&](const Numbers& x) { return all(q, k, x, sinks); }, v, dy));
+      const Derivative dsinks =
+          differentiate([&](const Numbers& x) { return all(q, k, v, x); }, sinks, dy);
+      CHECK_GRADIENT(shared.sinks, dsinks);
+      CHECK_FALSE(agrees(scaled(shared.sinks, -1), dsinks));
+    }
 }
 
 TEST_CASE("cross-entropy backward: against differences, targets of -1 left out") {

@@ -4,16 +4,16 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <utility>
 
+#include "verify/reference/dense_formulas.h"
 #include "verify/reference/dense_product.h"
 #include "verify/reference/rough.h"
 
 namespace tplab::dense {
 namespace {
 
-using std::erf, std::exp, std::log, std::sqrt, std::tanh;  // and Rough's
+using std::exp, std::log, std::tanh;  // and Rough's
 
 template <class Real>
 std::vector<Real> zeros(int64_t count) {
@@ -37,19 +37,14 @@ std::vector<Real> linear(const Linear<Real>& l) {
 }
 
 template <class Real>
-std::vector<Real> layer_norm(const LayerNorm<Real>& l) {
+std::vector<Real> norm(const Norm<Real>& l) {
   std::vector<Real> out = zeros<Real>(length(l.x));
   for (int64_t row = 0; row < length(l.x); row += l.C) {
     const Real* x = l.x.data() + row;
     Real* y = out.data() + row;
-    Real mean = 0, variance = 0;
-    for (int64_t j = 0; j < l.C; ++j) mean += x[j];
-    mean /= static_cast<Real>(l.C);
-    for (int64_t j = 0; j < l.C; ++j) variance += (x[j] - mean) * (x[j] - mean);
-    variance /= static_cast<Real>(l.C);
-    const Real rstd = 1 / sqrt(variance + static_cast<Real>(l.eps));
+    const auto [mean, rstd] = moments_of(l, x);
     for (int64_t j = 0; j < l.C; ++j) {
-      y[j] = (x[j] - mean) * rstd * l.weight.data()[j];
+      y[j] = (x[j] - mean) * rstd * (l.plus_one ? 1 + l.weight.data()[j] : l.weight.data()[j]);
       if (!l.bias.empty()) y[j] += l.bias.data()[j];
     }
   }
@@ -57,68 +52,93 @@ std::vector<Real> layer_norm(const LayerNorm<Real>& l) {
 }
 
 template <class Real>
-std::vector<Real> gelu(View<Real> x, Gelu kind) {
-  const Real kHalf = 0.5, kCubic = 0.044715;
-  const Real kSqrt2OverPi = std::sqrt(2 / std::numbers::pi), kSqrt2 = std::numbers::sqrt2;
+std::vector<Real> activation(View<Real> x, ActivationKind kind) {
   std::vector<Real> y(x.begin(), x.end());
-  for (Real& v : y)
-    v = kind == Gelu::erf ? kHalf * v * (1 + erf(v / kSqrt2))
-                          : kHalf * v * (1 + tanh(kSqrt2OverPi * (v + kCubic * v * v * v)));
+  for (Real& v : y) v = activated(v, kind).value;
   return stored(std::move(y));
 }
 
 template <class Real>
+std::vector<Real> gated(const Gated<Real>& g) {
+  std::vector<Real> y = zeros<Real>(length(g.x) / 2);
+  for (int64_t i = 0; i < length(y); ++i) {
+    const int64_t gate = i / g.F * 2 * g.F + i % g.F;
+    y.data()[i] = let_through(g, g.x.data()[gate], g.x.data()[gate + g.F]).value;
+  }
+  return stored(std::move(y));
+}
+
+template <class Real>
+std::vector<Real> soft_cap(View<Real> x, double cap) {
+  std::vector<Real> y(x.begin(), x.end());
+  for (Real& v : y) v = Real(cap) * tanh(v / Real(cap));
+  return y;
+}
+
+template <class Real>
 std::vector<Real> split_heads(const SplitHeads<Real>& s) {
-  const auto [qkv, B, T, H, D, part] = s;
-  std::vector<Real> out = zeros<Real>(B * H * T * D);
-  for (int64_t b = 0; b < B; ++b)
-    for (int64_t h = 0; h < H; ++h)
-      for (int64_t t = 0; t < T; ++t)
-        std::copy_n(qkv.data() + (b * T + t) * 3 * H * D + part * H * D + h * D, D,
-                    out.data() + ((b * H + h) * T + t) * D);
+  std::vector<Real> out = zeros<Real>(s.B * s.H * s.T * s.D);
+  for (int64_t b = 0; b < s.B; ++b)
+    for (int64_t h = 0; h < s.H; ++h)
+      for (int64_t t = 0; t < s.T; ++t)
+        std::copy_n(s.x.data() + (b * s.T + t) * s.width + s.first + h * s.D, s.D,
+                    out.data() + ((b * s.H + h) * s.T + t) * s.D);
   return out;
 }
 
 template <class Real>
+std::vector<Real> turn(View<Real> x, const Turn& t) {
+  return stored(turned<Real>(x, t, 1));
+}
+
+template <class Real>
 std::vector<Real> attention_scores(const Scores<Real>& s) {
-  const auto [q, k, N, T, D] = s;
-  const Real scale = 1 / sqrt(static_cast<Real>(D));
-  std::vector<Real> out = zeros<Real>(N * T * T);
-  for (int64_t n = 0; n < N; ++n) {
+  const int64_t T = s.T, D = s.D;
+  const Real scale = Real(s.scale) * Real(1);  // rounded, as a run's is
+  std::vector<Real> out = zeros<Real>(s.B * s.H * T * T);
+  for (int64_t n = 0; n < s.B * s.H; ++n) {
     Real* scores = out.data() + n * T * T;
-    multiply_transposed(q.data() + n * T * D, k.data() + n * T * D, scores, T, D, T);
-    for (int64_t t = 0; t < T; ++t)
-      for (int64_t key = 0; key < T; ++key)
-        scores[t * T + key] =
-            key <= t ? scores[t * T + key] * scale : -std::numeric_limits<double>::infinity();
+    multiply_transposed(s.q.data() + n * T * D, s.k.data() + key_head(s, n) * T * D, scores, T, D,
+                        T);
+    for (int64_t i = 0; i < T * T; ++i) {
+      if (s.sees(i / T, i % T)) {
+        scores[i] *= scale;
+        if (s.softcap != 0) scores[i] = Real(s.softcap) * tanh(scores[i] / Real(s.softcap));
+      } else {
+        scores[i] = -std::numeric_limits<double>::infinity();
+      }
+    }
   }
   return out;
 }
 
 template <class Real>
-std::vector<Real> softmax(View<Real> x, int64_t width) {
-  std::vector<Real> out(x.begin(), x.end());
-  for (int64_t row = 0; row < length(out); row += width) {
+std::vector<Real> softmax(const Softmax<Real>& s) {
+  std::vector<Real> out(s.x.begin(), s.x.end());
+  for (int64_t row = 0; row < length(out); row += s.width) {
     Real* y = out.data() + row;
-    const Real largest = *std::max_element(y, y + width);
-    Real sum = 0;
-    for (int64_t j = 0; j < width; ++j) sum += (y[j] = exp(y[j] - largest));
-    for (int64_t j = 0; j < width; ++j) y[j] /= sum;
+    Real largest = *std::max_element(y, y + s.width), sum = 0;
+    if (!s.sinks.empty()) {
+      const Real sink = s.sinks[s.sink_of(row)];
+      largest = std::max(largest, sink);
+      sum = exp(sink - largest);
+    }
+    for (int64_t j = 0; j < s.width; ++j) sum += (y[j] = exp(y[j] - largest));
+    for (int64_t j = 0; j < s.width; ++j) y[j] /= sum;
   }
   return out;
 }
 
 template <class Real>
 std::vector<Real> mix_heads(const MixHeads<Real>& m) {
-  const auto [softmax, v, B, H, T, D] = m;
-  std::vector<Real> out = zeros<Real>(B * T * H * D), head = zeros<Real>(T * D);
-  for (int64_t b = 0; b < B; ++b)
-    for (int64_t h = 0; h < H; ++h) {
-      const int64_t n = b * H + h;
-      multiply(softmax.data() + n * T * T, v.data() + n * T * D, head.data(), T, T, D);
-      for (int64_t t = 0; t < T; ++t)
-        std::copy_n(head.data() + t * D, D, out.data() + ((b * T + t) * H + h) * D);
-    }
+  const int64_t T = m.T, H = m.H, D = m.D;
+  std::vector<Real> out = zeros<Real>(m.B * T * H * D), head = zeros<Real>(T * D);
+  for (int64_t n = 0; n < m.B * H; ++n) {
+    multiply(m.softmax.data() + n * T * T, m.v.data() + key_head(m, n) * T * D, head.data(), T, T,
+             D);
+    for (int64_t t = 0; t < T; ++t)
+      std::copy_n(head.data() + t * D, D, out.data() + ((n / H * T + t) * H + n % H) * D);
+  }
   return stored(std::move(out));
 }
 
@@ -154,16 +174,19 @@ std::vector<Real> add(View<Real> a, View<Real> b) {
   return sum;
 }
 
-#define TPLAB_INSTANTIATE(Real)                                     \
-  template std::vector<Real> linear(const Linear<Real>&);           \
-  template std::vector<Real> layer_norm(const LayerNorm<Real>&);    \
-  template std::vector<Real> gelu(View<Real>, Gelu);                \
-  template std::vector<Real> split_heads(const SplitHeads<Real>&);  \
-  template std::vector<Real> attention_scores(const Scores<Real>&); \
-  template std::vector<Real> softmax(View<Real>, int64_t);          \
-  template std::vector<Real> mix_heads(const MixHeads<Real>&);      \
-  template Real cross_entropy(const CrossEntropy<Real>&);           \
-  template std::vector<Real> embedding(const Embedding<Real>&);     \
+#define TPLAB_INSTANTIATE(Real)                                      \
+  template std::vector<Real> linear(const Linear<Real>&);            \
+  template std::vector<Real> norm(const Norm<Real>&);                \
+  template std::vector<Real> activation(View<Real>, ActivationKind); \
+  template std::vector<Real> gated(const Gated<Real>&);              \
+  template std::vector<Real> soft_cap(View<Real>, double);           \
+  template std::vector<Real> split_heads(const SplitHeads<Real>&);   \
+  template std::vector<Real> turn(View<Real>, const Turn&);          \
+  template std::vector<Real> attention_scores(const Scores<Real>&);  \
+  template std::vector<Real> softmax(const Softmax<Real>&);          \
+  template std::vector<Real> mix_heads(const MixHeads<Real>&);       \
+  template Real cross_entropy(const CrossEntropy<Real>&);            \
+  template std::vector<Real> embedding(const Embedding<Real>&);      \
   template std::vector<Real> add(View<Real>, View<Real>);
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)

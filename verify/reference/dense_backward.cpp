@@ -3,16 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <utility>
 
+#include "verify/reference/dense_formulas.h"
 #include "verify/reference/dense_product.h"
 #include "verify/reference/rough.h"
 
 namespace tplab::dense {
 namespace {
-
-using std::erf, std::exp, std::sqrt, std::tanh;  // and Rough's
 
 template <class Real>
 std::vector<Real> zeros(int64_t count) {
@@ -27,6 +25,12 @@ std::vector<Real> sum_of_rows(View<Real> dy, int64_t width) {
   std::vector<Real> sum = zeros<Real>(width);
   for (int64_t i = 0; i < length(dy); ++i) sum.data()[i % width] += dy.data()[i];
   return sum;
+}
+
+// sum += term, or sum = term of the first.
+template <class Real>
+void add_up(const std::vector<Real>& term, bool first, Real* sum) {
+  for (size_t i = 0; i < term.size(); ++i) sum[i] = first ? term[i] : sum[i] + term[i];
 }
 
 }  // namespace
@@ -45,24 +49,19 @@ LinearGradients<Real> linear_backward(const Linear<Real>& l, View<Real> dy) {
 }
 
 template <class Real>
-LayerNormGradients<Real> layer_norm_backward(const LayerNorm<Real>& l, View<Real> dy) {
+NormGradients<Real> norm_backward(const Norm<Real>& l, View<Real> dy) {
   const auto C = static_cast<Real>(l.C);
-  LayerNormGradients<Real> d{.x = zeros<Real>(length(l.x)), .weight = zeros<Real>(l.C), .bias = {}};
+  NormGradients<Real> d{.x = zeros<Real>(length(l.x)), .weight = zeros<Real>(l.C), .bias = {}};
   std::vector<Real> z = zeros<Real>(l.C), g = zeros<Real>(l.C);
   for (int64_t row = 0; row < length(l.x); row += l.C) {
     const Real* x = l.x.data() + row;
-    Real mean = 0, variance = 0;
-    for (int64_t j = 0; j < l.C; ++j) mean += x[j];
-    mean /= C;
-    for (int64_t j = 0; j < l.C; ++j) variance += (x[j] - mean) * (x[j] - mean);
-    variance /= C;
-    const Real rstd = 1 / sqrt(variance + static_cast<Real>(l.eps));
-
+    const auto [mean, rstd] = moments_of(l, x);
     Real mean_g = 0, mean_gz = 0;
     for (int64_t j = 0; j < l.C; ++j) {
+      const Real weight = l.plus_one ? 1 + l.weight.data()[j] : l.weight.data()[j];
       z.data()[j] = (x[j] - mean) * rstd;
-      g.data()[j] = dy.data()[row + j] * l.weight.data()[j];
-      mean_g += g.data()[j];
+      g.data()[j] = dy.data()[row + j] * weight;
+      if (!l.rms) mean_g += g.data()[j];
       mean_gz += g.data()[j] * z.data()[j];
       d.weight.data()[j] += dy.data()[row + j] * z.data()[j];
     }
@@ -77,87 +76,111 @@ LayerNormGradients<Real> layer_norm_backward(const LayerNorm<Real>& l, View<Real
 }
 
 template <class Real>
-std::vector<Real> gelu_backward(View<Real> x, Gelu kind, View<Real> dy) {
-  const Real kHalf = 0.5, kCubic = 0.044715;
-  const Real kSqrt2OverPi = std::sqrt(2 / std::numbers::pi), kSqrt2 = std::numbers::sqrt2;
-  const Real kPhi0 = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+std::vector<Real> activation_backward(View<Real> x, ActivationKind kind, View<Real> dy) {
   std::vector<Real> dx(dy.begin(), dy.end());
-  for (size_t i = 0; i < dx.size(); ++i) {
-    const Real v = x[i];
-    if (kind == Gelu::erf) {
-      const Real Phi = kHalf * (1 + erf(v / kSqrt2));
-      const Real phi = kPhi0 * exp(-kHalf * v * v);
-      dx[i] *= Phi + v * phi;
-    } else {
-      const Real t = tanh(kSqrt2OverPi * (v + kCubic * v * v * v));
-      const Real ds = kSqrt2OverPi * (1 + 3 * kCubic * v * v);
-      dx[i] *= kHalf * (1 + t) + kHalf * v * (1 - t * t) * ds;
-    }
+  for (size_t i = 0; i < dx.size(); ++i) dx[i] *= activated(x[i], kind).slope;
+  return stored(std::move(dx));
+}
+
+template <class Real>
+std::vector<Real> gated_backward(const Gated<Real>& g, View<Real> dy) {
+  std::vector<Real> dx = zeros<Real>(length(g.x));
+  for (int64_t i = 0; i < length(dy); ++i) {
+    const int64_t gate = i / g.F * 2 * g.F + i % g.F;
+    const auto through = let_through(g, g.x.data()[gate], g.x.data()[gate + g.F]);
+    dx.data()[gate] = dy.data()[i] * through.by_gate;
+    dx.data()[gate + g.F] = dy.data()[i] * through.by_up;
   }
   return stored(std::move(dx));
 }
 
 template <class Real>
+std::vector<Real> soft_cap_backward(View<Real> y, double cap, View<Real> dy) {
+  std::vector<Real> dx(dy.begin(), dy.end());
+  for (size_t i = 0; i < dx.size(); ++i) {
+    const Real t = y[i] / Real(cap);
+    dx[i] *= 1 - t * t;
+  }
+  return dx;
+}
+
+template <class Real>
 std::vector<Real> split_heads_backward(const SplitHeads<Real>& s, View<Real> dy) {
-  const auto [qkv, B, T, H, D, part] = s;
-  std::vector<Real> d = zeros<Real>(B * T * 3 * H * D);
-  for (int64_t b = 0; b < B; ++b)
-    for (int64_t h = 0; h < H; ++h)
-      for (int64_t t = 0; t < T; ++t)
-        std::copy_n(dy.data() + ((b * H + h) * T + t) * D, D,
-                    d.data() + (b * T + t) * 3 * H * D + part * H * D + h * D);
+  std::vector<Real> d = zeros<Real>(s.B * s.T * s.width);
+  for (int64_t b = 0; b < s.B; ++b)
+    for (int64_t h = 0; h < s.H; ++h)
+      for (int64_t t = 0; t < s.T; ++t)
+        std::copy_n(dy.data() + ((b * s.H + h) * s.T + t) * s.D, s.D,
+                    d.data() + (b * s.T + t) * s.width + s.first + h * s.D);
   return d;
 }
 
 template <class Real>
-ScoresGradients<Real> attention_scores_backward(const Scores<Real>& s, View<Real> dscores) {
-  const auto [q, k, N, T, D] = s;
-  const Real scale = 1 / sqrt(static_cast<Real>(D));
-  ScoresGradients<Real> out{.q = zeros<Real>(N * T * D), .k = zeros<Real>(N * T * D)};
-  std::vector<Real> d = zeros<Real>(T * T);  // of q k^T, of one head
-  for (int64_t n = 0; n < N; ++n) {
-    for (int64_t t = 0; t < T; ++t)
-      for (int64_t key = 0; key <= t; ++key)
-        d.data()[t * T + key] = dscores.data()[(n * T + t) * T + key] * scale;
-    const int64_t head = n * T * D;
-    multiply(d.data(), k.data() + head, out.q.data() + head, T, T, D);
-    transposed_multiply(d.data(), q.data() + head, out.k.data() + head, T, T, D);
+std::vector<Real> turn_backward(View<Real> dy, const Turn& t) {
+  return stored(turned<Real>(dy, t, -1));
+}
+
+template <class Real>
+ScoresGradients<Real> attention_scores_backward(const Scores<Real>& s, View<Real> y,
+                                                View<Real> dscores) {
+  const int64_t T = s.T, D = s.D;
+  const Real scale = Real(s.scale) * Real(1);  // rounded, as a run's is
+  ScoresGradients<Real> out{.q = zeros<Real>(length(s.q)), .k = zeros<Real>(length(s.k))};
+  std::vector<Real> d = zeros<Real>(T * T), dk = zeros<Real>(T * D);  // of q k^T, of one head
+  for (int64_t n = 0; n < s.B * s.H; ++n) {
+    for (int64_t i = 0; i < T * T; ++i) {
+      const int64_t at = n * T * T + i;
+      d.data()[i] = s.sees(i / T, i % T) ? dscores.data()[at] * scale : Real(0);
+      if (s.softcap == 0 || !s.sees(i / T, i % T)) continue;
+      const Real t = y.data()[at] / Real(s.softcap);
+      d.data()[i] *= 1 - t * t;
+    }
+    const int64_t query = n * T * D, key = key_head(s, n) * T * D;
+    multiply(d.data(), s.k.data() + key, out.q.data() + query, T, T, D);
+    transposed_multiply(d.data(), s.q.data() + query, dk.data(), T, T, D);
+    add_up(dk, n % (s.H / s.K) == 0, out.k.data() + key);
   }
   return out;
 }
 
 template <class Real>
-std::vector<Real> softmax_backward(View<Real> x, int64_t width, View<Real> dy, View<Real> sums) {
-  std::vector<Real> d = softmax(x, width);
-  for (int64_t row = 0; row < length(d); row += width) {
-    Real* y = d.data() + row;
-    Real sum = 0;
-    for (int64_t j = 0; j < width; ++j) sum += y[j] * dy.data()[row + j];
-    if (!sums.empty()) sum = sums.data()[row / width];
-    for (int64_t j = 0; j < width; ++j) y[j] *= dy.data()[row + j] - sum;
+SoftmaxGradients<Real> softmax_backward(const Softmax<Real>& s, View<Real> dy, View<Real> sums) {
+  SoftmaxGradients<Real> d{.x = softmax(s), .sinks = zeros<Real>(length(s.sinks))};
+  for (int64_t row = 0; row < length(d.x); row += s.width) {
+    Real* y = d.x.data() + row;
+    Real sum = 0, share = 1;  // the sink's share is what the others leave
+    for (int64_t j = 0; j < s.width; ++j) {
+      sum += y[j] * dy.data()[row + j];
+      share -= y[j];
+    }
+    if (!sums.empty()) sum = sums.data()[row / s.width];
+    for (int64_t j = 0; j < s.width; ++j) y[j] *= dy.data()[row + j] - sum;
+    if (!s.sinks.empty()) d.sinks[s.sink_of(row)] -= share * sum;
   }
   return d;
 }
 
 template <class Real>
 MixHeadsGradients<Real> mix_heads_backward(const MixHeads<Real>& m, View<Real> dy) {
-  const auto [softmax, v, B, H, T, D] = m;
-  MixHeadsGradients<Real> d{.softmax = zeros<Real>(B * H * T * T), .v = zeros<Real>(B * H * T * D)};
-  std::vector<Real> head = zeros<Real>(T * D);  // of dy
-  for (int64_t b = 0; b < B; ++b)
-    for (int64_t h = 0; h < H; ++h) {
-      const int64_t n = b * H + h;
-      for (int64_t t = 0; t < T; ++t)
-        std::copy_n(dy.data() + ((b * T + t) * H + h) * D, D, head.data() + t * D);
-      multiply_transposed(head.data(), v.data() + n * T * D, d.softmax.data() + n * T * T, T, D, T);
-      transposed_multiply(softmax.data() + n * T * T, head.data(), d.v.data() + n * T * D, T, T, D);
-    }
+  const int64_t T = m.T, H = m.H, D = m.D;
+  MixHeadsGradients<Real> d{.softmax = zeros<Real>(length(m.softmax)),
+                            .v = zeros<Real>(length(m.v))};
+  std::vector<Real> head = zeros<Real>(T * D), dv = zeros<Real>(T * D);  // of dy; of one head's v
+  for (int64_t n = 0; n < m.B * H; ++n) {
+    for (int64_t t = 0; t < T; ++t)
+      std::copy_n(dy.data() + ((n / H * T + t) * H + n % H) * D, D, head.data() + t * D);
+    const int64_t value = key_head(m, n) * T * D;
+    multiply_transposed(head.data(), m.v.data() + value, d.softmax.data() + n * T * T, T, D, T);
+    transposed_multiply(m.softmax.data() + n * T * T, head.data(), dv.data(), T, T, D);
+    add_up(dv, n % (m.H / m.K) == 0, d.v.data() + value);
+  }
   return d;
 }
 
 template <class Real>
 std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>& c) {
-  std::vector<Real> d = stored(softmax(c.logits, c.V));  // as its exponentials are
+  std::vector<Real> d =
+      stored(softmax<Real>({.x = c.logits, .width = c.V}));  // as its exponentials are
   const auto counted =
       static_cast<Real>(length(c.targets) - std::count(c.targets.begin(), c.targets.end(), -1));
   for (int64_t i = 0; i < length(c.targets); ++i) {
@@ -184,15 +207,19 @@ std::vector<Real> embedding_backward(std::span<const int> ids, int64_t rows, int
   return d;
 }
 
-#define TPLAB_INSTANTIATE(Real)                                                              \
-  template LinearGradients<Real> linear_backward(const Linear<Real>&, View<Real>);           \
-  template LayerNormGradients<Real> layer_norm_backward(const LayerNorm<Real>&, View<Real>); \
-  template std::vector<Real> gelu_backward(View<Real>, Gelu, View<Real>);                    \
-  template std::vector<Real> split_heads_backward(const SplitHeads<Real>&, View<Real>);      \
-  template ScoresGradients<Real> attention_scores_backward(const Scores<Real>&, View<Real>); \
-  template std::vector<Real> softmax_backward(View<Real>, int64_t, View<Real>, View<Real>);  \
-  template MixHeadsGradients<Real> mix_heads_backward(const MixHeads<Real>&, View<Real>);    \
-  template std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>&);              \
+#define TPLAB_INSTANTIATE(Real)                                                                   \
+  template LinearGradients<Real> linear_backward(const Linear<Real>&, View<Real>);                \
+  template NormGradients<Real> norm_backward(const Norm<Real>&, View<Real>);                      \
+  template std::vector<Real> activation_backward(View<Real>, ActivationKind, View<Real>);         \
+  template std::vector<Real> gated_backward(const Gated<Real>&, View<Real>);                      \
+  template std::vector<Real> soft_cap_backward(View<Real>, double, View<Real>);                   \
+  template std::vector<Real> split_heads_backward(const SplitHeads<Real>&, View<Real>);           \
+  template std::vector<Real> turn_backward(View<Real>, const Turn&);                              \
+  template ScoresGradients<Real> attention_scores_backward(const Scores<Real>&, View<Real>,       \
+                                                           View<Real>);                           \
+  template SoftmaxGradients<Real> softmax_backward(const Softmax<Real>&, View<Real>, View<Real>); \
+  template MixHeadsGradients<Real> mix_heads_backward(const MixHeads<Real>&, View<Real>);         \
+  template std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>&);                   \
   template std::vector<Real> embedding_backward(std::span<const int>, int64_t, int64_t, View<Real>);
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)

@@ -21,40 +21,59 @@ struct LinearGradients {
 template <class Real>
 LinearGradients<Real> linear_backward(const Linear<Real>& l, View<Real> dy);
 
-// With z = (x - mean) / sqrt(variance + eps) and g = dy * weight:
-//   dx = (g - mean(g) - z mean(g z)) / sqrt(variance + eps), since mean and variance hold x too
+// With z the row in its own scale, w its weight and g = dy w:
+//   layer: dx = (g - mean(g) - z mean(g z)) / sqrt(variance + eps), since mean and variance hold x
+//   rms:   dx = (g - z mean(g z)) / sqrt(mean of squares + eps)
 //   dweight = sum over rows of dy z   dbias = sum over rows of dy; empty without a bias
 template <class Real>
-struct LayerNormGradients {
+struct NormGradients {
   std::vector<Real> x, weight, bias;
 };
 template <class Real>
-LayerNormGradients<Real> layer_norm_backward(const LayerNorm<Real>& l, View<Real> dy);
+NormGradients<Real> norm_backward(const Norm<Real>& l, View<Real> dy);
 
-// erf: Phi(x) + x phi(x);  tanh: with t = tanh(s), s = sqrt(2/pi) (x + 0.044715 x^3),
-// (1 + t)/2 + x/2 (1 - t^2) ds/dx
+// dx = dy f'(x)
 template <class Real>
-std::vector<Real> gelu_backward(View<Real> x, Gelu kind, View<Real> dy);
+std::vector<Real> activation_backward(View<Real> x, ActivationKind kind, View<Real> dy);
 
-// dqkv: [B, T, 3 H D], zero in the two parts that were not taken: the gradient of qkv is the sum
-// over the three.
+//   dy: [N, F]   ->   [N, 2 F], of the gates and of what they let through
+template <class Real>
+std::vector<Real> gated_backward(const Gated<Real>& g, View<Real> dy);
+
+// dx = dy (1 - (y / cap)^2), of the result y.
+template <class Real>
+std::vector<Real> soft_cap_backward(View<Real> y, double cap, View<Real> dy);
+
+// dx: [B, T, width], zero in the columns that were not taken: the gradient of x is the sum over all
+// that took some.
 template <class Real>
 std::vector<Real> split_heads_backward(const SplitHeads<Real>& s, View<Real> dy);
 
-// dq = d k / sqrt(D)   dk = d^T q / sqrt(D), where d is the scores' gradient, zero where masked.
+// Turned back: a rotation's transpose.
+template <class Real>
+std::vector<Real> turn_backward(View<Real> dy, const Turn& t);
+
+// dq = d k scale   dk = d^T q scale, summed over the heads that read k, where d is the gradient of
+// q k^T scale, zero where masked. y: the scores.
 template <class Real>
 struct ScoresGradients {
   std::vector<Real> q, k;
 };
 template <class Real>
-ScoresGradients<Real> attention_scores_backward(const Scores<Real>& s, View<Real> dscores);
+ScoresGradients<Real> attention_scores_backward(const Scores<Real>& s, View<Real> y,
+                                                View<Real> dscores);
 
-// dx = y (dy - sum over the row of y dy); sums: those sums, if they are known.
+// dx = y (dy - sum over the row of y dy); sums: those sums, if they are known.   A sink's gradient
+// is the sum over its rows of -(its share) (that sum), since nothing reads its share.
 template <class Real>
-std::vector<Real> softmax_backward(View<Real> x, int64_t width, View<Real> dy,
-                                   View<Real> sums = {});
+struct SoftmaxGradients {
+  std::vector<Real> x, sinks;
+};
+template <class Real>
+SoftmaxGradients<Real> softmax_backward(const Softmax<Real>& s, View<Real> dy,
+                                        View<Real> sums = {});
 
-// A head's y = P v: dP = dy v^T   dv = P^T dy
+// A head's y = P v: dP = dy v^T   dv = P^T dy, summed over the heads that read v
 template <class Real>
 struct MixHeadsGradients {
   std::vector<Real> softmax, v;

@@ -12,12 +12,14 @@ namespace tplab {
 
 template <class Real>
 Reference<Real>::Reference(const Architecture& architecture, Weights weights, int64_t ranks)
-    : config_(gpt_config(architecture)), weights_(std::move(weights)), ranks_(ranks) {}
+    : architecture_(architecture), weights_(std::move(weights)), ranks_(ranks) {}
 
 template <class Real>
 ReferenceOutput Reference<Real>::forward(const TokenBatch& batch, const Visitor& visit) const {
-  const auto a = dense::network_forward<Real>(config_, weights_, batch, visit, false, ranks_);
-  const int64_t V = config_.vocab_size;
+  const dense::Context context{
+      architecture_, weights_, dense::Names(architecture_), batch.B, batch.T, ranks_, visit};
+  const auto a = dense::network_forward<Real>(context, batch, false);
+  const int64_t V = architecture_.vocabulary;
   ReferenceOutput out{
       .shape = {batch.B, batch.T, V}, .logits = dense::doubles<Real>(a.logits), .loss = {}};
   if (!batch.targets.empty())
@@ -31,10 +33,10 @@ std::vector<int> Reference<Real>::greedy(const std::vector<int>& prompt, int64_t
   if (prompt.empty()) fail("the prompt has no tokens", "begin with at least one");
   std::vector<int> tokens = prompt;
   for (int64_t n = 0; n < n_new; ++n) {
-    const auto T = std::min(static_cast<int64_t>(tokens.size()), config_.block_size);
+    const auto T = std::min(static_cast<int64_t>(tokens.size()), architecture_.context);
     const ReferenceOutput out =
         forward({.B = 1, .T = T, .tokens = {tokens.end() - T, tokens.end()}});
-    const auto last = out.logits.end() - config_.vocab_size;
+    const auto last = out.logits.end() - architecture_.vocabulary;
     tokens.push_back(static_cast<int>(std::max_element(last, out.logits.end()) - last));
   }
   return tokens;

@@ -1,9 +1,9 @@
-// The independent reference: a dense GPT, forward and backward, which the tensor-parallel one must
-// match.
+// The independent reference: a dense transformer, forward and backward, which the tensor-parallel
+// one must match.
 //
-// It shares no code with model/ or sim/ but the config's struct (and errors), and no matrix product
-// but Eigen's in double. Reference<double> is the truth; Reference<Rough>, the same text, a draw of
-// what rounding alone may do to it, from which the verifier derives its bounds.
+// It shares no code with model/ or sim/ but the architecture's struct (and errors), and no matrix
+// product but Eigen's in double. Reference<double> is the truth; Reference<Rough>, the same text, a
+// draw of what rounding alone may do to it, from which the verifier derives its bounds.
 #pragma once
 
 #include <cstdint>
@@ -95,7 +95,7 @@ class Reference {
   std::vector<int> greedy(const std::vector<int>& prompt, int64_t n_new) const;
 
  private:
-  GptConfig config_;
+  Architecture architecture_;
   Weights weights_;
   int64_t ranks_;
 };

@@ -1,190 +1,251 @@
-// The dense GPT's forward pass put together from dense layers: read it beside nanoGPT's model.py.
+// The dense network's forward pass put together from dense layers: read it beside nanoGPT's
+// model.py.
 #include "verify/reference/reference_network.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
+#include <type_traits>
+
 #include "sim/error.h"
+#include "verify/reference/rough.h"
 
 namespace tplab::dense {
 namespace {
 
 template <class Real>
-BlockActivations<Real> block_forward(const GptConfig& config, const BlockWeights<Real>& w,
-                                     std::vector<Real> x, int64_t B, int64_t T) {
-  const int64_t C = config.n_embd, H = config.n_head, D = C / H, F = config.n_inner;
-  BlockActivations<Real> a;
-  a.x = std::move(x);
-
-  // x = x + attn(ln_1(x))
-  a.ln_1 = layer_norm(norm_of(a.x, w.ln_1, config));      // [B, T, C]
-  a.qkv = linear(linear_of(a.ln_1, w.c_attn, C, 3 * C));  // [B, T, 3C]
-  a.q = split_heads<Real>({a.qkv, B, T, H, D, 0});        // [B, H, T, D]
-  a.k = split_heads<Real>({a.qkv, B, T, H, D, 1});
-  a.v = split_heads<Real>({a.qkv, B, T, H, D, 2});
-  a.scores = attention_scores<Real>({a.q, a.k, B * H, T, D});  // [B, H, T, T]
-  a.softmax = stored(softmax<Real>(a.scores, T));              // products take what is stored
-  a.heads = mix_heads<Real>({a.softmax, a.v, B, H, T, D});     // [B, T, C]
-  a.proj = linear(linear_of(a.heads, w.attn_proj, C, C));
-  a.attn = stored(add<Real>(a.x, a.proj));
-
-  // x = x + mlp(ln_2(x))
-  a.ln_2 = layer_norm(norm_of(a.attn, w.ln_2, config));
-  a.fc = linear(linear_of(a.ln_2, w.c_fc, C, F));  // [B, T, F]
-  a.gelu = gelu<Real>(a.fc, config.gelu);
-  a.mlp_proj = linear(linear_of(a.gelu, w.mlp_proj, F, C));  // [B, T, C]
-  a.y = stored(add<Real>(a.attn, a.mlp_proj));
-  return a;
+Numbers<Real> branch_forward(const Context& context, const BranchSpec& spec, At at,
+                             const std::string& site, BranchSteps<Real>& steps) {
+  const auto run = [&](const auto& what) {
+    using Spec = std::remove_cvref_t<decltype(what)>;
+    if constexpr (std::is_same_v<Spec, AttentionSpec>)
+      return attention(context, what, at, site, steps.in,
+                       steps.what.template emplace<AttentionSteps<Real>>());
+    else if constexpr (std::is_same_v<Spec, MlpSpec>)
+      return mlp(context, what, at, site, steps.in, steps.what.template emplace<MlpSteps<Real>>());
+    else
+      return experts(context, what, at, site, steps.in,
+                     steps.what.template emplace<ExpertsSteps<Real>>());
+  };
+  return std::visit(run, spec.what);
 }
 
+// x + after(sum of branches(before(x)))
 template <class Real>
-void show_block(const Visitor& visit, const GptConfig& config, const BlockActivations<Real>& a,
-                int64_t i, int64_t B, int64_t T) {
-  const int64_t C = config.n_embd, H = config.n_head, D = C / H, F = config.n_inner;
-  const std::string block = fmt::format("block {}", i);
-  show(visit, block + "/ln_1", {B, T, C}, a.ln_1);
-  show(visit, block + "/attn/qkv", {B, T, 3 * C}, a.qkv);
-  show(visit, block + "/attn/q", {B, H, T, D}, a.q);
-  show(visit, block + "/attn/k", {B, H, T, D}, a.k);
-  show(visit, block + "/attn/v", {B, H, T, D}, a.v);
-  show(visit, block + "/attn/scores", {B, H, T, T}, a.scores);
-  show(visit, block + "/attn/softmax", {B, H, T, T}, a.softmax);
-  show(visit, block + "/attn/heads", {B, T, C}, a.heads);
-  show(visit, block + "/attn/proj", {B, T, C}, a.proj);
-  show(visit, block + "/mid", {B, T, C}, a.attn);
-  show(visit, block + "/ln_2", {B, T, C}, a.ln_2);
-  show(visit, block + "/mlp/fc", {B, T, F}, a.fc);
-  show(visit, block + "/mlp/gelu", {B, T, F}, a.gelu);
-  show(visit, block + "/mlp/proj", {B, T, C}, a.mlp_proj);
-  show(visit, block + "/out", {B, T, C}, a.y);
+Numbers<Real> join_forward(const Context& context, const JoinSpec& spec, At at, bool last,
+                           Numbers<Real> x, JoinSteps<Real>& steps) {
+  const int64_t C = context.width();
+  const Shape stream{context.B, context.T, C};
+  const std::string block = fmt::format("block {}", at.block);
+  const std::string norm_site = fmt::format("{}/ln_{}", block, at.join + 1);
+  const std::string site = block + "/" + site_of(spec);
+  const auto normed = [&](const NormSpec& norm_spec, NormPlace place, const Numbers<Real>& in) {
+    const std::string name = context.names.norm(at.block, at.join, place, at.branch);
+    return norm(norm_of(in, load_norm<Real>(context, name, norm_spec, C), norm_spec, C));
+  };
+  steps.x = std::move(x);
+  if (spec.before) {
+    steps.before = normed(*spec.before, NormPlace::before, steps.x);
+    show(context.visit, norm_site, stream, steps.before);
+  }
+  steps.branches.resize(spec.branches.size());
+  for (at.branch = 0; at.branch < spec.branches.size(); ++at.branch) {
+    const BranchSpec& branch = spec.branches[at.branch];
+    BranchSteps<Real>& kept = steps.branches[at.branch];
+    kept.in = spec.before ? steps.before : steps.x;
+    if (branch.before) {
+      kept.in = normed(*branch.before, NormPlace::branch, kept.in);
+      show(context.visit, fmt::format("{}_{}", norm_site, at.branch), stream, kept.in);
+    }
+    Numbers<Real> term = branch_forward(context, branch, at, site, kept);
+    steps.sum = at.branch == 0 ? std::move(term) : stored(add<Real>(steps.sum, term));
+  }
+  show(context.visit, site + "/proj", stream, steps.sum);
+  Numbers<Real> sum = steps.sum;
+  if (spec.after) {
+    sum = normed(*spec.after, NormPlace::after, steps.sum);
+    show(context.visit, norm_site + "_after", stream, sum);
+  }
+  Numbers<Real> y = stored(add<Real>(steps.x, sum));
+  show(context.visit, block + (last ? "/out" : "/mid"), stream, y);
+  return y;
 }
 
-// x = wte[tokens] + wpe[0 .. T)   ->   [B, T, C]
+// x = scale token[tokens] + position[0 .. T)   ->   [B, T, C]
 template <class Real>
-std::vector<Real> embed(const GptConfig& config, View<Real> wte, View<Real> wpe,
-                        const TokenBatch& batch, const Visitor& visit) {
-  const int64_t B = batch.B, T = batch.T, C = config.n_embd;
-  const auto tok = embedding<Real>({.table = wte, .ids = batch.tokens, .C = C});  // [B, T, C]
-  auto pos = embedding<Real>({.table = wpe, .ids = positions(batch), .C = C});
-  std::vector<Real> x = stored(add<Real>(tok, pos));
-  pos.resize(static_cast<size_t>(T * C));  // the same for each sequence
-  show(visit, "embed/tok", {B, T, C}, tok);
-  show(visit, "embed/pos", {1, T, C}, pos);
-  show(visit, "embed/out", {B, T, C}, x);
+Numbers<Real> embed(const Context& context, View<Real> table, const TokenBatch& batch) {
+  const int64_t B = batch.B, T = batch.T, C = context.width();
+  const Architecture& a = context.architecture;
+  auto x = embedding<Real>({.table = table, .ids = batch.tokens, .C = C});  // [B, T, C]
+  if (a.embedding_scale != 1) {
+    for (Real& value : x) value *= Real(a.embedding_scale);
+    x = stored(std::move(x));
+  }
+  show(context.visit, "embed/tok", {B, T, C}, x);
+  if (a.positions == PositionKind::learned) {
+    const auto learned = load<Real>(context, context.names.position_table(), a.context * C);
+    auto pos = embedding<Real>({.table = learned, .ids = positions(B, T), .C = C});
+    x = stored(add<Real>(x, pos));
+    pos.resize(static_cast<size_t>(T * C));  // the same for each sequence
+    show(context.visit, "embed/pos", {1, T, C}, pos);
+  }
+  show(context.visit, "embed/out", {B, T, C}, x);
   return x;
 }
 
-void check_ids(const std::vector<int>& ids, const char* what, int lowest, const GptConfig& config) {
+void check_ids(const std::vector<int>& ids, const char* what, int lowest, int64_t vocabulary) {
   for (size_t i = 0; i < ids.size(); ++i)
-    if (ids[i] < lowest || ids[i] >= config.vocab_size)
-      fail(fmt::format("{} {} is {}, outside the vocabulary of {}", what, i, ids[i],
-                       config.vocab_size),
-           fmt::format("use ids from {} to {}", lowest, config.vocab_size - 1));
+    if (ids[i] < lowest || ids[i] >= vocabulary)
+      fail(fmt::format("{} {} is {}, outside the vocabulary of {}", what, i, ids[i], vocabulary),
+           fmt::format("use ids from {} to {}", lowest, vocabulary - 1));
+}
+
+template <class Real>
+void append(Numbers<Real>& all, Numbers<Real> more) {
+  if (all.empty())
+    all = std::move(more);
+  else
+    all.insert(all.end(), more.begin(), more.end());
 }
 
 }  // namespace
 
+int64_t Modules::outputs() const { return std::accumulate(out.begin(), out.end(), int64_t{0}); }
+
 template <class Real>
-std::vector<Real> load(const Weights& weights, const std::string& name, int64_t count) {
-  std::vector<double> values = weights(name);
+Numbers<Real> load(const Context& context, const std::string& name, int64_t count) {
+  std::vector<double> values = context.weights(name);
   if (static_cast<int64_t>(values.size()) != count)
     fail(fmt::format("{} holds {} numbers; the config says {}", name, values.size(), count),
          "use a config that belongs to these weights");
   if constexpr (std::is_same_v<Real, double>) {
     return values;
   } else {
-    std::vector<Real> rounded(values.size());
+    Numbers<Real> rounded(values.size());
     std::transform(values.begin(), values.end(), rounded.begin(), Real::loaded);
     return rounded;
   }
 }
 
 template <class Real>
-Affine<Real> load_affine(const Weights& weights, const std::string& name, int64_t in, int64_t out,
-                         bool bias) {
-  Affine<Real> loaded{.weight = load<Real>(weights, name + ".weight", in * out), .bias = {}};
-  if (bias) loaded.bias = load<Real>(weights, name + ".bias", out);
+Affine<Real> load(const Context& context, const Modules& modules) {
+  Affine<Real> loaded;
+  for (size_t i = 0; i < modules.names.size(); ++i) {
+    const std::string& name = modules.names[i];
+    const int64_t out = modules.outputs_of(i);
+    append(loaded.weight, load<Real>(context, name + ".weight", modules.in * out));
+    if (modules.bias) append(loaded.bias, load<Real>(context, name + ".bias", out));
+  }
   return loaded;
 }
 
 template <class Real>
-BlockWeights<Real> load_block(const Weights& weights, const GptConfig& config, int64_t i,
-                              int64_t ranks) {
-  const int64_t C = config.n_embd, F = config.n_inner;
-  auto affine = [&](const std::string& name, int64_t in, int64_t out, Shares shares) {
-    const std::string full = fmt::format("transformer.h.{}.{}", i, name);
-    Affine<Real> loaded = load_affine<Real>(weights, full, in, out, config.bias);
-    loaded.shares = shares;
-    return loaded;
-  };
-  return {.ln_1 = affine("ln_1", 1, C, {}),
-          .c_attn = affine("attn.c_attn", C, 3 * C, {.of_out = ranks, .groups_out = 3}),
-          .attn_proj = affine("attn.c_proj", C, C, {.of_in = ranks}),
-          .ln_2 = affine("ln_2", 1, C, {}),
-          .c_fc = affine("mlp.c_fc", C, F, {.of_out = ranks}),
-          .mlp_proj = affine("mlp.c_proj", F, C, {.of_in = ranks})};
+Affine<Real> load_norm(const Context& context, const std::string& name, const NormSpec& spec,
+                       int64_t width) {
+  Affine<Real> loaded{.weight = load<Real>(context, name + ".weight", width), .bias = {}};
+  if (spec.bias) loaded.bias = load<Real>(context, name + ".bias", width);
+  return loaded;
 }
 
-std::string head_name(const GptConfig& config) {
-  return config.tied_head ? kTokenTable : "lm_head.weight";
+template <class Real>
+void take_modules(const TakeGradient<Real>& take, const Modules& modules, Numbers<Real> weight,
+                  Numbers<Real> bias) {
+  if (modules.names.size() == 1) {
+    take(modules.names[0] + ".weight", std::move(weight));
+    if (modules.bias) take(modules.names[0] + ".bias", std::move(bias));
+    return;
+  }
+  int64_t row = 0;
+  for (size_t i = 0; i < modules.names.size(); ++i) {
+    const int64_t end = row + modules.out[i];
+    take(modules.names[i] + ".weight",
+         {weight.begin() + row * modules.in, weight.begin() + end * modules.in});
+    if (modules.bias) take(modules.names[i] + ".bias", {bias.begin() + row, bias.begin() + end});
+    row = end;
+  }
 }
 
-std::vector<int> positions(const TokenBatch& batch) {
+std::string site_of(const JoinSpec& spec) {
+  std::string site;
+  for (const BranchSpec& branch : spec.branches) {
+    const char* name = std::holds_alternative<AttentionSpec>(branch.what) ? "attn"
+                       : std::holds_alternative<MlpSpec>(branch.what)     ? "mlp"
+                                                                          : "experts";
+    site += fmt::format("{}{}", site.empty() ? "" : "+", name);
+  }
+  return site;
+}
+
+Modules head_of(const Context& context) {
+  return {.names = {},
+          .in = context.width(),
+          .out = {context.architecture.vocabulary},
+          .bias = false,
+          .shares = {.of_out = context.ranks}};
+}
+
+std::vector<int> positions(int64_t B, int64_t T) {
   std::vector<int> ids;
-  for (int64_t i = 0; i < batch.B * batch.T; ++i) ids.push_back(static_cast<int>(i % batch.T));
+  for (int64_t i = 0; i < B * T; ++i) ids.push_back(static_cast<int>(i % T));
   return ids;
 }
 
-void check_batch(const TokenBatch& batch, const GptConfig& config) {
+void check_batch(const TokenBatch& batch, const Architecture& architecture) {
   const auto& [B, T, tokens, targets] = batch;
-  if (B < 1 || T < 1 || T > config.block_size)
+  if (B < 1 || T < 1 || T > architecture.context)
     fail(fmt::format("a batch of {} sequences of {} tokens", B, T),
-         fmt::format("use at least 1 sequence of 1 to {} tokens", config.block_size));
+         fmt::format("use at least 1 sequence of 1 to {} tokens", architecture.context));
   if (static_cast<int64_t>(tokens.size()) / T != B || static_cast<int64_t>(tokens.size()) % T != 0)
     fail(fmt::format("{} tokens for a batch of [{}, {}]", tokens.size(), B, T),
          "give B * T tokens");
   if (!targets.empty() && targets.size() != tokens.size())
     fail(fmt::format("{} targets for {} tokens", targets.size(), tokens.size()),
          "give a target for each token, or none");
-  check_ids(tokens, "token", 0, config);
-  check_ids(targets, "target", -1, config);
+  check_ids(tokens, "token", 0, architecture.vocabulary);
+  check_ids(targets, "target", -1, architecture.vocabulary);
 }
 
 template <class Real>
-NetworkActivations<Real> network_forward(const GptConfig& config, const Weights& weights,
-                                         const TokenBatch& batch, const Visitor& visit,
-                                         bool keep_blocks, int64_t ranks) {
-  check_batch(batch, config);
-  const int64_t B = batch.B, T = batch.T, C = config.n_embd, V = config.vocab_size;
-  NetworkActivations<Real> a;
-  auto wte = load<Real>(weights, kTokenTable, V * C);
-  {
-    const auto wpe = load<Real>(weights, kPositionTable, config.block_size * C);
-    a.x = embed<Real>(config, wte, wpe, batch, visit);  // [B, T, C]
-  }
-  if (!config.tied_head) wte = std::vector<Real>();
-  for (int64_t i = 0; i < config.n_layer; ++i) {
-    const auto w = load_block<Real>(weights, config, i, ranks);
-    BlockActivations<Real> block = block_forward(config, w, std::move(a.x), B, T);
-    if (visit) show_block(visit, config, block, i, B, T);
-    a.x = std::move(block.y);
+NetworkSteps<Real> network_forward(const Context& context, const TokenBatch& batch,
+                                   bool keep_blocks) {
+  const Architecture& architecture = context.architecture;
+  check_batch(batch, architecture);
+  const int64_t B = batch.B, T = batch.T, C = architecture.width, V = architecture.vocabulary;
+  NetworkSteps<Real> a;
+  auto table = load<Real>(context, context.names.token_table(), V * C);
+  a.x = embed<Real>(context, table, batch);  // [B, T, C]
+  if (!architecture.tied_head) table = Numbers<Real>();
+  for (int64_t i = 0; i < architecture.layers(); ++i) {
+    const auto& joins = architecture.blocks[static_cast<size_t>(i)];
+    BlockSteps<Real> block(joins.size());
+    for (size_t j = 0; j < joins.size(); ++j)
+      a.x = join_forward(context, joins[j], {i, j, 0}, j + 1 == joins.size(), std::move(a.x),
+                         block[j]);
     if (keep_blocks) a.blocks.push_back(std::move(block));
   }
-  const auto ln_f = load_affine<Real>(weights, "transformer.ln_f", 1, C, config.bias);
-  a.ln_f = layer_norm(norm_of(a.x, ln_f, config));
-  show(visit, "ln_f", {B, T, C}, a.ln_f);
-  a.head.weight = config.tied_head ? std::move(wte) : load<Real>(weights, head_name(config), V * C);
-  a.head.shares = {.of_out = ranks};
-  a.logits = linear(linear_of(a.ln_f, a.head, C, V));  // [B, T, V]
-  show(visit, "head/logits", {B, T, V}, a.logits);
+  const NormSpec& last = architecture.final_norm;
+  a.normed =
+      norm(norm_of(a.x, load_norm<Real>(context, context.names.final_norm(), last, C), last, C));
+  show(context.visit, "ln_f", {B, T, C}, a.normed);
+  a.head.weight =
+      architecture.tied_head ? std::move(table) : load<Real>(context, context.names.head(), V * C);
+  a.logits = linear(linear_of(a.normed, a.head, head_of(context)));  // [B, T, V]
+  if (architecture.logits_softcap != 0)
+    a.logits = stored(soft_cap<Real>(a.logits, architecture.logits_softcap));
+  show(context.visit, "head/logits", {B, T, V}, a.logits);
   return a;
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): a type
 #define TPLAB_INSTANTIATE(Real)                                                                  \
-  template std::vector<Real> load(const Weights&, const std::string&, int64_t);                  \
-  template Affine<Real> load_affine(const Weights&, const std::string&, int64_t, int64_t, bool); \
-  template BlockWeights<Real> load_block(const Weights&, const GptConfig&, int64_t, int64_t);    \
-  template NetworkActivations<Real> network_forward(                                             \
-      const GptConfig&, const Weights&, const TokenBatch&, const Visitor&, bool, int64_t);
+  template Numbers<Real> load(const Context&, const std::string&, int64_t);                      \
+  template Affine<Real> load(const Context&, const Modules&);                                    \
+  template Affine<Real> load_norm(const Context&, const std::string&, const NormSpec&, int64_t); \
+  template void take_modules(const TakeGradient<Real>&, const Modules&, Numbers<Real>,           \
+                             Numbers<Real>);                                                     \
+  template NetworkSteps<Real> network_forward(const Context&, const TokenBatch&, bool);
+// NOLINTEND(bugprone-macro-parentheses)
 TPLAB_INSTANTIATE(double)
 TPLAB_INSTANTIATE(Rough<DType::f32>)
 TPLAB_INSTANTIATE(Rough<DType::f64>)

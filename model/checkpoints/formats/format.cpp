@@ -39,6 +39,25 @@ int64_t ConfigJson::size(const char* key, int64_t most) const {
   return value.get<int64_t>();
 }
 
+int64_t ConfigJson::size_or_none(const char* key, int64_t otherwise) const {
+  const auto found = object_.find(key);
+  if (found == object_.end()) return otherwise;
+  return found->is_null() ? 0 : size(key);
+}
+
+std::vector<int64_t> ConfigJson::sizes(const char* key) const {
+  std::vector<int64_t> list;
+  if (!has(key)) return list;
+  const nlohmann::json& value = at(key, "a list");
+  if (!value.is_array()) refuse(key, "a list of whole numbers");
+  for (const nlohmann::json& one : value) {
+    if (!one.is_number_unsigned() || one.get<uint64_t>() > static_cast<uint64_t>(kMost))
+      refuse(key, "a list of whole numbers");
+    list.push_back(one.get<int64_t>());
+  }
+  return list;
+}
+
 double ConfigJson::positive(const char* key) const {
   const double value = number(key);
   if (!(value > 0 && std::isfinite(value))) refuse(key, "a number above 0");
@@ -96,17 +115,6 @@ ConfigJson ConfigJson::object(const char* key) const {
   return {value, path_ + ": " + key};
 }
 
-double plain_theta(const ConfigJson& config) {
-  constexpr double kTheta = 10'000;
-  if (!config.has("rope_parameters")) {
-    config.require("rope_scaling", nullptr);
-    return config.positive("rope_theta", kTheta);
-  }
-  const ConfigJson rope = config.object("rope_parameters");
-  rope.require("rope_type", "default");
-  return rope.positive("rope_theta", kTheta);
-}
-
 Architecture read_architecture(const Format& format, const ConfigJson& config) {
   Architecture architecture = format.architecture(config);
   architecture.family = format.model_type;
@@ -122,7 +130,10 @@ Architecture read_architecture(const Format& format, const ConfigJson& config) {
 }
 
 std::span<const Format> formats() {
-  static const Format all[] = {falcon_format(), gpt_oss_format(), gemma2_format()};
+  static const Format all[] = {
+      falcon_format(), gemma2_format(),  gemma3_format(),   gpt_neox_format(), gpt_oss_format(),
+      llama_format(),  mistral_format(), mixtral_format(),  olmo2_format(),    phi3_format(),
+      qwen2_format(),  qwen3_format(),   qwen3_moe_format()};
   return all;
 }
 

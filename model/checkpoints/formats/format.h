@@ -27,6 +27,9 @@ class ConfigJson {
   int64_t size_or(const char* key, int64_t otherwise) const {
     return has(key) ? size(key) : otherwise;
   }
+  // 0 where it is null, which switches off what it says.
+  int64_t size_or_none(const char* key, int64_t otherwise) const;
+  std::vector<int64_t> sizes(const char* key) const;  // whole numbers; none where it is not there
   double number(const char* key) const;
   double number(const char* key, double otherwise) const {
     return has(key) ? number(key) : otherwise;
@@ -53,19 +56,25 @@ class ConfigJson {
   std::string path_;
 };
 
-// The base of rotary positions without scaling, in the old spelling or the new.
-double plain_theta(const ConfigJson& config);
-
 struct Format {
   std::string_view model_type;  // config.json's
   Architecture (*architecture)(const ConfigJson& config);
   NameTable (*names)(const Architecture& architecture);
 };
 
-// Falcon-40B's and 180B's ("new_decoder_architecture"): two norms, one join of two branches.
 Format falcon_format();
-Format gpt_oss_format();
 Format gemma2_format();
+Format gemma3_format();
+Format gpt_neox_format();
+Format gpt_oss_format();
+Format llama_format();
+Format mistral_format();
+Format mixtral_format();
+Format olmo2_format();
+Format phi3_format();
+Format qwen2_format();
+Format qwen3_format();
+Format qwen3_moe_format();
 
 std::span<const Format> formats();
 
