@@ -145,7 +145,7 @@ TEST_CASE("turn: by halves, each pair by its own frequency, the rest left alone"
             .max_abs <= 1e-15);
 }
 
-TEST_CASE("attention: shared keys, a window and a cap; a sink takes its share") {
+TEST_CASE("attention: shared keys, a window and a cap, and a sink that takes its share") {
   const Numbers q = {1, 2, 3, 4, 5, 6},
                 k = {1, 10, 100};  // 2 heads of 3 positions, 1 key head, D 1
   const Numbers scores = dense::attention_scores<double>(
