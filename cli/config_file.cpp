@@ -225,7 +225,7 @@ Words with_config(const CLI::App& tplab, const Words& words) {
   return rest;
 }
 
-Error of_config(const Error& error, const Words& given, const Words& words) {
+std::optional<Error> of_config(const Error& error, const Words& given, const Words& words) {
   const auto file = std::find(words.begin(), words.end(), "--config");
   const std::string name = error.problem().substr(0, error.problem().find_first_of(": =,"));
   const auto is_it = [&](const std::string& word) {
@@ -234,8 +234,8 @@ Error of_config(const Error& error, const Words& given, const Words& words) {
   const bool of_file = error.kind() == ErrorKind::usage && name.starts_with("--") &&
                        std::none_of(given.begin(), given.end(), is_it) &&
                        std::any_of(words.begin(), words.end(), is_it);
-  if (!of_file || words.end() - file < 2) return error;
-  return {ErrorKind::bad_file, fmt::format("{}: {}", file[1], error.problem()), error.fix()};
+  if (!of_file || words.end() - file < 2) return {};
+  return Error(ErrorKind::bad_file, fmt::format("{}: {}", file[1], error.problem()), error.fix());
 }
 
 Json recorded_options(const CLI::App& command) {

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "cli/called.h"
@@ -18,9 +19,9 @@ void add_config(CLI::App& tplab);
 // the command wrote. Throws Error(file) for what is no option of the command, with its line.
 Words with_config(const CLI::App& tplab, const Words& words);
 
-// A refusal of a value, "--tp: ...", that the words have from the file and not from `given`: an
-// Error(file) that names the file. Any other error as it is.
-Error of_config(const Error& error, const Words& given, const Words& words);
+// A refusal of a value, "--tp: ...", that the words have from the file and not from `given`, as an
+// Error(file) that names the file. Nothing where it is any other error.
+std::optional<Error> of_config(const Error& error, const Words& given, const Words& words);
 
 // {"tp": [1, 2], "sp": false, "batch": null, ...}: every option of a command as it was given, else
 // its default, else null. Not those that say where the result goes.

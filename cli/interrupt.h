@@ -11,7 +11,7 @@ namespace tplab::cli {
 // At a terminal `advice` is written to stderr at the first Ctrl-C, at once: a step may take long.
 //
 // At most one at a time. Threads: the flag may be read by any. Ranks that look at different moments
-// see different things, so let one look and tell the others.
+// see different things, so let them tell one another.
 class Interrupt {
  public:
   explicit Interrupt(const char* advice = "");  // REQUIRES: it outlives this

@@ -1,6 +1,8 @@
 #include "cli/launched.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +10,7 @@
 #include <iterator>
 
 #include "cli/machine_facts.h"
+#include "sim/error.h"
 #if TPLAB_HAS_MPI
 #include "sim/mpi/join.h"
 #endif
@@ -22,6 +25,16 @@ namespace {
   return option != words.end() && std::next(option) != words.end() && *std::next(option) == "mpi";
 }
 
+// Ranks that compute different things do not all show it: of two learning rates, none does.
+[[maybe_unused]] void check_same_words(Processes& all, const std::vector<std::string>& words) {
+  const auto said = all.gather(fmt::format("tplab {}", fmt::join(words, " ")));
+  for (size_t rank = 1; rank < said.size(); ++rank)
+    if (said[rank] != said[0])
+      fail(fmt::format("the processes were not given the same words\n  rank 0: {}\n  rank {}: {}",
+                       said[0], rank, said[rank]),
+           "give them the same; a file that is elsewhere on another machine, by a link");
+}
+
 }  // namespace
 
 void Launched::join([[maybe_unused]] const std::vector<std::string>& words) {
@@ -30,6 +43,7 @@ void Launched::join([[maybe_unused]] const std::vector<std::string>& words) {
   all_ = join_mpi(program_version());
   set_processes(all_.get());
   if (!is_first_process()) silence();
+  if (all_) check_same_words(*all_, words);
 #endif
 }
 

@@ -89,7 +89,8 @@ int run(int argc, char** argv, tplab::cli::Launched& launched) {
   try {
     parse(app, words);
   } catch (const tplab::Error& error) {
-    throw tplab::cli::of_config(error, given, words);
+    if (const auto in_file = tplab::cli::of_config(error, given, words)) throw *in_file;
+    throw;
   }
   return exit_code;
 }

@@ -158,6 +158,7 @@ std::vector<RankTraining> TrainCommand::train(int& signal) {
                               },
                           .should_stop = [&](int64_t) { return interrupt.requested(); }};
     watch.finish(train_loop(rank, *trainer, start_.dataset(), loop, hooks));
+    training.signal = interrupt.signal();
   };
   std::exception_ptr failed;
   auto [ranks, records] = World(settings.world()).try_run<RankTraining>(body, failed);
@@ -171,7 +172,8 @@ std::vector<RankTraining> TrainCommand::train(int& signal) {
       if (rank.last_saved && (!last || rank.last_saved->step > last->step)) last = rank.last_saved;
     throw Error(e.kind(), e.problem(), e.fix() + "; " + what_is_saved(last));
   }
-  signal = ranks[0].done < settings.steps ? interrupt.signal() : 0;
+  for (const RankTraining& rank : ranks)
+    if (signal == 0 && rank.done < settings.steps) signal = rank.signal;
   return std::move(ranks);
 }
 

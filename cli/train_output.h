@@ -38,6 +38,7 @@ struct RankTraining {
   std::optional<KeptBest> best;  // in best.safetensors
   std::optional<SavePoint> last_saved;
   int64_t done = 0;  // the run's steps, earlier ones included
+  int signal = 0;    // that asked this rank to stop
 };
 
 // Follows the training of one rank and fills in what comes of it. On rank 0 it also shows it: a

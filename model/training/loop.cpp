@@ -96,7 +96,7 @@ int64_t train_loop(Rank& rank, Trainer& trainer, const Dataset& data, const Loop
   };
   int64_t done = options.first_step;
   while (done < options.steps) {
-    if (hooks.should_stop && from_rank_0(rank, hooks.should_stop(done)) > 0) {
+    if (hooks.should_stop && most_of_ranks(rank, hooks.should_stop(done)) > 0) {
       save(done);
       return done;
     }

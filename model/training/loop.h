@@ -31,8 +31,9 @@ struct LoopHooks {
   std::function<void(int64_t steps_done, const Evaluation& evaluation)> on_evaluation = {};
   // After each evaluation, at the end, at a stop; never once the weights overflow, which throws.
   std::function<void(int64_t steps_done)> save = {};
-  // Asked on every rank before each step. Rank 0's answer is what all do: a signal, say, reaches
-  // ranks at different moments.   comm: where it is given, 1 broadcast of 8 bytes over each axis
+  // Asked on every rank before each step. Where one says so, all stop: a signal, say, reaches ranks
+  // at different moments, or one alone.
+  //   comm: where it is given, 1 all-reduce of 8 bytes over each axis
   std::function<bool(int64_t steps_done)> should_stop = {};
 };
 

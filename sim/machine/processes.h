@@ -64,6 +64,9 @@ class Processes {
   // processes throw that. For what belongs to all of them, as a folder does, or stdin.
   virtual std::string once(const std::function<std::string()>& work) = 0;
 
+  // Every process's bytes, by rank.
+  virtual std::vector<std::string> gather(const std::string& mine) = 0;
+
   // The last call. Tells the others, and waits for them: how all of them end, and what this process
   // is to print. Rank 0's says what all have to say.
   virtual Ending leave(const Ending& mine) = 0;

@@ -25,13 +25,15 @@ double from_rank_0(Rank& rank, double value) {
   });
 }
 
-double least_of_ranks(Rank& rank, double value) {
-  const auto scope = rank.at("least of ranks");
-  return -moved(rank, -value, [&](Array& x) {
+double most_of_ranks(Rank& rank, double value) {
+  const auto scope = rank.at("most of ranks");
+  return moved(rank, value, [&](Array& x) {
     rank.comm().all_reduce(x, Reduce::max);
     rank.dp_comm().all_reduce(x, Reduce::max);
   });
 }
+
+double least_of_ranks(Rank& rank, double value) { return -most_of_ranks(rank, -value); }
 
 double sum_over_group(Rank& rank, double value) {
   const auto scope = rank.at("sum over ranks");

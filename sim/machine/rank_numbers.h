@@ -9,7 +9,9 @@ namespace tplab {
 // Rank 0's value, on every rank of the mesh.   comm: 1 broadcast of 8 bytes over each axis
 double from_rank_0(Rank& rank, double value);
 
-// The least value of all ranks of the mesh.   comm: 1 all-reduce of 8 bytes over each axis
+// The greatest value of all ranks of the mesh, and the least.
+//   comm: 1 all-reduce of 8 bytes over each axis
+double most_of_ranks(Rank& rank, double value);
 double least_of_ranks(Rank& rank, double value);
 
 // The sum over the ranks of a tensor-parallel group.   comm: 1 all-reduce of 8 bytes

@@ -12,6 +12,7 @@
 #include "sim/clock.h"
 #include "sim/machine/rank.h"
 #include "sim/machine/travel.h"
+#include "sim/mpi/arrival.h"
 #include "sim/mpi/join.h"
 #include "sim/mpi/launcher.h"
 #include "sim/mpi/mpi_run.h"
@@ -54,12 +55,24 @@ std::string library() {
 
 const PackedSites kNoSites;
 
+std::string late_text(const Launcher& launcher, double patience_s) {
+  return fmt::format(
+      "tplab: rank {} has waited for {} s until MPI has begun in all processes{}\n"
+      "  fix: give all of them --comm mpi; look whether one of them has ended or stands still, and "
+      "at\n       the network between their machines\n",
+      launcher.rank, patience_s,
+      launcher.size > 0 ? fmt::format(", {}={}", launcher.variable, launcher.size) : "");
+}
+
 }  // namespace
 
-std::unique_ptr<Processes> join_mpi(const std::string& version) {
+std::unique_ptr<Processes> join_mpi(const std::string& version, double patience_s) {
   const auto launcher = find_launcher([](const char* name) { return std::getenv(name); });
   if (!launcher) return nullptr;
+  std::optional<Arrival> arrival;
+  arrival.emplace(patience_s, late_text(*launcher, patience_s));
   auto session = std::make_unique<MpiSession>(version);
+  arrival.reset();
   if (session->size() == 1 && launcher->size > 1) {
     const std::string problem = fmt::format(
         "a launcher has started {} processes ({}={}), but each sees itself alone: it "
@@ -149,7 +162,7 @@ void MpiSession::wait_long(const std::function<bool()>& poll, MpiWait& wait) {
     if (now < next_look) continue;
     next_look = now + kBetweenLooks;
     wait.look();
-    fail_if_one_left(wait.awaited());
+    fail_if_one_left(wait);
     if (now >= next_check || Watchman::called()) {
       next_check = now + kBetweenChecks;
       look_around(wait);
@@ -204,11 +217,15 @@ void MpiSession::look_around(MpiWait& wait) {
 void MpiSession::fail_late(MpiWait& wait) {
   std::string problem =
       fmt::format("{} has waited for {} s, {}", name_of(rank_), wait.timeout_s(), wait.doing());
-  for (const int rank : wait.awaited()) {
-    const Card& card = cards_[static_cast<size_t>(rank)];
-    const bool stopped = seen_[static_cast<size_t>(rank)] && life_of(card) == Life::stopped;
-    problem += fmt::format("\n  {}: has not come; process {} on {}{}", name_of(rank), card.process,
-                           card.host, stopped ? " is stopped" : "");
+  const std::vector<int> awaited = wait.awaited();
+  for (int rank = 0; rank < size_; ++rank) {
+    const auto i = static_cast<size_t>(rank);
+    const bool stopped = seen_[i] && life_of(cards_[i]) == Life::stopped;
+    const bool missed = std::find(awaited.begin(), awaited.end(), rank) != awaited.end();
+    if (!missed && !stopped) continue;  // who is missed may wait for one that is stopped
+    problem +=
+        fmt::format("\n  {}: {}process {} on {}{}", name_of(rank), missed ? "has not come; " : "",
+                    cards_[i].process, cards_[i].host, stopped ? " is stopped" : "");
   }
   lose(rank_);
   throw Lost(problem,
@@ -253,12 +270,18 @@ void MpiSession::take_exits() {
   }
 }
 
-void MpiSession::fail_if_one_left(const std::vector<int>& awaited) {
+void MpiSession::fail_if_one_left(const MpiWait& wait) {
   take_exits();
   std::vector<int> left;
-  for (const int rank : awaited)
+  for (const int rank : wait.awaited())
     if (exits_[static_cast<size_t>(rank)]) left.push_back(rank);
-  if (left_.for_long(left, now_ns())) throw PeerFailed(name_of(left_.first()));
+  if (!left_.for_long(left, now_ns())) return;
+  const int peer = left_.first();
+  if (!exits_[static_cast<size_t>(peer)]->message.empty()) throw PeerFailed(name_of(peer));
+  throw Error(ErrorKind::run,
+              fmt::format("{} is done and has left, and {} is still {}", name_of(peer),
+                          name_of(rank_), wait.doing()),
+              "give all processes the same files and the same environment");
 }
 
 std::unique_ptr<ProcessRun> MpiSession::begin(const Mesh& mesh, double timeout_s) {
@@ -302,6 +325,10 @@ std::string MpiSession::once(const std::function<std::string()>& work) {
   }
   if (!outcome.good) throw Error(outcome.kind, outcome.problem, outcome.fix);
   return outcome.told;
+}
+
+std::vector<std::string> MpiSession::gather(const std::string& mine) {
+  return gather(mine, kTellTag, kPatience);
 }
 
 std::vector<std::string> MpiSession::gather(const std::string& mine, int tag, double timeout_s) {

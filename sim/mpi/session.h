@@ -69,6 +69,7 @@ class MpiSession final : public Processes, private Watched {
   bool lost() const override { return lost_; }
   std::unique_ptr<ProcessRun> begin(const Mesh& mesh, double timeout_s) override;
   std::string once(const std::function<std::string()>& work) override;
+  std::vector<std::string> gather(const std::string& mine) override;
   Ending leave(const Ending& mine) override;
 
   // --- For sim/mpi.
@@ -90,8 +91,8 @@ class MpiSession final : public Processes, private Watched {
   void wait_long(const std::function<bool()>& poll, MpiWait& wait);
   void look_around(MpiWait& wait);
   void take_exits();
-  // Throws PeerFailed where one of these has left the program.
-  void fail_if_one_left(const std::vector<int>& awaited);
+  // Throws where one of these has left the program: PeerFailed, if it has said why.
+  void fail_if_one_left(const MpiWait& wait);
   [[noreturn]] void fail_late(MpiWait& wait);
   int first_survivor() const;  // of those that can be seen from here
   std::vector<int> gone() const;

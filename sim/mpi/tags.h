@@ -8,7 +8,7 @@
 namespace tplab {
 
 // Outside of runs.
-constexpr int kExitTag = 1, kOnceTag = 2;
+constexpr int kExitTag = 1, kOnceTag = 2, kTellTag = 3;
 
 // From the first tag of a run.
 constexpr int kEndTag = 0, kGatherTag = 1, kGroupTags = 4;

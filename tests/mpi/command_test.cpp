@@ -1,4 +1,5 @@
 // The command with --comm mpi: the same results as with threads, and what it refuses.
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@ namespace tplab::testing {
 namespace {
 
 using Catch::Contains;
+using Catch::StartsWith;
 using Json = nlohmann::json;
 
 // Without what is of the machine's speed or of how the command was called.
@@ -211,6 +213,62 @@ TEST_CASE("mpi: processes of another MPI's launcher are named as that", "[mpi]")
                                "itself alone"));
 }
 
+// Of the processes with this word, the one whose environment says that it is rank 1.
+pid_t second_process(const std::string& word) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string environment = file_text(entry.path() / "environ");
+    if (environment.find("OMPI_COMM_WORLD_RANK=1") != std::string::npos &&
+        file_text(entry.path() / "cmdline").find(word) != std::string::npos)
+      return std::stoi(entry.path().filename());
+  }
+  throw std::runtime_error("no second process has " + word);
+}
+
+TEST_CASE("mpi: processes that are not given the same words are refused, and what differs is shown",
+          "[mpi]") {
+  if (!has_mpi()) return;
+  const std::vector<std::string> words = {TPLAB_COMMAND, "train", "--comm", "mpi", "--lr"};
+  auto all = under_mpi(1, joined(words, {"1e-3"}));
+  all = joined(all, joined({":", "-n", "1"}, joined(words, {"1e-2"})));
+  const Ran ran = Started(all, launched()).wait();
+  INFO(ran.err);
+  CHECK(ran.exit_code == 2);
+  CHECK_THAT(ran.err, Contains("tplab: the processes were not given the same words\n"
+                               "  rank 0: tplab train --comm mpi --lr 1e-3\n"
+                               "  rank 1: tplab train --comm mpi --lr 1e-2\n"));
+  CHECK(ran.err.find("not given") == ran.err.rfind("not given"));
+}
+
+TEST_CASE("mpi: what one process alone lacks is all that is said", "[mpi]") {
+  if (!has_mpi()) return;
+  TemporaryFolder here, there;
+  std::filesystem::copy(fixture("nanogpt-tiny/ckpt.pt"), here / "ckpt.pt");
+  const std::vector<std::string> words = {TPLAB_COMMAND, "generate", "--comm",       "mpi",
+                                          "--tokens",    "1",        "--checkpoint", "ckpt.pt"};
+  auto all = under_mpi(1, joined({"-wdir", here / ""}, words));
+  all = joined(all, joined({":", "-n", "1", "-wdir", there / ""}, words));
+  const Ran ran = Started(all, launched()).wait();
+  INFO(ran.err);
+  CHECK(ran.exit_code == 3);
+  CHECK_THAT(ran.err, StartsWith("tplab: rank 1: ckpt.pt: "));
+  CHECK_THAT(ran.err, !Contains("released") && !Contains("a bug"));
+}
+
+TEST_CASE("mpi: training that is asked to stop in any of its processes saves and ends", "[mpi]") {
+  if (!has_mpi()) return;
+  TemporaryFolder folder;
+  auto words = small_training(folder / "a");
+  words = joined({TPLAB_COMMAND}, joined(words, {"--steps", "100000", "--comm", "mpi"}));
+  std::replace(words.begin(), words.end(), std::string("0"), std::string("5"));  // saves often
+  Started started(under_mpi(2, words), launched());
+  while (!std::filesystem::exists(folder / "a/ckpt.safetensors")) usleep(20000);
+  kill(second_process(folder / "a"), SIGTERM);
+  const Ran ran = started.wait();
+  INFO(ran.err);
+  CHECK(ran.exit_code == 128 + SIGTERM);
+  CHECK_THAT(ran.err, Contains("all saved; go on with"));
+}
+
 TEST_CASE("mpi: a run whose process is killed ends in seconds, and what was saved is whole",
           "[mpi]") {
   if (!has_mpi()) return;
@@ -220,20 +278,12 @@ TEST_CASE("mpi: a run whose process is killed ends in seconds, and what was save
   std::replace(words.begin(), words.end(), std::string("0"), std::string("5"));  // saves often
   Started run(under_mpi(2, words), launched());
   while (!std::filesystem::exists(folder / "a/ckpt.safetensors")) usleep(20000);
-  // The second process: the one whose environment says so.
-  std::string victim;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const std::string environment = file_text(entry.path() / "environ");
-    if (environment.find("OMPI_COMM_WORLD_RANK=1") != std::string::npos &&
-        file_text(entry.path() / "cmdline").find(folder / "a") != std::string::npos)
-      victim = entry.path().filename();
-  }
-  REQUIRE_FALSE(victim.empty());
-  kill(std::stoi(victim), SIGKILL);
+  const pid_t victim = second_process(folder / "a");
+  kill(victim, SIGKILL);
   const Ran ran = run.wait();
   INFO(ran.err);
   CHECK(ran.exit_code != 0);
-  CHECK_THAT(ran.err, Contains("rank 1 is gone: process " + victim));
+  CHECK_THAT(ran.err, Contains(fmt::format("rank 1 is gone: process {}", victim)));
   CHECK(tplab({"info", "--checkpoint", folder / "a"}).exit_code == 0);
 }
 

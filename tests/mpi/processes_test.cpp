@@ -65,6 +65,25 @@ TEST_CASE("mpi: who keeps the others waiting is named at the deadline", "[mpi]")
   CHECK_THAT(ran.err, Contains("rank 1: has not come; process "));
 }
 
+TEST_CASE("mpi: one that stands still is named at the deadline, whoever waits for it", "[mpi]") {
+  if (!has_mpi()) return;
+  const Ran ran = mpi_case(4, "stopped");
+  INFO(ran.err);
+  CHECK(ran.exit_code == 1);
+  CHECK_THAT(ran.err, Contains("rank 1 (dp 0, tp 1): has not come; process "));
+  CHECK_THAT(ran.err, Contains("rank 3 (dp 1, tp 1): process ") && Contains(" is stopped"));
+}
+
+TEST_CASE("mpi: where one of them never begins, the others say so and end", "[mpi]") {
+  if (!has_mpi()) return;
+  auto words = under_mpi(1, {TPLAB_MPI_CASES, "impatient"});
+  words.insert(words.end(), {":", "-n", "1", "sleep", "60"});
+  const Ran ran = Started(words, launched()).wait();
+  CHECK(ran.exit_code == 1);
+  CHECK_THAT(ran.err, Contains("rank 0 has waited for 1 s until MPI has begun in all processes, "
+                               "OMPI_COMM_WORLD_SIZE=2\n  fix: "));
+}
+
 TEST_CASE("mpi: a process that is killed is named, and the call where it is missed", "[mpi]") {
   if (!has_mpi()) return;
   for (const int n : {2, 4}) {
@@ -92,6 +111,14 @@ TEST_CASE("mpi: what one process alone cannot do is said by the first, with its 
   const Ran ran = mpi_case(3, "leaves_the_program");
   CHECK(ran.exit_code == 2);
   CHECK_THAT(ran.err, StartsWith("rank 1: there is no such file here\n  fix: look for it\n"));
+}
+
+TEST_CASE("mpi: a process that ends well while others wait for it is named", "[mpi]") {
+  if (!has_mpi()) return;
+  const Ran ran = mpi_case(2, "leaves_well");
+  CHECK(ran.exit_code == 1);
+  CHECK_THAT(ran.err, StartsWith("rank 1 is done and has left, and rank 0 is still waiting in "
+                                 "barrier #0 at block 3\n  fix: "));
 }
 
 TEST_CASE("mpi: what is done once is done by rank 0, and fails for all", "[mpi]") {

@@ -26,6 +26,7 @@ TEST_CASE("rank numbers: every rank of a mesh is told the same, to the bit") {
     const int ranks = mesh.mesh().ranks();
     const std::vector<double> first(static_cast<size_t>(ranks), 0.1 + (ranks - 1));
     CHECK(on_every_rank(mesh, from_rank_0) == first);
+    CHECK(on_every_rank(mesh, most_of_ranks) == first);
     const std::vector<double> least(static_cast<size_t>(ranks), 0.1);
     CHECK(on_every_rank(mesh, least_of_ranks) == least);
   }

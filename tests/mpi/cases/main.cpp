@@ -188,6 +188,28 @@ void leaves_the_program() {
   World(in_processes()).run([](Rank& rank) { rank.comm().barrier(); });
 }
 
+void leaves_well() {
+  if (processes()->rank() == 1) return;
+  World(in_processes()).run([](Rank& rank) {
+    const auto scope = rank.at("block 3");
+    rank.comm().barrier();
+  });
+}
+
+// Rank 0 waits for rank 1, which waits for rank 3.
+void stopped() {
+  WorldOptions options{.tp = 2, .dp = 2, .comm = "mpi"};
+  options.timeout_s = 1.5;
+  World(options).run([](Rank& rank) {
+    if (rank.global_index() == 3) std::raise(SIGSTOP);
+    if (rank.global_index() == 1) {
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      rank.dp_comm().barrier();
+    }
+    rank.comm().barrier();
+  });
+}
+
 void once_only() {
   int calls = 0;
   once([&] { ++calls; });
@@ -295,6 +317,8 @@ const std::map<std::string, void (*)()>& cases() {
       {"killed", killed},
       {"killed_while_computing", killed_while_computing},
       {"leaves_the_program", leaves_the_program},
+      {"leaves_well", leaves_well},
+      {"stopped", stopped},
       {"once_only", once_only},
       {"split", split},
       {"point_to_point", point_to_point},
@@ -320,7 +344,7 @@ int run(const std::string& name) {
   std::unique_ptr<Processes> all;
   Ending ending;
   try {
-    all = join_mpi("cases");
+    all = name == "impatient" ? join_mpi("cases", 1) : join_mpi("cases");
     if (!all) fail("no launcher", "start it with mpirun");
     set_processes(all.get());
     cases().at(name)();
