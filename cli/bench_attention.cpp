@@ -98,7 +98,7 @@ void AttentionBench::run() {
   require_memory("attention of that size",
                  numbers * static_cast<double>(size_bytes(parse_dtype(dtype))),
                  "use fewer or shorter sequences: --batch, --seq");
-  World world({.device = machine.device, .comm = machine.comm});
+  World world({.device = machine.device});
   const AttentionTimes times = world.run([&](Rank& rank) { return measure(rank); }).results[0];
   struct Row {
     const char* name;
@@ -158,7 +158,7 @@ forward's over again.)");
   number("--head-size", command->head_size, "numbers of a head");
   number("--repeat", command->repeat, "batches of calls that are timed");
   add_seed(*sub, command->seed);
-  command->machine.add_options(*sub);
+  command->machine.add_device(*sub);
   command->output.add_options(*sub);
   sub->callback([command] { command->run(); });
 }

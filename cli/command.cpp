@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "cli/nearest.h"
+#include "cli/same_files.h"
 #include "model/checkpoints/checkpoint.h"
 #include "model/checkpoints/own_tokenizer.h"
 #include "model/checkpoints/tplab_checkpoint.h"
@@ -31,6 +32,7 @@ std::unique_ptr<WeightSource> open_weights(const std::string& path) {
   std::error_code ignored;
   if (best && !std::filesystem::equivalent(*best, *last, ignored))
     to_stderr("tplab: note: the weights are the run's best, {}; its last: {}\n", *best, *last);
+  require_same_everywhere(path, *source);
   return source;
 }
 
@@ -177,7 +179,7 @@ void add_seed(CLI::App& app, uint64_t& seed) {
       ->capture_default_str();
 }
 
-void MachineChoice::add_options(CLI::App& app) {
+void MachineChoice::add_device(CLI::App& app) {
   const CLI::Validator has_numbers(
       [](const std::string& text) -> std::string {
         return text == "meta" ? "meta computes no numbers; use cpu" : "";
@@ -186,6 +188,10 @@ void MachineChoice::add_options(CLI::App& app) {
   app.add_option("--device", device, names_text(devices()))
       ->capture_default_str()
       ->check(has_numbers);
+}
+
+void MachineChoice::add_options(CLI::App& app) {
+  add_device(app);
   app.add_option("--comm", comm, names_text(comms()))->capture_default_str();
   app.add_option("--timeout", timeout_s, "seconds that a rank may keep the others waiting")
       ->capture_default_str();

@@ -67,6 +67,7 @@ struct MachineChoice {
   std::string device = "cpu", comm = "threads";
   double timeout_s = 300;
   void add_options(CLI::App& app);
+  void add_device(CLI::App& app);  // alone, for what one rank does
   // Where ranks are processes there are as many ranks as processes: fills in what was not given of
   // --tp and --dp.
   void spread(int& tp, int dp) const;

@@ -40,7 +40,7 @@ std::vector<DrawKind> make_kinds() {
       {"compare", "sync points and bytes of TP, TP + SP, pipeline and naive splitting",
        model + " --recompute --accumulate --batch --seq --algorithm", 2, draw_compare},
       {"timeline", "when each rank computes, waits and sends, as measured",
-       step + " --seed --comm --timeout", 2, draw_timeline},
+       step + " --seed --device --comm --timeout", 2, draw_timeline},
   };
 }
 
@@ -141,6 +141,7 @@ void DrawCommand::parse(const DrawKind& row) {
     step.parallelism.tp = row.tp;
     settings.machine.spread(step.parallelism.tp, step.parallelism.dp);
   }
+  step.device = settings.machine.device;
   step.comm = settings.machine.comm;
   step.timeout_s = settings.machine.timeout_s;
   step.parallelism.uneven = settings.model.uneven;

@@ -7,12 +7,15 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <iterator>
 
+#include "cli/command.h"
 #include "cli/machine_facts.h"
 #include "sim/error.h"
 #if TPLAB_HAS_MPI
 #include "sim/mpi/join.h"
+#include "sim/mpi/launcher.h"
 #endif
 
 namespace tplab::cli {
@@ -23,6 +26,18 @@ namespace {
   if (std::find(words.begin(), words.end(), "--comm=mpi") != words.end()) return true;
   const auto option = std::find(words.begin(), words.end(), "--comm");
   return option != words.end() && std::next(option) != words.end() && *std::next(option) == "mpi";
+}
+
+// Of processes that were started together, and then each is all of a program: once.
+[[maybe_unused]] void say_alone(const std::vector<std::string>& words) {
+  const auto launcher = find_launcher([](const char* name) { return std::getenv(name); });
+  const bool by_nccl = std::find(words.begin(), words.end(), "nccl") != words.end() ||
+                       std::find(words.begin(), words.end(), "--comm=nccl") != words.end();
+  if (launcher && launcher->size > 1 && launcher->rank == 0 && !by_nccl)
+    to_stderr(
+        "tplab: note: each of the {} processes ({}={}) does all of this by itself; with --comm mpi "
+        "they are ranks\n",
+        launcher->size, launcher->variable, launcher->size);
 }
 
 // Ranks that compute different things do not all show it: of two learning rates, none does.
@@ -39,7 +54,7 @@ namespace {
 
 void Launched::join([[maybe_unused]] const std::vector<std::string>& words) {
 #if TPLAB_HAS_MPI
-  if (!asks_for_mpi(words)) return;
+  if (!asks_for_mpi(words)) return say_alone(words);
   all_ = join_mpi(program_version());
   set_processes(all_.get());
   if (!is_first_process()) silence();

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "cli/command.h"
+#include "cli/same_files.h"
 #include "model/checkpoints/checkpoint.h"
 #include "model/checkpoints/own_tokenizer.h"
 #include "model/files/bytes.h"
@@ -76,7 +77,10 @@ void TrainStart::check_numbers() const {
 }
 
 void TrainStart::open_model() {
-  if (resumed_) source_ = resumed_;
+  if (resumed_) {
+    source_ = resumed_;
+    require_same_everywhere(resume_, *source_);
+  }
   if (!resumed_ && !settings_.checkpoint.empty()) source_ = open_weights(settings_.checkpoint);
   if (source_) {
     if (settings_.seq == 0) settings_.seq = architecture().context;
@@ -111,6 +115,7 @@ void TrainStart::open_data(const Architecture* known) {
   if (known) options.vocab_size = known->vocabulary;
   if (const std::string name = settings_.text_or_data(); !name.empty()) {
     dataset_ = open_dataset(name, options);
+    require_same_everywhere(name, dataset_);
   } else {
     dataset_ = dataset_of_text(documentation_text(), "tplab's documentation", options);
   }

@@ -49,7 +49,8 @@ std::string library() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
   MPI_Get_library_version(text, &length);
-  const std::string whole(text);
+  std::string whole(text);
+  std::replace(whole.begin(), whole.end(), '\t', ' ');  // MPICH's
   return whole.substr(0, whole.find_first_of(",\n"));
 }
 

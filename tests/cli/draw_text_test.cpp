@@ -51,6 +51,15 @@ TEST_CASE("draw: an option that the kind does not use is refused, with the kinds
                 "shards");
 }
 
+TEST_CASE("draw: every option is of some kind") {
+  const std::string help = tplab({"draw", "--help"}).out;
+  for (const char* option : {"--device", "--comm", "--timeout", "--batch", "--depth"}) {
+    REQUIRE_THAT(help, Contains(option));
+    check_refused(with_options(kShards, {option, "1"}), 2, " is not used by shards",
+                  "or draw what has it: ");
+  }
+}
+
 TEST_CASE("draw: text is of 80 columns, and ASCII where the locale is or --ascii says so") {
   const auto is_ascii = [](const std::string& text) {
     return std::all_of(text.begin(), text.end(), [](char c) { return c == '\n' || c >= ' '; });

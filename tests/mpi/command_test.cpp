@@ -254,6 +254,42 @@ TEST_CASE("mpi: what one process alone lacks is all that is said", "[mpi]") {
   CHECK_THAT(ran.err, !Contains("released") && !Contains("a bug"));
 }
 
+TEST_CASE("mpi: another file under the same name is refused in all processes", "[mpi]") {
+  if (!has_mpi()) return;
+  TemporaryFolder here, there;
+  const auto begun = [](const std::string& folder, const char* seed) {
+    auto words = joined(small_training(folder), {"--steps", "1"});
+    std::replace(words.begin(), words.end(), std::string("3"), std::string(seed));
+    const Ran ran = tplab(words);
+    REQUIRE(ran.exit_code == 0);
+  };
+  begun(here / "run", "1");
+  begun(there / "run", "2");
+  for (const std::vector<std::string>& what :
+       {std::vector<std::string>{"generate", "--checkpoint", "run", "--tokens", "1"},
+        {"train", "--resume", "run", "--steps", "2"}}) {
+    const auto words = joined({TPLAB_COMMAND}, joined(what, {"--comm", "mpi", "--tp", "2"}));
+    auto all = under_mpi(1, joined({"-wdir", here / ""}, words));
+    all = joined(all, joined({":", "-n", "1", "-wdir", there / ""}, words));
+    const Ran ran = Started(all, launched()).wait();
+    INFO(ran.err);
+    CHECK(ran.exit_code == 3);
+    CHECK_THAT(ran.err, Contains("tplab: run: rank 1 reads something else under this name"));
+  }
+}
+
+TEST_CASE("mpi: processes without --comm mpi are told that each is alone", "[mpi]") {
+  if (!has_mpi()) return;
+  const Ran ran = Started(under_mpi(2, {TPLAB_COMMAND, "generate", "--preset", "nano-cpu",
+                                        "--tokens", "1", "--max-new", "1"}),
+                          launched())
+                      .wait();
+  CHECK(ran.exit_code == 0);
+  const std::string note = "tplab: note: each of the 2 processes (OMPI_COMM_WORLD_SIZE=2) does all";
+  CHECK_THAT(ran.err, Contains(note));
+  CHECK(ran.err.find(note) == ran.err.rfind(note));
+}
+
 TEST_CASE("mpi: training that is asked to stop in any of its processes saves and ends", "[mpi]") {
   if (!has_mpi()) return;
   TemporaryFolder folder;
