@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <string_view>
+#include <vector>
 
 #include "model/parameters.h"
 #include "sim/error.h"

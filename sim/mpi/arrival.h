@@ -1,7 +1,6 @@
 // MPI's beginning waits until all processes have come, for ever and without a word: a deadline.
 #pragma once
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -9,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace tplab {
 
