@@ -22,7 +22,7 @@
 
 #include <string>
 
-#include "sim/error.h"
+#include "sim/cuda/gpu/check.h"
 
 #define TPLAB_SHARED(type, name, extent) __shared__ alignas(16) type name extent
 
@@ -42,12 +42,12 @@ struct Launch {
   size_t shared_bytes = 0;
 };
 
-// Queues the kernel; a grid without blocks is nothing to do. Throws Error(run), with the kernel's
-// name, where the GPU refuses it.
+// Queues the kernel; a grid without blocks is nothing to do. Throws as check_cuda does, with the
+// kernel's name, where the GPU refuses it or what was queued before has failed.
 template <class... Parameters, class... Arguments>
 void launch(void* stream, const Launch& l, void (*kernel)(Parameters...), Arguments... arguments) {
   if (l.blocks.x == 0 || l.blocks.y == 0 || l.blocks.z == 0) return;
-  constexpr size_t kUnasked = 48 << 10;
+  constexpr size_t kUnasked = 40 << 10;  // of 48 KiB, which a kernel's static arrays are part of
   cudaError_t error = cudaSuccess;
   if (l.shared_bytes > kUnasked) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -58,9 +58,7 @@ void launch(void* stream, const Launch& l, void (*kernel)(Parameters...), Argume
         arguments...);
     error = cudaGetLastError();
   }
-  if (error == cudaSuccess) return;
-  throw Error(ErrorKind::run, std::string("kernel ") + l.kernel + ": " + cudaGetErrorString(error),
-              "");
+  if (error != cudaSuccess) fail_cuda(error, (std::string("kernel ") + l.kernel).c_str(), "");
 }
 
 }  // namespace TPLAB_CUDA_SIDE
@@ -70,6 +68,15 @@ void launch(void* stream, const Launch& l, void (*kernel)(Parameters...), Argume
 
 #include "sim/cuda/host/language.h"
 
+#endif
+
+// Before a loop whose arrays are to stay in registers, and one that would take too many.
+#ifdef __CUDACC__
+#define TPLAB_UNROLL _Pragma("unroll")
+#define TPLAB_ROLLED _Pragma("unroll 1")
+#else
+#define TPLAB_UNROLL
+#define TPLAB_ROLLED
 #endif
 
 namespace tplab {

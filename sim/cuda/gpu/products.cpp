@@ -276,7 +276,8 @@ void GpuProducts::run(const CudaProduct& p, bool tf32) {
                .a_transposed = p.a_transposed,
                .b_transposed = p.b_transposed,
                .add = p.add,
-               .bias = p.bias != nullptr && p.dtype != DType::f64,  // which has no epilogues
+               // f64 has no epilogues; that of a bias reads 16 bytes at once.
+               .bias = p.bias != nullptr && p.dtype != DType::f64 && alignment_of(p.bias) >= 16,
                .tf32 = tf32,
                .a_alignment = alignment_of(p.a),
                .b_alignment = alignment_of(p.b),
