@@ -43,6 +43,18 @@ struct AttentionShape {
   }
 };
 
+// Whether a query sees, among keys first .. last - 1, a value that is not finite. `values`: of a
+// column, by key.
+template <class Real>
+__device__ bool sees_unfinite(const AttentionShape<Real>& shape, int query, int first, int last,
+                              const bf16* values, int64_t of_position) {
+  for (int key = first; key < last; ++key) {
+    const float value = low_of(values[key * of_position].bits);
+    if (shape.sees(query - key) && !(value - value == 0)) return true;
+  }
+  return false;
+}
+
 constexpr unsigned kUnlimited = 1u << 31;  // a reach beyond every sequence
 
 template <class Real>

@@ -15,15 +15,6 @@
 
 #include "sim/cuda/instructions.h"
 
-// Before a loop whose arrays are to stay in registers, and one that would take too many.
-#ifdef __CUDACC__
-#define TPLAB_UNROLL _Pragma("unroll")
-#define TPLAB_ROLLED _Pragma("unroll 1")
-#else
-#define TPLAB_UNROLL
-#define TPLAB_ROLLED
-#endif
-
 namespace tplab {
 inline namespace TPLAB_CUDA_SIDE {
 
@@ -60,6 +51,42 @@ __device__ __forceinline__ void load_tile(bf16* to, const bf16* from, int64_t st
     copy_async_16(to + place, from, column && i * kStep < left);
     from += kStep * stride;
   }
+}
+
+// Bits 15 and 31: of the two numbers in a word, those that are infinite or NaN.
+__device__ __forceinline__ uint32_t unfinite(uint32_t pair) {
+  return ((pair & 0x7f807f80u) + 0x00800080u) & 0x80008000u;
+}
+__device__ __forceinline__ bool has_unfinite(const Bytes16& x) {
+  return (unfinite(x.word[0]) | unfinite(x.word[1]) | unfinite(x.word[2]) | unfinite(x.word[3])) !=
+         0;
+}
+// Zeros in their place: what a tensor core multiplies with 0, because it is masked, is 0 then.
+__device__ __forceinline__ void zero_unfinite(Bytes16& x) {
+  for (uint32_t& word : x.word) {
+    const uint32_t bits = unfinite(word);
+    if (bits & 0x8000u) word &= 0xffff0000u;
+    if (bits & 0x80000000u) word &= 0xffffu;
+  }
+}
+// The same in those chunks of a tile that this thread has loaded; whether there were any.
+template <int kRows, int kColumns, int kThreads>
+__device__ __forceinline__ bool zero_unfinite_of_thread(bf16* tile) {
+  constexpr int kChunks = kColumns / kChunk, kStep = kThreads / kChunks;
+  const unsigned chunk = threadIdx.x % kChunks, first = threadIdx.x / kChunks;
+  tile += static_cast<int>(chunk) * kChunk / kPanel * kRows * kPanel;
+  const int of_thread = place_of_lane(first, chunk % 8);
+  bool found = false;
+  TPLAB_ROLLED
+  for (int i = 0; i < kRows / kStep; ++i) {
+    bf16* const at = tile + i * kStep * kPanel + (of_thread ^ (i * kStep % 8 * kChunk));
+    Bytes16 x = load_16(at);
+    if (!has_unfinite(x)) continue;
+    zero_unfinite(x);
+    store_16(at, x);
+    found = true;
+  }
+  return found;
 }
 
 // The fragment a of rows row .. row + 15 and columns column .. column + 15, both multiples of 16.

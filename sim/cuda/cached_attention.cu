@@ -84,6 +84,7 @@ struct DecodingWarp {
   int position[2];   // of these queries
   PartialRow state[2];
   float y[kPanels * 8][4] = {};
+  bool has_zeroed = false;  // values that are not finite
 
   __device__ __forceinline__ bool column(int piece) const {
     return 32 * piece + 8 * (static_cast<int>(lane_of_thread()) % 4) < shape.D;
@@ -171,6 +172,15 @@ struct DecodingWarp {
     for (int panel = 0; panel < kPanels; ++panel) {
       Bytes16(&x)[4] = v[kPanels <= 2 ? panel : 0];
       if constexpr (kPanels > 2) load_values(x, panel);
+      // As in causal_attention.cu, where rows differ in the keys that they see.
+      if (shape.T > 1 || shape.reach != kUnlimited) {
+        TPLAB_UNROLL
+        for (Bytes16& one : x) {
+          if (!has_unfinite(one)) continue;
+          has_zeroed = true;
+          zero_unfinite(one);
+        }
+      }
       TPLAB_UNROLL
       for (int i = 0; i < 4; ++i) {
         const uint32_t low[2] = {low_halves(x[0].word[i], x[1].word[i]),
@@ -291,6 +301,15 @@ __global__ void __launch_bounds__(kDecodeThreads, kD <= 64 ? 4 : 2) decode_part(
     for (int n = 0; n < kD / 8; ++n) TPLAB_UNROLL
     for (int e = 0; e < 2; ++e)
       sums[row * kD + n / 8 * 64 + 8 * (lane % 4 * 2 + e) + n % 8] = mine.y[n][2 * half + e];
+  }
+  if (__any_sync(kAllLanes, mine.has_zeroed)) {  // who sees one gets NaN
+    __syncwarp();
+    for (int i = lane; i < rows * shape.D; i += kWarp) {
+      const int row = i / shape.D, column = i % shape.D;
+      if (sees_unfinite(shape, past + (first_row + row) / shape.group, begin, end, values + column,
+                        a.values.of_position))
+        sums[(warp * kFragmentRows + row) * kD + column] = INFINITY - INFINITY;
+    }
   }
   __syncthreads();
 

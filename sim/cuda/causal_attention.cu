@@ -5,6 +5,10 @@
 // then a softmax that is right for the keys seen so far, then y += P v, P being S in registers. So
 // no more than a tile of scores exists at any time.
 //
+// A masked key's p is 0, and 0 times what is not finite is NaN: where a tile has keys that some of
+// its queries do not see, such values are zeros while the tensor cores multiply, and who sees one
+// gets NaN in the end.
+//
 // A row's state is m, the largest score so far, and l, the sum of p = exp(a (u - m)); when m grows,
 // l and y are multiplied with exp(a (old m - new m)).
 // source: Milakov and Gimelshein 2018 (the running softmax); Dao 2023 (FlashAttention-2: the loops,
@@ -69,6 +73,9 @@ __global__ void __launch_bounds__(kForwardThreads, 2) attend_bf16(Attend<bf16> a
   constexpr int kSteps = kD / 16;
   bf16* const queries = dynamic_shared<bf16>();
   bf16* const stages = queries + Tiles::kQueryNumbers;  // of keys, then values; two
+  TPLAB_SHARED(bool, has_zeroed, [1]);                  // values that are not finite
+  if (threadIdx.x == 0) has_zeroed[0] = false;
+  __syncthreads();
 
   // The blocks with the most keys go first, so that none of them is left at the end.
   const AttentionShape<bf16>& shape = a.shape;
@@ -115,12 +122,15 @@ __global__ void __launch_bounds__(kForwardThreads, 2) attend_bf16(Attend<bf16> a
   set_zero(y);
 
   for (int tile = last_tile; tile >= first_tile; --tile) {
+    const int first_key = tile * kKeys;
+    bf16* const keys = stages + tile % 2 * 2 * Tiles::kKeyNumbers;
+    bf16* const values = keys + Tiles::kKeyNumbers;
     wait_for_copies<0>();
+    if (first_key + kKeys - 1 > first_query || first_key < shape.first_seen(end - 1)) {
+      if (zero_unfinite_of_thread<kKeys, kD, kForwardThreads>(values)) has_zeroed[0] = true;
+    }
     __syncthreads();  // the tile is there, and all warps are done with the one before
     if (tile > first_tile) load_keys(tile - 1);
-    const bf16* const keys = stages + tile % 2 * 2 * Tiles::kKeyNumbers;
-    const bf16* const values = keys + Tiles::kKeyNumbers;
-    const int first_key = tile * kKeys;
     const int warp_query = first_query + warp_row, last_query = warp_query + 16 * kTiles - 1;
     if (first_key > last_query || first_key + kKeys <= shape.first_seen(warp_query)) continue;
 
@@ -191,6 +201,14 @@ __global__ void __launch_bounds__(kForwardThreads, 2) attend_bf16(Attend<bf16> a
       to[0] = state[m][half].largest;
       to[1] = end_of_row.log_sum;
     }
+  }
+  if (!has_zeroed[0]) return;
+  __syncthreads();
+  TPLAB_ROLLED
+  for (int i = static_cast<int>(threadIdx.x); i < rows * shape.D; i += kForwardThreads) {
+    const int row = i / shape.D, column = i % shape.D, query = first_query + row;
+    if (sees_unfinite(shape, query, shape.first_seen(query), end, v + column, a.v.of_position))
+      a.y.at(b, h, first_row + row)[column] = bf16(INFINITY - INFINITY);
   }
 }
 

@@ -335,5 +335,46 @@ TEST_CASE("cuda-host attention over a cache: the same bits in whatever order thr
   }
 }
 
+TEST_CASE(
+    "cuda-host attention: a value that is not finite reaches who sees its key, and no other") {
+  const auto device = make_cuda_host_device();
+  for (const bool cached : {false, true}) {
+    for (const int64_t D : {16, 64, 128, 256}) {
+      // In a tile's middle: rows on both sides of it. With a window, later rows see it no more.
+      const int64_t T = cached ? 24 : 70, bad = cached ? 13 : 37, window = 11;
+      const Array clean = numbers<bf16>(*device, {1, T, 3 * D}, 1);
+      const Array qkv = numbers<bf16>(*device, {1, T, 3 * D}, 1);
+      qkv.as<bf16>()[bad * 3 * D + 2 * D + 3] = bf16(std::numeric_limits<float>::quiet_NaN());
+      qkv.as<bf16>()[bad * 3 * D + 2 * D + 5] = bf16(-std::numeric_limits<float>::infinity());
+      const auto attend = [&](const Array& x) {
+        const AttentionForm form{.heads = 1, .kv_heads = 1, .scale = 0.2, .window = window};
+        const Array y = device->allocate(DType::bf16, {1, T, D});
+        if (cached) {
+          const Array keys = numbers<bf16>(*device, {1, 1, T, D}, 2),
+                      values = numbers<bf16>(*device, {1, 1, T, D}, 3);
+          device->run(op::CachedAttention{form, x, {}, {ids_of(*device, {0}), 0}, keys, values, y});
+        } else {
+          device->run(
+              op::CausalAttention{form, x, {}, y, device->allocate(DType::f32, {1, 1, T, 2})});
+        }
+        device->wait();
+        return y;
+      };
+      const Array want = attend(clean), got = attend(qkv);
+      int64_t wrong = 0;
+      for (int64_t i = 0; i < got.count(); ++i) {
+        const int64_t t = i / D, d = i % D;
+        const float a = static_cast<float>(want.as<bf16>()[i]),
+                    b = static_cast<float>(got.as<bf16>()[i]);
+        const bool sees = t >= bad && t < bad + window && (d == 3 || d == 5);
+        wrong += sees ? std::isfinite(b) : !(a == b) && !(t >= bad && t < bad + window);
+        wrong += !sees && !std::isfinite(b);
+      }
+      INFO((cached ? "cached, " : "") << D);
+      CHECK(wrong == 0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tplab
