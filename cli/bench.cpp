@@ -43,11 +43,11 @@ void ProductBeside::after_work(double seconds, int64_t every, Paired& timing) {
   if (++done_ % every != 0) return;
   rank_.comm().barrier();
   rank_.dp_comm().barrier();
-  const int64_t start = rank_.clock().now_ns();
-  probe_.run();
-  rank_.comm().barrier();
-  rank_.dp_comm().barrier();
-  const double product = static_cast<double>(rank_.clock().now_ns() - start) * 1e-9;
+  const double product = seconds_of(rank_, [&] {
+    probe_.run();
+    rank_.comm().barrier();
+    rank_.dp_comm().barrier();
+  });
   timing.limit.add(product);
   timing.parts.push_back(
       work_flops_ / since_.median() /
@@ -231,7 +231,8 @@ void add_bench(CLI::App& app, int&) {
   tplab bench train --preset nano-cpu
   tplab bench collectives --tp 2,4 --op all_reduce
   tplab bench attention --dtype bf16 --device cuda
-Rates are those of the median time; the best beside it shows how quiet the machine was. The limit
+Times are the device's own where it has a clock, as GPUs do with their events, and else this
+machine's. Rates are those of the median time; the best beside it shows how quiet the machine was. The limit
 is measured between the timings, by the same threads.)");
   sub->require_subcommand(1);
   add_bench_forward(*sub);

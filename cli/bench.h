@@ -45,6 +45,21 @@ struct Paired {
   std::vector<double> parts;  // of the limit that the work before it reached
 };
 
+// Seconds that this rank takes for `work`, until its device has done it: by the device's own clock
+// where it has one, so that what a GPU does is timed and not who waits for it.
+template <class Work>
+double seconds_of(Rank& rank, const Work& work) {
+  Device& device = rank.device();
+  if (const std::shared_ptr<void> begin = device.mark()) {
+    work();
+    return device.seconds_between(begin, device.mark());
+  }
+  const int64_t start = rank.clock().now_ns();
+  work();
+  device.wait();
+  return static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
+}
+
 // Times a product of all ranks (sim/machine/measure.h) beside the work of a rank, every fiftieth of
 // a second or so.
 class ProductBeside {

@@ -52,19 +52,18 @@ Array AttentionBench::random(Rank& rank, const Shape& shape, const std::string& 
 // Seconds a call: batches of as many calls as fill 20 ms, each awaited.
 Timing timed_calls(Rank& rank, int64_t repeat, const std::function<void()>& call) {
   constexpr double kBatchSeconds = 0.02;
-  const auto seconds_of = [&](int64_t calls) {
-    rank.device().wait();
-    const int64_t start = rank.clock().now_ns();
-    for (int64_t i = 0; i < calls; ++i) call();
-    rank.device().wait();
-    return static_cast<double>(rank.clock().now_ns() - start) * 1e-9 / static_cast<double>(calls);
+  const auto seconds_of_one = [&](int64_t calls) {
+    const double seconds = seconds_of(rank, [&] {
+      for (int64_t i = 0; i < calls; ++i) call();
+    });
+    return seconds / static_cast<double>(calls);
   };
-  seconds_of(1);
-  const double once = seconds_of(1);
+  seconds_of_one(1);
+  const double once = seconds_of_one(1);
   const auto calls =
       std::clamp(static_cast<int64_t>(kBatchSeconds / once), int64_t{1}, int64_t{1000});
   Timing timing;
-  for (int64_t i = 0; i < repeat; ++i) timing.add(seconds_of(calls));
+  for (int64_t i = 0; i < repeat; ++i) timing.add(seconds_of_one(calls));
   return timing;
 }
 

@@ -117,12 +117,11 @@ void CollectivesBench::check_options() const {
 double batch_seconds(Rank& rank, int64_t calls, const std::function<void()>& work) {
   rank.ledger().clear();
   rank.comm().barrier();
-  const int64_t start = rank.clock().now_ns();
-  for (int64_t i = 0; i < calls; ++i) work();
-  rank.device().wait();
-  const int64_t end = rank.clock().now_ns();
+  const double seconds = seconds_of(rank, [&] {
+    for (int64_t i = 0; i < calls; ++i) work();
+  });
   rank.comm().barrier();
-  return static_cast<double>(end - start) * 1e-9 / static_cast<double>(calls);
+  return seconds / static_cast<double>(calls);
 }
 
 // This rank's timings of `work`, which all ranks do at once: batches of as many calls as fill two

@@ -20,9 +20,10 @@ struct DecodeTiming : Paired {
   double read_bytes = 0;       // of the plain reads of all ranks, each time
   int64_t launches = 0;        // of a captured step, or 0
   double launch_seconds = 0;   // of one of them that does nothing, in a captured step
+  std::string not_captured;    // why, or empty
   static void fields(auto& self, auto&& f) {
     f(self.work, self.limit, self.parts, self.ledger, self.read_bytes, self.launches,
-      self.launch_seconds);
+      self.launch_seconds, self.not_captured);
   }
 };
 
@@ -31,6 +32,7 @@ struct DecodeRun : ModelRun {
   double bytes_floor_seconds = 0;     // what a plain read takes
   int64_t launches = 0;               // of a captured step, or 0
   double launches_floor_seconds = 0;  // what they take if they do nothing
+  std::string not_captured;           // why, or empty
 };
 
 struct DecodeBench : ModelBench {
@@ -101,16 +103,10 @@ double launch_seconds(Rank& rank) {
     for (int i = 0; i < kLaunches; ++i) device.run(op::Add{x, x, y});
   };
   work();
+  if (!device.captures()) return 0;
   const std::unique_ptr<Replay> replay = device.capture(work);
-  if (!replay) return 0;
   Timing timing;
-  for (int i = 0; i < kTimes; ++i) {
-    device.wait();
-    const int64_t start = rank.clock().now_ns();
-    replay->run();
-    device.wait();
-    timing.add(static_cast<double>(rank.clock().now_ns() - start) * 1e-9 / kLaunches);
-  }
+  for (int i = 0; i < kTimes; ++i) timing.add(seconds_of(rank, [&] { replay->run(); }) / kLaunches);
   return timing.best();
 }
 
@@ -123,18 +119,15 @@ void DecodeBench::turn(Rank& rank, const Network& network, KvCache& cache, Decod
   rank.ledger().clear();
   cache.clear();
   static_cast<void>(network.next(prompt, cache));
-  const auto seconds_of = [&](auto work) {  // on all ranks at once
+  const auto seconds_at_once = [&](auto work) {  // on all ranks
     rank.comm().barrier();
-    const int64_t start = rank.clock().now_ns();
-    work();
-    rank.device().wait();
-    return static_cast<double>(rank.clock().now_ns() - start) * 1e-9;
+    return seconds_of(rank, work);
   };
   std::vector<double> seconds;
   for (int64_t step = 0; step < steps; ++step) {
     rank.ledger().enable((step % 2 == 0) == ledger_first);
-    const double decoding = seconds_of([&] { static_cast<void>(decoder.next(token.ids)); });
-    const double reading = seconds_of([&] {
+    const double decoding = seconds_at_once([&] { static_cast<void>(decoder.next(token.ids)); });
+    const double reading = seconds_at_once([&] {
       rank.device().read(arrays);
       rank.comm().barrier();
     });
@@ -166,6 +159,7 @@ std::vector<DecodeTiming> DecodeBench::measure(const WeightSource& source) {
       turn(rank, *network, *cache, *decoder, ledger_first, timing);
       timing.launches = decoder->launches();
       timing.launch_seconds = launch;
+      timing.not_captured = why_not_captured(rank);
       ledger_first = !ledger_first;  // so that growing contexts favour neither
     };
   };
@@ -191,10 +185,14 @@ std::string DecodeBench::text(const std::vector<DecodeRun>& runs,
   table.row("ms by bytes alone", bytes_floor);
   table.row("by launches alone", launches);
   table.row("the ledger's cost", ledger);
+  std::string notes;
+  for (const DecodeRun& r : runs)
+    if (!r.not_captured.empty())
+      notes += title(fmt::format("tp {}: a step is not captured: {}", r.tp, r.not_captured));
   return title(fmt::format("decode: {}, batch {}, {} cached positions, {}, {}, {} a step",
                            model.describe(source), batch, seq, counted(steps, "step"), dtype,
                            bytes_text(step_bytes(source.architecture())))) +
-         table.text(output.colour()) + about_samples(each);
+         table.text(output.colour()) + notes + about_samples(each);
 }
 
 nlohmann::ordered_json DecodeBench::document(const std::vector<DecodeRun>& runs,
@@ -209,6 +207,8 @@ nlohmann::ordered_json DecodeBench::document(const std::vector<DecodeRun>& runs,
     row["bytes_floor_seconds"] = r.bytes_floor_seconds;
     row["launches"] = r.launches;
     row["launches_floor_seconds"] = r.launches_floor_seconds;
+    row["not_captured"] = nullptr;
+    if (!r.not_captured.empty()) row["not_captured"] = r.not_captured;
     row["ledger_cost"] = r.ledger_cost ? nlohmann::ordered_json(*r.ledger_cost) : nullptr;
     doc["runs"].push_back(row);
   }
@@ -228,7 +228,8 @@ void DecodeBench::run() {
          {},
          timing.limit.median(),
          timing.launches,
-         static_cast<double>(timing.launches) * timing.launch_seconds});
+         static_cast<double>(timing.launches) * timing.launch_seconds,
+         timing.not_captured});
     if (tps[w] > 1 && !timing.ledger.empty()) runs[w].ledger_cost = median(timing.ledger) - 1;
   }
   print(text(runs, *source), document(runs, *source));

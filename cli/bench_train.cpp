@@ -157,10 +157,10 @@ void Learner::take_steps(const Tokens& tokens, const std::vector<int32_t>& targe
   for (int64_t i = 0; i < steps; ++i) {
     barrier();
     rank_.ledger().clear();
-    const int64_t start = rank_.clock().now_ns();
-    static_cast<void>(trainer_->step(tokens, targets, i, 1e-4));
-    barrier();
-    const double seconds = static_cast<double>(rank_.clock().now_ns() - start) * 1e-9;
+    const double seconds = seconds_of(rank_, [&] {
+      static_cast<void>(trainer_->step(tokens, targets, i, 1e-4));
+      barrier();
+    });
     timing.use.step_time_s += seconds;
     timing.use.add(rank_.ledger().events());
     timing.work.add(seconds);

@@ -10,6 +10,7 @@
 #include "cli/counted_source.h"
 #include "cli/utf8_stream.h"
 #include "model/checkpoints/own_tokenizer.h"
+#include "model/decode_steps.h"
 #include "model/finite.h"
 #include "sim/error.h"
 #include "sim/machine/world.h"
@@ -184,6 +185,9 @@ Result GenerateCommand::generate_on_ranks(const WeightSource& source, const Task
     result.loaded_ns = now_ns();
     std::optional<Printer> printer;
     if (first) progress.erase();
+    const std::string_view why_not = why_not_captured(rank);
+    if (first && !why_not.empty())
+      to_stderr("tplab: note: a token's step is not captured: {}\n", why_not);
     if (first && !output.json()) printer.emplace(output, task, !no_echo);
     generate(network, task.prompt_ids, max_new, sampling, [&](int32_t token) {
       result.last_ns = now_ns();

@@ -18,9 +18,16 @@ const Tensor<Replicated>& DecodeSteps::next(const std::vector<int32_t>& ids) {
   return logits_;
 }
 
+std::string_view why_not_captured(Rank& rank) {
+  if (!rank.device().captures()) return {};
+  if (rank.size() > 1) return "its ranks meet in collectives, where the host has a part";
+  if (rank.recorder()) return "it is recorded, operation by operation";
+  return {};
+}
+
 void DecodeSteps::capture() {
   Rank& rank = cache_.past().filled.rank();
-  if (rank.size() > 1 || rank.recorder()) return;
+  if (!rank.device().captures() || !why_not_captured(rank).empty()) return;
   const int64_t batch = cache_.past().filled.array().count();
   ids_ = ids_on_device(rank, std::vector<int32_t>(static_cast<size_t>(batch)), {batch, 1});
   KvCache furthest = cache_.to_the_end();

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "model/network.h"
@@ -12,8 +13,13 @@ namespace tplab {
 
 // Where the device can (Device::capture), the second step is written down and all later ones are
 // that again: the token ids and the cache's positions lie on the device, in the same place each
-// time. A group of several ranks, which meets in collectives, and a run that is recorded are not
-// captured: their steps are Network::next.
+// time. Else steps are Network::next. Ranks that are threads of one GPU could be captured too, all
+// their streams as one graph; so far only one rank alone is.
+
+// Why a rank whose device captures does not, in words that end a sentence. Empty where it does, and
+// where the device does not anyway.
+std::string_view why_not_captured(Rank& rank);
+
 class DecodeSteps {
  public:
   // network and cache outlive it; the cache may be cleared and filled between steps.

@@ -56,11 +56,13 @@ class Device {
   virtual void run(const Operation& operation) = 0;
   virtual void wait() {}  // until all are done
 
+  // Whether it can do what follows; where not, a step is to be called each time.
+  virtual bool captures() const { return false; }
   // Calls `step`, whose work is written down and not done, to be given again and again with none of
-  // the host's part in it. Null where the device cannot: step was not called, and is to be called
-  // each time. What step allocated lasts as long as what is returned: its results are where they
-  // were. REQUIRES: step was done once before, gives the same work each time (what changes is read
-  // from arrays), and neither uploads, downloads, waits nor communicates.
+  // the host's part in it; null where the device does not capture. What step allocated lasts as
+  // long as what is returned: its results are where they were. REQUIRES: step was done once before,
+  // gives the same work each time (what changes is read from arrays), and neither uploads,
+  // downloads, waits nor communicates.
   virtual std::unique_ptr<Replay> capture(const std::function<void()>& /*step*/) { return nullptr; }
 
   // --- For communicators: memory of several ranks, element by element. Raw pointers of this
@@ -85,6 +87,13 @@ class Device {
 
   // --- For benchmarks.
 
+  // A moment, too, of the device's own clock; null where it has none, and a rank's is to be read.
+  virtual std::shared_ptr<void> mark() { return nullptr; }
+  // Of two such moments of this device, the first of which came first. Waits for the second.
+  virtual double seconds_between(const std::shared_ptr<void>& /*begin*/,
+                                 const std::shared_ptr<void>& /*end*/) {
+    return 0;
+  }
   // Reads all numbers and forgets them, as fast as it can: what any operation on them takes at
   // least.
   virtual void read(std::span<const Array> arrays) = 0;

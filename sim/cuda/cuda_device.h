@@ -2,6 +2,9 @@
 // launches it, and products by the runtime. The same sources are --device cuda and, compiled for
 // the host, --device cuda-host (side.h).
 //
+// A step that is captured is a list of operations first: what one launch can do of it is joined
+// (few_rows.h), and the runtime writes the launches down.
+//
 // Numerics: the same bits run after run: sums are in an order that sizes alone decide, and nothing
 // is added to by whichever thread comes first. All work is queued on the runtime's stream; nothing
 // but download() and wait() waits for it.
@@ -41,16 +44,21 @@ class CudaDevice final : public Device {
   void download(const Array& from, HostSpan to) override {
     runtime_->download(from.data(), to.data, from.bytes());
   }
-  void zero(Array& x) override { runtime_->set(x.data(), 0, x.bytes()); }
+  void zero(Array& x) override {
+    queue_written();
+    runtime_->set(x.data(), 0, x.bytes());
+  }
   void* host_memory(Array& x) override {
     return runtime_->memory_is_the_hosts() ? x.data() : nullptr;
   }
   MemoryUse memory() const override { return memory_->use(); }
 
   void run(const Operation& operation) override {
+    if (captured_) return written_.push_back(operation);
     std::visit([&](const auto& one) { compute(one); }, operation);
   }
   void wait() override { runtime_->wait(); }
+  bool captures() const override { return true; }
   std::unique_ptr<Replay> capture(const std::function<void()>& step) override;
 
   void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override;
@@ -61,7 +69,13 @@ class CudaDevice final : public Device {
                   int64_t count) override;
   std::shared_ptr<void> record() override { return runtime_->record(); }
   void wait_for(const std::shared_ptr<void>& moment) override { runtime_->wait_for(moment); }
+  std::shared_ptr<void> mark() override { return runtime_->mark(); }
+  double seconds_between(const std::shared_ptr<void>& begin,
+                         const std::shared_ptr<void>& end) override {
+    return runtime_->seconds_between(begin, end);
+  }
   void copy(const void* from, void* to, int64_t bytes) override {
+    queue_written();
     if (from != to) runtime_->copy(from, to, bytes);
   }
   void read(std::span<const Array> arrays) override;
@@ -114,11 +128,13 @@ class CudaDevice final : public Device {
   }
 
   std::shared_ptr<int32_t> make_arrivals();
+  void queue_written();  // the operations of a step that is captured, so far
 
   const std::shared_ptr<CudaRuntime> runtime_;
   const std::shared_ptr<MemoryPool> memory_;
   const std::shared_ptr<int32_t> arrivals_;  // of decoding's blocks: zeros between two kernels
   std::vector<Array>* captured_ = nullptr;   // while a step is captured: what it allocated
+  std::vector<Operation> written_;           // of it, and not given to the runtime yet
 };
 
 }  // namespace TPLAB_CUDA_SIDE

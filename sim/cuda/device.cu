@@ -1,7 +1,9 @@
 // The CUDA device's part for communicators and benchmarks.
 #include <cassert>
+#include <utility>
 
 #include "sim/cuda/cuda_device.h"
+#include "sim/cuda/few_rows.h"
 #include "sim/cuda/numbers.h"
 #include "sim/cuda/reduce.h"
 
@@ -78,6 +80,7 @@ void CudaDevice::sum(std::span<const void* const> terms, void* out, DType dtype,
 
 void CudaDevice::sum_to_all(std::span<const void* const> terms, std::span<void* const> outs,
                             DType dtype, int64_t count) {
+  queue_written();
   fold_all(stream(), terms, outs, dtype, count, Plus());
 }
 
@@ -87,6 +90,7 @@ void CudaDevice::max(std::span<const void* const> terms, void* out, DType dtype,
 
 void CudaDevice::max_to_all(std::span<const void* const> terms, std::span<void* const> outs,
                             DType dtype, int64_t count) {
+  queue_written();
   fold_all(stream(), terms, outs, dtype, count, Largest());
 }
 
@@ -108,19 +112,34 @@ class CudaReplay final : public Replay {
 }  // namespace
 
 std::unique_ptr<Replay> CudaDevice::capture(const std::function<void()>& step) {
-  if (!runtime_->begin_capture()) return nullptr;
+  runtime_->begin_capture();
   std::vector<Array> memory;
   captured_ = &memory;
   try {
     step();
+    queue_written();
   } catch (...) {
     captured_ = nullptr;
+    written_.clear();
     runtime_->end_capture(/*keep=*/false);
     throw;
   }
   captured_ = nullptr;
   return std::make_unique<CudaReplay>(runtime_, runtime_->end_capture(/*keep=*/true),
                                       std::move(memory));
+}
+
+void CudaDevice::queue_written() {
+  const std::vector<Operation> list = std::exchange(written_, {});
+  for (size_t i = 0; i < list.size();) {
+    const JoinedProduct joined = joined_product(std::span(list).subspan(i));
+    if (joined.operations > 0) {
+      compute_joined(stream(), joined);
+      i += joined.operations;
+    } else {
+      std::visit([&](const auto& one) { compute(one); }, list[i++]);
+    }
+  }
 }
 
 void CudaDevice::read(std::span<const Array> arrays) {

@@ -1,6 +1,7 @@
 // Products with weights, which are the runtime's, and what a bias' gradient is.
 #include "sim/cuda/column_sums.h"
 #include "sim/cuda/cuda_device.h"
+#include "sim/cuda/few_rows.h"
 
 namespace tplab {
 inline namespace TPLAB_CUDA_SIDE {
@@ -26,6 +27,7 @@ __global__ void sum_piece(const Real* dy, int64_t rows, int64_t each, int64_t N,
 }  // namespace
 
 void CudaDevice::compute(const op::Linear& o) {
+  if (has_few_rows(o)) return compute_joined(stream(), {.product = &o, .operations = 1});
   runtime_->multiply({.a = o.x.data(),
                       .b = o.w.data(),
                       .bias = o.bias.data(),

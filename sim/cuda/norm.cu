@@ -4,51 +4,18 @@
 
 #include "sim/cuda/column_sums.h"
 #include "sim/cuda/cuda_device.h"
-#include "sim/cuda/reduce.h"
+#include "sim/cuda/norm_row.h"
 
 namespace tplab {
 inline namespace TPLAB_CUDA_SIDE {
 
 namespace {
 
-// The mean over a row; every thread gets it.
-template <int kWidth, class Real>
-__device__ Computed<Real> mean_of(const Real* row, int64_t C) {
-  Computed<Real> sum = 0;
-  for_my_packs<kWidth>(C, [&](int64_t c) {
-    const auto pack = load_pack<kWidth>(row + c);
-    for (int j = 0; j < kWidth; ++j) sum += pack.value[j];
-  });
-  return block_sum(sum) / static_cast<Computed<Real>>(C);
-}
-
-// A layer norm, or where it is not centred an RMS norm, which has no mean and no bias and may add
-// 1 to its weights. Two passes over the row, which the first cache has after the first. y may be x:
-// a thread writes what it alone reads.
 template <bool kCentred, class Real, int kWidth>
 __global__ void norm_rows(const Real* x, const Real* weight, const Real* bias, Real* y, int64_t C,
                           Computed<Real> eps, Computed<Real> plus) {
-  using Sum = Computed<Real>;
-  x += blockIdx.x * C;
-  y += blockIdx.x * C;
-  Sum mean = 0, squares = 0;
-  if constexpr (kCentred) mean = mean_of<kWidth>(x, C);
-  for_my_packs<kWidth>(C, [&](int64_t c) {
-    const auto pack = load_pack<kWidth>(x + c);
-    for (int j = 0; j < kWidth; ++j) squares += (pack.value[j] - mean) * (pack.value[j] - mean);
-  });
-  const Sum scale = Sum(1) / std::sqrt(block_sum(squares) / static_cast<Sum>(C) + eps);
-  for_my_packs<kWidth>(C, [&](int64_t c) {
-    auto pack = load_pack<kWidth>(x + c);
-    const auto w = load_pack<kWidth>(weight + c);
-    for (int j = 0; j < kWidth; ++j)
-      pack.value[j] = (pack.value[j] - mean) * scale * (w.value[j] + plus);
-    if (bias) {
-      const auto b = load_pack<kWidth>(bias + c);
-      for (int j = 0; j < kWidth; ++j) pack.value[j] += b.value[j];
-    }
-    store_pack(y + c, pack);
-  });
+  normalise_row<kCentred, kWidth>(x + blockIdx.x * C, weight, bias, y + blockIdx.x * C, C, eps,
+                                  plus);
 }
 
 template <class Real>
@@ -128,7 +95,7 @@ void launch_norm(void* stream, const char* kernel, const NormArrays& o) {
         are_packs<Real>(C, {o.x.data(), o.weight.data(), o.bias.data(), o.y.data()});
     with_width<Real>(packed, [&](auto width) {
       constexpr int kW = decltype(width)::value;
-      launch(stream, {kernel, static_cast<unsigned>(rows), threads_for_row<kW>(C)},
+      launch(stream, {kernel, static_cast<unsigned>(rows), threads_of_norm<kW>(rows, C)},
              norm_rows<kCentred, Real, kW>, o.x.as<Real>(), o.weight.as<Real>(),
              static_cast<const Real*>(o.bias.data()), o.y.as<Real>(), C, static_cast<Sum>(o.eps),
              static_cast<Sum>(o.plus_one ? 1 : 0));

@@ -56,14 +56,18 @@ class CudaRuntime : public MemorySource {
   virtual std::shared_ptr<void> record() = 0;
   virtual void wait_for(const std::shared_ptr<void>& event) = 0;
 
+  // The same with its time, for Device::mark() and seconds_between().
+  virtual std::shared_ptr<void> mark() = 0;
+  virtual double seconds_between(const std::shared_ptr<void>& begin,
+                                 const std::shared_ptr<void>& end) = 0;
+
   // --- Steps that are queued again and again (Device::capture).
 
-  // From here to end_capture() the stream's work is written down and not done. False where that
-  // cannot be: nothing has begun.
-  virtual bool begin_capture() { return false; }
+  // From here to end_capture() the stream's work is written down and not done.
+  virtual void begin_capture() = 0;
   // keep: false where the step failed, and what was written down is of no use.
-  virtual CapturedStep end_capture(bool /*keep*/) { return {}; }
-  virtual void replay(const CapturedStep& /*step*/) {}
+  virtual CapturedStep end_capture(bool keep) = 0;
+  virtual void replay(const CapturedStep& step) = 0;
 };
 
 }  // namespace tplab

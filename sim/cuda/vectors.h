@@ -36,28 +36,33 @@ struct Pack {
   Computed<Real> value[kWidth];
 };
 
-template <int kWidth, class Real>
-__device__ __forceinline__ Pack<Real, kWidth> load_pack(const Real* from TPLAB_HERE_TOO) {
-  Pack<Real, kWidth> pack;
-  if constexpr (kWidth == 1) {
-    pack.value[0] = static_cast<Computed<Real>>(*from);
-  } else {
-#ifdef __CUDACC__
-    const Bytes16 bytes = load_16(from);
-#else
-    const Bytes16 bytes = load_16(from, file, line);
-#endif
-    if constexpr (std::is_same_v<Real, bf16>) {
-      for (int i = 0; i < 4; ++i) {
-        pack.value[2 * i] = low_of(bytes.word[i]);
-        pack.value[2 * i + 1] = high_of(bytes.word[i]);
-      }
-    } else {
-      static_assert(sizeof pack == sizeof bytes);
-      memcpy(&pack, &bytes, sizeof pack);
+// The numbers in sixteen bytes.
+template <class Real>
+__device__ __forceinline__ Pack<Real, kFull<Real>> unpacked(const Bytes16& bytes) {
+  Pack<Real, kFull<Real>> pack;
+  if constexpr (std::is_same_v<Real, bf16>) {
+    for (int i = 0; i < 4; ++i) {
+      pack.value[2 * i] = low_of(bytes.word[i]);
+      pack.value[2 * i + 1] = high_of(bytes.word[i]);
     }
+  } else {
+    static_assert(sizeof pack == sizeof bytes);
+    memcpy(&pack, &bytes, sizeof pack);
   }
   return pack;
+}
+
+template <int kWidth, class Real>
+__device__ __forceinline__ Pack<Real, kWidth> load_pack(const Real* from TPLAB_HERE_TOO) {
+  if constexpr (kWidth == 1) {
+    return {{static_cast<Computed<Real>>(*from)}};
+  } else {
+#ifdef __CUDACC__
+    return unpacked<Real>(load_16(from));
+#else
+    return unpacked<Real>(load_16(from, file, line));
+#endif
+  }
 }
 
 template <int kWidth, class Real>

@@ -42,6 +42,11 @@ class WatchedDevice final : public Device {
   }
   std::shared_ptr<void> record() override { return device_->record(); }
   void wait_for(const std::shared_ptr<void>& moment) override { device_->wait_for(moment); }
+  std::shared_ptr<void> mark() override { return device_->mark(); }
+  double seconds_between(const std::shared_ptr<void>& begin,
+                         const std::shared_ptr<void>& end) override {
+    return device_->seconds_between(begin, end);
+  }
 
   void run(const Operation& operation) override {
     if (times_) {

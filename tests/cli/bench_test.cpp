@@ -56,8 +56,34 @@ TEST_CASE("bench forward: each tp beside the machine's limit", "[slow]") {
   for (const json& run : doc["runs"])
     check_positive(run, {"tp", "threads", "best_seconds", "median_seconds", "tokens_per_second",
                          "flops_per_second", "limit_flops_per_second", "of_limit", "ratio_best",
-                         "ratio_median"});
+                         "ratio_median", "products_seconds"});
   CHECK(doc["runs"][0]["ratio_best"] == 1.0);
+  CHECK(doc["runs"][0]["collectives_seconds"].is_null());
+  for (const json& run : doc["runs"])
+    CHECK(run["products_seconds"].get<double>() + run["rest_seconds"].get<double>() +
+              (run["tp"] == 1 ? 0.0 : run["collectives_seconds"].get<double>()) ==
+          Approx(run["median_seconds"].get<double>()));
+}
+
+TEST_CASE("bench decode, generate: a step that is not captured says why") {
+  const std::string tiny = fixture("nanogpt-tiny");
+  const json runs =
+      tplab({"bench", "decode", "--checkpoint", tiny, "--device", "cuda-host", "--dtype", "bf16",
+             "--tp", "1,2", "--repeat", "1", "--seq", "2", "--steps", "2", "--json"})
+          .json()["runs"];
+  CHECK(runs[0]["launches"] > 0);
+  CHECK(runs[0]["not_captured"].is_null());
+  CHECK(runs[1]["launches"] == 0);
+  const std::string why = "its ranks meet in collectives, where the host has a part";
+  CHECK(runs[1]["not_captured"] == why);
+  const auto notes = [&](const std::string& device, const std::string& tp) {
+    return tplab({"generate", "--checkpoint", tiny, "--tokens", "1,2", "--max-new", "2", "--device",
+                  device, "--tp", tp})
+        .err;
+  };
+  CHECK_THAT(notes("cuda-host", "2"), Catch::Contains(why.substr(0, 29)));
+  CHECK(notes("cuda-host", "1").empty());
+  CHECK(notes("cpu", "2").empty());
 }
 
 TEST_CASE("bench decode: each tp beside the machine's limit, and the ledger's cost", "[slow]") {

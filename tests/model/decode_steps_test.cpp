@@ -10,6 +10,7 @@
 #include "sim/error.h"
 #include "sim/machine/world.h"
 #include "sim/ops/list.h"
+#include "tests/model/small_gpt.h"
 
 using namespace tplab;
 
@@ -45,6 +46,7 @@ class WritingDevice final : public Device {
   }
   void read(std::span<const Array>) override {}
 
+  bool captures() const override { return true; }
   std::unique_ptr<Replay> capture(const std::function<void()>& step) override {
     auto written = std::make_unique<Written>();
     writing_ = written.get();
@@ -125,6 +127,43 @@ TEST_CASE("decode steps: one that is written down once and done again gives the 
   REQUIRE(again.logits.size() == 12);
   CHECK(again.logits == plain.logits);
   CHECK(plain.logits[0] != plain.logits[1]);
+}
+
+TEST_CASE("decode steps: the kernels for GPUs do a layer in five launches, with the same bits") {
+  const auto source = testing::small_weights();
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    World({.tp = 1, .device = "cuda-host"}).run([&](Rank& rank) {
+      const ShardPlan plan(source->architecture(), 1);
+      const Network network(rank, *source, plan, dtype);
+      KvCache cache = network.new_cache(2), plain_cache = network.new_cache(2);
+      DecodeSteps steps(network, cache);
+      const auto numbers = [&](const Tensor<Replicated>& x) {
+        std::vector<double> logits(static_cast<size_t>(2 * source->architecture().vocabulary));
+        to_host(x, logits);
+        return logits;
+      };
+      for (int32_t step = 0; step < 5; ++step) {
+        const std::vector<int32_t> ids = {3 + step, 40 - 2 * step};
+        const std::vector<double> want = numbers(network.next({2, 1, ids}, plain_cache));
+        CHECK(numbers(steps.next(ids)) == want);
+      }
+      // Two embeddings and their sum; a norm with the head, and the logits without padding. In f32
+      // attention has a launch more, which stores the keys.
+      const int64_t of_layer = dtype == DType::bf16 ? 5 : 6;
+      CHECK(steps.launches() == 3 + of_layer * source->architecture().layers() + 2);
+    });
+  }
+}
+
+TEST_CASE("decode steps: who cannot be captured says why") {
+  const auto words = [](const WorldOptions& options) {
+    return World(options)
+        .run([](Rank& rank) { return std::string(why_not_captured(rank)); })
+        .results[0];
+  };
+  CHECK(words({.tp = 2}).empty());  // a CPU, which captures nothing anyway
+  CHECK(words(writing(1)).empty());
+  CHECK(words(writing(2)) == "its ranks meet in collectives, where the host has a part");
 }
 
 TEST_CASE("decode steps: past the context, and outside the vocabulary, they fail as others do") {

@@ -88,6 +88,22 @@ TEST_CASE("cuda-host: reads, zeros, copies up and down") {
   CHECK(device->memory().current_bytes == 40);
 }
 
+TEST_CASE("cuda-host: marks are moments of its own clock") {
+  const auto device = make_cuda_host_device();
+  const auto begin = device->mark();
+  Array x = device->allocate(DType::f64, {1000});
+  device->zero(x);
+  const auto middle = device->mark();
+  device->run(op::Add{x, x, x});
+  const auto end = device->mark();
+  REQUIRE(begin);
+  const double first = device->seconds_between(begin, middle),
+               second = device->seconds_between(middle, end);
+  CHECK(first >= 0);
+  CHECK(second > 0);
+  CHECK(device->seconds_between(begin, end) == Approx(first + second));
+}
+
 namespace {
 
 struct LittleMemory final : MemorySource {

@@ -270,15 +270,35 @@ class GpuRuntime final : public CudaRuntime {
                "cudaStreamWaitEvent", who_);
   }
 
+  std::shared_ptr<void> mark() override {
+    use();
+    cudaEvent_t event = nullptr;
+    check_cuda(cudaEventCreate(&event), "cudaEventCreate", who_);
+    std::shared_ptr<void> handle(event, [](void* one) {
+      static_cast<void>(cudaEventDestroy(static_cast<cudaEvent_t>(one)));
+    });
+    check_cuda(cudaEventRecord(event, stream_), "cudaEventRecord", who_);
+    return handle;
+  }
+  double seconds_between(const std::shared_ptr<void>& begin,
+                         const std::shared_ptr<void>& end) override {
+    use();
+    const auto last = static_cast<cudaEvent_t>(end.get());
+    wait_until(last);
+    float milliseconds = 0;
+    check_cuda(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(begin.get()), last),
+               "cudaEventElapsedTime", who_);
+    return static_cast<double>(milliseconds) * 1e-3;
+  }
+
   // --- Steps that are queued again and again.
 
-  bool begin_capture() override {
+  void begin_capture() override {
     use();
     // What another thread does with its own stream is no business of this one's.
     check_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal),
                "cudaStreamBeginCapture", who_);
     capturing_ = true;
-    return true;
   }
   CapturedStep end_capture(bool keep) override {
     use();
@@ -313,11 +333,12 @@ class GpuRuntime final : public CudaRuntime {
 
  private:
   void* next_slot() {
-    return staging_.next(who_, [&](cudaEvent_t event) {
-      if (watchers_.empty())
-        return check_cuda(cudaEventSynchronize(event), "cudaEventSynchronize", who_);
-      poll([&] { return cudaEventQuery(event); }, "cudaEventQuery");
-    });
+    return staging_.next(who_, [&](cudaEvent_t event) { wait_until(event); });
+  }
+  void wait_until(cudaEvent_t event) {
+    if (watchers_.empty())
+      return check_cuda(cudaEventSynchronize(event), "cudaEventSynchronize", who_);
+    poll([&] { return cudaEventQuery(event); }, "cudaEventQuery");
   }
 
   // Until `query` is no longer "not ready"; whoever watches looks each millisecond.

@@ -309,6 +309,8 @@ void* Engine::static_shared(const void* key, size_t bytes) {
 
 }  // namespace
 
+constinit thread_local Work* written_work = nullptr;
+
 void run(const Shape& shape, void (*body)(const void*), const void* arguments) {
   engine().run(shape, body, arguments);
 }

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,11 @@ struct Shape {
   size_t shared_bytes;
 };
 void run(const Shape& shape, void (*body)(const void*), const void* arguments);
+
+// Where set, what this thread would do for its stream is written down there, with all that it is
+// given, and not done: a captured step.
+using Work = std::vector<std::function<void()>>;
+extern constinit thread_local Work* written_work;
 
 // The orders of this thread's next launches are those after a start.
 void restart_orders(uint64_t seed);

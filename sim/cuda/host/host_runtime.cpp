@@ -7,8 +7,11 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
+#include "sim/clock.h"
+#include "sim/cuda/host/grid.h"
 #include "sim/cuda/host/sanitizers.h"
 #include "sim/error.h"
 
@@ -88,25 +91,36 @@ class CudaHostRuntime final : public CudaRuntime {
     return "use a smaller model, batch or sequence: cuda-host is for small ones";
   }
 
-  void upload(const void* from, void* to, int64_t bytes) override { copy(from, to, bytes); }
+  void upload(const void* from, void* to, int64_t bytes) override {
+    refuse_in_capture("an upload");
+    copy(from, to, bytes);
+  }
   void download(const void* from, void* to, int64_t bytes) override {
+    refuse_in_capture("a download");
     copy(from, to, bytes);
     wait();
   }
   void copy(const void* from, void* to, int64_t bytes) override {
-    if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
+    do_or_write([=] {
+      if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
+    });
   }
   void set(void* to, int byte, int64_t bytes) override {
-    if (bytes > 0) std::memset(to, byte, static_cast<size_t>(bytes));
+    do_or_write([=] {
+      if (bytes > 0) std::memset(to, byte, static_cast<size_t>(bytes));
+    });
   }
-  void multiply(const CudaProduct& p) override {
-    if (p.dtype == DType::f64) return multiply_plainly<double, double, double>(p);
-    if (p.dtype == DType::f32) return multiply_plainly<float, float, float>(p);
-    if (p.y_dtype == DType::f32) return multiply_plainly<bf16, float, float>(p);
-    multiply_plainly<bf16, float, bf16>(p);
+  void multiply(const CudaProduct& product) override {
+    do_or_write([p = product] {
+      if (p.dtype == DType::f64) return multiply_plainly<double, double, double>(p);
+      if (p.dtype == DType::f32) return multiply_plainly<float, float, float>(p);
+      if (p.y_dtype == DType::f32) return multiply_plainly<bf16, float, float>(p);
+      multiply_plainly<bf16, float, bf16>(p);
+    });
   }
   // All is done; kernels may have written around an array all the same.
   void wait() override {
+    refuse_in_capture("a wait");
     const std::lock_guard lock(mutex_);
     for (const auto& [data, size] : blocks_) touched_ |= touched_around(data, size);
     if (!touched_) return;
@@ -116,8 +130,41 @@ class CudaHostRuntime final : public CudaRuntime {
 
   std::shared_ptr<void> record() override { return nullptr; }
   void wait_for(const std::shared_ptr<void>&) override {}
+  std::shared_ptr<void> mark() override { return std::make_shared<int64_t>(now_ns()); }
+  double seconds_between(const std::shared_ptr<void>& begin,
+                         const std::shared_ptr<void>& end) override {
+    const auto ns = [](const std::shared_ptr<void>& moment) {
+      return *static_cast<const int64_t*>(moment.get());
+    };
+    return static_cast<double>(ns(end) - ns(begin)) * 1e-9;
+  }
+
+  void begin_capture() override {
+    captured_ = std::make_shared<cuda_host::Work>();
+    cuda_host::written_work = captured_.get();
+  }
+  CapturedStep end_capture(bool) override {
+    cuda_host::written_work = nullptr;
+    const auto nodes = static_cast<int64_t>(captured_->size());
+    return {std::exchange(captured_, nullptr), nodes};
+  }
+  void replay(const CapturedStep& step) override {
+    for (const auto& work : *static_cast<const cuda_host::Work*>(step.handle.get())) work();
+  }
 
  private:
+  template <class Do>
+  void do_or_write(const Do& work) {
+    if (captured_) return captured_->push_back(work);
+    work();
+  }
+  void refuse_in_capture(const char* what) const {
+    if (!captured_) return;
+    throw Error(ErrorKind::run,
+                fmt::format("{} in a step that is being captured to be replayed", what),
+                "do it before the step, or after");
+  }
+
   static bool touched_around(const void* data, int64_t size) {
     if (TPLAB_ASAN) return false;  // it has said so
     const auto* const from = static_cast<const unsigned char*>(data);
@@ -129,6 +176,7 @@ class CudaHostRuntime final : public CudaRuntime {
   std::mutex mutex_;
   std::map<void*, int64_t> blocks_;  // their sizes
   bool touched_ = false;
+  std::shared_ptr<cuda_host::Work> captured_;  // while a step is
 };
 
 }  // namespace

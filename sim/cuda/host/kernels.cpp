@@ -2,6 +2,7 @@
 #include "sim/cuda/activation.cu"
 #include "sim/cuda/device.cu"
 #include "sim/cuda/embedding.cu"
+#include "sim/cuda/few_rows.cu"
 #include "sim/cuda/host/host_runtime.h"
 #include "sim/cuda/linear.cu"
 #include "sim/cuda/loss.cu"

@@ -179,13 +179,18 @@ void launch(void* /*stream*/, const Launch& l, void (*kernel)(Parameters...),
     std::tuple<Parameters...> arguments;
   };
   const Call call{kernel, std::tuple<Parameters...>(arguments...)};
-  cuda_host::run(
-      {l.kernel, l.blocks, l.threads, l.shared_bytes},
-      [](const void* p) {
-        const Call& c = *static_cast<const Call*>(p);
-        std::apply(c.kernel, c.arguments);
-      },
-      &call);
+  const auto work = [call,
+                     shape = cuda_host::Shape{l.kernel, l.blocks, l.threads, l.shared_bytes}] {
+    cuda_host::run(
+        shape,
+        [](const void* p) {
+          const Call& c = *static_cast<const Call*>(p);
+          std::apply(c.kernel, c.arguments);
+        },
+        &call);
+  };
+  if (cuda_host::written_work) return cuda_host::written_work->push_back(work);
+  work();
 }
 
 }  // namespace TPLAB_CUDA_SIDE
