@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 
 #include "cli/nearest.h"
 #include "cli/same_files.h"
@@ -18,6 +19,7 @@
 #include "model/checkpoints/tplab_checkpoint.h"
 #include "model/files/bytes.h"
 #include "model/init.h"
+#include "sim/cuda/gpus.h"
 #include "sim/error.h"
 #include "sim/machine/backends.h"
 #include "sim/machine/processes.h"
@@ -205,13 +207,16 @@ bool MachineChoice::is_given(const char* option) const {
 
 void MachineChoice::spread(int& tp, int dp) const {
   if (comm == "mpi" && processes() && !is_given("--tp")) tp = std::max(1, processes()->size() / dp);
+  note_peers(tp * dp);
 }
 
 void MachineChoice::spread(std::vector<int>& tps) const {
   if (comm == "mpi" && processes() && !is_given("--tp")) tps = {processes()->size()};
+  note_peers(*std::max_element(tps.begin(), tps.end()));
 }
 
 void MachineChoice::spread(std::vector<int>& tps, std::vector<int>& dps) const {
+  note_peers(*std::max_element(tps.begin(), tps.end()) * *std::max_element(dps.begin(), dps.end()));
   if (comm != "mpi" || !processes()) return;
   if (!is_given("--dp")) {
     const bool divides = tps.size() == 1 && processes()->size() % tps[0] == 0;
@@ -220,6 +225,17 @@ void MachineChoice::spread(std::vector<int>& tps, std::vector<int>& dps) const {
   int tp = 1;
   spread(tp, dps[0]);
   if (!is_given("--tp")) tps = {tp};
+}
+
+void MachineChoice::note_peers(int ranks) const {
+  if (device != "cuda" || comm != "threads" || gpus_reach_each_other(ranks)) return;
+  static std::once_flag once;
+  std::call_once(once, [] {
+    to_stderr(
+        "tplab: note: the GPUs cannot read each other's memory (no peer access), so ranks send "
+        "copies through the host's: slow; tplab doctor shows which GPUs can, and --comm nccl may "
+        "know a faster way\n");
+  });
 }
 
 std::string read_stdin() {

@@ -76,6 +76,7 @@ struct MachineChoice {
 
  private:
   bool is_given(const char* option) const;
+  void note_peers(int ranks) const;  // once, where GPUs have no access to each other
   const CLI::App* app_ = nullptr;
 };
 

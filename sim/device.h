@@ -80,6 +80,10 @@ class Device {
                           DType dtype, int64_t count);
   virtual void copy(const void* from, void* to, int64_t bytes) = 0;
 
+  // Whether terms and outs may lie in the memory of the other ranks' devices, where ranks are
+  // threads; else that is only copied from.
+  virtual bool reaches_peers() const { return true; }
+
   // A moment in what this device was given to do: null where all is done when a call returns. What
   // another device is given after wait_for() begins after that moment.
   virtual std::shared_ptr<void> record() { return nullptr; }

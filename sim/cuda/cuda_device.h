@@ -67,6 +67,7 @@ class CudaDevice final : public Device {
                   int64_t count) override;
   void max_to_all(std::span<const void* const> terms, std::span<void* const> outs, DType dtype,
                   int64_t count) override;
+  bool reaches_peers() const override { return runtime_->reaches_peers(); }
   std::shared_ptr<void> record() override { return runtime_->record(); }
   void wait_for(const std::shared_ptr<void>& moment) override { runtime_->wait_for(moment); }
   std::shared_ptr<void> mark() override { return runtime_->mark(); }

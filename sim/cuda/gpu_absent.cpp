@@ -16,6 +16,7 @@ GpuReport gpu_report() {
   report.fix = kBuildCuda;
   return report;
 }
+bool gpus_reach_each_other(int) { return true; }
 void check_gpus() { fail_unavailable(kNoCuda, kBuildCuda); }
 std::unique_ptr<Device> make_gpu_device(const GpuSeat&) { fail_unavailable(kNoCuda, kBuildCuda); }
 CudaRuntime& gpu_runtime(Device&) { fail_unavailable(kNoCuda, kBuildCuda); }

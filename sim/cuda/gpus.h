@@ -30,12 +30,16 @@ struct GpuReport {
 };
 GpuReport gpu_report();
 
+// Whether the kernels of the first `places` GPUs can all read each other's memory. Where not, ranks
+// that are threads send one another copies, which CUDA takes through the host's memory.
+bool gpus_reach_each_other(int places);
+
 // Which GPU a rank of this process takes: its place among the ranks of its host goes round the
 // GPUs. Several ranks on one GPU take turns there.
 struct GpuSeat {
   int rank = 0;    // for errors
   int place = 0;   // among the ranks of this host
-  int places = 1;  // of which there are so many, which read each other's memory; 0: none does
+  int places = 1;  // of which there are so many, to read each other's memory; 0: none does
 };
 
 // Throws Error(unavailable), with the way out: no driver, one too old, no GPU, cuBLASLt missing.

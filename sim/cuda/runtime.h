@@ -37,6 +37,8 @@ class CudaRuntime : public MemorySource {
   virtual std::string_view name() const = 0;     // the device's: "cuda", "cuda-host"
   virtual bool memory_is_the_hosts() const = 0;  // so that the host may read and write it, too
   virtual void* stream() = 0;                    // for launch(), in language.h
+  // Whether kernels may be given other ranks' memory; copy() may in any case.
+  virtual bool reaches_peers() const { return true; }
 
   // --- The stream's work: it may be done after the call returns.
 

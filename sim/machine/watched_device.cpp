@@ -40,6 +40,7 @@ class WatchedDevice final : public Device {
                   int64_t count) override {
     device_->max_to_all(terms, outs, dtype, count);
   }
+  bool reaches_peers() const override { return device_->reaches_peers(); }
   std::shared_ptr<void> record() override { return device_->record(); }
   void wait_for(const std::shared_ptr<void>& moment) override { device_->wait_for(moment); }
   std::shared_ptr<void> mark() override { return device_->mark(); }

@@ -11,8 +11,12 @@ namespace {
 class ThreadLinks final : public Links {
  public:
   ThreadLinks(ThreadAgreement& agreement, Device& device, const Post& call)
-      : Links(agreement.rank(), agreement.size(), device), agreement_(agreement), call_(call) {}
+      : Links(agreement.rank(), agreement.size(), device),
+        agreement_(agreement),
+        call_(call),
+        reaches_peers_(device.reaches_peers()) {}
 
+  bool peer_access() const override { return reaches_peers_; }
   void rendezvous() override { agreement_.meet_when_done(call_); }
   const std::byte* peer_in(int peer) const override {
     if (!std::exchange(inputs_are_there_, true)) agreement_.wait_for_inputs();
@@ -38,6 +42,7 @@ class ThreadLinks final : public Links {
 
   ThreadAgreement& agreement_;
   const Post& call_;
+  const bool reaches_peers_;
   mutable bool inputs_are_there_ = false;
 };
 

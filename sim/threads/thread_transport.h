@@ -1,5 +1,5 @@
-// Moves numbers between ranks that are threads of one process and see each other's memory, by any
-// of the algorithms.
+// Moves numbers between ranks that are threads of one process, by any of the algorithms. Their
+// devices read each other's memory, or where those cannot (GPUs without peer access) copy from it.
 #pragma once
 
 #include <cstdint>

@@ -13,11 +13,15 @@
 namespace tplab {
 namespace {
 
-// Does what it is given in that order, on a thread of its own, some time later.
+// Does what it is given in that order, on a thread of its own, some time later. One that reaches no
+// peers refuses to add up, or to write, memory that is not its own.
 class LateDevice final : public Device {
  public:
-  LateDevice(std::unique_ptr<Device> device, unsigned seed)
-      : device_(std::move(device)), random_(seed + 1), worker_([this] { work(); }) {}
+  LateDevice(std::unique_ptr<Device> device, unsigned seed, bool reaches_peers)
+      : device_(std::move(device)),
+        reaches_peers_(reaches_peers),
+        random_(seed + 1),
+        worker_([this] { work(); }) {}
   ~LateDevice() override {
     later([this] { over_ = true; });
     worker_.join();
@@ -26,8 +30,11 @@ class LateDevice final : public Device {
   LateDevice& operator=(const LateDevice&) = delete;
 
   std::string_view name() const override { return "late"; }
+  bool reaches_peers() const override { return reaches_peers_; }
   Array allocate(DType dtype, const Shape& shape) override {
-    return device_->allocate(dtype, shape);
+    Array x = device_->allocate(dtype, shape);
+    own_.emplace_back(static_cast<const char*>(x.data()), x.bytes());
+    return x;
   }
   void upload(HostSpan from, Array& to) override {
     wait();
@@ -51,16 +58,21 @@ class LateDevice final : public Device {
     moment->wait();
   }
   void sum(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override {
+    for (const void* term : terms) expect_own(term);
+    expect_own(out);
     later([this, from = std::vector(terms.begin(), terms.end()), out, dtype, count] {
       device_->sum(from, out, dtype, count);
     });
   }
   void max(std::span<const void* const> terms, void* out, DType dtype, int64_t count) override {
+    for (const void* term : terms) expect_own(term);
+    expect_own(out);
     later([this, from = std::vector(terms.begin(), terms.end()), out, dtype, count] {
       device_->max(from, out, dtype, count);
     });
   }
   void copy(const void* from, void* to, int64_t bytes) override {
+    expect_own(to);
     later([this, from, to, bytes] { device_->copy(from, to, bytes); });
   }
   void read(std::span<const Array>) override {}
@@ -93,6 +105,13 @@ class LateDevice final : public Device {
     bool here_ = false;
   };
 
+  void expect_own(const void* p) const {
+    if (reaches_peers_) return;
+    for (const auto& [begin, bytes] : own_)
+      if (p >= begin && p < begin + bytes) return;
+    throw Error(ErrorKind::run, "a device without peers was given their memory", "");
+  }
+
   void later(std::function<void()> work) {
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(work));
@@ -112,6 +131,8 @@ class LateDevice final : public Device {
   }
 
   const std::unique_ptr<Device> device_;
+  const bool reaches_peers_;
+  std::vector<std::pair<const char*, int64_t>> own_;
   unsigned random_;
   bool over_ = false;  // the worker's
   std::mutex mutex_;
@@ -157,23 +178,28 @@ std::vector<double> many_collectives(Rank& rank) {
   return all;
 }
 
-TEST_CASE("late devices: collectives give the CPU's bits, by every algorithm") {
+WorldOptions late(WorldOptions options, bool reaches_peers = true) {
+  options.wrap_device = [=](int rank, std::unique_ptr<Device> device) -> std::unique_ptr<Device> {
+    return std::make_unique<LateDevice>(std::move(device), static_cast<unsigned>(rank),
+                                        reaches_peers);
+  };
+  return options;
+}
+
+TEST_CASE("late devices: collectives give the CPU's bits, by every algorithm, and without peers") {
   const auto algorithm =
       GENERATE(Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather);
-  WorldOptions options{.tp = 4, .algorithm = algorithm, .threads_per_rank = 1};
+  const WorldOptions options{.tp = 4, .algorithm = algorithm, .threads_per_rank = 1};
   const auto expected = World(options).run(many_collectives).results;
-  options.wrap_device = [](int rank, std::unique_ptr<Device> device) -> std::unique_ptr<Device> {
-    return std::make_unique<LateDevice>(std::move(device), static_cast<unsigned>(rank));
-  };
-  for (int run = 0; run < 5; ++run) CHECK(World(options).run(many_collectives).results == expected);
+  for (int run = 0; run < 5; ++run) {
+    CHECK(World(late(options)).run(many_collectives).results == expected);
+    CHECK(World(late(options, false)).run(many_collectives).results == expected);
+  }
 }
 
 TEST_CASE("late devices: a barrier returns when what every rank gave its device is done") {
-  WorldOptions options{.tp = 2, .threads_per_rank = 1};
-  options.wrap_device = [](int rank, std::unique_ptr<Device> device) -> std::unique_ptr<Device> {
-    return std::make_unique<LateDevice>(std::move(device), static_cast<unsigned>(rank));
-  };
-  const auto returned = World(options).run([](Rank& rank) {
+  const WorldOptions options{.tp = 2, .threads_per_rank = 1};
+  const auto returned = World(late(options)).run([](Rank& rank) {
     Array from = make_array(rank, DType::f64, 1000, [](int64_t i) { return term(1, i); });
     Array to = make_array(rank, DType::f64, 1000, [](int64_t) { return -1.0; });
     for (int i = 0; i < 20; ++i) rank.device().copy(from.data(), to.data(), from.bytes());

@@ -129,7 +129,9 @@ class GpuRuntime final : public CudaRuntime {
     check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate",
                who_);
     events_ = std::make_shared<EventPool>(gpu_);
-    for (int other = 0; other < std::min(count, seat.places); ++other) reach(other);
+    reaches_peers_ = gpus_reach_each_other(seat.places);
+    for (int other = 0; reaches_peers_ && other < std::min(count, seat.places); ++other)
+      reach(other);
     products_ = std::make_unique<GpuProducts>(stream_, who_);
   }
   ~GpuRuntime() override {
@@ -142,6 +144,7 @@ class GpuRuntime final : public CudaRuntime {
 
   std::string_view name() const override { return "cuda"; }
   bool memory_is_the_hosts() const override { return false; }
+  bool reaches_peers() const override { return reaches_peers_; }
   void* stream() override {
     use();
     return stream_;
@@ -366,14 +369,6 @@ class GpuRuntime final : public CudaRuntime {
 
   void reach(int other) {
     if (other == gpu_) return;
-    int can = 0;
-    check_cuda(cudaDeviceCanAccessPeer(&can, gpu_, other), "cudaDeviceCanAccessPeer", who_);
-    if (!can)
-      fail_unavailable(
-          fmt::format("{}: its kernels cannot read the memory of GPU {} (no peer access)", who_,
-                      other),
-          "use --comm nccl, which finds another way, or CUDA_VISIBLE_DEVICES to name GPUs that "
-          "reach each other (tplab doctor shows which do)");
     const cudaError_t error = cudaDeviceEnablePeerAccess(other, 0);
     if (error == cudaErrorPeerAccessAlreadyEnabled)
       static_cast<void>(cudaGetLastError());
@@ -396,6 +391,7 @@ class GpuRuntime final : public CudaRuntime {
   }
 
   int gpu_ = 0;
+  bool reaches_peers_ = true;
   std::string who_;
   cudaStream_t stream_ = nullptr;
   std::shared_ptr<EventPool> events_;

@@ -79,6 +79,19 @@ void check_gpus() {
   static_cast<void>(cublas_version());
 }
 
+bool gpus_reach_each_other(int places) {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) return true;  // others say so
+  count = std::min(count, places);
+  for (int from = 0; from < count; ++from)
+    for (int to = 0; to < count; ++to) {
+      int can = 0;
+      if (from != to && (cudaDeviceCanAccessPeer(&can, from, to) != cudaSuccess || !can))
+        return false;
+    }
+  return true;
+}
+
 GpuReport gpu_report() {
   GpuReport report;
   report.built_for = cuda_version_text(CUDART_VERSION);
