@@ -43,6 +43,7 @@ std::unique_ptr<Agreement> MpiRun::agreement(std::vector<int> members, Axis axis
                                              bool carry) {
   const int number = next_group_;
   take_group(number);
+  carry = carry && host_reaches(device);
   return std::make_unique<MpiAgreement>(*this, std::move(members), number, axis, device, carry);
 }
 

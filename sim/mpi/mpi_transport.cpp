@@ -117,8 +117,31 @@ void MpiLinks::receive_point_to_point(Bytes data) {
 
 }  // namespace
 
+MpiTransport::MpiTransport(MpiAgreement& agreement, Device& device)
+    : agreement_(agreement),
+      device_(device),
+      host_(host_reaches(device) ? nullptr : make_cpu_device(alone_)) {}
+
 int64_t MpiTransport::move(const Post& call, const Array& in, Array& out) {
-  MpiLinks links(agreement_, device_, call);
+  if (!host_) return move_on(device_, call, in, out);
+  const Array from = on_host(in);
+  const bool in_place = in.data() == out.data() && in.count() == out.count();
+  Array to = in_place ? from : Array();
+  if (!to.present() && out.present()) to = host_->allocate(out.dtype(), out.shape());
+  const int64_t wire_bytes = move_on(*host_, call, from, to);
+  if (out.present()) device_.upload({to.dtype(), to.data(), to.count()}, out);
+  return wire_bytes;
+}
+
+Array MpiTransport::on_host(const Array& x) {
+  if (!x.present()) return x;
+  Array here = host_->allocate(x.dtype(), x.shape());
+  device_.download(x, {x.dtype(), here.data(), x.count()});
+  return here;
+}
+
+int64_t MpiTransport::move_on(Device& device, const Post& call, const Array& in, Array& out) {
+  MpiLinks links(agreement_, device, call);
   if (call.op == Op::send) {
     links.send_point_to_point(bytes_of(in));
   } else if (call.op == Op::recv) {

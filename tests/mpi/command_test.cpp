@@ -64,6 +64,12 @@ TEST_CASE("mpi: verify says the same at 1 to 4 processes as with threads", "[mpi
                  "--json", "--uneven"});
 }
 
+TEST_CASE("mpi: ranks on cuda-host say the same as with threads", "[mpi]") {
+  if (!has_mpi()) return;
+  check_same(2, {"verify", "--checkpoint", fixture("gpt2-tiny"), "--batch", "1", "--seq", "4",
+                 "--device", "cuda-host", "--json"});
+}
+
 TEST_CASE("mpi: gradients and five steps are the same, also of replicas", "[mpi][slow]") {
   if (!has_mpi()) return;
   check_same(2, {"verify", "--backward", "--checkpoint", fixture("gpt2-tiny"), "--batch", "4",

@@ -21,6 +21,14 @@ TEST_CASE("mpi: every collective by every algorithm gives the bits and the bytes
   }
 }
 
+TEST_CASE("mpi: memory that the host does not reach, as a GPU's, is never touched by it", "[mpi]") {
+  if (!has_mpi()) return;
+  const Ran ran = mpi_case(2, "far_memory");
+  INFO(ran.err);
+  CHECK(ran.exit_code == 0);
+  CHECK_THAT(ran.out, Contains("calls are the same"));
+}
+
 TEST_CASE("mpi: calls that differ are one error, which lists what every rank called", "[mpi]") {
   if (!has_mpi()) return;
   const Ran ran = mpi_case(3, "disagree");

@@ -12,6 +12,7 @@
 #include <map>
 #include <thread>
 
+#include "far_device.h"
 #include "sim/algorithms/table.h"
 #include "sim/error.h"
 #include "sim/machine/rank_numbers.h"
@@ -78,7 +79,7 @@ Got called(Rank& rank, Op op, int64_t part) {
 
 // Every operation by every algorithm, of sizes that go with the agreement and of larger ones: the
 // same bits as threads, the same bytes in the ledger.
-void algorithms() {
+void compare_with_threads(const WorldOptions& in_processes) {
   int calls = 0;
   for (const Algorithm algorithm :
        {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather}) {
@@ -90,10 +91,11 @@ void algorithms() {
           all.push_back(called(rank, op, part));
       return all;
     };
-    WorldOptions options = in_processes();
+    WorldOptions options = in_processes;
     options.algorithm = algorithm;
     const auto mine = World(options).run(body);
     options.comm = "threads";
+    options.wrap_device = {};
     options.threads_per_rank = 1;
     const auto expected = World(options).run(body);
     for (size_t r = 0; r < expected.results.size(); ++r)
@@ -110,6 +112,17 @@ void algorithms() {
         throw Error(ErrorKind::run, "the ledgers differ", "look at sim/mpi");
   }
   print(fmt::format("{} calls are the same", calls));
+}
+
+void algorithms() { compare_with_threads(in_processes()); }
+
+// Of devices whose memory ends the process that touches it.
+void far_memory() {
+  WorldOptions options = in_processes();
+  options.wrap_device = [](int, std::unique_ptr<Device> device) {
+    return make_far_device(std::move(device));
+  };
+  compare_with_threads(options);
 }
 
 void disagree() {
@@ -287,6 +300,7 @@ void speed() {
 const std::map<std::string, void (*)()>& cases() {
   static const std::map<std::string, void (*)()> all = {
       {"algorithms", algorithms},
+      {"far_memory", far_memory},
       {"disagree", disagree},
       {"return_early", return_early},
       {"throws", throws},
