@@ -32,11 +32,6 @@ void Device::max_to_all(std::span<const void* const> terms, std::span<void* cons
   fold_to_all(&Device::max, terms, outs, dtype, count);
 }
 
-bool host_reaches(Device& device) {
-  Array one = device.allocate(DType::i32, {1});
-  return device.host_memory(one) != nullptr;
-}
-
 double number_on_host(Device& device, const Array& x) {
   double value = 0;
   device.download(x, {DType::f64, &value, 1});

@@ -95,9 +95,6 @@ class Device {
                    DType dtype, int64_t count);
 };
 
-// Whether the host may read and write the device's memory itself.
-bool host_reaches(Device& device);
-
 // Of an array of one f64, once it is computed.
 double number_on_host(Device& device, const Array& x);
 

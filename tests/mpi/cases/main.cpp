@@ -1,12 +1,15 @@
-// What a test runs under an MPI launcher, one process a rank: mpi_cases NAME. Rank 0 prints what
+// What a test runs as one process a rank, under an MPI launcher or with torchrun's variables:
+// mpi_cases NAME. Rank 0 prints what
 // came of it; a failure ends all processes as in the command.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -19,6 +22,8 @@
 #include "sim/machine/world.h"
 #include "sim/mpi/join.h"
 #include "sim/mpi/raw.h"
+#include "sim/processes/launcher.h"
+#include "sim/tcp/join.h"
 
 namespace tplab {
 namespace {
@@ -123,6 +128,27 @@ void far_memory() {
     return make_far_device(std::move(device));
   };
   compare_with_threads(options);
+}
+
+// Over NCCL, or what stands for it: the same; and its own sums, of numbers whose order is the same.
+void over_nccl() {
+  WorldOptions options{
+      .tp = processes()->size(), .device = "cuda-host", .comm = "nccl", .timeout_s = 20};
+  compare_with_threads(options);
+  options.algorithm = Algorithm::library;
+  const auto ran = World(options).run([](Rank& rank) {
+    Array all = rank.device().allocate(DType::f64, {4});
+    std::vector<double> numbers = {1, 2, 3, rank.index() + 1.0};
+    rank.device().upload({DType::f64, numbers.data(), 4}, all);
+    rank.comm().all_reduce(all);
+    rank.comm().all_reduce(all, Reduce::max);
+    Array mine = rank.device().allocate(DType::f64, {4 / rank.size()});
+    rank.comm().reduce_scatter(all, mine);
+    rank.comm().all_gather(mine, all);
+    rank.device().download(all, {DType::f64, numbers.data(), 4});
+    return numbers;
+  });
+  print(fmt::format("library: {}", fmt::join(ran.results.back(), " ")));
 }
 
 void disagree() {
@@ -301,6 +327,7 @@ const std::map<std::string, void (*)()>& cases() {
   static const std::map<std::string, void (*)()> all = {
       {"algorithms", algorithms},
       {"far_memory", far_memory},
+      {"over_nccl", over_nccl},
       {"disagree", disagree},
       {"return_early", return_early},
       {"throws", throws},
@@ -334,7 +361,8 @@ int run(const std::string& name) {
   std::unique_ptr<Processes> all;
   Ending ending;
   try {
-    all = join_mpi("cases");
+    const auto job = find_job([](const char* variable) { return std::getenv(variable); });
+    all = job && job->says_where() ? join_tcp(*job, 10, "cases") : join_mpi("cases");
     if (!all) fail("no launcher", "start it with mpirun");
     set_processes(all.get());
     cases().at(name)();

@@ -7,24 +7,27 @@
 #include <memory>
 
 #include "sim/device.h"
-#include "sim/mpi/mpi_agreement.h"
+#include "sim/processes/message_agreement.h"
 #include "sim/threads/crew.h"
 #include "sim/transport.h"
 
 namespace tplab {
 
-class MpiTransport final : public Transport {
+// Whether the host may read and write the device's memory itself.
+bool host_reaches(Device& device);
+
+class MessageTransport final : public Transport {
  public:
-  MpiTransport(MpiAgreement& agreement, Device& device);
+  MessageTransport(MessageAgreement& agreement, Device& device);
 
   int64_t move(const Post& call, const Array& in, Array& out) override;
-  std::unique_ptr<Transport> split(Agreement& part) override;  // REQUIRES: an MpiAgreement
+  std::unique_ptr<Transport> split(Agreement& part) override;  // REQUIRES: an MessageAgreement
 
  private:
   int64_t move_on(Device& device, const Post& call, const Array& in, Array& out);
   Array on_host(const Array& x);
 
-  MpiAgreement& agreement_;
+  MessageAgreement& agreement_;
   Device& device_;
   Crew alone_{1};
   const std::unique_ptr<Device> host_;  // null where the host reaches the device's memory
