@@ -198,15 +198,15 @@ bool MachineChoice::is_given(const char* option) const {
 }
 
 void MachineChoice::spread(int& tp, int dp) const {
-  if (comm == "mpi" && processes() && !is_given("--tp")) tp = std::max(1, processes()->size() / dp);
+  if (processes() && !is_given("--tp")) tp = std::max(1, processes()->size() / dp);
 }
 
 void MachineChoice::spread(std::vector<int>& tps) const {
-  if (comm == "mpi" && processes() && !is_given("--tp")) tps = {processes()->size()};
+  if (processes() && !is_given("--tp")) tps = {processes()->size()};
 }
 
 void MachineChoice::spread(std::vector<int>& tps, std::vector<int>& dps) const {
-  if (comm != "mpi" || !processes()) return;
+  if (!processes()) return;
   if (!is_given("--dp")) {
     const bool divides = tps.size() == 1 && processes()->size() % tps[0] == 0;
     dps = {is_given("--tp") && divides ? processes()->size() / tps[0] : 1};

@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <iterator>
 
 #include "cli/machine_facts.h"
+#include "sim/machine/world.h"
+#include "sim/processes/launcher.h"
+#include "sim/tcp/join.h"
 #if TPLAB_HAS_MPI
 #include "sim/mpi/join.h"
 #endif
@@ -16,21 +19,42 @@ namespace tplab::cli {
 
 namespace {
 
-[[maybe_unused]] bool asks_for_mpi(const std::vector<std::string>& words) {
-  if (std::find(words.begin(), words.end(), "--comm=mpi") != words.end()) return true;
-  const auto option = std::find(words.begin(), words.end(), "--comm");
-  return option != words.end() && std::next(option) != words.end() && *std::next(option) == "mpi";
+// What follows an option among the words, which are not parsed yet; empty if it is not there.
+std::string value_of(const std::vector<std::string>& words, const std::string& option) {
+  for (auto word = words.begin(); word != words.end(); ++word) {
+    if (word->starts_with(option + "=")) return word->substr(option.size() + 1);
+    if (*word == option && std::next(word) != words.end()) return *std::next(word);
+  }
+  return "";
+}
+
+std::unique_ptr<Processes> join_by_mpi() {
+#if TPLAB_HAS_MPI
+  return join_mpi(program_version());
+#else
+  return nullptr;
+#endif
+}
+
+std::unique_ptr<Processes> join_for_nccl(double timeout_s) {
+  const std::optional<JobPlace> job = find_job([](const char* name) { return std::getenv(name); });
+  if (!job || !job->says_where())
+    if (auto all = join_by_mpi()) return all;
+  if (!job || (job->size == 1 && !job->says_where())) return nullptr;  // alone
+  return join_tcp(*job, timeout_s, program_version());
 }
 
 }  // namespace
 
-void Launched::join([[maybe_unused]] const std::vector<std::string>& words) {
-#if TPLAB_HAS_MPI
-  if (!asks_for_mpi(words)) return;
-  all_ = join_mpi(program_version());
+void Launched::join(const std::vector<std::string>& words) {
+  const std::string comm = value_of(words, "--comm");
+  if (comm == "mpi") all_ = join_by_mpi();
+  if (comm == "nccl") {
+    const double timeout_s = std::strtod(value_of(words, "--timeout").c_str(), nullptr);
+    all_ = join_for_nccl(timeout_s > 0 ? timeout_s : WorldOptions().timeout_s);
+  }
   set_processes(all_.get());
   if (!is_first_process()) silence();
-#endif
 }
 
 Ending Launched::leave(const Ending& mine) {

@@ -174,7 +174,8 @@ std::unique_ptr<Processes> join_mpi(const std::string& version) {
         "MPI's than this build's, {}",
         launcher->size, launcher->variable, launcher->size, library());
     fix =
-        "start it with the mpirun of the MPI that tplab was built with, as `tplab doctor` names it";
+        "start it with the mpirun of the MPI that tplab was built with, as `tplab doctor` names it "
+        "(--comm nccl needs no MPI where MASTER_ADDR and MASTER_PORT say where rank 0 is)";
   } else if (!wire->takes_any_thread()) {
     problem = fmt::format("{} lets no thread but the first one call it", library());
     fix = "use another MPI, or this one built for several threads";

@@ -159,7 +159,7 @@ std::exception_ptr SessionRun::failure() {
       if (!end || end->outcome != worst) continue;
       std::string problem = end->problem;
       if (worst == lost && !session_.lost()) session_.lose(end->told_by);
-      if (worst == threw) problem = session_.name_of(rank) + ": " + problem;
+      if (worst == threw) problem = fmt::format("{}: {}", session_.name_of(rank), problem);
       if (worst == verdict && !end->complete)
         for (int other = 0; other < mesh_.ranks(); ++other)
           problem += fmt::format("\n  {}: {}", session_.name_of(other), end_of(other)->doing);

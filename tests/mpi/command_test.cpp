@@ -17,24 +17,6 @@ namespace {
 using Catch::Contains;
 using Json = nlohmann::json;
 
-// Without what is of the machine's speed or of how the command was called.
-void forget_times(Json& json) {
-  static const std::set<std::string> kTimes = {
-      "comm",       "options",    "load_seconds", "first_token_seconds", "command",
-      "invocation", "start_ns",   "end_ns",       "tokens_per_second",   "timeout",
-      "us",         "peak_bytes", "threads"};
-  if (json.is_object()) {
-    for (auto it = json.begin(); it != json.end();)
-      it = kTimes.contains(it.key()) || it.key().find("time") != std::string::npos ||
-                   it.key().find("per_sec") != std::string::npos ||
-                   it.key().find("percent") != std::string::npos
-               ? json.erase(it)
-               : std::next(it);
-  }
-  if (json.is_structured())
-    for (Json& each : json) forget_times(each);
-}
-
 Json what_it_says(Ran ran) {
   INFO(ran.err);
   REQUIRE(ran.exit_code == 0);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <set>
 
 namespace tplab::testing {
 
@@ -43,6 +44,23 @@ Ran tplab_under_mpi(int processes, std::vector<std::string> words) {
   words.insert(words.begin(), TPLAB_COMMAND);
   words.insert(words.end(), {"--comm", "mpi"});
   return Started(under_mpi(processes, std::move(words)), launched()).wait();
+}
+
+void forget_times(nlohmann::json& json) {
+  static const std::set<std::string> kTimes = {
+      "comm",       "options",    "load_seconds", "first_token_seconds", "command",
+      "invocation", "start_ns",   "end_ns",       "tokens_per_second",   "timeout",
+      "us",         "peak_bytes", "threads"};
+  if (json.is_object()) {
+    for (auto it = json.begin(); it != json.end();)
+      it = kTimes.contains(it.key()) || it.key().find("time") != std::string::npos ||
+                   it.key().find("per_sec") != std::string::npos ||
+                   it.key().find("percent") != std::string::npos
+               ? json.erase(it)
+               : std::next(it);
+  }
+  if (json.is_structured())
+    for (nlohmann::json& each : json) forget_times(each);
 }
 
 Job::Job(int processes, const std::vector<std::string>& words,

@@ -22,6 +22,9 @@ How launched();
 
 // The command under the launcher, as it is (and with --comm mpi).
 Ran tplab_under_mpi(int processes, std::vector<std::string> words);
+// Leaves out of a report what is of the machine's speed or of how the command was called.
+void forget_times(nlohmann::json& json);
+
 // One of tests/mpi/cases.
 Ran mpi_case(int processes, const std::string& name);
 // The same, and then by sockets; what all processes said, and the worst exit code.
