@@ -206,18 +206,18 @@ bool MachineChoice::is_given(const char* option) const {
 }
 
 void MachineChoice::spread(int& tp, int dp) const {
-  if (comm == "mpi" && processes() && !is_given("--tp")) tp = std::max(1, processes()->size() / dp);
+  if (processes() && !is_given("--tp")) tp = std::max(1, processes()->size() / dp);
   note_peers(tp * dp);
 }
 
 void MachineChoice::spread(std::vector<int>& tps) const {
-  if (comm == "mpi" && processes() && !is_given("--tp")) tps = {processes()->size()};
+  if (processes() && !is_given("--tp")) tps = {processes()->size()};
   note_peers(*std::max_element(tps.begin(), tps.end()));
 }
 
 void MachineChoice::spread(std::vector<int>& tps, std::vector<int>& dps) const {
   note_peers(*std::max_element(tps.begin(), tps.end()) * *std::max_element(dps.begin(), dps.end()));
-  if (comm != "mpi" || !processes()) return;
+  if (!processes()) return;
   if (!is_given("--dp")) {
     const bool divides = tps.size() == 1 && processes()->size() % tps[0] == 0;
     dps = {is_given("--tp") && divides ? processes()->size() / tps[0] : 1};

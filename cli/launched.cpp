@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
@@ -13,27 +12,46 @@
 #include "cli/command.h"
 #include "cli/machine_facts.h"
 #include "sim/error.h"
+#include "sim/machine/world.h"
+#include "sim/processes/launcher.h"
+#include "sim/tcp/join.h"
 #if TPLAB_HAS_MPI
 #include "sim/mpi/join.h"
-#include "sim/mpi/launcher.h"
 #endif
 
 namespace tplab::cli {
 
 namespace {
 
-[[maybe_unused]] bool asks_for_mpi(const std::vector<std::string>& words) {
-  if (std::find(words.begin(), words.end(), "--comm=mpi") != words.end()) return true;
-  const auto option = std::find(words.begin(), words.end(), "--comm");
-  return option != words.end() && std::next(option) != words.end() && *std::next(option) == "mpi";
+// What follows an option among the words, which are not parsed yet; empty if it is not there.
+std::string value_of(const std::vector<std::string>& words, const std::string& option) {
+  for (auto word = words.begin(); word != words.end(); ++word) {
+    if (word->starts_with(option + "=")) return word->substr(option.size() + 1);
+    if (*word == option && std::next(word) != words.end()) return *std::next(word);
+  }
+  return "";
+}
+
+std::unique_ptr<Processes> join_by_mpi() {
+#if TPLAB_HAS_MPI
+  return join_mpi(program_version());
+#else
+  return nullptr;
+#endif
+}
+
+std::unique_ptr<Processes> join_for_nccl(double timeout_s) {
+  const std::optional<JobPlace> job = find_job([](const char* name) { return std::getenv(name); });
+  if (!job || !job->says_where())
+    if (auto all = join_by_mpi()) return all;
+  if (!job || (job->size == 1 && !job->says_where())) return nullptr;  // alone
+  return join_tcp(*job, timeout_s, program_version());
 }
 
 // Of processes that were started together, and then each is all of a program: once.
-[[maybe_unused]] void say_alone(const std::vector<std::string>& words) {
+void say_alone() {
   const auto launcher = find_launcher([](const char* name) { return std::getenv(name); });
-  const bool by_nccl = std::find(words.begin(), words.end(), "nccl") != words.end() ||
-                       std::find(words.begin(), words.end(), "--comm=nccl") != words.end();
-  if (launcher && launcher->size > 1 && launcher->rank == 0 && !by_nccl)
+  if (launcher && launcher->size > 1 && launcher->rank == 0)
     to_stderr(
         "tplab: note: each of the {} processes ({}={}) does all of this by itself; with --comm mpi "
         "they are ranks\n",
@@ -41,7 +59,7 @@ namespace {
 }
 
 // Ranks that compute different things do not all show it: of two learning rates, none does.
-[[maybe_unused]] void check_same_words(Processes& all, const std::vector<std::string>& words) {
+void check_same_words(Processes& all, const std::vector<std::string>& words) {
   const auto said = all.gather(fmt::format("tplab {}", fmt::join(words, " ")));
   for (size_t rank = 1; rank < said.size(); ++rank)
     if (said[rank] != said[0])
@@ -52,14 +70,17 @@ namespace {
 
 }  // namespace
 
-void Launched::join([[maybe_unused]] const std::vector<std::string>& words) {
-#if TPLAB_HAS_MPI
-  if (!asks_for_mpi(words)) return say_alone(words);
-  all_ = join_mpi(program_version());
+void Launched::join(const std::vector<std::string>& words) {
+  const std::string comm = value_of(words, "--comm");
+  if (comm == "mpi") all_ = join_by_mpi();
+  if (comm == "nccl") {
+    const double timeout_s = std::strtod(value_of(words, "--timeout").c_str(), nullptr);
+    all_ = join_for_nccl(timeout_s > 0 ? timeout_s : WorldOptions().timeout_s);
+  }
+  if (comm != "mpi" && comm != "nccl") say_alone();
   set_processes(all_.get());
   if (!is_first_process()) silence();
   if (all_) check_same_words(*all_, words);
-#endif
 }
 
 Ending Launched::leave(const Ending& mine) {

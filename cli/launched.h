@@ -17,8 +17,10 @@ class Launched {
   Launched(const Launched&) = delete;
   Launched& operator=(const Launched&) = delete;
 
-  // Where the words ask for --comm mpi and a launcher has started this process: before anything is
-  // printed or opened. Throws what join_mpi throws.
+  // Where the words ask for --comm mpi or nccl and a launcher has started this process: before
+  // anything is printed or opened. With nccl no MPI is needed: where the environment says where
+  // rank 0 listens (as torchrun does), processes meet there. Throws what join_mpi and join_tcp
+  // throw.
   void join(const std::vector<std::string>& words);
   // How all end, and what this process is to print, for which stderr is as it was. Called once.
   Ending leave(const Ending& mine);

@@ -90,7 +90,7 @@ VerifyOptions VerifyCommand::options(const Architecture& architecture) const {
   options.comm = machine.comm;
   options.trace = {.to = trace, .against = trace_against, .seed = seed};
   // Of processes every mesh has as many ranks: recomputing is looked at without replicas alone.
-  if (machine.comm == "mpi" && processes())
+  if (processes())
     std::erase_if(options.meshes, [](const Parallelism& mesh) {
       const int ranks = mesh.mesh().ranks(), there = processes()->size();
       if (!mesh.recompute || ranks == there) return false;

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "sim/machine/processes.h"
 #include "sim/machine/world.h"
 
 namespace tplab::cli {
@@ -79,7 +80,7 @@ auto run_in_turn(const std::vector<WorldOptions>& options, int64_t rounds,
     });
     results[w] = std::move(of_ranks);
   };
-  if (!options.empty() && options[0].comm == "mpi") {
+  if (processes()) {
     for (size_t w = 0; w < worlds.size(); ++w) {
       TurnOrder alone(1);
       alone.run(

@@ -68,7 +68,7 @@ function(tplab_library folder)
   foreach(pattern IN LISTS TPLAB_LEFT_OUT)  # of a backend that this build lacks
     list(FILTER sources EXCLUDE REGEX ${pattern})
   endforeach()
-  list(FILTER sources EXCLUDE REGEX "/sim/mpi/")
+  list(FILTER sources EXCLUDE REGEX "/sim/mpi/")  # of one MPI or another: tplab_mpi
   add_library(tplab_${folder} STATIC ${sources})
   target_link_libraries(tplab_${folder} PUBLIC tplab_options ${ARGN})
 endfunction()

@@ -38,6 +38,10 @@ class Agreement {
     throw std::logic_error("this agreement gathers nothing");
   }
 
+  // For what a transport waits for by itself, now and then: throws where that is in vain, since a
+  // rank has failed or is gone.
+  virtual void look(const Post& /*call*/) {}
+
   // Collective, after agree(call), which a group of one leaves out. The agreement among the ranks
   // of this one's color, in the order of (key, rank); null for a negative color.
   virtual std::unique_ptr<Agreement> split(const Post& call, int color, int key) = 0;

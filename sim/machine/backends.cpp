@@ -29,9 +29,12 @@ std::span<const Backend> devices() {
 }
 
 std::span<const Backend> comms() {
-  static constexpr Backend kComms[] = {{"threads", true, "direct, ring, tree, gather"},
-                                       {"nccl", TPLAB_HAS_NCCL != 0, "between GPUs", true},
-                                       {"mpi", TPLAB_HAS_MPI != 0, TPLAB_MPI_TOLD}};
+  constexpr const char* kNccl =
+      "a GPU a rank: threads, or processes under mpirun, srun or torchrun";
+  static constexpr Backend kComms[] = {
+      {"threads", true, "direct, ring, tree, gather"},
+      {"nccl", TPLAB_HAS_NCCL != 0, TPLAB_HAS_NCCL ? kNccl : TPLAB_NCCL_TOLD, true},
+      {"mpi", TPLAB_HAS_MPI != 0, TPLAB_MPI_TOLD}};
   return kComms;
 }
 

@@ -1,5 +1,5 @@
 // The seam to programs that are many processes, one a rank: what starts them, and what they tell
-// one another outside of collectives. mpi/ has it over MPI.
+// one another outside of collectives. processes/ has it, over MPI or sockets.
 #pragma once
 
 #include <exception>
@@ -53,6 +53,8 @@ class Processes {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  // Among the processes of this one's machine: which of its GPUs is this one's.
+  virtual int place() const = 0;
   // Cores that this process may keep busy: of those that several may run on, its part.
   virtual double cores() const = 0;
   // A process, a peer of this one, is gone or does not answer: nothing more can be told to all.

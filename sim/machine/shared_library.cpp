@@ -28,8 +28,10 @@ SharedLibrary::SharedLibrary(std::string what, std::initializer_list<const char*
   if (!handle_) fail_unavailable(fmt::format("{} cannot be loaded: {}", what_, reason), fix_);
 }
 
+void* SharedLibrary::address_or_null(const char* name) const { return ::dlsym(handle_, name); }
+
 void* SharedLibrary::address(const char* name) const {
-  void* const found = ::dlsym(handle_, name);
+  void* const found = address_or_null(name);
   if (!found)
     fail_unavailable(fmt::format("{} ({}) is of another version: it has no {}", what_, path_, name),
                      fix_);

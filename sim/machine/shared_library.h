@@ -22,10 +22,16 @@ class SharedLibrary {
   void find(const char* name, Function*& function) const {
     function = reinterpret_cast<Function*>(address(name));
   }
+  // The same; null where the library has none.
+  template <class Function>
+  void find_if_there(const char* name, Function*& function) const {
+    function = reinterpret_cast<Function*>(address_or_null(name));
+  }
   const std::string& path() const { return path_; }  // as it was loaded
 
  private:
   void* address(const char* name) const;
+  void* address_or_null(const char* name) const;
 
   std::string what_, fix_, path_;
   void* handle_ = nullptr;

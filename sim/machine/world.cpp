@@ -41,7 +41,7 @@ void check_processes(const Mesh& mesh) {
   if (ranks == size) return;
   const std::string wanted =
       mesh.dp == 1 ? fmt::format("tp {}", mesh.tp) : fmt::format("tp {}, dp {}", mesh.tp, mesh.dp);
-  if (!processes())
+  if (!processes())  // mpi alone
     fail(fmt::format("{} with mpi needs {} processes, and no launcher has started this one", wanted,
                      ranks),
          fmt::format("start it with a launcher: mpirun -n {} tplab ..", ranks));
@@ -76,7 +76,7 @@ void check_world(const WorldOptions& options) {
   check_backend(comms(), "comm", options.comm);
   if (options.device == "cuda") check_gpus();
   if (options.comm == "nccl") {
-    if (options.device != "cuda")
+    if (options.device != "cuda" && !(options.device == "cuda-host" && nccl_is_a_stand_in()))
       fail(fmt::format("comm 'nccl' moves numbers between GPUs, and the device is '{}'",
                        options.device),
            "use --device cuda too, or --comm threads");
@@ -86,14 +86,22 @@ void check_world(const WorldOptions& options) {
                      options.comm),
          "use --algorithm direct, ring, tree or gather, or --comm nccl");
   }
-  if (options.comm == "mpi" && options.device != "meta") check_processes(options.mesh());
+  if (options.device != "meta" &&
+      (options.comm == "mpi" || (options.comm == "nccl" && processes())))
+    check_processes(options.mesh());
+}
+
+// One process a rank: with mpi always, with nccl where a launcher has started this process.
+bool World::in_processes() const {
+  return processes() && options_.device != "meta" &&
+         (options_.comm == "mpi" || options_.comm == "nccl");
 }
 
 World::World(WorldOptions options) : options_(std::move(options)) { check_world(options_); }
 
 int World::threads_per_rank() const {
   if (options_.threads_per_rank > 0) return options_.threads_per_rank;
-  if (in_processes() && processes()) return std::max(1, static_cast<int>(processes()->cores()));
+  if (in_processes()) return std::max(1, static_cast<int>(processes()->cores()));
   return std::max(1, available_cores() / ranks());
 }
 
@@ -111,10 +119,12 @@ std::unique_ptr<Rank> World::make_rank(int index, Crew& crew, CudaRuntime** runt
     if (options_.device != "cuda") return make_cuda_host_device();
     // Threads' ranks read each other's memory; others go their own ways between GPUs.
     const int reaching = options_.comm == "threads" ? ranks() : 0;
-    return make_gpu_device({.rank = index, .place = index, .places = reaching});
+    const int place = in_processes() ? processes()->place() : index;
+    return make_gpu_device({.rank = index, .place = place, .places = reaching});
   };
   std::unique_ptr<Device> device = make_device();
   if (runtime && options_.device == "cuda") *runtime = &gpu_runtime(*device);
+  if (runtime && options_.device == "cuda-host") *runtime = &cuda_host_runtime(*device);
   if (!meta) device = watched_for(recorder, std::move(device));
   if (options_.wrap_device) device = options_.wrap_device(index, std::move(device));
   std::unique_ptr<const Clock> clock = options_.make_clock ? options_.make_clock(index) : nullptr;
@@ -141,7 +151,7 @@ RankRecord record_of(Ledger ledger, Rank& rank) {
 
 World::Ran World::run_ranks(const std::function<void(Rank&)>& body, const Traveller& traveller) {
   assert(options_.recorders.empty() || std::ssize(options_.recorders) == ranks());
-  return in_processes() && processes() ? run_in_process(body, traveller) : run_threads(body);
+  return in_processes() ? run_in_process(body, traveller) : run_threads(body);
 }
 
 World::Ran World::run_threads(const std::function<void(Rank&)>& body) {
@@ -206,12 +216,16 @@ World::Ran World::run_in_process(const std::function<void(Rank&)>& body,
   const int lanes = lanes_per_rank(), index = all.rank();
   Crew crew(lanes, lanes > all.cores());
   const std::unique_ptr<ProcessRun> run = all.begin(mesh, options_.timeout_s);
-  const std::unique_ptr<Rank> rank = make_rank(index, crew);
+  CudaRuntime* runtime = nullptr;
+  const std::unique_ptr<Rank> rank = make_rank(index, crew, &runtime);
   run->watch(*rank);
   const CommBreakage& breakage = options_.comm_breakage;
   const auto make_comm = [&](const std::vector<int>& members, Axis axis) {
-    auto agreement = run->agreement(members, axis, rank->device(), !breakage.move);
-    auto transport = run->transport(*agreement, rank->device());
+    const bool nccl = options_.comm == "nccl";
+    auto agreement = run->agreement(members, axis, rank->device(), !breakage.move && !nccl);
+    auto transport =
+        nccl ? make_nccl_transport(*agreement, rank->device(), *runtime, options_.timeout_s)
+             : run->transport(*agreement, rank->device());
     return std::make_unique<Comm>(*rank, options_.algorithm,
                                   broken(std::move(agreement), *rank, breakage),
                                   broken(std::move(transport), *rank, breakage));

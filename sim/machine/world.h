@@ -1,5 +1,5 @@
 // Runs one program on every rank of a mesh and gathers what the ranks return, in one process or,
-// with comm "mpi", in each of as many as there are ranks:
+// with comm "mpi" or "nccl" under a launcher, in each of as many as there are ranks:
 //   const auto [losses, records] = World({.tp = 4, .dp = 2}).run([&](Rank& rank) { return ...; });
 #pragma once
 
@@ -51,8 +51,8 @@ struct Returned {
   std::vector<RankRecord> records;  // none where the run failed
 };
 
-// Throws Error(usage) for options out of range, for "mpi" where there are not as many processes as
-// ranks, and Error(unavailable) for a device or comm that is not in this build.
+// Throws Error(usage) for options out of range, where a launcher has not started as many processes
+// as there are ranks, and Error(unavailable) for a device or comm that is not in this build.
 void check_world(const WorldOptions& options);
 
 class World {
@@ -130,7 +130,7 @@ class World {
     if (ran.failed) std::rethrow_exception(ran.failed);
     return std::move(ran.records);
   }
-  bool in_processes() const { return options_.comm == "mpi" && options_.device != "meta"; }
+  bool in_processes() const;
   int lanes_per_rank() const;
   std::unique_ptr<Rank> make_rank(int index, Crew& crew, CudaRuntime** runtime = nullptr) const;
   Ran run_ranks(const std::function<void(Rank&)>& body, const Traveller& traveller);

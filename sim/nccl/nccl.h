@@ -23,6 +23,10 @@ NcclReport nccl_report();
 // Throws Error(unavailable), with the way out, where NCCL is missing or of another version.
 void check_nccl();
 
+// Throws as check_nccl(). True of a library that moves host memory, as tests/fake_nccl does: its
+// ranks are on device cuda-host.
+bool nccl_is_a_stand_in();
+
 // What is given to a rank's stream, in the order of its other work; nothing waits for it here. By
 // Algorithm:
 //   direct            each rank sums its part in rank order, of what all others sent it, and all

@@ -13,6 +13,7 @@ constexpr const char* kBuildNccl =
 
 NcclReport nccl_report() { return {kNoNccl, kBuildNccl, "", ""}; }
 void check_nccl() { fail_unavailable(kNoNccl, kBuildNccl); }
+bool nccl_is_a_stand_in() { fail_unavailable(kNoNccl, kBuildNccl); }
 std::unique_ptr<Transport> make_nccl_transport(Agreement&, Device&, CudaRuntime&, double) {
   fail_unavailable(kNoNccl, kBuildNccl);
 }

@@ -1,5 +1,5 @@
 // What processes tell one another first, and what the environment tells of a launcher: without MPI.
-#include "sim/mpi/card.h"
+#include "sim/processes/card.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -9,7 +9,7 @@
 #include <cstring>
 #include <map>
 
-#include "sim/mpi/launcher.h"
+#include "sim/processes/launcher.h"
 
 namespace tplab {
 namespace {

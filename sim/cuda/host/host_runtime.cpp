@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -121,11 +122,19 @@ class CudaHostRuntime final : public CudaRuntime {
   // All is done; kernels may have written around an array all the same.
   void wait() override {
     refuse_in_capture("a wait");
+    for (const auto& [who, look] : watchers_) look(0);
     const std::lock_guard lock(mutex_);
     for (const auto& [data, size] : blocks_) touched_ |= touched_around(data, size);
     if (!touched_) return;
     throw Error(ErrorKind::run, "a kernel wrote past the end of an array, or before it",
                 "build with -DTPLAB_SANITIZE=address, which names the line");
+  }
+
+  void watch(const void* who, const std::function<void(double waited_s)>& look) override {
+    if (look)
+      watchers_[who] = look;
+    else
+      watchers_.erase(who);
   }
 
   std::shared_ptr<void> record() override { return nullptr; }
@@ -173,6 +182,7 @@ class CudaHostRuntime final : public CudaRuntime {
            std::any_of(from + size, from + size + kRedZone, touched);
   }
 
+  std::map<const void*, std::function<void(double waited_s)>> watchers_;
   std::mutex mutex_;
   std::map<void*, int64_t> blocks_;  // their sizes
   bool touched_ = false;

@@ -14,5 +14,6 @@ std::shared_ptr<CudaRuntime> make_cuda_host_runtime();
 
 // The kernels for GPUs, run on the CPU, by one thread and slowly: to prove them.
 std::unique_ptr<Device> make_cuda_host_device();
+CudaRuntime& cuda_host_runtime(Device& device);  // REQUIRES: make_cuda_host_device's
 
 }  // namespace tplab

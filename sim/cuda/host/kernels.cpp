@@ -17,4 +17,8 @@ std::unique_ptr<Device> make_cuda_host_device() {
   return std::make_unique<CudaDevice>(make_cuda_host_runtime());
 }
 
+CudaRuntime& cuda_host_runtime(Device& device) {
+  return dynamic_cast<CudaDevice&>(device).runtime();
+}
+
 }  // namespace tplab

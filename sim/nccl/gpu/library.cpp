@@ -42,6 +42,7 @@ Nccl::Nccl() : library("NCCL", {"libnccl.so.2"}, TPLAB_NCCL_LIBRARIES, kNcclFix)
   library.find("ncclReduceScatter", reduce_scatter);
   library.find("ncclAllGather", all_gather);
   library.find("ncclBroadcast", broadcast);
+  library.find_if_there("tplab_stand_in_gpu", stand_in_gpu);
 }
 
 const Nccl& nccl() {
@@ -50,6 +51,7 @@ const Nccl& nccl() {
 }
 
 void check_nccl() { static_cast<void>(nccl()); }
+bool nccl_is_a_stand_in() { return nccl().stand_in_gpu != nullptr; }
 
 NcclReport nccl_report() {
   NcclReport report;

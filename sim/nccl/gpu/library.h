@@ -29,6 +29,9 @@ struct Nccl {
   decltype(ncclReduceScatter)* reduce_scatter;
   decltype(ncclAllGather)* all_gather;
   decltype(ncclBroadcast)* broadcast;
+  // Of a library that stands for NCCL and for GPUs, in tests: the UUID of this rank's. It moves
+  // what is in host memory.
+  void (*stand_in_gpu)(char* uuid);
 };
 
 // Throws Error(unavailable) where it is missing, or older than the header the build saw.

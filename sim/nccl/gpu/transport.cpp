@@ -143,6 +143,7 @@ class NcclTransport final : public Transport {
 
   int64_t move(const Post& call, const Array& in, Array& out) override {
     static_cast<void>(runtime_.stream());
+    call_ = call;
     if (!comm_) {
       if (call.op == Op::send || call.op == Op::recv)
         throw Error(ErrorKind::run,
@@ -151,7 +152,6 @@ class NcclTransport final : public Transport {
                     "call a collective of the group first: a barrier does");
       begin(call);
     }
-    doing_ = call.text();
     NcclLinks links(agreement_.rank(), agreement_.size(), device_, *comm_,
                     static_cast<cudaStream_t>(runtime_.stream()));
     const Exchange x{bytes_of(in), bytes_of(out), out.present() ? out.dtype() : in.dtype(),
@@ -192,7 +192,7 @@ class NcclTransport final : public Transport {
   CudaRuntime& runtime_;
   const double timeout_s_;
   std::optional<NcclCommunicator> comm_;
-  std::string doing_;
+  Post call_;  // the last
 };
 
 std::string gpu_text(const std::array<char, 16>& uuid) {
@@ -226,11 +226,15 @@ void NcclTransport::check_cards(const std::vector<Card>& cards) const {
 
 void NcclTransport::begin(const Post& call) {
   Card mine{};
-  int gpu = 0;
-  cudaDeviceProp properties;
-  check_cuda(cudaGetDevice(&gpu), "cudaGetDevice");
-  check_cuda(cudaGetDeviceProperties(&properties, gpu), "cudaGetDeviceProperties");
-  std::memcpy(mine.gpu.data(), properties.uuid.bytes, mine.gpu.size());
+  if (nccl().stand_in_gpu) {
+    nccl().stand_in_gpu(mine.gpu.data());
+  } else {
+    int gpu = 0;
+    cudaDeviceProp properties;
+    check_cuda(cudaGetDevice(&gpu), "cudaGetDevice");
+    check_cuda(cudaGetDeviceProperties(&properties, gpu), "cudaGetDeviceProperties");
+    std::memcpy(mine.gpu.data(), properties.uuid.bytes, mine.gpu.size());
+  }
   mine.version = nccl().version;
   const char* const several = std::getenv("NCCL_MULTI_RANK_GPU_ENABLE");  // NCCL's own
   mine.several_allowed = several && std::strcmp(several, "1") == 0;
@@ -249,8 +253,8 @@ void NcclTransport::begin(const Post& call) {
   comm_.emplace(cards[0].id, agreement_.rank(), agreement_.size(),
                 fmt::format("rank {} of the {} {} ranks", agreement_.rank(), agreement_.size(),
                             name(agreement_.axis())),
-                timeout_s_);
-  runtime_.watch(this, [this](double waited_s) { comm_->look(waited_s, doing_); });
+                timeout_s_, [this] { agreement_.look(call_); });
+  runtime_.watch(this, [this](double waited_s) { comm_->look(waited_s, call_); });
 }
 
 void NcclTransport::directly(NcclLinks& links, const Post& call, const Exchange& x) {

@@ -1,23 +1,29 @@
-// What a test runs under an MPI launcher, one process a rank: mpi_cases NAME. Rank 0 prints what
+// What a test runs as one process a rank, under an MPI launcher or with torchrun's variables:
+// mpi_cases NAME. Rank 0 prints what
 // came of it; a failure ends all processes as in the command.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <thread>
 
+#include "far_device.h"
 #include "sim/algorithms/table.h"
 #include "sim/error.h"
 #include "sim/machine/rank_numbers.h"
 #include "sim/machine/world.h"
 #include "sim/mpi/join.h"
 #include "sim/mpi/raw.h"
+#include "sim/processes/launcher.h"
+#include "sim/tcp/join.h"
 
 namespace tplab {
 namespace {
@@ -78,7 +84,7 @@ Got called(Rank& rank, Op op, int64_t part) {
 
 // Every operation by every algorithm, of sizes that go with the agreement and of larger ones: the
 // same bits as threads, the same bytes in the ledger.
-void algorithms() {
+void compare_with_threads(const WorldOptions& in_processes) {
   int calls = 0;
   for (const Algorithm algorithm :
        {Algorithm::direct, Algorithm::ring, Algorithm::tree, Algorithm::gather}) {
@@ -90,10 +96,11 @@ void algorithms() {
           all.push_back(called(rank, op, part));
       return all;
     };
-    WorldOptions options = in_processes();
+    WorldOptions options = in_processes;
     options.algorithm = algorithm;
     const auto mine = World(options).run(body);
     options.comm = "threads";
+    options.wrap_device = {};
     options.threads_per_rank = 1;
     const auto expected = World(options).run(body);
     for (size_t r = 0; r < expected.results.size(); ++r)
@@ -110,6 +117,38 @@ void algorithms() {
         throw Error(ErrorKind::run, "the ledgers differ", "look at sim/mpi");
   }
   print(fmt::format("{} calls are the same", calls));
+}
+
+void algorithms() { compare_with_threads(in_processes()); }
+
+// Of devices whose memory ends the process that touches it.
+void far_memory() {
+  WorldOptions options = in_processes();
+  options.wrap_device = [](int, std::unique_ptr<Device> device) {
+    return make_far_device(std::move(device));
+  };
+  compare_with_threads(options);
+}
+
+// Over NCCL, or what stands for it: the same; and its own sums, of numbers whose order is the same.
+void over_nccl() {
+  WorldOptions options{
+      .tp = processes()->size(), .device = "cuda-host", .comm = "nccl", .timeout_s = 20};
+  compare_with_threads(options);
+  options.algorithm = Algorithm::library;
+  const auto ran = World(options).run([](Rank& rank) {
+    Array all = rank.device().allocate(DType::f64, {4});
+    std::vector<double> numbers = {1, 2, 3, rank.index() + 1.0};
+    rank.device().upload({DType::f64, numbers.data(), 4}, all);
+    rank.comm().all_reduce(all);
+    rank.comm().all_reduce(all, Reduce::max);
+    Array mine = rank.device().allocate(DType::f64, {4 / rank.size()});
+    rank.comm().reduce_scatter(all, mine);
+    rank.comm().all_gather(mine, all);
+    rank.device().download(all, {DType::f64, numbers.data(), 4});
+    return numbers;
+  });
+  print(fmt::format("library: {}", fmt::join(ran.results.back(), " ")));
 }
 
 void disagree() {
@@ -309,6 +348,8 @@ void speed() {
 const std::map<std::string, void (*)()>& cases() {
   static const std::map<std::string, void (*)()> all = {
       {"algorithms", algorithms},
+      {"far_memory", far_memory},
+      {"over_nccl", over_nccl},
       {"disagree", disagree},
       {"return_early", return_early},
       {"throws", throws},
@@ -344,7 +385,9 @@ int run(const std::string& name) {
   std::unique_ptr<Processes> all;
   Ending ending;
   try {
-    all = name == "impatient" ? join_mpi("cases", 1) : join_mpi("cases");
+    const auto job = find_job([](const char* variable) { return std::getenv(variable); });
+    all = job && job->says_where() ? join_tcp(*job, 10, "cases")
+                                   : join_mpi("cases", name == "impatient" ? 1 : 300);
     if (!all) fail("no launcher", "start it with mpirun");
     set_processes(all.get());
     cases().at(name)();

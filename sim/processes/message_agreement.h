@@ -13,26 +13,30 @@
 #include <vector>
 
 #include "sim/agreement.h"
-#include "sim/mpi/carried.h"
-#include "sim/mpi/mpi_run.h"
+#include "sim/processes/carried.h"
+#include "sim/processes/session_run.h"
 
 namespace tplab {
 
 class Device;
 
-class MpiAgreement final : public Agreement {
+class MessageAgreement final : public Agreement {
  public:
   // `members`: global indices. `number`: of the group in the run, the same on all of its ranks.
   // `carry`: ProcessRun::agreement's.
-  MpiAgreement(MpiRun& run, std::vector<int> members, int number, Axis axis, Device& device,
-               bool carry);
+  MessageAgreement(SessionRun& run, std::vector<int> members, int number, Axis axis, Device& device,
+                   bool carry);
 
   void agree(const Post& call) override;
+  std::vector<std::string> gather(const Post& call, const std::string& mine) override {
+    return exchange_words(call, mine);
+  }
+  void look(const Post& call) override { run_.look(call, name_); }
   std::unique_ptr<Agreement> split(const Post& call, int color, int key) override;
 
   // --- For a transport.
 
-  MpiRun& run() { return run_; }
+  SessionRun& run() { return run_; }
   int world_rank(int rank) const { return members_[static_cast<size_t>(rank)]; }
   const std::string& name() const { return name_; }
   int tag(Channel channel) const { return run_.tag(number_, channel); }
@@ -61,7 +65,7 @@ class MpiAgreement final : public Agreement {
   // What every rank of the group has to say, by rank.
   std::vector<std::string> exchange_words(const Post& call, const std::string& mine);
 
-  MpiRun& run_;
+  SessionRun& run_;
   const std::vector<int> members_;
   const int number_;
   const std::string name_;
@@ -73,8 +77,8 @@ class MpiAgreement final : public Agreement {
   DType dtype_ = DType::f32;
   int root_ = 0;
   const size_t envelope_bytes_;
-  std::vector<std::byte> sent_, came_;  // envelopes, by rank
-  Requests first_, rest_;               // parts of envelopes
+  std::vector<std::byte> sent_, came_;            // envelopes, by rank
+  const std::unique_ptr<Requests> first_, rest_;  // parts of envelopes
 };
 
 }  // namespace tplab

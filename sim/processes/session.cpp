@@ -1,4 +1,4 @@
-#include "sim/mpi/session.h"
+#include "sim/processes/session.h"
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -12,11 +12,8 @@
 #include "sim/clock.h"
 #include "sim/machine/rank.h"
 #include "sim/machine/travel.h"
-#include "sim/mpi/arrival.h"
-#include "sim/mpi/join.h"
-#include "sim/mpi/launcher.h"
-#include "sim/mpi/mpi_run.h"
-#include "sim/mpi/tags.h"
+#include "sim/processes/session_run.h"
+#include "sim/processes/tags.h"
 
 namespace tplab {
 
@@ -28,10 +25,10 @@ constexpr int64_t kBetweenLooks = kMs / 10, kBetweenChecks = 50 * kMs;
 constexpr int64_t kSpinNs = 50'000;  // until the core is offered to others
 constexpr int64_t kNapAfter = 20 * kMs;
 
-class PlainWait final : public MpiWait {
+class PlainWait final : public MessageWait {
  public:
   PlainWait(std::string doing, double timeout_s, std::function<std::vector<int>()> awaited)
-      : MpiWait(timeout_s), doing_(std::move(doing)), awaited_(std::move(awaited)) {}
+      : MessageWait(timeout_s), doing_(std::move(doing)), awaited_(std::move(awaited)) {}
   std::string doing() const override { return doing_; }
   std::vector<int> awaited() const override { return awaited_(); }
 
@@ -45,99 +42,49 @@ std::span<std::byte> bytes_of(T& x) {
   return std::as_writable_bytes(std::span(x));
 }
 
-std::string library() {
-  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
-  int length = 0;
-  MPI_Get_library_version(text, &length);
-  std::string whole(text);
-  std::replace(whole.begin(), whole.end(), '\t', ' ');  // MPICH's
-  return whole.substr(0, whole.find_first_of(",\n"));
-}
-
 const PackedSites kNoSites;
-
-std::string late_text(const Launcher& launcher, double patience_s) {
-  return fmt::format(
-      "tplab: rank {} has waited for {} s until MPI has begun in all processes{}\n"
-      "  fix: give all of them --comm mpi; look whether one of them has ended or stands still, and "
-      "at\n       the network between their machines\n",
-      launcher.rank, patience_s,
-      launcher.size > 0 ? fmt::format(", {}={}", launcher.variable, launcher.size) : "");
-}
 
 }  // namespace
 
-std::unique_ptr<Processes> join_mpi(const std::string& version, double patience_s) {
-  const auto launcher = find_launcher([](const char* name) { return std::getenv(name); });
-  if (!launcher) return nullptr;
-  std::optional<Arrival> arrival;
-  arrival.emplace(patience_s, late_text(*launcher, patience_s));
-  auto session = std::make_unique<MpiSession>(version);
-  arrival.reset();
-  if (session->size() == 1 && launcher->size > 1) {
-    const std::string problem = fmt::format(
-        "a launcher has started {} processes ({}={}), but each sees itself alone: it "
-        "is another MPI's than this build's, {}",
-        launcher->size, launcher->variable, launcher->size, library());
-    session.reset();
-    if (launcher->rank > 0) std::_Exit(static_cast<int>(ErrorKind::usage));  // the first says it
-    fail(problem,
-         "start it with the mpirun of the MPI that tplab was built with, as `tplab "
-         "doctor` names it");
-  }
-  return session;
-}
-
-MpiSession::MpiSession(const std::string& version) {
-  int provided = 0;
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided);
-  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-  MPI_Comm_dup(MPI_COMM_WORLD, &comm_);
-  MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
-  MPI_Comm_rank(comm_, &rank_);
-  MPI_Comm_size(comm_, &size_);
-  cards_.resize(static_cast<size_t>(size_));
-  exits_.resize(static_cast<size_t>(size_));
-  mesh_ = {.tp = size_};
+Session::Session(std::unique_ptr<Wire> wire, const std::string& version, std::optional<int> place)
+    : rank_(wire->rank()),
+      size_(wire->size()),
+      runs_of_tags_(tags_of_runs(wire->most_tag())),
+      wire_(std::move(wire)),
+      mesh_({.tp = size_}),
+      cards_(static_cast<size_t>(size_)),
+      exits_(static_cast<size_t>(size_)) {
   const Card mine = own_card(version);
-  constexpr int kBytes = sizeof(Card);
-  MPI_Allgather(&mine, kBytes, MPI_BYTE, cards_.data(), kBytes, MPI_BYTE, comm_);
+  wire_->all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(cards_)));
   for (const Card& card : cards_) seen_.push_back(can_see(mine, card));
+  place_ = place.value_or(place_on_machine(cards_, static_cast<size_t>(rank_)));
   oversubscribed_ = cores() < 1;
-  void* most = nullptr;
-  int flag = 0;
-  MPI_Comm_get_attr(comm_, MPI_TAG_UB, &most, &flag);
-  runs_of_tags_ = tags_of_runs(flag ? *static_cast<int*>(most) : 32767);
-  std::string problem = builds_text(cards_);
-  if (problem.empty() && provided < MPI_THREAD_SERIALIZED)
-    problem = fmt::format("{} lets no thread but the first one call it", library());
+  const std::string problem = builds_text(cards_);
   if (problem.empty()) {
     watchman_.emplace(static_cast<Watched&>(*this));
     return;
   }
-  MPI_Finalize();
+  wire_.reset();
   if (rank_ > 0) std::_Exit(static_cast<int>(ErrorKind::usage));  // the first says it
   fail(problem, "run one build of tplab in all processes, the same file on every machine");
 }
 
-MpiSession::~MpiSession() {
+Session::~Session() {
   if (!is_leaving_ && size_ > 1) lose(rank_);  // the others would wait for this one
   if (lost_) {
     // Who tells has done so. The others give it the time: the first to abort ends all.
     if (told_by_ != rank_) usleep(1'500'000);
-    MPI_Abort(comm_, exit_code_);
+    wire_->abandon(exit_code_);
   }
   watchman_.reset();
-  MPI_Comm_free(&comm_);
-  MPI_Finalize();
 }
 
-void MpiSession::lose(int told_by) {
+void Session::lose(int told_by) {
   told_by_ = told_by;
   lost_ = true;
 }
 
-void MpiSession::wait_long(const std::function<bool()>& poll, MpiWait& wait) {
+void Session::wait_long(const std::function<bool()>& poll, MessageWait& wait) {
   const int64_t start = now_ns();
   int64_t next_look = start, next_check = start + kBetweenChecks;
   {
@@ -145,7 +92,7 @@ void MpiSession::wait_long(const std::function<bool()>& poll, MpiWait& wait) {
     waiting_ = &wait;
   }
   struct Over {
-    MpiSession& session;
+    Session& session;
     ~Over() {
       const std::lock_guard lock(session.mutex_);
       session.waiting_ = nullptr;
@@ -172,17 +119,18 @@ void MpiSession::wait_long(const std::function<bool()>& poll, MpiWait& wait) {
   }
 }
 
-std::vector<int> MpiSession::gone() const {
+std::vector<int> Session::gone() const {
   std::vector<int> list;
   for (int rank = 0; rank < size_; ++rank) {
     const auto i = static_cast<size_t>(rank);
-    if (rank != rank_ && seen_[i] && !exits_[i] && life_of(cards_[i]) == Life::gone)
+    if (rank == rank_ || exits_[i]) continue;
+    if (wire_->has_closed(rank) || (seen_[i] && life_of(cards_[i]) == Life::gone))
       list.push_back(rank);
   }
   return list;
 }
 
-int MpiSession::first_survivor() const {
+int Session::first_survivor() const {
   for (int rank = 0; rank < rank_; ++rank) {
     const auto i = static_cast<size_t>(rank);
     if (seen_[i] && life_of(cards_[i]) != Life::gone) return rank;
@@ -202,8 +150,7 @@ constexpr const char* kWhyGone =
 
 }  // namespace
 
-// Whether those that can be seen are still there.
-void MpiSession::look_around(MpiWait& wait) {
+void Session::look_around(MessageWait& wait) {
   if (gone().empty()) return;
   take_exits();  // of one that has left in good order, just now
   const std::vector<int> list = gone();
@@ -215,7 +162,7 @@ void MpiSession::look_around(MpiWait& wait) {
              kWhyGone);
 }
 
-void MpiSession::fail_late(MpiWait& wait) {
+void Session::fail_late(MessageWait& wait) {
   std::string problem =
       fmt::format("{} has waited for {} s, {}", name_of(rank_), wait.timeout_s(), wait.doing());
   const std::vector<int> awaited = wait.awaited();
@@ -234,7 +181,7 @@ void MpiSession::fail_late(MpiWait& wait) {
              "with --timeout");
 }
 
-std::string MpiSession::last_words() {
+std::string Session::last_words() {
   if (first_survivor() != rank_) return "";
   std::string doing;
   {
@@ -251,27 +198,14 @@ std::string MpiSession::last_words() {
   return text;
 }
 
-std::optional<std::pair<int, std::string>> MpiSession::take_message(int tag) {
-  int flag = 0, bytes = 0;
-  MPI_Status status;
-  check_mpi(MPI_Iprobe(MPI_ANY_SOURCE, tag, comm_, &flag, &status), "MPI_Iprobe");
-  if (!flag) return {};
-  check_mpi(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
-  std::string text(static_cast<size_t>(bytes), '\0');
-  check_mpi(
-      MPI_Recv(text.data(), bytes, MPI_BYTE, status.MPI_SOURCE, tag, comm_, MPI_STATUS_IGNORE),
-      "MPI_Recv");
-  return std::pair(status.MPI_SOURCE, std::move(text));
-}
-
-void MpiSession::take_exits() {
+void Session::take_exits() {
   while (const auto message = take_message(kExitTag)) {
     Ending& ending = exits_[static_cast<size_t>(message->first)].emplace();
     Unpacker(message->second, kNoSites)(ending.exit_code, ending.message, ending.released);
   }
 }
 
-void MpiSession::fail_if_one_left(const MpiWait& wait) {
+void Session::fail_if_one_left(const MessageWait& wait) {
   take_exits();
   std::vector<int> left;
   for (const int rank : wait.awaited())
@@ -285,17 +219,17 @@ void MpiSession::fail_if_one_left(const MpiWait& wait) {
               "give all processes the same files and the same environment");
 }
 
-std::unique_ptr<ProcessRun> MpiSession::begin(const Mesh& mesh, double timeout_s) {
+std::unique_ptr<ProcessRun> Session::begin(const Mesh& mesh, double timeout_s) {
   mesh_ = mesh;
   const int first_tag = first_tag_of_run(runs_++, runs_of_tags_);
-  return std::make_unique<MpiRun>(*this, mesh, timeout_s, first_tag);
+  return std::make_unique<SessionRun>(*this, mesh, timeout_s, first_tag);
 }
 
-std::string MpiSession::once(const std::function<std::string()>& work) {
-  Requests requests(comm_);
+std::string Session::once(const std::function<std::string()>& work) {
+  const std::unique_ptr<Requests> requests = wire_->requests();
   PlainWait wait("while rank 0 does what is done once", kPatience,
-                 [&] { return rank_ == 0 ? requests.awaited() : std::vector{0}; });
-  const auto all_done = [&] { return requests.done(); };
+                 [&] { return rank_ == 0 ? requests->awaited() : std::vector{0}; });
+  const auto all_done = [&] { return requests->done(); };
   struct Outcome {
     bool good = true;
     ErrorKind kind = ErrorKind::run;
@@ -312,7 +246,7 @@ std::string MpiSession::once(const std::function<std::string()>& work) {
     pack(outcome);
     const std::string bytes = pack.take();
     for (int peer = 1; peer < size_; ++peer)
-      requests.send(peer, kOnceTag, std::as_bytes(std::span(bytes)));
+      requests->send(peer, kOnceTag, std::as_bytes(std::span(bytes)));
     this->wait(all_done, wait);
   } else {
     std::optional<std::pair<int, std::string>> said;
@@ -328,26 +262,26 @@ std::string MpiSession::once(const std::function<std::string()>& work) {
   return outcome.told;
 }
 
-std::vector<std::string> MpiSession::gather(const std::string& mine) {
+std::vector<std::string> Session::gather(const std::string& mine) {
   return gather(mine, kTellTag, kPatience);
 }
 
-std::vector<std::string> MpiSession::gather(const std::string& mine, int tag, double timeout_s) {
+std::vector<std::string> Session::gather(const std::string& mine, int tag, double timeout_s) {
   std::vector<std::string> all(static_cast<size_t>(size_));
   std::vector<uint64_t> sizes(static_cast<size_t>(size_));
   const uint64_t own_size = mine.size();
-  Requests requests(comm_);
-  PlainWait wait("while all tell what they have", timeout_s, [&] { return requests.awaited(); });
-  const auto all_done = [&] { return requests.done(); };
+  const std::unique_ptr<Requests> requests = wire_->requests();
+  PlainWait wait("while all tell what they have", timeout_s, [&] { return requests->awaited(); });
+  const auto all_done = [&] { return requests->done(); };
   const auto each_peer = [&](auto f) {
     for (int step = 1; step < size_; ++step) f((rank_ + step) % size_);
   };
   each_peer([&](int peer) {
-    requests.receive(peer, tag, bytes_of(sizes).subspan(static_cast<size_t>(peer) * 8, 8));
-    requests.send(peer, tag, std::as_bytes(std::span(&own_size, 1)));
+    requests->receive(peer, tag, bytes_of(sizes).subspan(static_cast<size_t>(peer) * 8, 8));
+    requests->send(peer, tag, std::as_bytes(std::span(&own_size, 1)));
   });
   this->wait(all_done, wait);
-  requests.clear();
+  requests->clear();
   const auto each_part = [](std::span<std::byte> whole, auto f) {
     constexpr size_t kPart = size_t{1} << 30;  // of what MPI counts in an int
     for (size_t at = 0; at < whole.size(); at += kPart)
@@ -357,11 +291,11 @@ std::vector<std::string> MpiSession::gather(const std::string& mine, int tag, do
   each_peer([&](int peer) {
     std::string& of_peer = all[static_cast<size_t>(peer)];
     of_peer.resize(sizes[static_cast<size_t>(peer)]);
-    each_part(bytes_of(of_peer), [&](auto part) { requests.receive(peer, tag, part); });
-    each_part(bytes_of(own), [&](auto part) { requests.send(peer, tag, part); });
+    each_part(bytes_of(of_peer), [&](auto part) { requests->receive(peer, tag, part); });
+    each_part(bytes_of(own), [&](auto part) { requests->send(peer, tag, part); });
   });
   this->wait(all_done, wait);
-  requests.clear();
+  requests->clear();
   all[static_cast<size_t>(rank_)] = std::move(own);
   return all;
 }
@@ -389,19 +323,24 @@ std::string said_by_all(const std::vector<std::optional<Ending>>& exits, const M
 
 }  // namespace
 
-Ending MpiSession::leave(const Ending& mine) {
+Ending Session::leave(const Ending& mine) {
   is_leaving_ = true;
   exit_code_ = mine.exit_code;
   const auto i = static_cast<size_t>(rank_);
+  std::string bytes;
+  const std::unique_ptr<Requests> requests = wire_->requests();
+  const auto tell = [&](const Ending& ending) {
+    Packer pack(kNoSites);
+    pack(ending.exit_code, ending.message, ending.released);
+    bytes = pack.take();
+    for (int peer = 0; peer < size_; ++peer)
+      if (peer != rank_) requests->send(peer, kExitTag, std::as_bytes(std::span(bytes)));
+  };
   try {
+    if (lost_ && wire_->outlives_peers()) tell({exit_code_, "", true});  // it is not this one
     if (!lost_) {
       exits_[i] = mine;
-      Packer pack(kNoSites);
-      pack(mine.exit_code, mine.message, mine.released);
-      const std::string bytes = pack.take();
-      Requests requests(comm_);
-      for (int peer = 0; peer < size_; ++peer)
-        if (peer != rank_) requests.send(peer, kExitTag, std::as_bytes(std::span(bytes)));
+      tell(mine);
       const auto missing = [&] {
         std::vector<int> list;
         for (int rank = 0; rank < size_; ++rank)
@@ -412,7 +351,7 @@ Ending MpiSession::leave(const Ending& mine) {
       this->wait(
           [&] {
             take_exits();
-            return requests.done() && missing().empty();
+            return requests->done() && missing().empty();
           },
           wait);
     }

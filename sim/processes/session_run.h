@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "sim/machine/processes.h"
-#include "sim/mpi/session.h"
-#include "sim/mpi/tags.h"
+#include "sim/processes/session.h"
+#include "sim/processes/tags.h"
 
 namespace tplab {
 
@@ -33,10 +33,10 @@ struct RankEnd {
   std::string doing = {};  // "waiting in barrier #3", for lists
 };
 
-class MpiRun final : public ProcessRun {
+class SessionRun final : public ProcessRun {
  public:
-  MpiRun(MpiSession& session, const Mesh& mesh, double timeout_s, int first_tag);
-  ~MpiRun() override { session_.watch(nullptr); }
+  SessionRun(Session& session, const Mesh& mesh, double timeout_s, int first_tag);
+  ~SessionRun() override { session_.watch(nullptr); }
 
   void watch(const Rank& rank) override { session_.watch(&rank); }
   std::unique_ptr<Agreement> agreement(std::vector<int> members, Axis axis, Device& device,
@@ -49,7 +49,7 @@ class MpiRun final : public ProcessRun {
 
   // --- For this rank's agreements and transports.
 
-  MpiSession& session() { return session_; }
+  Session& session() { return session_; }
   const Mesh& mesh() const { return mesh_; }
   int tag(int group, Channel channel) const { return tag_of(first_tag_, group, channel); }
   // Of groups that are made, which all of their ranks must number alike.
@@ -57,7 +57,7 @@ class MpiRun final : public ProcessRun {
   void take_group(int number);  // throws Error(unavailable) where there are too many
   void count_collective() { ++collectives_; }
 
-  // Returns when poll() is true, which `requests` decide. Throws what MpiSession::wait throws;
+  // Returns when poll() is true, which `requests` decide. Throws what Session::wait throws;
   // Verdict where a rank that is waited for has returned; PeerFailed where one has failed.
   template <class Poll>
   void wait(const Poll& poll, const Requests& requests, const Post& post,
@@ -65,30 +65,32 @@ class MpiRun final : public ProcessRun {
     CallWait wait(*this, requests, post, group);
     session_.wait(poll, wait);
   }
+  // The same look as such a wait has, for one that is not for messages.
+  void look(const Post& post, const std::string& group);
 
  private:
-  class CallWait final : public MpiWait {
+  class CallWait final : public MessageWait {
    public:
-    CallWait(MpiRun& run, const Requests& requests, const Post& post, const std::string& group)
-        : MpiWait(run.timeout_s_), run_(run), requests_(requests), post_(post), group_(group) {}
+    CallWait(SessionRun& run, const Requests& requests, const Post& post, const std::string& group)
+        : MessageWait(run.timeout_s_), run_(run), requests_(requests), post_(post), group_(group) {}
     std::string doing() const override { return "waiting in " + post_.text() + group_; }
     std::vector<int> awaited() const override { return requests_.awaited(); }
     void look() override { run_.look(*this); }
 
    private:
-    MpiRun& run_;
+    SessionRun& run_;
     const Requests& requests_;
     const Post& post_;
     const std::string& group_;
   };
 
-  void look(const MpiWait& wait);
+  void look(const MessageWait& wait);
   void take_ends();
   std::optional<RankEnd>& end_of(int rank) { return ends_[static_cast<size_t>(rank)]; }
   RankEnd classified(const std::exception_ptr& mine) const;
   std::exception_ptr failure();
 
-  MpiSession& session_;
+  Session& session_;
   const Mesh mesh_;
   const double timeout_s_;
   const int first_tag_;

@@ -31,6 +31,9 @@ std::string builds_text(std::span<const Card> cards);
 // Of the cores that several processes of a machine may run on, this one's part; at most its quota.
 double share_of_cores(std::span<const Card> cards, size_t mine);
 
+// How many of the processes before this one are on its machine: which of its GPUs is this one's.
+int place_on_machine(std::span<const Card> cards, size_t mine);
+
 // Whether that process can be looked at from here; and whether it is gone, or has been stopped.
 bool can_see(const Card& from, const Card& other);
 enum class Life { runs, stopped, gone };

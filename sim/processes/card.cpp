@@ -1,4 +1,4 @@
-#include "sim/mpi/card.h"
+#include "sim/processes/card.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -125,6 +125,12 @@ double share_of_cores(std::span<const Card> cards, size_t mine) {
     share += 1.0 / users;
   }
   return std::min(share, own.quota / on_machine);
+}
+
+int place_on_machine(std::span<const Card> cards, size_t mine) {
+  int before = 0;
+  for (const Card& card : cards.first(mine)) before += same_machine(card, cards[mine]);
+  return before;
 }
 
 bool can_see(const Card& from, const Card& other) {

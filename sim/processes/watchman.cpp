@@ -1,4 +1,4 @@
-#include "sim/mpi/watchman.h"
+#include "sim/processes/watchman.h"
 
 #include <fcntl.h>
 #include <signal.h>

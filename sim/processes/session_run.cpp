@@ -1,4 +1,4 @@
-#include "sim/mpi/mpi_run.h"
+#include "sim/processes/session_run.h"
 
 #include <fmt/format.h>
 
@@ -6,7 +6,7 @@
 
 #include "sim/clock.h"
 #include "sim/machine/travel.h"
-#include "sim/mpi/mpi_transport.h"
+#include "sim/processes/message_transport.h"
 
 namespace tplab {
 
@@ -14,10 +14,10 @@ namespace {
 
 const PackedSites kNoSitesHere;
 
-class EndWait final : public MpiWait {
+class EndWait final : public MessageWait {
  public:
   EndWait(double timeout_s, const std::vector<std::optional<RankEnd>>& ends)
-      : MpiWait(timeout_s), ends_(ends) {}
+      : MessageWait(timeout_s), ends_(ends) {}
   std::string doing() const override { return "waiting for the others to end"; }
   std::vector<int> awaited() const override {
     std::vector<int> ranks;
@@ -32,39 +32,40 @@ class EndWait final : public MpiWait {
 
 }  // namespace
 
-MpiRun::MpiRun(MpiSession& session, const Mesh& mesh, double timeout_s, int first_tag)
+SessionRun::SessionRun(Session& session, const Mesh& mesh, double timeout_s, int first_tag)
     : session_(session),
       mesh_(mesh),
       timeout_s_(timeout_s),
       first_tag_(first_tag),
       ends_(static_cast<size_t>(session.size())) {}
 
-std::unique_ptr<Agreement> MpiRun::agreement(std::vector<int> members, Axis axis, Device& device,
-                                             bool carry) {
+std::unique_ptr<Agreement> SessionRun::agreement(std::vector<int> members, Axis axis,
+                                                 Device& device, bool carry) {
   const int number = next_group_;
   take_group(number);
-  return std::make_unique<MpiAgreement>(*this, std::move(members), number, axis, device, carry);
+  carry = carry && host_reaches(device);
+  return std::make_unique<MessageAgreement>(*this, std::move(members), number, axis, device, carry);
 }
 
-std::unique_ptr<Transport> MpiRun::transport(Agreement& agreement, Device& device) {
-  return std::make_unique<MpiTransport>(dynamic_cast<MpiAgreement&>(agreement), device);
+std::unique_ptr<Transport> SessionRun::transport(Agreement& agreement, Device& device) {
+  return std::make_unique<MessageTransport>(dynamic_cast<MessageAgreement&>(agreement), device);
 }
 
-void MpiRun::take_group(int number) {
+void SessionRun::take_group(int number) {
   if (number >= kMostGroups)
     fail_unavailable(fmt::format("a run has made {} groups of ranks", number),
                      "keep the groups that were split off, and use them again");
   next_group_ = number + 1;
 }
 
-void MpiRun::take_ends() {
+void SessionRun::take_ends() {
   while (const auto message = session_.take_message(first_tag_ + kEndTag)) {
     RankEnd& end = end_of(message->first).emplace();
     Unpacker(message->second, kNoSitesHere)(end);
   }
 }
 
-void MpiRun::look(const MpiWait& wait) {
+void SessionRun::look(const MessageWait& wait) {
   take_ends();
   try {
     for (int rank = 0; rank < mesh_.ranks(); ++rank)
@@ -87,7 +88,14 @@ void MpiRun::look(const MpiWait& wait) {
   }
 }
 
-RankEnd MpiRun::classified(const std::exception_ptr& mine) const {
+void SessionRun::look(const Post& post, const std::string& group) {
+  const std::unique_ptr<Requests> none = session_.wire().requests();
+  CallWait wait(*this, *none, post, group);
+  look(wait);
+  session_.look_around(wait);
+}
+
+RankEnd SessionRun::classified(const std::exception_ptr& mine) const {
   using enum RankEnd::Outcome;
   RankEnd end;
   end.doing = doing_.empty() ? fmt::format("returned after {} collectives", collectives_) : doing_;
@@ -113,13 +121,13 @@ RankEnd MpiRun::classified(const std::exception_ptr& mine) const {
   return end;
 }
 
-std::exception_ptr MpiRun::end(std::exception_ptr mine) {
+std::exception_ptr SessionRun::end(std::exception_ptr mine) {
   end_of(session_.rank()) = classified(mine);
   const RankEnd own = *end_of(session_.rank());
   Packer pack(kNoSitesHere);
   pack(own);
   const std::string bytes = pack.take();
-  Requests requests(session_.comm());
+  const std::unique_ptr<Requests> requests = session_.wire().requests();
   EndWait wait(timeout_s_, ends_);
   const auto one_is_lost = [&] {
     return std::any_of(ends_.begin(), ends_.end(), [](const std::optional<RankEnd>& end) {
@@ -129,11 +137,11 @@ std::exception_ptr MpiRun::end(std::exception_ptr mine) {
   try {
     for (int peer = 0; peer < session_.size(); ++peer)
       if (peer != session_.rank())
-        requests.send(peer, first_tag_ + kEndTag, std::as_bytes(std::span(bytes)));
+        requests->send(peer, first_tag_ + kEndTag, std::as_bytes(std::span(bytes)));
     session_.wait(
         [&] {
           take_ends();
-          return one_is_lost() || (wait.awaited().empty() && requests.done());
+          return one_is_lost() || (wait.awaited().empty() && requests->done());
         },
         wait);
   } catch (...) {  // what there is to say of this rank itself goes first
@@ -143,7 +151,7 @@ std::exception_ptr MpiRun::end(std::exception_ptr mine) {
 }
 
 // What all processes find in what the ranks' ends say.
-std::exception_ptr MpiRun::failure() {
+std::exception_ptr SessionRun::failure() {
   using enum RankEnd::Outcome;
   for (const RankEnd::Outcome worst : {lost, threw, verdict}) {
     for (int rank = 0; rank < mesh_.ranks(); ++rank) {
@@ -151,7 +159,7 @@ std::exception_ptr MpiRun::failure() {
       if (!end || end->outcome != worst) continue;
       std::string problem = end->problem;
       if (worst == lost && !session_.lost()) session_.lose(end->told_by);
-      if (worst == threw) problem = session_.name_of(rank) + ": " + problem;
+      if (worst == threw) problem = fmt::format("{}: {}", session_.name_of(rank), problem);
       if (worst == verdict && !end->complete)
         for (int other = 0; other < mesh_.ranks(); ++other)
           problem += fmt::format("\n  {}: {}", session_.name_of(other), end_of(other)->doing);

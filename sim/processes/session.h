@@ -1,8 +1,6 @@
-// The processes of one MPI program, as one of them sees them: how it waits for the others, and how
+// The processes of one program, as one of them sees them: how it waits for the others, and how
 // it learns that one is gone.
 #pragma once
-
-#include <mpi.h>
 
 #include <atomic>
 #include <cstdint>
@@ -13,17 +11,17 @@
 #include <vector>
 
 #include "sim/machine/processes.h"
-#include "sim/mpi/card.h"
-#include "sim/mpi/requests.h"
-#include "sim/mpi/watchman.h"
+#include "sim/processes/card.h"
+#include "sim/processes/watchman.h"
+#include "sim/processes/wire.h"
 
 namespace tplab {
 
 // What a process waits for: asked only of waits that last.
-class MpiWait {
+class MessageWait {
  public:
-  explicit MpiWait(double timeout_s) : timeout_s_(timeout_s) {}
-  virtual ~MpiWait() = default;
+  explicit MessageWait(double timeout_s) : timeout_s_(timeout_s) {}
+  virtual ~MessageWait() = default;
   double timeout_s() const { return timeout_s_; }
   virtual std::string doing() const = 0;         // "waiting in barrier #3 at save"; by any thread
   virtual std::vector<int> awaited() const = 0;  // processes that it still waits for
@@ -57,14 +55,17 @@ class InVain {
   int looks_ = 0;
 };
 
-// One in a process. Used by one thread at a time (MPI_THREAD_SERIALIZED).
-class MpiSession final : public Processes, private Watched {
+// One in a process. Used by one thread at a time.
+class Session final : public Processes, private Watched {
  public:
-  explicit MpiSession(const std::string& version);  // join_mpi's, where there is a launcher
-  ~MpiSession() override;
+  // Collective.   version: of tplab, for messages   place: Processes', where the launcher tells
+  // Throws Error(usage) where the processes are not of one build.
+  Session(std::unique_ptr<Wire> wire, const std::string& version, std::optional<int> place);
+  ~Session() override;
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  int place() const override { return place_; }
   double cores() const override { return share_of_cores(cards_, static_cast<size_t>(rank_)); }
   bool lost() const override { return lost_; }
   std::unique_ptr<ProcessRun> begin(const Mesh& mesh, double timeout_s) override;
@@ -72,36 +73,39 @@ class MpiSession final : public Processes, private Watched {
   std::vector<std::string> gather(const std::string& mine) override;
   Ending leave(const Ending& mine) override;
 
-  // --- For sim/mpi.
+  // --- For sim/processes.
 
-  MPI_Comm comm() const { return comm_; }
+  Wire& wire() { return *wire_; }
   std::string name_of(int rank) const { return mesh_.rank_name(rank); }
   void watch(const Rank* rank) { watched_ = rank; }
   // Returns when poll() is true. Throws what wait.look() throws, and Lost.
   template <class Poll>
-  void wait(const Poll& poll, MpiWait& wait);
+  void wait(const Poll& poll, MessageWait& wait);
+  // Whether those that can be seen are still there: throws Lost.
+  void look_around(MessageWait& wait);
   // Every process's bytes, of any size.   timeout_s: for each of them
   std::vector<std::string> gather(const std::string& mine, int tag, double timeout_s);
-  // The message from any process with this tag, if there is one: who sent it, and what.
-  std::optional<std::pair<int, std::string>> take_message(int tag);
+  std::optional<std::pair<int, std::string>> take_message(int tag) {
+    return wire_->take_message(tag);
+  }
   void lose(int told_by);  // and who says so
   int told_by() const { return told_by_; }
 
  private:
-  void wait_long(const std::function<bool()>& poll, MpiWait& wait);
-  void look_around(MpiWait& wait);
+  void wait_long(const std::function<bool()>& poll, MessageWait& wait);
   void take_exits();
   // Throws where one of these has left the program: PeerFailed, if it has said why.
-  void fail_if_one_left(const MpiWait& wait);
-  [[noreturn]] void fail_late(MpiWait& wait);
+  void fail_if_one_left(const MessageWait& wait);
+  [[noreturn]] void fail_late(MessageWait& wait);
   int first_survivor() const;  // of those that can be seen from here
   std::vector<int> gone() const;
   // Watched:
   std::string last_words() override;
   bool is_telling() const override { return lost_; }
 
-  int rank_ = 0, size_ = 1, runs_of_tags_ = 1;
-  MPI_Comm comm_ = MPI_COMM_NULL;
+  const int rank_, size_, runs_of_tags_;
+  int place_ = 0;
+  std::unique_ptr<Wire> wire_;
   Mesh mesh_;  // of the run, for names
   uint64_t runs_ = 0;
   std::vector<Card> cards_;
@@ -112,13 +116,13 @@ class MpiSession final : public Processes, private Watched {
   std::atomic<bool> lost_{false};
   int told_by_ = 0, exit_code_ = 1;
   std::atomic<const Rank*> watched_{nullptr};
-  std::mutex mutex_;            // guards:
-  MpiWait* waiting_ = nullptr;  // while a wait lasts
+  std::mutex mutex_;                // guards:
+  MessageWait* waiting_ = nullptr;  // while a wait lasts
   std::optional<Watchman> watchman_;
 };
 
 template <class Poll>
-void MpiSession::wait(const Poll& poll, MpiWait& wait) {
+void Session::wait(const Poll& poll, MessageWait& wait) {
   // A peer that runs comes within microseconds.
   constexpr int kEagerPolls = 200;
   const int eager = oversubscribed_ ? 2 : kEagerPolls;

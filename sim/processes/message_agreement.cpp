@@ -1,4 +1,4 @@
-#include "sim/mpi/mpi_agreement.h"
+#include "sim/processes/message_agreement.h"
 
 #include <algorithm>
 #include <cstring>
@@ -28,8 +28,8 @@ void each_part(size_t bytes, F f) {
 
 }  // namespace
 
-MpiAgreement::MpiAgreement(MpiRun& run, std::vector<int> members, int number, Axis axis,
-                           Device& device, bool carry)
+MessageAgreement::MessageAgreement(SessionRun& run, std::vector<int> members, int number, Axis axis,
+                                   Device& device, bool carry)
     : Agreement(static_cast<int>(std::find(members.begin(), members.end(), run.session().rank()) -
                                  members.begin()),
                 static_cast<int>(members.size()), axis),
@@ -42,10 +42,10 @@ MpiAgreement::MpiAgreement(MpiRun& run, std::vector<int> members, int number, Ax
       envelope_bytes_(sizeof(Header) + kMostCarried + 64),
       sent_(members_.size() > 1 ? members_.size() * envelope_bytes_ : 0),
       came_(sent_.size()),
-      first_(run.session().comm()),
-      rest_(run.session().comm()) {}
+      first_(run.session().wire().requests()),
+      rest_(run.session().wire().requests()) {}
 
-MpiAgreement::Header MpiAgreement::header_of(const Post& call) {
+MessageAgreement::Header MessageAgreement::header_of(const Post& call) {
   Header header = {};
   header.sequence = call.sequence;
   header.site = call.site->hash;
@@ -59,7 +59,7 @@ MpiAgreement::Header MpiAgreement::header_of(const Post& call) {
   return header;
 }
 
-void MpiAgreement::agree(const Post& call) {
+void MessageAgreement::agree(const Post& call) {
   run_.count_collective();
   const size_t given = given_bytes(call, size());
   in_ = {static_cast<const std::byte*>(call.in), given};
@@ -69,11 +69,11 @@ void MpiAgreement::agree(const Post& call) {
   exchange(call);
 }
 
-void MpiAgreement::exchange(const Post& call) {
+void MessageAgreement::exchange(const Post& call) {
   const int n = size(), tag = this->tag(Channel::calls);
   const Header header = header_of(call);
-  first_.clear();
-  rest_.clear();
+  first_->clear();
+  rest_->clear();
   for (int step = 1; step < n; ++step) {
     const int from = on_ring(rank() - step, n), peer = world_rank(from);
     const size_t bytes = sizeof header + carried_from(from).size();
@@ -81,7 +81,7 @@ void MpiAgreement::exchange(const Post& call) {
       // A peer whose call differs may send more with it than this rank expects.
       const bool first = at == 0;
       (first ? first_ : rest_)
-          .receive(peer, tag, {envelope(came_, from) + at, first ? kMostAtOnce : part});
+          ->receive(peer, tag, {envelope(came_, from) + at, first ? kMostAtOnce : part});
     });
   }
   for (int step = 1; step < n; ++step) {
@@ -91,17 +91,17 @@ void MpiAgreement::exchange(const Post& call) {
     std::memcpy(out, &header, sizeof header);
     if (!carried.empty()) std::memcpy(out + sizeof header, carried.data(), carried.size());
     each_part(sizeof header + carried.size(), [&](size_t at, size_t part) {
-      rest_.send(world_rank(to), tag, {out + at, part});
+      rest_->send(world_rank(to), tag, {out + at, part});
     });
   }
-  run_.wait([&] { return first_.done(); }, first_, call, name_);
+  run_.wait([&] { return first_->done(); }, *first_, call, name_);
   for (int peer = 0; peer < n; ++peer)
     if (peer != rank() && std::memcmp(envelope(came_, peer), &header, sizeof header) != 0)
       fail_disagreement(call);
-  run_.wait([&] { return rest_.done(); }, rest_, call, name_);
+  run_.wait([&] { return rest_->done(); }, *rest_, call, name_);
 }
 
-std::span<const std::byte> MpiAgreement::carried_from(int rank) const {
+std::span<const std::byte> MessageAgreement::carried_from(int rank) const {
   const ConstBytes mine =
       carried_ == Carried::parts ? chunk(in_, this->rank(), size(), dtype_) : in_;
   const bool comes = carried_ == Carried::whole || carried_ == Carried::parts ||
@@ -110,13 +110,14 @@ std::span<const std::byte> MpiAgreement::carried_from(int rank) const {
   return {came_.data() + static_cast<size_t>(rank) * envelope_bytes_ + sizeof(Header), bytes};
 }
 
-std::vector<std::string> MpiAgreement::exchange_words(const Post& call, const std::string& mine) {
+std::vector<std::string> MessageAgreement::exchange_words(const Post& call,
+                                                          const std::string& mine) {
   std::vector<std::string> all(static_cast<size_t>(size()));
   all[static_cast<size_t>(rank())] = mine;
-  Requests requests(run_.session().comm());
+  const std::unique_ptr<Requests> requests = run_.session().wire().requests();
   for (int peer = 0; peer < size(); ++peer)
     if (peer != rank())
-      requests.send(world_rank(peer), tag(Channel::words), std::as_bytes(std::span(mine)));
+      requests->send(world_rank(peer), tag(Channel::words), std::as_bytes(std::span(mine)));
   int missing = size() - 1;
   run_.wait(
       [&] {
@@ -125,13 +126,13 @@ std::vector<std::string> MpiAgreement::exchange_words(const Post& call, const st
           all[static_cast<size_t>(from - members_.begin())] = std::move(message->second);
           --missing;
         }
-        return missing == 0 && requests.done();
+        return missing == 0 && requests->done();
       },
-      requests, call, name_);
+      *requests, call, name_);
   return all;
 }
 
-void MpiAgreement::fail_disagreement(const Post& call) {
+void MessageAgreement::fail_disagreement(const Post& call) {
   const std::vector<std::string> paths = exchange_words(call, call.site->path());
   const Site root;
   std::vector<Site> sites(paths.size());
@@ -156,7 +157,7 @@ void MpiAgreement::fail_disagreement(const Post& call) {
   throw Verdict(disagreement(callers, name_), true);
 }
 
-std::unique_ptr<Agreement> MpiAgreement::split(const Post& call, int color, int key) {
+std::unique_ptr<Agreement> MessageAgreement::split(const Post& call, int color, int key) {
   struct Wish {
     int color, key, next_group;
   };
@@ -178,8 +179,8 @@ std::unique_ptr<Agreement> MpiAgreement::split(const Post& call, int color, int 
     return wishes[static_cast<size_t>(a)].key < wishes[static_cast<size_t>(b)].key;
   });
   for (int& rank : order) rank = world_rank(rank);
-  return std::make_unique<MpiAgreement>(run_, std::move(order), number, axis(), device_,
-                                        may_carry_);
+  return std::make_unique<MessageAgreement>(run_, std::move(order), number, axis(), device_,
+                                            may_carry_);
 }
 
 }  // namespace tplab
