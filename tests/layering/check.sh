@@ -127,8 +127,9 @@ for folder in sim model verify viz cli; do
 done
 [ ${#folders[@]} -eq 0 ] || types_of_one_name "${folders[@]}"
 
-# The reference checks the others, so it may share nothing with them but the config and errors.
+# The reference checks the others, so it may share nothing with them but the network as data, dtypes and
+# errors.
 forbid verify/reference "$(includes '(sim|model)/')" 'the reference shares no code with what it checks' \
-  "$(includes '(model/config|sim/error|sim/dtype)\.h')"
+  "$(includes '(model/architecture|model/config|sim/error|sim/dtype)\.h')"
 
 exit "$found"
