@@ -1,10 +1,12 @@
 // What every command has in common: exit codes, errors, help, colour, where output goes.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <regex>
 #include <sstream>
 
 #include "run_tplab.h"
 #include "sim/cuda/gpus.h"
+#include "sim/machine/backends.h"
 #include "sim/nccl/nccl.h"
 
 namespace tplab {
@@ -168,10 +170,14 @@ TEST_CASE("exit code 4: what is not in this build, or on this machine") {
       nccl_report().built.empty() ? 4 : 2;  // 2: NCCL is there, not for the CPU
   const Arguments on_gpu = {"--preset", "nano-cpu", "--device", "cuda"};
   const Arguments over_nccl = {"--preset", "nano-cpu", "--comm", "nccl"};
+  const Arguments over_mpi = {"--preset", "nano-cpu", "--comm", "mpi"};
+  const bool no_mpi = std::ranges::any_of(
+      comms(), [](const Backend& comm) { return comm.name == "mpi" && !comm.built; });
   for (const Arguments& command : kModelCommands) {
     if (command[0] == "info") continue;  // runs nothing
     if (no_gpu) check_refused(with(command, on_gpu), 4, "cpu");
     check_refused(with(command, over_nccl), without_gpus, "use ");
+    if (no_mpi) check_refused(with(command, over_mpi), 4, "use threads");
   }
   if (no_gpu) check_refused({"bench", "collectives", "--device", "cuda"}, 4, "cpu");
 }
