@@ -307,6 +307,13 @@ TEST_CASE("nccl: a stream that is awaited is looked at: deadline, asynchronous e
     void watch(const void*, const std::function<void(double)>& given) override { look = given; }
     std::shared_ptr<void> record() override { return nullptr; }
     void wait_for(const std::shared_ptr<void>&) override {}
+    std::shared_ptr<void> mark() override { return nullptr; }
+    double seconds_between(const std::shared_ptr<void>&, const std::shared_ptr<void>&) override {
+      return 0;
+    }
+    void begin_capture() override {}
+    CapturedStep end_capture(bool) override { return {}; }
+    void replay(const CapturedStep&) override {}
     std::function<void(double waited_s)> look;
   } runtime;
   Alone agreement;
