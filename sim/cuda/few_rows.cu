@@ -126,9 +126,10 @@ __device__ void finish(const FewRows<Real>& a, int64_t r, int64_t n, Computed<Re
 }
 
 // A warp has `each` outputs of all rows. The first weights are on their way while rows are
-// normalised.
+// normalised. Bounded by one block: left to itself ptxas spills what is on its way, for more
+// blocks.
 template <class Real, int kWidth, int kRows>
-__global__ void __launch_bounds__(kFewRowsThreads) few_rows(FewRows<Real> a) {
+__global__ void __launch_bounds__(kFewRowsThreads, 1) few_rows(FewRows<Real> a) {
   using Ahead = WeightsAhead<Real, kWidth>;
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   const int64_t first = (int64_t{blockIdx.x} * kFewWarps + threadIdx.x / kWarp) * a.each;
