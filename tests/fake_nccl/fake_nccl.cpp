@@ -9,6 +9,7 @@
 //   no_init      a communicator is never ready
 //   hangs=N      the Nth call of a communicator (from 0) is never done
 //   fails=N      a peer of it is lost in the Nth call
+//   lost         a peer is lost, whatever is asked for
 //   abort_hangs  ncclCommAbort does not return
 #include <fcntl.h>
 #include <nccl.h>
@@ -94,6 +95,7 @@ struct ncclComm {
   std::deque<Call> calls;
 
   ncclResult_t progress() {
+    if (has("lost")) return ncclRemoteError;
     if (has("no_init") || shared->came < size) return ncclInProgress;
     while (!calls.empty()) {
       if (calls_ended == number_of("fails", -1)) return ncclRemoteError;

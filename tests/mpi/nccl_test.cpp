@@ -339,6 +339,12 @@ TEST_CASE("nccl: a stream that is awaited is looked at: deadline, asynchronous e
                                "all_reduce #0 of 2 f32"));
   }
   CHECK_FALSE(runtime.look);  // and no more
+  {
+    const auto transport = begun();
+    ::setenv("FAKE_NCCL", "lost", 1);
+    CHECK_THROWS_WITH(runtime.look(0.0), Contains("all_reduce #0 of 2 f32: remote process exited"));
+    ::unsetenv("FAKE_NCCL");
+  }
   agreement.peer_is_gone = true;
   {
     const auto transport = begun();
