@@ -74,12 +74,13 @@ template <int kRows, int kColumns, int kThreads>
 __device__ __forceinline__ bool zero_unfinite_of_thread(bf16* tile) {
   constexpr int kChunks = kColumns / kChunk, kStep = kThreads / kChunks;
   const unsigned chunk = threadIdx.x % kChunks, first = threadIdx.x / kChunks;
-  tile += static_cast<int>(chunk) * kChunk / kPanel * kRows * kPanel;
+  const int panel = static_cast<int>(chunk) * kChunk / kPanel * kRows * kPanel;
   const int of_thread = place_of_lane(first, chunk % 8);
   bool found = false;
   TPLAB_ROLLED
   for (int i = 0; i < kRows / kStep; ++i) {
-    bf16* const at = tile + i * kStep * kPanel + (of_thread ^ (i * kStep % 8 * kChunk));
+    const int place = i * kStep * kPanel + (of_thread ^ (i * kStep % 8 * kChunk));
+    bf16* const at = tile + panel + place;
     Bytes16 x = load_16(at);
     if (!has_unfinite(x)) continue;
     zero_unfinite(x);

@@ -1,5 +1,6 @@
 // The same run over MPI as over threads: every operation, every collective, every bit.
 #include <catch2/catch.hpp>
+#include <cstdlib>
 
 #include "mpi/launch.h"
 
@@ -10,11 +11,12 @@ using namespace testing;
 using Words = std::vector<std::string>;
 
 // What threads did, over again by as many processes.
-void check_same_over_mpi(int processes, Words run) {
+void check_same_over_mpi(int processes, Words run, const Words& model = {"--preset", "nano-cpu"}) {
   CAPTURE(processes, run);
   const TemporaryFolder folder;
   const std::string trace = folder / "threads.jsonl";
-  run.insert(run.begin(), {"verify", "--preset", "nano-cpu"});
+  run.insert(run.begin(), model.begin(), model.end());
+  run.insert(run.begin(), "verify");
   Words writing = run;
   writing.insert(writing.end(), {"--trace", trace});
   const Ran written = tplab(writing);
@@ -41,6 +43,11 @@ TEST_CASE("verify --trace-against: processes do what threads did, to the bit: a 
 TEST_CASE("verify --trace-against: processes do what threads did, to the bit: five steps") {
   if (!has_mpi()) return;
   check_same_over_mpi(2, {"--backward", "--tp", "2", "--dp", "1", "--seq", "8", "--steps", "5"});
+  for (const char* tp : {"1", "3", "4"})
+    check_same_over_mpi(std::atoi(tp),
+                        {"--backward", "--tp", tp, "--uneven", "--dp", "1", "--seq", "8", "--batch",
+                         "1", "--steps", "5"},
+                        {"--checkpoint", fixture("gpt2-tiny")});
 }
 
 TEST_CASE("verify --trace: the first process writes what all of them did") {
