@@ -46,19 +46,21 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, R
     for (int64_t begin = 0; begin < a.T; begin += kBlock) {
       const int64_t end = std::min(begin + kBlock, a.T);
       products_of_block(head, head.q, head.stride, mine.keys, begin, end, mine.scores);
+      const int64_t rows = end - begin;
       Real largest[kBlock], sums[kBlock], log_sums[kBlock];
-      for (int64_t t = begin; t < end; ++t) {
-        Real* const p = mine.scores + (t - begin) * head.row;
+      for (int64_t r = 0; r < rows; ++r) {
+        const int64_t t = begin + r;
+        Real* const p = mine.scores + r * head.row;
         const Seen seen = seen_by(head, begin, t);
         if (head.softcap > 0) cap_scores<Real>(head, seen, p, nullptr);
-        largest[t - begin] = largest_seen(p, seen);
-        sums[t - begin] = softmax_terms(p, seen, largest[t - begin], scale, Real(0));
+        largest[r] = largest_seen(p, seen);
+        sums[r] = softmax_terms(p, seen, largest[r], scale, Real(0));
         if (!head.mask) continue;
         dropout_row(head, t, mine.factors);
         drop(seen, mine.factors, p);
       }
-      map_packets(sums, log_sums, end - begin, [](const auto& sum) { return plog(sum); });
-      for (int64_t r = 0; r < end - begin; ++r) {
+      map_packets(sums, log_sums, rows, [](const auto& sum) { return plog(sum); });
+      for (int64_t r = 0; r < rows; ++r) {
         if (head.sink) {
           const Real sink = *head.sink - scale * largest[r];
           log_sums[r] = log_of_both(log_sums[r], sink);
@@ -69,9 +71,8 @@ void causal_attention(Crew& crew, const CausalAttention<Real>& a, Real* all_y, R
         to[1] = log_sums[r];
       }
       weigh_rows(head, mine.scores, head.v, begin, end, y, head.width);
-      for (int64_t t = begin; t < end; ++t) {
-        Row<Real>(y + t * head.width, a.D) *= Real(1) / sums[t - begin];
-      }
+      for (int64_t r = 0; r < rows; ++r)
+        Row<Real>(y + (begin + r) * head.width, a.D) *= Real(1) / sums[r];
     }
   });
 }
