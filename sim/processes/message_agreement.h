@@ -72,8 +72,7 @@ class MessageAgreement final : public Agreement {
   Device& device_;
   const bool may_carry_;
   Carried carried_ = Carried::nothing;
-  size_t carried_bytes_ = 0;  // at most, from one peer
-  ConstBytes in_;             // of the call agreed on last
+  ConstBytes in_;  // of the call agreed on last
   DType dtype_ = DType::f32;
   int root_ = 0;
   const size_t envelope_bytes_;

@@ -21,7 +21,7 @@ class MessageTransport final : public Transport {
   MessageTransport(MessageAgreement& agreement, Device& device);
 
   int64_t move(const Post& call, const Array& in, Array& out) override;
-  std::unique_ptr<Transport> split(Agreement& part) override;  // REQUIRES: an MessageAgreement
+  std::unique_ptr<Transport> split(Agreement& part) override;  // REQUIRES: a MessageAgreement
 
  private:
   int64_t move_on(Device& device, const Post& call, const Array& in, Array& out);

@@ -188,10 +188,7 @@ std::vector<Real> add(View<Real> a, View<Real> b) {
   template Real cross_entropy(const CrossEntropy<Real>&);            \
   template std::vector<Real> embedding(const Embedding<Real>&);      \
   template std::vector<Real> add(View<Real>, View<Real>);
-TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(Rough<DType::f32>)
-TPLAB_INSTANTIATE(Rough<DType::f64>)
-TPLAB_INSTANTIATE(Rough<DType::bf16>)
+TPLAB_FOR_EACH_REAL(TPLAB_INSTANTIATE)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

@@ -221,10 +221,7 @@ std::vector<Real> embedding_backward(std::span<const int> ids, int64_t rows, int
   template MixHeadsGradients<Real> mix_heads_backward(const MixHeads<Real>&, View<Real>);         \
   template std::vector<Real> cross_entropy_backward(const CrossEntropy<Real>&);                   \
   template std::vector<Real> embedding_backward(std::span<const int>, int64_t, int64_t, View<Real>);
-TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(Rough<DType::f32>)
-TPLAB_INSTANTIATE(Rough<DType::f64>)
-TPLAB_INSTANTIATE(Rough<DType::bf16>)
+TPLAB_FOR_EACH_REAL(TPLAB_INSTANTIATE)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

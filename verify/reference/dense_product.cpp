@@ -121,10 +121,7 @@ void transposed_multiply(const Real* a, const Real* b, Real* c, int64_t m, int64
                                     SharedSum);                                                  \
   template void transposed_multiply(const Real*, const Real*, Real*, int64_t, int64_t, int64_t);
 // NOLINTEND(bugprone-macro-parentheses)
-TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(Rough<DType::f32>)
-TPLAB_INSTANTIATE(Rough<DType::f64>)
-TPLAB_INSTANTIATE(Rough<DType::bf16>)
+TPLAB_FOR_EACH_REAL(TPLAB_INSTANTIATE)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

@@ -18,7 +18,8 @@
 
 namespace tplab {
 
-// A whole parameter by nanoGPT's name, in nanoGPT's layout: linears [out, in], row-major. Called
+// A whole parameter by its name (reference_names.h; a GPT's are nanoGPT's), linears [out, in],
+// row-major. Called
 // for one layer at a time and not remembered, so that no more than a layer and the token table are
 // in memory; the backward pass asks for the layers a second time.
 using Weights = std::function<std::vector<double>(const std::string& name)>;
@@ -30,15 +31,19 @@ struct Activation {
   std::vector<double> values;
 };
 
-// Receives each activation in the order of the network, a block's once the block is done:
-//   embed/tok  embed/pos [1, T, C]  embed/out
-//   block i/ln_1  block i/attn/qkv [B, T, 3C]
-//   block i/attn/q  block i/attn/k  block i/attn/v [B, H, T, D]
+// Receives each activation, in the order of the network:
+//   embed/tok  embed/pos [1, T, C], of learned positions  embed/out
+//   block i/ln_1  block i/attn/qkv [B, T, (H + 2 K) D]
+//   block i/attn/q [B, H, T, D]  block i/attn/k  block i/attn/v [B, K, T, D], as scores read them
 //   block i/attn/scores [B, H, T, T], scaled, -inf where masked  block i/attn/softmax [B, H, T, T]
-//   block i/attn/heads  block i/attn/proj (with bias)  block i/mid (the stream after attention)
-//   block i/ln_2  block i/mlp/fc [B, T, F]  block i/mlp/gelu [B, T, F]  block i/mlp/proj (with
-//   bias) block i/out (the stream after the block)  ln_f  head/logits [B, T, V]
-// and [B, T, C] where no shape is given.
+//   block i/attn/heads [B, T, H D]  block i/attn/proj (with bias)
+//   block i/mid (the stream after attention)
+//   block i/ln_2  block i/mlp/fc [B, T, F], gated [B, T, 2 F]  block i/mlp/gelu [B, T, F], of other
+//   activations and gates block i/mlp/act  block i/mlp/proj (with bias)
+//   block i/out (the stream after the block)  ln_f  head/logits [B, T, V]
+// and [B, T, C] where no shape is given. K: key heads, H of a GPT. Of other families: a join of two
+// branches is "attn+mlp", its norms ln_1_0 and ln_1_1; a norm after a join ln_1_after; experts are
+// "experts", with experts/router [B, T, count].
 using Visitor = std::function<void(Activation)>;
 
 struct TokenBatch {
@@ -62,8 +67,8 @@ template <class Real>
 using TakeGradient = std::function<void(const std::string& name, std::vector<Real> gradient)>;
 
 struct ReferenceGradients : ReferenceLoss {
-  // Of every parameter, whole, by nanoGPT's name and in its layout. A tied head's is in
-  // transformer.wte.weight, together with the embedding's.
+  // Of every parameter, whole, by its name and in the layout of Weights. A tied head's is in the
+  // token table's, together with the embedding's.
   std::map<std::string, std::vector<double>> parameters;
 };
 
@@ -71,8 +76,7 @@ template <class Real>
 class Reference {
  public:
   // ranks: of a run in a dtype that stores with fewer digits than it computes with (bf16), the most
-  // that share out a layer: each stores its term of a sum. Throws Error(unavailable) for another
-  // network than a GPT.
+  // that share out a layer: each stores its term of a sum.
   Reference(const Architecture& architecture, Weights weights, int64_t ranks = 1);
 
   // Throws Error(usage) for tokens or targets outside the vocabulary, a T longer than the block,

@@ -236,10 +236,7 @@ Numbers<Real> attention_backward(const Context& context, const AttentionSpec& sp
                                             const Numbers<Real>&, const AttentionSteps<Real>&,   \
                                             const Numbers<Real>&, const TakeGradient<Real>&);
 // NOLINTEND(bugprone-macro-parentheses)
-TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(Rough<DType::f32>)
-TPLAB_INSTANTIATE(Rough<DType::f64>)
-TPLAB_INSTANTIATE(Rough<DType::bf16>)
+TPLAB_FOR_EACH_REAL(TPLAB_INSTANTIATE)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

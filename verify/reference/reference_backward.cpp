@@ -151,10 +151,7 @@ ReferenceGradients Reference<Real>::backward(const TokenBatch& batch, const Visi
                                                    const Visitor&) const;                        \
   template ReferenceGradients Reference<Real>::backward(const TokenBatch&, const Visitor&) const;
 // NOLINTEND(bugprone-macro-parentheses)
-TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(Rough<DType::f32>)
-TPLAB_INSTANTIATE(Rough<DType::f64>)
-TPLAB_INSTANTIATE(Rough<DType::bf16>)
+TPLAB_FOR_EACH_REAL(TPLAB_INSTANTIATE)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab

@@ -262,10 +262,7 @@ Numbers<Real> experts_backward(const Context& context, const ExpertsSpec& spec, 
                                           const Numbers<Real>&, const ExpertsSteps<Real>&,      \
                                           const Numbers<Real>&, const TakeGradient<Real>&);
 // NOLINTEND(bugprone-macro-parentheses)
-TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(Rough<DType::f32>)
-TPLAB_INSTANTIATE(Rough<DType::f64>)
-TPLAB_INSTANTIATE(Rough<DType::bf16>)
+TPLAB_FOR_EACH_REAL(TPLAB_INSTANTIATE)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

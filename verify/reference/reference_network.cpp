@@ -246,10 +246,7 @@ NetworkSteps<Real> network_forward(const Context& context, const TokenBatch& bat
                              Numbers<Real>);                                                     \
   template NetworkSteps<Real> network_forward(const Context&, const TokenBatch&, bool);
 // NOLINTEND(bugprone-macro-parentheses)
-TPLAB_INSTANTIATE(double)
-TPLAB_INSTANTIATE(Rough<DType::f32>)
-TPLAB_INSTANTIATE(Rough<DType::f64>)
-TPLAB_INSTANTIATE(Rough<DType::bf16>)
+TPLAB_FOR_EACH_REAL(TPLAB_INSTANTIATE)
 #undef TPLAB_INSTANTIATE
 
 }  // namespace tplab::dense

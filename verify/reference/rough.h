@@ -122,6 +122,13 @@ std::vector<Real> stored(std::vector<Real> x) {
   return x;
 }
 
+// What the reference is compiled for: INSTANTIATE(Real) for every kind of number.
+#define TPLAB_FOR_EACH_REAL(INSTANTIATE) \
+  INSTANTIATE(double)                    \
+  INSTANTIATE(Rough<DType::f32>)         \
+  INSTANTIATE(Rough<DType::f64>)         \
+  INSTANTIATE(Rough<DType::bf16>)
+
 // In memory a Rough is its double.
 template <class Real>
 auto as_doubles(Real* numbers) {
